@@ -1,0 +1,12 @@
+//! The draw, the scheduled job of the set: when ([`schedule`]), what ([`record`], [`chain`], [`secrets`]), the holder's side
+//! ([`conductor`]), the peer's side ([`contributor`]), and the volume's ([`ledger`]). The rules are those of
+//! `docs/protocol.md`, parts 1 and 3, by their numbers.
+
+pub mod chain;
+pub mod conductor;
+pub mod contributor;
+pub mod ledger;
+pub mod message;
+pub mod record;
+pub mod schedule;
+pub mod secrets;

@@ -1,0 +1,312 @@
+//! One draw as it stands in the Lease, in the ledgers and on the wire: `docs/protocol.md`, part 1.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256, Sha512};
+
+/// RFC 8785 numbers are doubles; integers beyond this would not survive a reader in JavaScript.
+pub const MAX_INTEGER: u64 = (1 << 53) - 1;
+/// So many ordinals contribute to a record at most; also the most voters. Keeps a record well under an annotation's 256 KiB.
+pub const MAX_CONTRIBUTIONS: usize = 32;
+pub const MAX_MISSING: usize = 64;
+pub const MAX_ORDINAL: u16 = 1023;
+/// `missed` counts no further: a schedule of seconds and a set that slept for months must not cost minutes of counting.
+pub const MAX_MISSED: u64 = 100_000;
+pub const SCHEMA: u64 = 1;
+
+/// Fixed-size bytes that are written as lower-case hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hex<const N: usize>(pub [u8; N]);
+
+/// SHA-256 of a record's canonical JSON.
+pub type Hash = Hex<32>;
+/// A member's secret for one round, shown.
+pub type Reveal = Hex<32>;
+/// SHA-256 over a secret that will be shown one round later.
+pub type Commitment = Hex<32>;
+/// What a draw gives: SHA-512 over the reveals.
+pub type Output = Hex<64>;
+/// Names a chain: random, made with its round 1.
+pub type ChainId = Hex<16>;
+
+impl<const N: usize> fmt::Display for Hex<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl<const N: usize> fmt::Debug for Hex<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("expected {expected} lower-case hexadecimal characters")]
+pub struct HexError {
+    expected: usize,
+}
+
+impl<const N: usize> FromStr for Hex<N> {
+    type Err = HexError;
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        let mut bytes = [0; N];
+        let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) if lower => Ok(Hex(bytes)),
+            _ => Err(HexError { expected: 2 * N }),
+        }
+    }
+}
+
+impl<const N: usize> Serialize for Hex<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<str>::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// A slot: the scheduled instant of a draw, in whole seconds since the epoch. As text `YYYY-MM-DDTHH:MM:SSZ`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub i64);
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.0) {
+            Ok(timestamp) => write!(f, "{timestamp}"),
+            Err(_) => Err(fmt::Error),
+        }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({})", self.0)
+    }
+}
+
+impl Serialize for Slot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Slot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let slot = text
+            .parse::<jiff::Timestamp>()
+            .map(|timestamp| Slot(timestamp.as_second()))
+            .map_err(serde::de::Error::custom)?;
+        // RFC 3339 has many spellings of one instant; a record has one.
+        if !(0..=253_402_300_799).contains(&slot.0) || slot.to_string() != text {
+            return Err(serde::de::Error::custom("expected YYYY-MM-DDTHH:MM:SSZ"));
+        }
+        Ok(slot)
+    }
+}
+
+/// What one member gave to a record.
+// Fields in alphabetical order here and below: serde writes them as they stand, and RFC 8785 wants them sorted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contribution {
+    pub member: String,
+    pub next_commitment: Commitment,
+    pub ordinal: u16,
+    #[serde(deserialize_with = "present")]
+    pub reveal: Option<Reveal>,
+}
+
+/// Why an ordinal that was asked, or is a voter, is not among the contributions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// SRV does not list it.
+    Unpublished,
+    Unreachable,
+    Timeout,
+    /// It answered with a refusal.
+    Refused,
+    /// Its answer, or its reveal, did not verify.
+    Invalid,
+    /// It has no writable ledger.
+    Ledger,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    pub ordinal: u16,
+    pub reason: Reason,
+}
+
+/// A draw. Built by [`Draft::seal`], or read by [`Record::parse`], which both leave `hash` true to the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    pub chain: ChainId,
+    pub contributions: Vec<Contribution>,
+    pub fence: u64,
+    pub hash: Hash,
+    pub holder: String,
+    pub missed: u64,
+    pub missing: Vec<Missing>,
+    #[serde(deserialize_with = "present")]
+    pub output: Option<Output>,
+    #[serde(deserialize_with = "present")]
+    pub previous: Option<Hash>,
+    pub round: u64,
+    pub schedule: String,
+    pub schema: u64,
+    pub set: String,
+    pub slot: Slot,
+    pub voters: u16,
+}
+
+/// A record before its output and hash are known.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub set: String,
+    pub chain: ChainId,
+    pub round: u64,
+    pub schedule: String,
+    pub slot: Slot,
+    pub missed: u64,
+    pub holder: String,
+    pub fence: u64,
+    pub voters: u16,
+    pub previous: Option<Hash>,
+    pub contributions: Vec<Contribution>,
+    pub missing: Vec<Missing>,
+}
+
+impl Draft {
+    /// Sorts the lists and computes output and hash.
+    pub fn seal(self) -> Record {
+        let mut record = Record {
+            chain: self.chain,
+            contributions: self.contributions,
+            fence: self.fence,
+            hash: Hex([0; 32]),
+            holder: self.holder,
+            missed: self.missed,
+            missing: self.missing,
+            output: None,
+            previous: self.previous,
+            round: self.round,
+            schedule: self.schedule,
+            schema: SCHEMA,
+            set: self.set,
+            slot: self.slot,
+            voters: self.voters,
+        };
+        record.contributions.sort_by_key(|c| c.ordinal);
+        record.missing.sort_by_key(|m| m.ordinal);
+        record.output = output(&record.chain, record.round, &record.contributions);
+        record.hash = record.computed_hash();
+        record
+    }
+}
+
+/// The record without its hash, borrowed: what the hash is taken over.
+#[derive(Serialize)]
+struct Hashed<'a> {
+    chain: &'a ChainId,
+    contributions: &'a [Contribution],
+    fence: u64,
+    holder: &'a str,
+    missed: u64,
+    missing: &'a [Missing],
+    output: &'a Option<Output>,
+    previous: &'a Option<Hash>,
+    round: u64,
+    schedule: &'a str,
+    schema: u64,
+    set: &'a str,
+    slot: Slot,
+    voters: u16,
+}
+
+impl Record {
+    /// Canonical JSON (RFC 8785): sorted members, no white space. All texts in a valid record are ASCII, all numbers integers,
+    /// so what serde writes for fields in sorted order is canonical.
+    pub fn canonical(&self) -> String {
+        to_json(self)
+    }
+
+    /// The hash that the other members ask for.
+    pub fn computed_hash(&self) -> Hash {
+        let text = to_json(&Hashed {
+            chain: &self.chain,
+            contributions: &self.contributions,
+            fence: self.fence,
+            holder: &self.holder,
+            missed: self.missed,
+            missing: &self.missing,
+            output: &self.output,
+            previous: &self.previous,
+            round: self.round,
+            schedule: &self.schedule,
+            schema: self.schema,
+            set: &self.set,
+            slot: self.slot,
+            voters: self.voters,
+        });
+        let mut hasher = Sha256::new();
+        prefixed(&mut hasher, b"random-generator/record/1");
+        prefixed(&mut hasher, text.as_bytes());
+        Hex(hasher.finalize().into())
+    }
+
+    /// Order among records that were ever final: each had a majority of voters promise its fence first.
+    pub fn age(&self) -> (u64, u64) {
+        (self.fence, self.round)
+    }
+
+    pub fn contribution(&self, ordinal: u16) -> Option<&Contribution> {
+        self.contributions.iter().find(|c| c.ordinal == ordinal)
+    }
+}
+
+/// SHA-512 over chain, round and the reveals by ordinal; none when nobody revealed.
+pub fn output(chain: &ChainId, round: u64, contributions: &[Contribution]) -> Option<Output> {
+    let mut hasher = Sha512::new();
+    prefixed(&mut hasher, b"random-generator/output/1");
+    prefixed(&mut hasher, chain.to_string().as_bytes());
+    prefixed(&mut hasher, &round.to_be_bytes());
+    let mut any = false;
+    for contribution in contributions {
+        if let Some(reveal) = &contribution.reveal {
+            any = true;
+            prefixed(&mut hasher, &u64::from(contribution.ordinal).to_be_bytes());
+            prefixed(&mut hasher, &reveal.0);
+        }
+    }
+    any.then(|| Hex(hasher.finalize().into()))
+}
+
+/// Length-prefixed, so that no two lists of parts give the same bytes.
+pub(super) fn prefixed(hasher: &mut impl sha2::digest::Update, part: &[u8]) {
+    hasher.update(&(part.len() as u64).to_be_bytes());
+    hasher.update(part);
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    // A record is made of texts and integers; writing those to memory has no way to fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// serde takes an absent `Option` field for null; a record has exactly its members.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
