@@ -233,6 +233,16 @@ impl Conductor {
         Some(wake)
     }
 
+    /// What this member is at, as one word: for the log and the metrics.
+    pub fn phase(&self) -> &'static str {
+        match self.work {
+            Work::Idle => "idle",
+            Work::Collecting(_) => "collecting",
+            Work::Committing { .. } => "committing",
+            Work::Recovering(_) => "recovering",
+        }
+    }
+
     fn fence_known(&self) -> u64 {
         let lease = self.lease.as_ref().and_then(|lease| lease.object.as_ref());
         let in_lease = lease.map_or(0, |object| object.fence);
@@ -292,28 +302,40 @@ impl Conductor {
         let (Some(fence), Some(object)) = (lease.leads(now.boot), lease.object.as_ref()) else {
             self.work = Work::Idle;
             self.duty = None;
-            if self.restart_above.is_none() {
-                self.new_chain = None;
+            self.new_chain = None;
+            let held_by = lease.object.as_ref().and_then(|object| object.spec.held_by());
+            if held_by.is_some_and(|holder| holder != self.config.identity) {
+                // What a person asked of a holder is not for a later term to do unasked.
+                self.restart_above = None;
             }
             return;
         };
         self.attend(now, object.head.record().map(|head| head.slot), rng);
-        let committing = matches!(self.work, Work::Committing { .. });
-        if committing || !self.still_valid(fence, &object.head) {
-            return;
+        self.drop_outdated(fence, &object.head);
+        if self.restart_above.is_some_and(|above| fence > above) && self.new_chain.is_none_or(|new| !new.restart) {
+            self.new_chain = Some(NewChain {
+                id: Hex(rng.random()),
+                restart: true,
+            });
         }
-        if matches!(self.work, Work::Idle) {
-            self.begin(now, fence, &object.head, &lease, rng);
-        }
-        match &mut self.work {
-            Work::Collecting(_) => self.advance_collection(now, &object.head),
-            Work::Recovering(_) => self.advance_recovery(now, &object.head, rng),
-            Work::Idle | Work::Committing { .. } => {}
+        // A recovery that ends may let a collection begin at once, and the other way round.
+        for _ in 0..3 {
+            if matches!(self.work, Work::Idle) {
+                self.begin(now, fence, &object.head, &lease);
+            }
+            match &mut self.work {
+                Work::Collecting(_) => self.advance_collection(now, &object.head),
+                Work::Recovering(_) => self.advance_recovery(now, &object.head, rng),
+                Work::Idle | Work::Committing { .. } => {}
+            }
+            if !matches!(self.work, Work::Idle) {
+                break;
+            }
         }
     }
 
-    /// Drops work that was begun under another fence or head. Always true but while a commit is out.
-    fn still_valid(&mut self, fence: u64, head: &Head) -> bool {
+    /// Drops work that was begun under another fence or head.
+    fn drop_outdated(&mut self, fence: u64, head: &Head) {
         let valid = match &self.work {
             Work::Collecting(collection) => collection.fence == fence && collection.base == *head,
             Work::Recovering(recovery) => recovery.fence == fence && recovery.base == *head,
@@ -322,7 +344,6 @@ impl Conductor {
         if !valid {
             self.work = Work::Idle;
         }
-        true
     }
 
     /// Keeps account of the slot that is this holder's to draw: begun while leading, ended by a draw or its deadline.
@@ -380,13 +401,7 @@ impl Conductor {
     }
 
     /// Begins what is to be done first under this head.
-    fn begin(&mut self, now: Now, fence: u64, head: &Head, lease: &LeaseSnapshot, rng: &mut impl Rng) {
-        if self.restart_above.is_some_and(|above| fence > above) && self.new_chain.is_none_or(|new| !new.restart) {
-            self.new_chain = Some(NewChain {
-                id: Hex(rng.random()),
-                restart: true,
-            });
-        }
+    fn begin(&mut self, now: Now, fence: u64, head: &Head, lease: &LeaseSnapshot) {
         let restart = self.new_chain.filter(|new| new.restart);
         let heard_newer = self.heard.as_ref().is_some_and(|(heard, at)| {
             head.record().is_none_or(|head| heard.age() > head.age()) && lease.confirmed_at.is_some_and(|c| c > *at)
@@ -475,11 +490,6 @@ impl Conductor {
                     restart: false,
                 });
                 self.work = Work::Idle;
-                // Within this step: the slot may be due.
-                if let Some(lease) = self.lease.clone() {
-                    self.begin(now, fence, head, &lease, rng);
-                    self.advance_collection(now, head);
-                }
             }
             Found::Newest(record) if head.record().is_some_and(|head| head.age() >= record.age()) => {
                 self.heard = None;
