@@ -249,7 +249,12 @@ impl Elector {
         if self.term.as_ref().is_some_and(|term| self.floor >= term.fence) {
             self.term = None;
         }
-        if self.term.is_none() || self.resigning {
+        let stands = self.standing && !self.resigning && now.boot >= self.out_until;
+        if !stands {
+            // The office ends before the lease is let go, not when the answer tells that it is.
+            self.term = None;
+        }
+        if self.term.is_none() {
             if let Some(request) = self.commit.take() {
                 self.tell(request.ticket, CommitOutcome::NotDone);
             }
@@ -271,7 +276,7 @@ impl Elector {
         };
         let object = sight.object.clone();
         let mine = object.spec.held_by() == Some(self.config.identity.as_str());
-        if self.resigning || !self.standing || now.boot < self.out_until {
+        if !stands {
             if mine && now.boot >= self.next_write {
                 self.write(Kind::Release, object, now);
             } else if !mine {
