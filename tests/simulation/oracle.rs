@@ -91,7 +91,7 @@ impl Oracle {
                 return Err(format!("round {} was put back though the Lease stood", record.round));
             }
             self.restored += 1;
-            return self.recovered(record, volumes);
+            return self.goes_on(record, volumes);
         }
         match &before.head {
             Head::Record(previous) => {
@@ -105,11 +105,7 @@ impl Oracle {
                     }
                 }
             }
-            Head::Absent | Head::Invalid(_) if record.round == 1 => {
-                if self.newest.is_some() {
-                    self.recovered(record, volumes)?;
-                }
-            }
+            Head::Absent | Head::Invalid(_) if record.round == 1 => {}
             Head::Absent | Head::Invalid(_) => return Err(format!("round {} came from nowhere", record.round)),
         }
         if record.holder != by.identity || record.fence != after.fence {
@@ -123,30 +119,39 @@ impl Oracle {
         self.newest = Some(record.clone());
         self.drawn += 1;
         if self.lost {
-            // The chain goes on: what was secured must be in its past, which `recovered` saw to when it came back.
-            self.after_loss(record, volumes)?;
+            self.goes_on(record, volumes)?;
         }
         self.lost = false;
         Ok(())
     }
 
-    /// Final stays: what a majority of the voters held at the loss, and still holds, must not be passed over.
-    fn recovered(&self, record: &Record, volumes: &[Volume]) -> Verdict {
-        self.after_loss(record, volumes)
-    }
-
-    fn after_loss(&self, record: &Record, volumes: &[Volume]) -> Verdict {
+    /// Final stays: what a majority of its voters held at the loss, on volumes that were never lost, must be in the past of
+    /// what stands in the Lease now.
+    fn goes_on(&self, record: &Record, volumes: &[Volume]) -> Verdict {
         for (secured, had) in &self.secured {
             let have = holders(secured, volumes);
-            let kept: BTreeSet<u16> = had.intersection(&have).copied().collect();
-            if majority_holds(secured, &kept) && record.age() < secured.age() {
+            let kept: BTreeSet<u16> = had.intersection(&have).filter(|o| !self.wiped.contains(o)).copied().collect();
+            if majority_holds(secured, &kept) && !self.is_past_of(secured, record) {
                 return Err(format!(
-                    "round {} (fence {}) replaced round {} (fence {}), which the majority {kept:?} kept",
+                    "round {} (fence {}) came in place of round {} (fence {}), which the majority {kept:?} kept",
                     record.round, record.fence, secured.round, secured.fence
                 ));
             }
         }
         Ok(())
+    }
+
+    fn is_past_of(&self, past: &Record, record: &Record) -> bool {
+        let mut previous = record.previous;
+        let mut hash = record.hash;
+        while hash != past.hash {
+            let Some(next) = previous else {
+                return false;
+            };
+            hash = next;
+            previous = self.finals.get(&next).and_then(|record| record.previous);
+        }
+        true
     }
 
     /// The same request gets the same answer.
@@ -207,15 +212,17 @@ impl Oracle {
         self.finals.values().any(|record| record.holder == identity && record.slot == slot)
     }
 
-    /// A process conducts: asks, or sends a record.
-    pub fn conducts(&self, by: &Process, t: u64, renew_deadline: std::time::Duration) -> Verdict {
+    /// A process conducts: asks, or sends a record. What it saw takes `grace` to get from one of its tasks to the other.
+    pub fn conducts(&self, by: &Process, t: u64, renew_deadline: std::time::Duration, grace: u64) -> Verdict {
         let now = by.now(t).boot;
         match by.last_success_sent {
             None => Err(format!("{} conducts without ever having led", by.identity)),
             Some(sent) if now.since(sent) > renew_deadline => {
                 Err(format!("{} conducts {:?} after its last renewal was sent", by.identity, now.since(sent)))
             }
-            Some(_) if by.saw_other => Err(format!("{} conducts though it saw another holder", by.identity)),
+            Some(_) if by.saw_other.is_some_and(|at| t > at + grace) => {
+                Err(format!("{} conducts though it saw another holder", by.identity))
+            }
             Some(_) => Ok(()),
         }
     }

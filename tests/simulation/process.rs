@@ -87,8 +87,8 @@ pub struct Process {
     pub reported: Vec<Arc<Record>>,
     /// Boot time when a write of its own that later succeeded was sent last; the highest version of one.
     pub last_success_sent: Option<Boot>,
-    /// It was shown a view in which another holds the lease, after its own last success.
-    pub saw_other: bool,
+    /// When it was shown a view in which another holds the lease, after its own last success.
+    pub saw_other: Option<u64>,
     pub newest_seen: u64,
     writes: HashMap<u64, Boot>,
     pub elector_wake: Option<u64>,
@@ -136,7 +136,7 @@ impl Process {
             lease: None,
             reported,
             last_success_sent: None,
-            saw_other: false,
+            saw_other: None,
             newest_seen: 0,
             writes: HashMap::new(),
             elector_wake: None,
@@ -187,13 +187,13 @@ impl Process {
     }
 
     /// A view reached it.
-    pub fn saw(&mut self, object: &LeaseObject) {
+    pub fn saw(&mut self, object: &LeaseObject, t: u64) {
         let mine = object.spec.held_by() == Some(self.identity.as_str());
         if mine {
-            self.saw_other = false;
+            self.saw_other = None;
             self.newest_seen = self.newest_seen.max(object.version);
         } else if object.version > self.newest_seen {
-            self.saw_other = true;
+            self.saw_other = self.saw_other.or(Some(t));
             self.newest_seen = object.version;
         }
     }

@@ -206,6 +206,9 @@ impl World {
 
     pub fn resume(&mut self, id: usize) {
         self.processes[id].paused = false;
+        if let Some(at) = &mut self.processes[id].saw_other {
+            *at = self.t;
+        }
         self.note(|| format!("p{id} goes on"));
         let mut held = self.held.remove(&id).unwrap_or_default();
         // What waited in sockets is read in any order across them.
@@ -267,14 +270,14 @@ impl World {
             self.note(|| format!("p{id} elector: {}", brief_event(&event)));
         }
         if let Some(view) = view {
-            self.processes[id].saw(&view);
+            self.processes[id].saw(&view, self.t);
         }
         for action in actions {
             match action {
                 elector::Action::Read { op } => self.call(id, op, Call::Read),
                 elector::Action::Write { op, base, change } => {
                     if change.head != base.head {
-                        self.oracle.conducts(&self.processes[id], self.t, self.plan.renew_deadline)?;
+                        self.oracle.conducts(&self.processes[id], self.t, self.plan.renew_deadline, 0)?;
                     }
                     self.processes[id].sent(op, now.boot);
                     self.note(|| format!("p{id} writes v{} {:?} fence {}", base.version, change.spec.holder, change.fence));
@@ -302,7 +305,7 @@ impl World {
         for action in actions {
             match action {
                 conductor::Action::Keep { ask, ordinal, request } => {
-                    self.oracle.conducts(&self.processes[id], self.t, self.plan.renew_deadline)?;
+                    self.oracle.conducts(&self.processes[id], self.t, self.plan.renew_deadline, 1_000)?;
                     self.ask(id, ask, ordinal, Ask::Keep(request));
                 }
                 conductor::Action::Heads { ask, ordinal, request } => self.ask(id, ask, ordinal, Ask::Heads(request)),

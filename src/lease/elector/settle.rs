@@ -58,8 +58,11 @@ impl Elector {
         match &self.sight {
             Some(sight) if not_older(&object, &sight.object) => self.accept(object, now),
             Some(sight) if sight.object.uid == object.uid => {}
-            // Another uid, or the first view of all: watches lag, a read tells.
-            _ => self.look_now(now.boot),
+            // Another uid, or the first view of all: watches lag, a read tells. Leading on in doubt is not worth it.
+            _ => {
+                self.term = None;
+                self.look_now(now.boot);
+            }
         }
     }
 
