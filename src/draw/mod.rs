@@ -2,6 +2,7 @@
 //! ([`conductor`]), the peer's side ([`contributor`]), and the volume's ([`ledger`]). The rules are those of
 //! `docs/protocol.md`, parts 1 and 3, by their numbers.
 
+pub mod catch_up;
 pub mod chain;
 pub mod conductor;
 pub mod contributor;
@@ -10,3 +11,4 @@ pub mod message;
 pub mod record;
 pub mod schedule;
 pub mod secrets;
+pub mod task;

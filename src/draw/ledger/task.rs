@@ -1,1 +1,458 @@
-//! (in the making)
+//! The ledger's thread: it owns the file, what is known of it, and the contributor that answers from it. Requests come through
+//! a bounded queue; what readers need goes out as a snapshot, only after the volume has it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::logic::Ledger;
+use super::storage::{Storage, StorageConfig, StorageError};
+use super::{Condition, LedgerSnapshot, Write};
+use crate::clock::Clock;
+use crate::draw::contributor::Contributor;
+use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::draw::record::{Hash, Record};
+use crate::lease::LeaseSnapshot;
+use crate::shutdown::Signal;
+
+/// Requests that may wait for the thread; more are answered as busy.
+const QUEUE: usize = 64;
+/// Bound of one request: several times what a commit to a slow disk takes.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A volume that could not be written is tried again so often.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Records are pruned when so much of the ledger's share is used, …
+const FULL_PERCENT: u64 = 85;
+/// … down to this; and only below it are older ones fetched, so that what was pruned isn't fetched again.
+const ROOM_PERCENT: u64 = 70;
+
+#[derive(Clone, Debug)]
+pub struct LedgerConfig {
+    pub path: PathBuf,
+    pub storage: StorageConfig,
+    pub contributor: Contributor,
+}
+
+/// The ledger's thread can't answer in time, or has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger is busy")]
+pub struct Busy;
+
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error("the ledger's thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+    #[error("the ledger's thread ended by a panic")]
+    Panicked,
+}
+
+/// Why `restore` did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    #[error("the ledger is sound: there is nothing to restore")]
+    Sound,
+    #[error("the ledger could not be moved aside: {0}")]
+    Failed(String),
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+enum Request {
+    Keep(Arc<KeepRequest>, oneshot::Sender<Result<KeepAnswer, Refusal>>),
+    Heads(Arc<HeadsRequest>, oneshot::Sender<Result<HeadsAnswer, Refusal>>),
+    Records(Hash, usize, oneshot::Sender<Vec<Arc<Record>>>),
+    Seen(Arc<Record>),
+    Fill(Hash, Vec<Arc<Record>>),
+    Restore(oneshot::Sender<Result<PathBuf, RestoreError>>),
+    Stop,
+}
+
+/// What other parts ask of the ledger, and see of it.
+#[derive(Clone, Debug)]
+pub struct LedgerHandle {
+    requests: SyncSender<Request>,
+    snapshots: watch::Receiver<Arc<LedgerSnapshot>>,
+}
+
+impl LedgerHandle {
+    pub fn snapshots(&self) -> watch::Receiver<Arc<LedgerSnapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// # Errors
+    /// A refusal; `Busy` as [`Refusal::Ledger`], since to a holder it is the same.
+    pub async fn keep(&self, request: Arc<KeepRequest>) -> Result<KeepAnswer, Refusal> {
+        self.ask(|reply| Request::Keep(request, reply)).await.unwrap_or_else(|busy| Err(busy.into()))
+    }
+
+    /// # Errors
+    /// As [`LedgerHandle::keep`].
+    pub async fn heads(&self, request: Arc<HeadsRequest>) -> Result<HeadsAnswer, Refusal> {
+        self.ask(|reply| Request::Heads(request, reply)).await.unwrap_or_else(|busy| Err(busy.into()))
+    }
+
+    /// Up to `count` records from `hash` backwards, newest first.
+    pub async fn records(&self, hash: Hash, count: usize) -> Result<Vec<Arc<Record>>, Busy> {
+        self.ask(|reply| Request::Records(hash, count, reply)).await
+    }
+
+    /// Hands over records that a peer gave for `asked`. Dropped when the thread is busy: they will be asked for again.
+    pub fn fill(&self, asked: Hash, records: Vec<Arc<Record>>) {
+        let _ = self.requests.try_send(Request::Fill(asked, records));
+    }
+
+    /// Moves a corrupt ledger aside and begins a new one, which fills from the Lease and the peers.
+    pub async fn restore(&self) -> Result<PathBuf, RestoreError> {
+        self.ask(Request::Restore).await?
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Busy> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(request(reply)).map_err(|_| Busy)?;
+        match timeout(ANSWER_WITHIN, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(Busy),
+        }
+    }
+}
+
+impl From<Busy> for Refusal {
+    fn from(busy: Busy) -> Refusal {
+        Refusal::Ledger {
+            detail: busy.to_string(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct LedgerMetrics {
+    head: Gauge,
+    records: Gauge,
+    used: Gauge,
+    aside: Gauge,
+    fence: Gauge,
+    failures: Counter,
+}
+
+impl LedgerMetrics {
+    pub fn register(registry: &mut Registry) -> LedgerMetrics {
+        let metrics = LedgerMetrics::default();
+        registry.register("ledger_head_round", "Round of the newest final record", metrics.head.clone());
+        registry.register("ledger_records", "Records in the ledger", metrics.records.clone());
+        registry.register("ledger_used_bytes", "Bytes of records in the ledger", metrics.used.clone());
+        registry.register("ledger_aside", "Tails that the Lease left behind", metrics.aside.clone());
+        registry.register("ledger_promised_fence", "Greatest fence promised to a holder", metrics.fence.clone());
+        registry.register("ledger_write_failures", "Writes to the ledger that failed", metrics.failures.clone());
+        metrics
+    }
+}
+
+/// The running thread, to be joined.
+pub struct LedgerTask {
+    thread: thread::JoinHandle<()>,
+    requests: SyncSender<Request>,
+}
+
+/// Starts the thread. It opens the ledger itself, so that a slow volume doesn't hold up the start.
+pub fn start(config: LedgerConfig, clock: Clock, metrics: LedgerMetrics) -> Result<(LedgerTask, LedgerHandle), LedgerError> {
+    let (requests, receiver) = sync_channel(QUEUE);
+    let (publisher, snapshots) = watch::channel(Arc::new(unopened(Condition::Unwritable("not opened yet".into()))));
+    let worker = Worker {
+        config,
+        clock,
+        metrics,
+        publisher,
+        open: None,
+        condition: Condition::Writable,
+        unseen: None,
+    };
+    let thread = thread::Builder::new().name("ledger".into()).spawn(move || worker.run(&receiver))?;
+    let handle = LedgerHandle {
+        requests: requests.clone(),
+        snapshots,
+    };
+    Ok((LedgerTask { thread, requests }, handle))
+}
+
+impl LedgerTask {
+    /// Hands every record seen in the Lease to the thread, until asked to stop; then joins it.
+    pub async fn run(self, mut lease: watch::Receiver<Arc<LeaseSnapshot>>, mut stop: Signal) -> Result<(), LedgerError> {
+        let mut told = None;
+        let mut unsent = false;
+        loop {
+            let head = lease.borrow_and_update().head().cloned();
+            if let Some(head) = head.filter(|head| told != Some(head.hash)) {
+                let hash = head.hash;
+                // A full queue drains within one answer's bound; the head is offered again then.
+                unsent = self.requests.try_send(Request::Seen(head)).is_err();
+                if !unsent {
+                    told = Some(hash);
+                }
+            }
+            tokio::select! {
+                biased;
+                () = stop.requested() => break,
+                changed = lease.changed() => if changed.is_err() { stop.requested().await; break },
+                () = tokio::time::sleep(TRY_AGAIN / 10), if unsent => {}
+                () = tokio::time::sleep(TRY_AGAIN) => if self.thread.is_finished() { break },
+            }
+        }
+        let requests = self.requests;
+        let thread = self.thread;
+        let joined = tokio::task::spawn_blocking(move || {
+            // Blocks while the queue is full; the thread drains it, or has ended and the send fails.
+            let _ = requests.send(Request::Stop);
+            thread.join()
+        });
+        match joined.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(LedgerError::Panicked),
+        }
+    }
+}
+
+fn unopened(condition: Condition) -> LedgerSnapshot {
+    LedgerSnapshot {
+        chain: Arc::new([]),
+        newest: None,
+        wanted: None,
+        aside: Arc::new([]),
+        condition,
+        promised_fence: 0,
+    }
+}
+
+struct Open {
+    storage: Storage,
+    ledger: Ledger,
+}
+
+struct Worker {
+    config: LedgerConfig,
+    clock: Clock,
+    metrics: LedgerMetrics,
+    publisher: watch::Sender<Arc<LedgerSnapshot>>,
+    open: Option<Open>,
+    condition: Condition,
+    /// Seen in the Lease, and not stored yet.
+    unseen: Option<Arc<Record>>,
+}
+
+impl Worker {
+    fn run(mut self, requests: &Receiver<Request>) {
+        self.try_open();
+        self.publish();
+        loop {
+            match requests.recv_timeout(TRY_AGAIN) {
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(request) => self.answer(request),
+                Err(RecvTimeoutError::Timeout) => self.try_again(),
+            }
+            self.publish();
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        // A reply that nobody waits for any more is dropped: the holder asks again, and gets the same.
+        match request {
+            Request::Keep(request, reply) => drop(reply.send(self.keep(&request))),
+            Request::Heads(request, reply) => {
+                let answer = match &self.open {
+                    Some(open) => self.config.contributor.heads(&open.ledger, &request),
+                    None => Err(self.refusal()),
+                };
+                drop(reply.send(answer));
+            }
+            Request::Records(hash, count, reply) => {
+                let found = self.open.as_ref().map(|open| open.ledger.ancestors(&hash, count));
+                drop(reply.send(found.unwrap_or_default()));
+            }
+            Request::Seen(record) => {
+                self.unseen = Some(record);
+                self.see();
+            }
+            Request::Fill(asked, records) => {
+                if let Some(open) = &self.open {
+                    let writes = open.ledger.fill(asked, &records);
+                    self.store(&writes);
+                }
+            }
+            Request::Restore(reply) => drop(reply.send(self.restore())),
+            Request::Stop => {}
+        }
+    }
+
+    fn keep(&mut self, request: &KeepRequest) -> Result<KeepAnswer, Refusal> {
+        let Some(open) = &self.open else {
+            return Err(self.refusal());
+        };
+        let (writes, answer) = self.config.contributor.keep(&open.ledger, request, self.clock.wall())?;
+        match self.store(&writes) {
+            true => Ok(answer),
+            false => Err(self.refusal()),
+        }
+    }
+
+    fn refusal(&self) -> Refusal {
+        let detail = match &self.condition {
+            Condition::Writable => "not opened".to_owned(),
+            Condition::Unwritable(detail) | Condition::Corrupt(detail) => detail.to_string(),
+        };
+        Refusal::Ledger { detail }
+    }
+
+    /// D1: stores what was seen in the Lease; it is reported by the snapshot that follows.
+    fn see(&mut self) {
+        let (Some(open), Some(record)) = (&self.open, &self.unseen) else {
+            return;
+        };
+        let writes = open.ledger.seen(record);
+        for write in &writes {
+            if let Write::Aside(aside) = write {
+                tracing::warn!(chain = %aside.chain, from = aside.from_round, to = aside.to_round,
+                    "the Lease went on without these rounds: they are set aside");
+            }
+        }
+        if self.store(&writes) {
+            self.unseen = None;
+        }
+    }
+
+    /// Makes writes durable, and then true. False when the volume refused.
+    fn store(&mut self, writes: &[Write]) -> bool {
+        let Some(open) = &mut self.open else {
+            return false;
+        };
+        if writes.is_empty() {
+            return true;
+        }
+        match open.storage.commit(writes) {
+            Ok(()) => {
+                writes.iter().for_each(|write| open.ledger.apply(write));
+                self.set_condition(Condition::Writable);
+                self.prune();
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    fn prune(&mut self) {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        if percent(&open.storage) < FULL_PERCENT {
+            return;
+        }
+        let writes = open.ledger.prune(open.ledger.len() * 9 / 10);
+        match open.storage.commit(&writes) {
+            Ok(()) => writes.iter().for_each(|write| open.ledger.apply(write)),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &StorageError) {
+        self.metrics.failures.inc();
+        let detail: Arc<str> = error.to_string().into();
+        match error {
+            StorageError::Corrupt(_) => {
+                self.open = None;
+                self.set_condition(Condition::Corrupt(detail));
+            }
+            _ => self.set_condition(Condition::Unwritable(detail)),
+        }
+    }
+
+    fn try_open(&mut self) {
+        match Storage::open(&self.config.path, self.config.storage.clone(), rand::random()) {
+            Ok((storage, stored)) => {
+                self.open = Some(Open {
+                    storage,
+                    ledger: Ledger::new(stored),
+                });
+                self.set_condition(Condition::Writable);
+                self.see();
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Once a second: what could not be opened or written is tried again. A corrupt ledger waits for a person.
+    fn try_again(&mut self) {
+        match (&self.condition, &self.open) {
+            (Condition::Corrupt(_), _) => {}
+            (_, None) => self.try_open(),
+            (Condition::Writable, Some(_)) => {}
+            (Condition::Unwritable(_), Some(open)) => {
+                let probe = open.ledger.promise().cloned().map(Write::Promise);
+                match self.unseen.is_some() {
+                    true => self.see(),
+                    false => drop(self.store(probe.as_slice())),
+                }
+            }
+        }
+    }
+
+    fn restore(&mut self) -> Result<PathBuf, RestoreError> {
+        if !matches!(self.condition, Condition::Corrupt(_)) {
+            return Err(RestoreError::Sound);
+        }
+        let aside = Storage::set_aside(&self.config.path, &self.clock).map_err(|error| RestoreError::Failed(error.to_string()))?;
+        tracing::warn!(path = %aside.display(), "the corrupt ledger is set aside, and a new one begun");
+        self.try_open();
+        Ok(aside)
+    }
+
+    fn set_condition(&mut self, condition: Condition) {
+        if self.condition == condition {
+            return;
+        }
+        match &condition {
+            Condition::Writable => tracing::info!("the ledger can be written again"),
+            Condition::Unwritable(detail) => tracing::warn!(%detail, "the ledger can't be written: this member doesn't stand for the lease"),
+            Condition::Corrupt(detail) => tracing::error!(%detail,
+                "the ledger is corrupt: this member doesn't draw; `random-generator ledger restore` restores it from its peers"),
+        }
+        self.condition = condition;
+    }
+
+    fn publish(&self) {
+        let snapshot = match &self.open {
+            Some(open) => {
+                let mut snapshot = open.ledger.snapshot(self.condition.clone());
+                if percent(&open.storage) >= ROOM_PERCENT {
+                    snapshot.wanted = None;
+                }
+                self.metrics.records.set(i64::try_from(open.ledger.len()).unwrap_or(i64::MAX));
+                self.metrics.used.set(i64::try_from(open.storage.used()).unwrap_or(i64::MAX));
+                snapshot
+            }
+            None => unopened(self.condition.clone()),
+        };
+        self.metrics.head.set(snapshot.head().map_or(0, |head| i64::try_from(head.round).unwrap_or(i64::MAX)));
+        self.metrics.aside.set(i64::try_from(snapshot.aside.len()).unwrap_or(i64::MAX));
+        self.metrics.fence.set(i64::try_from(snapshot.promised_fence).unwrap_or(i64::MAX));
+        self.publisher.send_if_modified(|current| {
+            let changed = **current != snapshot;
+            if changed {
+                *current = Arc::new(snapshot);
+            }
+            changed
+        });
+    }
+}
+
+fn percent(storage: &Storage) -> u64 {
+    storage.used().saturating_mul(100) / storage.capacity().max(1)
+}

@@ -1,0 +1,278 @@
+//! The conductor's shell: asks the members, itself included, what the [`Conductor`] wants asked, and hands records to the
+//! elector. One task owns it; every question has a bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obstacle, Report};
+use super::ledger::task::LedgerHandle;
+use crate::clock::Clock;
+use crate::discovery::{Peer, PeerList};
+use crate::http::peer_client::{PeerClient, PeerError};
+use crate::lease::elector::CommitOutcome;
+use crate::lease::task::LeaseHandle;
+use crate::shutdown::Signal;
+
+/// Bound of one question. A member that is stopped costs a draw no more than the patience it has for it anyway.
+const ASK_WITHIN: Duration = Duration::from_secs(1);
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Asks that a new chain be begun.
+pub type Restart = tokio::sync::oneshot::Sender<Result<(), NotHolder>>;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this member does not hold the lease; {} does", holder.as_deref().unwrap_or("nobody"))]
+pub struct NotHolder {
+    pub holder: Option<String>,
+}
+
+/// What became of slots, as numbers.
+#[derive(Clone, Debug, Default)]
+pub struct DrawMetrics {
+    outcomes: Family<Outcome, Counter>,
+    conducting: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+impl DrawMetrics {
+    pub fn register(registry: &mut Registry) -> DrawMetrics {
+        let metrics = DrawMetrics::default();
+        registry.register("draw_slots", "Slots of this holder by outcome", metrics.outcomes.clone());
+        registry.register("draw_conducting", "1 while this holder is at a draw or a recovery", metrics.conducting.clone());
+        metrics
+    }
+
+    fn count(&self, report: &Report) {
+        let outcome = match report {
+            Report::Drawn(_) => "drawn",
+            Report::Missed { obstacle: Obstacle::NoMajority { .. }, .. } => "no_majority",
+            Report::Missed { obstacle: Obstacle::Recovering, .. } => "recovering",
+            Report::Missed { obstacle: Obstacle::NotCommitted, .. } => "not_committed",
+            Report::Undecided { .. } => "undecided",
+            Report::Restored(_) => "restored",
+            Report::Waiting { .. } => return,
+        };
+        self.outcomes.get_or_create(&Outcome { outcome }).inc();
+    }
+}
+
+/// Everything the conductor speaks to.
+pub struct DrawParts {
+    pub lease: LeaseHandle,
+    pub outcomes: mpsc::Receiver<(u64, CommitOutcome)>,
+    pub ledger: LedgerHandle,
+    pub peers: watch::Receiver<Arc<PeerList>>,
+    pub client: Arc<PeerClient>,
+    pub restarts: mpsc::Receiver<Restart>,
+    pub metrics: DrawMetrics,
+}
+
+pub struct DrawTask {
+    conductor: Conductor,
+    ordinal: u16,
+    clock: Clock,
+    parts: DrawParts,
+    /// What stands in the way of draws while this member leads; none when nothing does.
+    trouble: watch::Sender<Option<String>>,
+    rng: StdRng,
+}
+
+type Questions = FuturesUnordered<BoxFuture<'static, Event>>;
+
+impl DrawTask {
+    pub fn new(
+        config: ConductorConfig,
+        clock: Clock,
+        parts: DrawParts,
+        seed: [u8; 32],
+    ) -> (DrawTask, watch::Receiver<Option<String>>) {
+        let (trouble, troubles) = watch::channel(None);
+        let task = DrawTask {
+            ordinal: config.ordinal,
+            conductor: Conductor::new(config),
+            clock,
+            parts,
+            trouble,
+            rng: StdRng::from_seed(seed),
+        };
+        (task, troubles)
+    }
+
+    /// Conducts until asked to stop. A draw that is under way is given up; its record, if sent, is the elector's affair.
+    pub async fn run(mut self, mut stop: Signal) {
+        let mut questions = Questions::new();
+        let mut lease = self.parts.lease.snapshots();
+        let mut ledger = self.parts.ledger.snapshots();
+        let mut peers = self.parts.peers.clone();
+        lease.mark_changed();
+        ledger.mark_changed();
+        peers.mark_changed();
+        loop {
+            let now = self.clock.now();
+            let wake = self.conductor.wake_at(now).map_or(LONGEST_SLEEP, |wake| wake.since(now.boot)).min(LONGEST_SLEEP);
+            let event = tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                Some((ticket, outcome)) = self.parts.outcomes.recv() => Event::Committed { ticket, outcome },
+                Ok(()) = lease.changed() => Event::Lease(lease.borrow_and_update().clone()),
+                Ok(()) = ledger.changed() => Event::Ledger(ledger.borrow_and_update().clone()),
+                Ok(()) = peers.changed() => {
+                    let list = peers.borrow_and_update().clone();
+                    Event::Published(list.peers.iter().map(|peer| peer.ordinal).collect())
+                }
+                Some(reply) = self.parts.restarts.recv() => match self.restart(reply) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                Some(event) = questions.next(), if !questions.is_empty() => event,
+                () = sleep(wake) => Event::Tick,
+            };
+            self.step(event, &mut questions);
+        }
+    }
+
+    /// A person's wish for a new chain: only the holder can grant it.
+    fn restart(&self, reply: Restart) -> Option<Event> {
+        let lease = self.parts.lease.snapshots();
+        let snapshot = lease.borrow();
+        let leads = snapshot.leads(self.clock.boot()).is_some();
+        let holder = snapshot.object.as_ref().and_then(|object| object.spec.held_by().map(str::to_owned));
+        let answer = if leads { Ok(()) } else { Err(NotHolder { holder }) };
+        // Whoever asked may be gone; the wish stands.
+        let _ = reply.send(answer);
+        leads.then_some(Event::Restart)
+    }
+
+    fn step(&mut self, event: Event, questions: &mut Questions) {
+        for action in self.conductor.step(self.clock.now(), event, &mut self.rng) {
+            match action {
+                Action::Keep { ask, ordinal, request } => {
+                    let ledger = self.parts.ledger.clone();
+                    let client = self.parts.client.clone();
+                    let peer = self.peer(ordinal);
+                    let own = ordinal == self.ordinal;
+                    questions.push(Box::pin(async move {
+                        let result = match peer {
+                            _ if own => ledger.keep(request).await.map_err(AskError::Refused),
+                            Some(peer) => flatten(client.keep(&peer, &request, ASK_WITHIN).await),
+                            None => Err(AskError::Unreachable),
+                        };
+                        Event::Kept { ask, ordinal, result }
+                    }));
+                }
+                Action::Heads { ask, ordinal, request } => {
+                    let ledger = self.parts.ledger.clone();
+                    let client = self.parts.client.clone();
+                    let peer = self.peer(ordinal);
+                    let own = ordinal == self.ordinal;
+                    questions.push(Box::pin(async move {
+                        let result = match peer {
+                            _ if own => ledger.heads(request).await.map_err(AskError::Refused),
+                            Some(peer) => flatten(client.heads(&peer, &request, ASK_WITHIN).await),
+                            None => Err(AskError::Unreachable),
+                        };
+                        Event::Heads { ask, ordinal, result }
+                    }));
+                }
+                Action::Commit(request) => {
+                    let ticket = request.ticket;
+                    if !self.parts.lease.commit(request) {
+                        let outcome = CommitOutcome::NotDone;
+                        questions.push(Box::pin(async move { Event::Committed { ticket, outcome } }));
+                    }
+                }
+                Action::Floor(fence) => self.parts.lease.floor(fence),
+                Action::Look => self.parts.lease.look(),
+                Action::StayOut(time) => {
+                    tracing::warn!(?time, "two slots missed in a row: this member stays out, so that another may reach more");
+                    self.parts.lease.stay_out(time);
+                }
+                Action::Report(report) => self.report(&report),
+            }
+        }
+        self.parts.metrics.conducting.set(i64::from(self.conductor.phase() != "idle"));
+        let leads = self.parts.lease.snapshots().borrow().leads(self.clock.boot()).is_some();
+        if !leads {
+            self.tell(None);
+        }
+    }
+
+    fn peer(&self, ordinal: u16) -> Option<Peer> {
+        let list = self.parts.peers.borrow();
+        list.peers.iter().find(|peer| peer.ordinal == ordinal).cloned()
+    }
+
+    fn report(&self, report: &Report) {
+        self.parts.metrics.count(report);
+        match report {
+            Report::Drawn(record) => {
+                tracing::info!(round = record.round, slot = %record.slot, missing = record.missing.len(), hash = %record.hash, "drawn");
+                self.tell(None);
+            }
+            Report::Restored(record) => {
+                tracing::warn!(round = record.round, hash = %record.hash, "the chain's head is back in the Lease");
+                self.tell(None);
+            }
+            Report::Missed { slot, obstacle } => {
+                let why = match obstacle {
+                    Obstacle::NoMajority { missing } => format!("no majority of the voters answered: {} did not", self.names(missing)),
+                    Obstacle::Recovering => "the chain's head is not recovered yet".to_owned(),
+                    Obstacle::NotCommitted => "the record could not be put into the Lease".to_owned(),
+                };
+                tracing::warn!(%slot, why, "slot missed");
+                self.tell(Some(format!("slot {slot} was missed: {why}")));
+            }
+            Report::Undecided { slot } => {
+                tracing::warn!(%slot, "slot undecided: its record was sent, and the answer lost");
+            }
+            Report::Waiting { missing } => {
+                let missing = self.names(missing);
+                tracing::warn!(missing, "recovery waits for these voters' heads");
+                self.tell(Some(format!(
+                    "the chain's head can't be recovered before a majority of the voters answered: {missing} did not; \
+                     if they are lost for good, `random-generator ledger restart` on the holder begins a new chain"
+                )));
+            }
+        }
+    }
+
+    fn names(&self, ordinals: &[u16]) -> String {
+        let names: Vec<String> = ordinals.iter().map(|ordinal| format!("ordinal {ordinal}")).collect();
+        names.join(", ")
+    }
+
+    fn tell(&self, trouble: Option<String>) {
+        self.trouble.send_if_modified(|current| {
+            let changed = *current != trouble;
+            *current = trouble;
+            changed
+        });
+    }
+}
+
+fn flatten<T>(result: Result<Result<T, super::message::Refusal>, PeerError>) -> Result<T, AskError> {
+    match result {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(refusal)) => Err(AskError::Refused(refusal)),
+        Err(PeerError::Timeout) => Err(AskError::Timeout),
+        Err(PeerError::Unreachable(_)) => Err(AskError::Unreachable),
+        Err(_) => Err(AskError::Invalid),
+    }
+}
