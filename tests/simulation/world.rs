@@ -373,11 +373,17 @@ impl World {
     fn follow(&mut self, id: usize, head: Option<Arc<Record>>) -> Verdict {
         if let Some(record) = head {
             let writes = self.processes[id].ledger.seen(&record);
-            if !writes.is_empty() && !self.store_in_ledger(id, &writes)? {
+            if !writes.is_empty() {
+                if self.store_in_ledger(id, &writes)? {
+                    self.show(id)?;
+                }
                 return Ok(());
             }
         }
-        self.show(id)
+        match self.processes[id].asked_for.is_some() {
+            true => self.show(id),
+            false => Ok(()),
+        }
     }
 
     /// Makes writes durable and then true; false when the volume is full, or the process dies on the way.
@@ -415,10 +421,11 @@ impl World {
 
     /// Asks a peer for older records, at most once in two seconds.
     fn fetch(&mut self, id: usize, snapshot: &LedgerSnapshot) {
+        let process = &mut self.processes[id];
         let Some(wanted) = snapshot.wanted else {
+            process.asked_for = None;
             return;
         };
-        let process = &mut self.processes[id];
         if process.asked_for.is_some_and(|(hash, at)| hash == wanted && self.t < at + 2 * SECOND) {
             return;
         }
