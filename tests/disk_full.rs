@@ -42,7 +42,10 @@ async fn a_journal_that_finds_the_disk_full_refuses_and_comes_back() {
     let error = within(journal.handle.record(entry(1))).await.unwrap_err();
     assert!(matches!(&error, JournalError::Volume(_)), "{error:?}");
     let state = journal.wait_for(degraded).await;
-    assert!(matches!(state, JournalState::Degraded { journalling: false, .. }), "{state:?}");
+    assert!(
+        matches!(state, JournalState::Degraded { journalling: false, .. }),
+        "{state:?}"
+    );
 
     disk.free();
     journal.working().await;

@@ -35,9 +35,18 @@ async fn an_acknowledged_entry_can_be_read_at_once() {
         journal.handle.record(entry.clone()).await.unwrap();
         let rows = rows(&journal.path);
         assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].id, rows[0].time, &rows[0].request), (1, entry.time, &entry.request));
-        assert_eq!((rows[0].duration, rows[0].count, rows[0].value), (entry.duration, 2, None));
-        assert_eq!((rows[0].method.as_str(), &rows[0].parameters), ("integers", &entry.parameters));
+        assert_eq!(
+            (rows[0].id, rows[0].time, &rows[0].request),
+            (1, entry.time, &entry.request)
+        );
+        assert_eq!(
+            (rows[0].duration, rows[0].count, rows[0].value),
+            (entry.duration, 2, None)
+        );
+        assert_eq!(
+            (rows[0].method.as_str(), &rows[0].parameters),
+            ("integers", &entry.parameters)
+        );
         journal.stop().await;
     }
 }
@@ -52,7 +61,11 @@ async fn what_waits_in_the_queue_is_committed_when_the_journal_stops() {
     let (path, handle) = (journal.path.clone(), journal.handle.clone());
     journal.stop().await;
     assert_eq!(values(&path), (0..5_000).collect());
-    assert_eq!(handle.record(entry(0)).await, Ok(()), "without durability nobody is refused");
+    assert_eq!(
+        handle.record(entry(0)).await,
+        Ok(()),
+        "without durability nobody is refused"
+    );
 }
 
 #[tokio::test]
@@ -128,7 +141,12 @@ fn every_acknowledged_entry_survives_kill_9() {
         child.wait().unwrap();
         assert!(acknowledged.len() >= after);
         let kept = values(&dir.path().join("journal.db"));
-        assert!(acknowledged.is_subset(&kept), "{} of {} kept", kept.len(), acknowledged.len());
+        assert!(
+            acknowledged.is_subset(&kept),
+            "{} of {} kept",
+            kept.len(),
+            acknowledged.len()
+        );
     }
 }
 
@@ -146,7 +164,10 @@ async fn the_oldest_rows_go_first_and_the_share_holds() {
         }
         let rows = rows(&journal.path);
         assert_eq!(rows.last().unwrap().id, 80_000, "row ids go on");
-        assert!(rows.windows(2).all(|pair| pair[1].id == pair[0].id + 1), "no row is missing in between");
+        assert!(
+            rows.windows(2).all(|pair| pair[1].id == pair[0].id + 1),
+            "no row is missing in between"
+        );
         assert!(rows.len() > 1_000 && rows.len() < 80_000, "{} rows", rows.len());
         assert_eq!(journal.metric("journal_rows"), rows.len() as f64);
         assert_eq!(journal.metric("journal_oldest_row"), rows[0].id as f64);
@@ -300,7 +321,9 @@ async fn a_reader_that_keeps_the_log_costs_journalling_and_never_the_share() {
     let acknowledged = within(journal.record_all(1_000..60_000)).await;
     assert!(acknowledged.len() < 59_000, "the log can't take them all");
     assert!(bytes(&journal.path) <= 4 * MIB, "{} bytes", bytes(&journal.path));
-    let state = journal.wait_for(|state| matches!(state, JournalState::Degraded { .. })).await;
+    let state = journal
+        .wait_for(|state| matches!(state, JournalState::Degraded { .. }))
+        .await;
     let JournalState::Degraded { journalling, reason } = state else {
         unreachable!();
     };
@@ -322,12 +345,17 @@ async fn a_volume_that_cannot_be_written_costs_journalling_and_not_the_service()
     fs::create_dir(&path).unwrap();
     let durable = Running::start(dir.path(), Durability::Crash, 8 * MIB);
     let refused = within(durable.handle.record(entry(1))).await.unwrap_err();
-    assert!(matches!(&refused, JournalError::Volume(reason) if reason.contains("journal.db")), "{refused:?}");
+    assert!(
+        matches!(&refused, JournalError::Volume(reason) if reason.contains("journal.db")),
+        "{refused:?}"
+    );
     assert_eq!(durable.metric("journal_dropped_total{reason=\"volume\"}"), 1.0);
     durable.stop().await;
 
     let journal = Running::start(dir.path(), Durability::None, 8 * MIB);
-    journal.wait_for(|state| matches!(state, JournalState::Degraded { journalling: false, .. })).await;
+    journal
+        .wait_for(|state| matches!(state, JournalState::Degraded { journalling: false, .. }))
+        .await;
     assert_eq!(journal.handle.record(entry(1)).await, Ok(()));
     fs::remove_dir(&path).unwrap();
     journal.working().await;

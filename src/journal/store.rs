@@ -15,6 +15,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use rustix::fs::FallocateFlags;
 
 use super::aside::{self, length, with_suffix};
+use super::log_index::{INDEX_BYTES, LogIndex};
 use super::{Durability, Entry};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
 use crate::identity::volume_space;
@@ -29,8 +30,8 @@ const TRIM_PAGES: u64 = 32;
 const HEADROOM_PAGES: u64 = 40;
 /// A frame of the log: a page and its header.
 const FRAME: u64 = PAGE as u64 + 24;
-/// The index of a log this short: one region of shared memory.
-const INDEX_BYTES: u64 = 32 * 1024;
+/// A database is opened only with so much space free: until its index is allocated, a full volume would kill the process.
+const OPENING_BYTES: u64 = 128 * 1024;
 const BALLAST_BYTES: u64 = 256 * 1024;
 /// The volume must have so much room for the database to grow, if it isn't at its share's end, before it counts as not full.
 const GROWTH_BYTES: u64 = 512 * 1024;
@@ -94,8 +95,23 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn open(path: &Path, durability: Durability, max_bytes: u64) -> Result<Store, StoreError> {
+    pub fn open(
+        path: &Path,
+        durability: Durability,
+        max_bytes: u64,
+        index: &mut LogIndex,
+    ) -> Result<Store, StoreError> {
         let budget = Budget::new(max_bytes);
+        let failed = |source| StoreError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        if space(path).map_err(failed)? < OPENING_BYTES {
+            release(path);
+            if space(path).map_err(failed)? < OPENING_BYTES {
+                return Err(DatabaseError::Full { path: path.to_owned() }.into());
+            }
+        }
         let db = database::open(
             path,
             Settings {
@@ -108,6 +124,7 @@ impl Store {
                 busy_timeout: Duration::from_millis(500),
             },
         )?;
+        index.allocate(path).map_err(failed)?;
         let (file, oldest, next) = prepare(&db, path, budget).map_err(|error| DatabaseError::new(path, error))?;
         let found: u32 = db
             .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -375,17 +392,12 @@ fn space(path: &Path) -> io::Result<u64> {
     Ok(volume_space(path.parent().unwrap_or(path))?.free)
 }
 
-/// Whether the volume is so full that this may be why something failed.
-pub fn is_full(path: &Path) -> bool {
-    space(path).is_ok_and(|free| free < BALLAST_BYTES)
-}
-
 fn ballast(path: &Path) -> PathBuf {
     with_suffix(path, ".ballast")
 }
 
 /// Gives the ballast and the corrupt journals moved aside back to the volume.
-pub fn release(path: &Path) {
+fn release(path: &Path) {
     // Cut rather than removed: a directory may need a block for the name when it is made again.
     if let Ok(file) = OpenOptions::new().write(true).open(ballast(path)) {
         let _ = file.set_len(0);

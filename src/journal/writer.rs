@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
 use super::backoff::Backoff;
+use super::log_index::LogIndex;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
 use super::{JournalConfig, JournalError, JournalState, Message, aside};
@@ -26,6 +27,7 @@ pub struct Writer {
     metrics: JournalMetrics,
     told: watch::Sender<JournalState>,
     store: Option<Store>,
+    index: LogIndex,
     /// While there is trouble: when to try again.
     retry: Option<Pin<Box<Sleep>>>,
     backoff: Backoff,
@@ -46,6 +48,7 @@ impl Writer {
             metrics,
             told,
             store: None,
+            index: LogIndex::default(),
             retry: None,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             measured: None,
@@ -100,24 +103,10 @@ impl Writer {
 
     fn open(&mut self) -> Result<&mut Store, StoreError> {
         if self.store.is_none() {
-            let JournalConfig {
-                path,
-                durability,
-                max_bytes,
-                ..
-            } = &self.config;
-            let opened = match Store::open(path, *durability, *max_bytes) {
+            let opened = match self.try_open() {
                 Err(StoreError::Database(DatabaseError::Corrupt { detail, .. })) => {
                     self.set_aside(&detail)?;
-                    Store::open(&self.config.path, self.config.durability, self.config.max_bytes)
-                }
-                // A log that was left on a full volume can't be taken over without some room. For the log's index SQLite
-                // reports an I/O error, not a full disk.
-                Err(StoreError::Database(DatabaseError::Full { .. } | DatabaseError::Other { .. }))
-                    if store::is_full(path) =>
-                {
-                    store::release(path);
-                    Store::open(path, *durability, *max_bytes)
+                    self.try_open()
                 }
                 result => result,
             };
@@ -126,6 +115,16 @@ impl Writer {
         self.store
             .as_mut()
             .ok_or_else(|| StoreError::Replaced(self.config.path.clone()))
+    }
+
+    fn try_open(&mut self) -> Result<Store, StoreError> {
+        let JournalConfig {
+            path,
+            durability,
+            max_bytes,
+            ..
+        } = &self.config;
+        Store::open(path, *durability, *max_bytes, &mut self.index)
     }
 
     fn set_aside(&mut self, detail: &str) -> Result<(), StoreError> {
