@@ -19,6 +19,7 @@ pub use metrics::JournalMetrics;
 pub use reader::{MAX_PAGE, Row, read};
 
 use std::borrow::Cow;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -62,7 +63,7 @@ pub struct JournalConfig {
 }
 
 /// The share of a volume that its journal has unless told otherwise: 60 % of a file system of its own, else 64 MiB.
-pub fn default_max_bytes(volume: &Volume) -> std::io::Result<u64> {
+pub fn default_max_bytes(volume: &Volume) -> io::Result<u64> {
     Ok(match volume.is_mount()? {
         true => (volume.space()?.total / 10).saturating_mul(6).max(MIN_BYTES),
         false => SHARE_OF_A_DIRECTORY,
@@ -99,7 +100,7 @@ pub enum JournalFailure {
     #[error("a journal of {0} bytes can't work: give it at least {MIN_BYTES} with --journal-max")]
     TooSmall(u64),
     #[error("the journal's thread can't start: {0}")]
-    Start(#[from] std::io::Error),
+    Start(#[from] io::Error),
     #[error("the journal's thread panicked")]
     Panicked,
 }
@@ -181,7 +182,7 @@ impl JournalHandle {
 /// The journal's thread, to be joined by [`Journal::run`].
 #[derive(Debug)]
 pub struct Journal {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<io::Result<()>>,
     ended: oneshot::Receiver<()>,
     stop: Trigger,
 }
@@ -200,8 +201,6 @@ impl Journal {
         let (told, state) = watch::channel(JournalState::Starting);
         let (end, ended) = oneshot::channel();
         let (stop, stopping) = shutdown::stage();
-        // A runtime of its own, for timers only: SQLite blocks this thread and no other.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let handle = JournalHandle {
             queue,
             durability: config.durability,
@@ -213,7 +212,11 @@ impl Journal {
         let writer = writer::Writer::new(config, clock, metrics, told);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {
             let _end = end;
+            // A runtime of its own, for timers only: SQLite blocks this thread and no other. Built here: it must not be
+            // dropped in an async context, as it would be when no thread can be had.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             runtime.block_on(writer.run(entries, stopping));
+            Ok(())
         })?;
         Ok((handle, Journal { thread, ended, stop }))
     }
@@ -228,6 +231,6 @@ impl Journal {
             }
             _ = &mut self.ended => {}
         }
-        self.thread.join().map_err(|_| JournalFailure::Panicked)
+        Ok(self.thread.join().map_err(|_| JournalFailure::Panicked)??)
     }
 }

@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(at("2026-01-01T00:00:00Z"), Some(0));
         assert_eq!(at("2026-01-01T00:00:01.5Z"), Some(1_500));
         assert_eq!(at("2025-12-31T23:59:59.999Z"), None);
-        assert_eq!(at("2095-09-06T15:47:35.551Z"), Some(END_MS - 1));
-        assert_eq!(at("2095-09-06T15:47:35.552Z"), None);
+        assert_eq!(at("2095-09-07T15:47:35.551Z"), Some(END_MS - 1));
+        assert_eq!(at("2095-09-07T15:47:35.552Z"), None);
     }
 }

@@ -3,6 +3,7 @@
 //! A caller takes positions with one compare-and-swap and waits for nobody, as long as the floor is ahead. A thread raises the
 //! floor when half of the reserve is used.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -218,7 +219,7 @@ impl IdSource {
 /// The thread that keeps the floor, to be joined by [`IdKeeper::run`].
 #[derive(Debug)]
 pub struct IdKeeper {
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
     ended: oneshot::Receiver<()>,
     stop: Trigger,
 }
@@ -226,7 +227,7 @@ pub struct IdKeeper {
 #[derive(Debug, thiserror::Error)]
 pub enum KeeperError {
     #[error("the thread that keeps the floor of ids can't start: {0}")]
-    Start(#[from] std::io::Error),
+    Start(#[from] io::Error),
     #[error("the thread that keeps the floor of ids panicked")]
     Panicked,
 }
@@ -242,7 +243,6 @@ pub fn start(config: IdsConfig, clock: Clock) -> Result<(IdSource, IdKeeper), Ke
     let (raise, asked) = mpsc::channel(1);
     let (end, ended) = oneshot::channel();
     let (stop, stopping) = shutdown::stage();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let keeper = Keeper {
         path: config.path,
         clock: clock.clone(),
@@ -254,7 +254,10 @@ pub fn start(config: IdsConfig, clock: Clock) -> Result<(IdSource, IdKeeper), Ke
     let thread = match config.ordinal {
         Some(_) => Some(thread::Builder::new().name("ids".into()).spawn(move || {
             let _end = end;
+            // Built here: a runtime must not be dropped in an async context, as it would be when no thread can be had.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             runtime.block_on(keeper.run(asked, stopping));
+            Ok(())
         })?),
         None => None,
     };
@@ -284,7 +287,7 @@ impl IdKeeper {
             }
             _ = &mut self.ended => {}
         }
-        thread.join().map_err(|_| KeeperError::Panicked)
+        Ok(thread.join().map_err(|_| KeeperError::Panicked)??)
     }
 }
 
