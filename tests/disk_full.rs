@@ -84,6 +84,35 @@ async fn a_disk_that_fills_at_any_moment_loses_nothing_that_was_acknowledged() {
     }
 }
 
+#[tokio::test]
+async fn a_journal_with_rows_to_spare_goes_on_when_others_fill_the_disk() {
+    let disk = SmallDisk::new(10);
+    let share = share(&disk);
+    let journal = Running::start(&disk.path(), Durability::Crash, share);
+    let mut acknowledged = journal.record_all(0..20_000).await;
+    disk.fill();
+    for part in 1..11 {
+        let more = within(journal.record_all(part * 20_000..(part + 1) * 20_000)).await;
+        assert_eq!(more.len(), 20_000, "part {part}");
+        acknowledged.extend(more);
+    }
+    let state = journal.handle.state().borrow().clone();
+    assert!(
+        matches!(state, JournalState::Degraded { journalling: true, .. }),
+        "{state:?}"
+    );
+    assert_eq!(
+        journal.metric("journal_recoveries_total"),
+        0.0,
+        "the ballast isn't made of its own space"
+    );
+    check_kept(&journal, &acknowledged);
+    disk.free();
+    journal.working().await;
+    assert_eq!(journal.metric("journal_recoveries_total"), 1.0);
+    journal.stop().await;
+}
+
 /// Every acknowledged value is in the journal, or older than its oldest row.
 fn check_kept(journal: &Running, acknowledged: &HashSet<i64>) {
     let rows = rows(&journal.path);

@@ -130,6 +130,16 @@ fn decode(slot: &[u8; SLOT]) -> Option<(u64, u64)> {
 }
 
 #[cfg(test)]
+impl FloorFile {
+    /// Can be read, and fails when it is raised.
+    pub fn broken(path: &Path) -> FloorFile {
+        let mut file = FloorFile::open(path).unwrap();
+        file.file = File::open(path).unwrap();
+        file
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

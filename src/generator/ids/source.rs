@@ -392,3 +392,35 @@ impl Keeper {
         result.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_reserved_before_its_floor_is_on_the_volume() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ids.floor");
+        let (told, kept) = watch::channel(Kept::default());
+        let mut keeper = Keeper {
+            path: path.clone(),
+            clock: Clock::system(),
+            shared: Arc::new(Shared {
+                next: AtomicU64::new(0),
+                reserved_ms: AtomicU64::new(0),
+                offset_ms: AtomicI64::new(i64::MIN / 2),
+            }),
+            told,
+            file: Some(FloorFile::broken(&path)),
+            backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(1)),
+        };
+        assert!(!keeper.attempt(Keeper::raise));
+        assert_eq!(keeper.shared.reserved_ms.load(Ordering::Acquire), 0);
+        assert!(kept.borrow().trouble.is_some());
+        // The next attempt opens the file anew.
+        assert!(keeper.attempt(Keeper::raise));
+        let reserved_ms = keeper.shared.reserved_ms.load(Ordering::Acquire);
+        assert!(reserved_ms > 0 && FloorFile::open(&path).unwrap().floor_ms() == reserved_ms);
+        assert!(kept.borrow().trouble.is_none());
+    }
+}
