@@ -82,6 +82,11 @@ pub fn open(path: &Path, settings: Settings) -> Result<Connection, DatabaseError
             db.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
         }
         db.pragma_update(None, "page_size", PAGE)?;
+        if settings.journal_mode == JournalMode::Wal {
+            // Only a file without tables takes it, and only before it is in WAL mode. It lets the file shrink page by
+            // page; VACUUM would need as much space again.
+            db.pragma_update(None, "auto_vacuum", "incremental")?;
+        }
         let mode = match settings.journal_mode {
             JournalMode::Wal => "wal",
             JournalMode::Persist => "persist",
