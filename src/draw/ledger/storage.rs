@@ -19,7 +19,7 @@ use self::reserve::Layout;
 use super::{Aside, Promise, Stored, Write};
 use crate::clock::Clock;
 use crate::database::{DatabaseError, PAGE};
-use crate::draw::record::{Hash, Hex, prefixed};
+use crate::draw::record::{Hash, prefixed};
 use crate::draw::secrets::Seed;
 
 /// What a ledger takes of the volume unless it is told otherwise.
@@ -28,7 +28,7 @@ pub const DEFAULT_MAX_BYTES: u64 = 1536 * 1024;
 pub const MIN_MAX_BYTES: u64 = 512 * 1024;
 /// So many tails are listed; the oldest are forgotten first. Each takes about 200 bytes.
 pub const MAX_ASIDE: usize = 64;
-/// Pages that used() never reaches by commits that respect capacity(): for a transaction's splits and what an estimate missed.
+/// Pages that capacity() leaves out: for a transaction's splits, and for what the estimates of cost() missed.
 const MARGIN_PAGES: u64 = 12;
 /// Someone looks into the file with the sqlite3 tool.
 const BUSY: Duration = Duration::from_secs(1);
@@ -318,9 +318,13 @@ fn put_facts(db: &Connection, facts: &Facts) -> rusqlite::Result<()> {
     .execute(params![
         facts.seed.0,
         facts.head.map(|head| head.to_string()),
-        facts.promise.as_ref().map(|promise| promise.fence),
+        facts
+            .promise
+            .as_ref()
+            .map(|promise| signed(promise.fence))
+            .transpose()?,
         facts.promise.as_ref().map(|promise| promise.holder.as_str()),
-        facts.count,
+        signed(facts.count)?,
         facts.digest,
         facts.seal(),
     ])?;
@@ -335,15 +339,15 @@ fn put_aside(db: &Connection, aside: &[Aside]) -> rusqlite::Result<()> {
         insert.execute(params![
             tail.chain.to_string(),
             tail.head.to_string(),
-            tail.from_round,
-            tail.to_round
+            signed(tail.from_round)?,
+            signed(tail.to_round)?
         ])?;
     }
     Ok(())
 }
 
 fn pages(db: &Connection) -> rusqlite::Result<Pages> {
-    let number = |pragma: &str| db.query_row(pragma, [], |row| row.get(0));
+    let number = |pragma: &str| db.query_row(pragma, [], |row| row.get::<_, u32>(0).map(u64::from));
     Ok(Pages {
         all: number("PRAGMA page_count")?,
         free: number("PRAGMA freelist_count")?,
@@ -370,8 +374,7 @@ fn io_error(path: &Path, error: &io::Error) -> StorageError {
     }
 }
 
-/// A hash or chain as it stands in a column.
-fn parsed<const N: usize>(text: &str, column: &str) -> Result<Hex<N>, StorageError> {
-    text.parse()
-        .map_err(|error| StorageError::Corrupt(format!("{column}: {error}")))
+/// SQLite's integers have a sign.
+fn signed(value: u64) -> rusqlite::Result<i64> {
+    i64::try_from(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

@@ -6,12 +6,13 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
 
 use super::reserve::{self, Layout, SCHEMA, TABLES};
-use super::{Aside, Facts, Pages, Promise, StorageError, io_error, pages, parsed, sorted};
+use super::{Aside, Facts, Pages, Promise, StorageError, io_error, pages, sorted};
 use crate::database::{self, DatabaseError, PAGE};
-use crate::draw::record::{Hash, Record};
+use crate::draw::record::{Hash, Hex, HexError, Record};
 use crate::draw::secrets::Seed;
 
 pub(super) struct Loaded {
@@ -27,15 +28,10 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     check_header(path)?;
     let mut db = database::open(path, layout.settings()).map_err(sorted)?;
     let failed = |error| sorted(DatabaseError::new(path, error));
-    check_structure(&db).map_err(failed)??;
-    let (mut facts, seal) = facts(&db).map_err(failed)??;
-    facts.aside = aside(&db).map_err(failed)?.into_iter().collect::<Result<_, _>>()?;
-    if facts.seal().as_slice() != seal {
-        return Err(StorageError::Corrupt(
-            "its seal is broken: seed, head, promise or list of tails was changed".to_owned(),
-        ));
-    }
-    let (records, rows) = records(&db, &facts).map_err(failed)??;
+    let content = Content { path, db: &db };
+    content.check_structure()?;
+    let facts = content.facts()?;
+    let (records, rows) = content.records(&facts)?;
     // A failure of these doesn't make the ledger less true: commits try for space themselves.
     let reserved = reserve::fill(&mut db, layout);
     if let Err(error) = reserved
@@ -98,112 +94,117 @@ fn check_header(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-type Checked<T> = rusqlite::Result<Result<T, StorageError>>;
-
-fn check_structure(db: &Connection) -> Checked<()> {
-    let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if found != "ok" {
-        return Ok(Err(StorageError::Corrupt(found)));
-    }
-    let mut statement = db.prepare("SELECT sql FROM sqlite_schema WHERE name <> 'filler' ORDER BY name")?;
-    let tables: Vec<Option<String>> = statement
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    if tables.iter().map(Option::as_deref).ne(TABLES.map(Some)) {
-        return Ok(Err(StorageError::Corrupt("its tables are not a ledger's".to_owned())));
-    }
-    Ok(Ok(()))
+struct Content<'a> {
+    path: &'a Path,
+    db: &'a Connection,
 }
 
-/// All but the list of tails, and the seal that stands there.
-fn facts(db: &Connection) -> Checked<(Facts, Vec<u8>)> {
-    let row = db.query_row(
-        "SELECT seed, head, fence, holder, count, digest, seal FROM ledger",
-        [],
-        |row| {
-            let promise = row.get::<_, Option<u64>>(2)?.zip(row.get::<_, Option<String>>(3)?);
-            let head: Option<String> = row.get(1)?;
-            let facts = Facts {
-                seed: Seed(row.get(0)?),
-                head: None,
-                promise: promise.map(|(fence, holder)| Promise { fence, holder }),
-                aside: Vec::new(),
-                count: row.get(4)?,
-                digest: row.get(5)?,
-            };
-            Ok((facts, head, row.get(6)?))
-        },
-    );
-    let (mut facts, head, seal) = match typed(row)? {
-        Ok(row) => row,
-        Err(error) => return Ok(Err(error)),
-    };
-    facts.head = match head.map(|head| parsed(&head, "head")).transpose() {
-        Ok(head) => head,
-        Err(error) => return Ok(Err(error)),
-    };
-    Ok(Ok((facts, seal)))
-}
-
-fn aside(db: &Connection) -> rusqlite::Result<Vec<Result<Aside, StorageError>>> {
-    let mut statement = db.prepare("SELECT chain, head, from_round, to_round FROM aside ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    let mut list = Vec::new();
-    while let Some(row) = rows.next()? {
-        let columns = || {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                row.get(2)?,
-                row.get(3)?,
-            ))
+impl Content<'_> {
+    fn check_structure(&self) -> Result<(), StorageError> {
+        let check = || {
+            self.db
+                .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
         };
-        list.push(typed(columns())?.and_then(|(chain, head, from_round, to_round)| {
-            Ok(Aside {
-                chain: parsed(&chain, "chain")?,
-                head: parsed(&head, "head")?,
-                from_round,
-                to_round,
-            })
-        }));
-    }
-    Ok(list)
-}
-
-fn records(db: &Connection, facts: &Facts) -> Checked<(Vec<Arc<Record>>, HashMap<Hash, i64>)> {
-    let mut statement = db.prepare("SELECT id, record FROM records")?;
-    let mut found = statement.query([])?;
-    let (mut records, mut rows) = (Vec::new(), HashMap::new());
-    let mut digest = Facts::new([0; 32]);
-    while let Some(row) = found.next()? {
-        let columns = || Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
-        let parsed = typed(columns())?.and_then(|(id, text)| match Record::parse(&text) {
-            Ok(record) => Ok((id, record)),
-            Err(error) => Err(StorageError::Corrupt(format!("record {id}: {error}"))),
-        });
-        let (id, record) = match parsed {
-            Ok(parsed) => parsed,
-            Err(error) => return Ok(Err(error)),
+        let found = self.read(check())?;
+        if found != "ok" {
+            return Err(StorageError::Corrupt(found));
+        }
+        let tables = || {
+            // A filler is left where growing a file was cut off.
+            let mut statement = self
+                .db
+                .prepare("SELECT sql FROM sqlite_schema WHERE name <> 'filler' ORDER BY name")?;
+            statement
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<Option<String>>>>()
         };
-        digest.toggle(&record.hash);
-        rows.insert(record.hash, id);
-        records.push(Arc::new(record));
+        if self.read(tables())?.iter().map(Option::as_deref).ne(TABLES.map(Some)) {
+            return Err(StorageError::Corrupt("its tables are not a ledger's".to_owned()));
+        }
+        Ok(())
     }
-    if records.len() as u64 != facts.count || rows.len() != records.len() || digest.digest != facts.digest {
-        return Ok(Err(StorageError::Corrupt(format!(
-            "it has {} records, not the {} that it should have",
-            records.len(),
-            facts.count
-        ))));
+
+    fn facts(&self) -> Result<Facts, StorageError> {
+        let row = self.db.query_row(
+            "SELECT seed, head, fence, holder, count, digest, seal FROM ledger",
+            [],
+            |row| {
+                let fence = row.get::<_, Option<i64>>(2)?.map(|_| natural(row, 2)).transpose()?;
+                let promise = fence.zip(row.get::<_, Option<String>>(3)?);
+                let head: Option<String> = row.get(1)?;
+                let facts = Facts {
+                    seed: Seed(row.get(0)?),
+                    head: head.map(|_| hex(row, 1)).transpose()?,
+                    promise: promise.map(|(fence, holder)| Promise { fence, holder }),
+                    aside: Vec::new(),
+                    count: natural(row, 4)?,
+                    digest: row.get(5)?,
+                };
+                Ok((facts, row.get::<_, Vec<u8>>(6)?))
+            },
+        );
+        let (mut facts, seal) = self.read(row)?;
+        let aside = || {
+            let mut statement = self
+                .db
+                .prepare("SELECT chain, head, from_round, to_round FROM aside ORDER BY id")?;
+            let rows = statement.query_map([], |row| {
+                let (from_round, to_round) = (natural(row, 2)?, natural(row, 3)?);
+                Ok(Aside {
+                    chain: hex(row, 0)?,
+                    head: hex(row, 1)?,
+                    from_round,
+                    to_round,
+                })
+            })?;
+            rows.collect()
+        };
+        facts.aside = self.read(aside())?;
+        if facts.seal().as_slice() != seal {
+            return Err(StorageError::Corrupt(
+                "its seal is broken: seed, head, promise or list of tails was changed".to_owned(),
+            ));
+        }
+        Ok(facts)
     }
-    Ok(Ok((records, rows)))
+
+    fn records(&self, facts: &Facts) -> Result<(Vec<Arc<Record>>, HashMap<Hash, i64>), StorageError> {
+        let (mut records, mut rows) = (Vec::new(), HashMap::new());
+        let mut found = Facts::new([0; 32]);
+        let mut statement = self.read(self.db.prepare("SELECT id, record FROM records"))?;
+        let texts = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
+        for row in self.read(texts)? {
+            let (id, text) = self.read(row)?;
+            let record = Record::parse(&text).map_err(|error| StorageError::Corrupt(format!("row {id}: {error}")))?;
+            found.toggle(&record.hash);
+            rows.insert(record.hash, id);
+            records.push(Arc::new(record));
+        }
+        if records.len() as u64 != facts.count || rows.len() != records.len() || found.digest != facts.digest {
+            let (has, should) = (records.len(), facts.count);
+            return Err(StorageError::Corrupt(format!(
+                "of the {should} records that it should have, {has} are others or missing"
+            )));
+        }
+        Ok((records, rows))
+    }
+
+    /// A column of another type, or a row that isn't there, is damage; what SQLite says of itself is sorted.
+    fn read<T>(&self, result: rusqlite::Result<T>) -> Result<T, StorageError> {
+        result.map_err(|error| match error {
+            rusqlite::Error::SqliteFailure(..) => sorted(DatabaseError::new(self.path, error)),
+            error => StorageError::Corrupt(error.to_string()),
+        })
+    }
 }
 
-/// A column of another type, or a row that isn't there, is damage; what SQLite says of itself stays its own.
-fn typed<T>(result: rusqlite::Result<T>) -> Checked<T> {
-    match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(error @ rusqlite::Error::SqliteFailure(..)) => Err(error),
-        Err(error) => Ok(Err(StorageError::Corrupt(error.to_string()))),
-    }
+fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+fn hex<const N: usize>(row: &Row<'_>, column: usize) -> rusqlite::Result<Hex<N>> {
+    let text: String = row.get(column)?;
+    text.parse()
+        .map_err(|error: HexError| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }

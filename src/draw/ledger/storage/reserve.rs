@@ -114,6 +114,12 @@ fn build(draft: &Path, layout: Layout, facts: &Facts) -> Result<(), StorageError
 pub(super) fn fill(db: &mut Connection, layout: Layout) -> rusqlite::Result<()> {
     // A row that needs a new interior page as well may find only one page left.
     let enough = u64::from(layout.file_pages) - 2;
+    let left: bool = db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'filler'", [], |row| {
+        row.get(0)
+    })?;
+    if left {
+        db.execute_batch("DROP TABLE filler")?;
+    }
     if pages(db)?.all >= enough {
         return Ok(());
     }
