@@ -21,6 +21,13 @@ use small_disk::SmallDisk;
 
 const SEED: [u8; 32] = [42; 32];
 
+/// For what needs no disk: thousands of commits take their time in fsync.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 fn open(path: &Path) -> Result<(Storage, Stored), StorageError> {
     Storage::open(path, StorageConfig::default(), SEED)
 }
@@ -190,7 +197,7 @@ proptest! {
         ],
         1..12,
     )) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = in_memory();
         let path = dir.path().join("ledger.db");
         let (mut storage, stored) = open(&path).unwrap();
         let mut model = stored;
@@ -239,7 +246,7 @@ fn a_list_that_does_not_fit_is_refused_whole_and_room_is_made_by_pruning() {
 fn pruning_by_the_estimate_never_meets_the_bound_whatever_the_records_sizes() {
     let sizes: [fn(u64) -> u16; 4] = [|_| 3, |_| 32, |_| 1, |round| 1 + u16::try_from(round * 7 % 32).unwrap()];
     for members in sizes {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = in_memory();
         let path = dir.path().join("ledger.db");
         let config = StorageConfig { max_bytes: 512 * 1024 };
         let (mut storage, _) = Storage::open(&path, config, SEED).unwrap();
@@ -424,7 +431,7 @@ fn what_is_no_ledger_is_corrupt_and_left_untouched() {
 
 #[test]
 fn damage_anywhere_is_noticed_or_harmless() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let path = dir.path().join("ledger.db");
     let config = StorageConfig { max_bytes: 512 * 1024 };
     let (mut storage, _) = Storage::open(&path, config, SEED).unwrap();
@@ -454,7 +461,7 @@ fn damage_anywhere_is_noticed_or_harmless() {
         usize::try_from(state % below as u64).unwrap()
     };
     let mut noticed = 0;
-    for _ in 0..1500 {
+    for _ in 0..800 {
         let mut damaged = whole.clone();
         // One flipped bit, or a few bytes of something else; the head of a page more often than its share.
         let page = used_pages[random(used_pages.len())] * 4096;
@@ -479,7 +486,7 @@ fn damage_anywhere_is_noticed_or_harmless() {
         }
         fs::write(&path, &whole).unwrap();
     }
-    assert!(noticed > 300, "{noticed}");
+    assert!(noticed > 150, "{noticed}");
 }
 
 #[test]

@@ -40,7 +40,11 @@ pub type ChainId = Hex<16>;
 
 impl<const N: usize> fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        // Into a buffer: `hex::encode` goes character by character, and a ledger that is opened writes ten thousand of these.
+        let mut buffer = [0; 128];
+        let text = buffer.get_mut(..2 * N).ok_or(fmt::Error)?;
+        hex::encode_to_slice(self.0, text).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
     }
 }
 
