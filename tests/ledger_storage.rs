@@ -132,7 +132,7 @@ fn a_new_ledger_is_empty_private_and_exactly_as_large_as_reserved() {
     }
     let bytes = size(&path);
     assert!(
-        bytes <= DEFAULT_MAX_BYTES && bytes >= DEFAULT_MAX_BYTES - 2 * 4096,
+        (DEFAULT_MAX_BYTES - 2 * 4096..=DEFAULT_MAX_BYTES).contains(&bytes),
         "{bytes}"
     );
     assert!(storage.used() < 8 * 4096 && storage.capacity() > 1200 * 1024);

@@ -68,9 +68,12 @@ pub struct Storage {
     /// None after a failed commit: the next one opens the file anew, which rolls back what the failed one left.
     db: Option<Connection>,
     facts: Facts,
-    rows: HashMap<Hash, i64>,
+    rows: Rows,
     pages: Pages,
 }
+
+/// In which row of `records` each record stands.
+type Rows = HashMap<Hash, i64>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Pages {
@@ -147,7 +150,7 @@ impl Storage {
             layout,
             db: None,
             facts: Facts::new([0; 32]),
-            rows: HashMap::new(),
+            rows: Rows::new(),
             pages: Pages::default(),
         };
         let stored = storage.connect()?;

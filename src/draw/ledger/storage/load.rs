@@ -1,6 +1,5 @@
 //! Opening a ledger that is there: everything in it is checked before anything is believed.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -10,15 +9,15 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
 use super::reserve::{self, Layout, SCHEMA, TABLES};
-use super::{Aside, Facts, Pages, Promise, StorageError, io_error, pages, sorted};
+use super::{Aside, Facts, Pages, Promise, Rows, StorageError, io_error, pages, sorted};
 use crate::database::{self, DatabaseError, PAGE};
-use crate::draw::record::{Hash, Hex, HexError, Record};
+use crate::draw::record::{Hex, HexError, Record};
 use crate::draw::secrets::Seed;
 
 pub(super) struct Loaded {
     pub(super) db: Connection,
     pub(super) facts: Facts,
-    pub(super) rows: HashMap<Hash, i64>,
+    pub(super) rows: Rows,
     pub(super) records: Vec<Arc<Record>>,
     pub(super) pages: Pages,
 }
@@ -168,8 +167,8 @@ impl Content<'_> {
         Ok(facts)
     }
 
-    fn records(&self, facts: &Facts) -> Result<(Vec<Arc<Record>>, HashMap<Hash, i64>), StorageError> {
-        let (mut records, mut rows) = (Vec::new(), HashMap::new());
+    fn records(&self, facts: &Facts) -> Result<(Vec<Arc<Record>>, Rows), StorageError> {
+        let (mut records, mut rows) = (Vec::new(), Rows::new());
         let mut found = Facts::new([0; 32]);
         let mut statement = self.read(self.db.prepare("SELECT id, record FROM records"))?;
         let texts = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));

@@ -144,8 +144,7 @@ pub(super) fn grow_journal(journal: &Path, bytes: u64) -> io::Result<()> {
     }
     let zeros = vec![0; usize::try_from(bytes - length).unwrap_or(0)];
     file.write_all(&zeros)?;
-    file.sync_all()?;
-    sync_directory(journal)
+    file.sync_all()
 }
 
 /// Removes what was set aside earlier than `kept`, which lies beside `path`.
