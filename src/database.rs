@@ -20,7 +20,7 @@ pub struct Settings {
 pub enum JournalMode {
     /// Readers beside one writer; the log is checkpointed every 64 pages, so that it stays small on a small volume.
     Wal,
-    /// The rollback journal stays allocated, so that a write needs no new space on a full disk.
+    /// The rollback journal stays allocated, so that a write needs no new space on a full disk. A rollback never deletes it.
     Persist,
 }
 
@@ -76,6 +76,11 @@ pub fn open(path: &Path, settings: Settings) -> Result<Connection, DatabaseError
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(settings.busy_timeout)?;
+        if settings.journal_mode == JournalMode::Persist {
+            // Reading or setting the journal mode reads the schema first, and that rolls a hot journal back: in the default
+            // mode by deleting it, and with it the space that it holds. In exclusive locking mode it is only made void.
+            db.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
+        }
         db.pragma_update(None, "page_size", PAGE)?;
         if settings.journal_mode == JournalMode::Wal {
             // Only a file without tables takes it, and only before it is in WAL mode. It lets the file shrink page by
@@ -95,6 +100,11 @@ pub fn open(path: &Path, settings: Settings) -> Result<Connection, DatabaseError
         if settings.journal_mode == JournalMode::Wal {
             db.pragma_update(None, "wal_autocheckpoint", 64)?;
             db.pragma_update_and_check(None, "journal_size_limit", 256 * 1024, |_| Ok(()))?;
+        }
+        if settings.journal_mode == JournalMode::Persist {
+            db.pragma_update_and_check(None, "locking_mode", "normal", |_| Ok(()))?;
+            // The lock is given back only by the next access.
+            db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         }
         if let Some(pages) = settings.max_pages {
             db.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;

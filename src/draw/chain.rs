@@ -189,7 +189,7 @@ impl Verifier {
             Some(last) => {
                 let line = self.lines;
                 follows(last, &record).map_err(|error| VerifyError::Chain { line, error })?;
-                // Each slot is counted once and lies before the year 10000: this can't overflow.
+                // No slot is counted twice, and there are fewer than 2^38: this can't overflow.
                 self.missed += record.missed;
             }
             None => self.first_round = record.round,

@@ -13,12 +13,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
 
-use super::record::{MAX_MISSED, Slot};
+use super::record::{MAX_MISSED, MAX_SLOT, Slot};
 
 /// A schedule as text is at most this long, so that a record has a bound.
 pub const MAX_TEXT: usize = 256;
-/// 9999-12-31T23:59:59Z: the last instant that a slot can name.
-const LAST_SECOND: i64 = 253_402_300_799;
+const LAST_SECOND: i64 = MAX_SLOT.0;
 const LONGEST_PERIOD: i64 = 24 * 60 * 60;
 const DAY: i64 = 24 * 60 * 60;
 const DAY_MINUTES: i64 = 24 * 60;
@@ -125,7 +124,7 @@ impl Schedule {
         }
     }
 
-    /// The first slot strictly after `seconds` (Unix time). None beyond the year 9999.
+    /// The first slot strictly after `seconds` (Unix time). None beyond [`MAX_SLOT`].
     pub fn next_after(&self, seconds: i64) -> Option<Slot> {
         if seconds >= LAST_SECOND {
             return None;
@@ -133,7 +132,7 @@ impl Schedule {
         let from = seconds.max(-1) + 1;
         match &self.kind {
             Kind::Every(period) => Some(Slot(units_up(from, *period) * period)).filter(|slot| slot.0 <= LAST_SECOND),
-            Kind::Cron(days) => days.first_from(units_up(from, 60)),
+            Kind::Cron(days) => days.first_from(units_up(from, 60)).filter(|slot| *slot <= MAX_SLOT),
         }
     }
 
@@ -237,7 +236,7 @@ impl Days {
     }
 
     /// How many slots lie between two minutes since the epoch, both included; stops when [`MAX_MISSED`] is reached.
-    /// Costs one step a day: at most three million for the years 1970 to 9999.
+    /// Costs one step a day: at most three million for the years 1970 to 9998.
     fn count(&self, from: i64, until: i64) -> i64 {
         let (mut day, last) = (from.div_euclid(DAY_MINUTES), until.div_euclid(DAY_MINUTES));
         let mut next = date_of(day);

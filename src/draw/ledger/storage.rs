@@ -1,1 +1,383 @@
-//! (in the making)
+//! The ledger's file on the volume, `ledger.db`: a SQLite database whose space is its own from the moment it is made.
+//!
+//! One thread uses it. What stands in it is verified when it is opened and trusted afterwards; it is never mended or
+//! discarded from here, because what is lost in it may have been promised.
+
+mod load;
+mod reserve;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, params};
+use sha2::{Digest, Sha256};
+
+use self::reserve::Layout;
+use super::{Aside, Promise, Stored, Write};
+use crate::clock::Clock;
+use crate::database::{DatabaseError, PAGE};
+use crate::draw::record::{Hash, prefixed};
+use crate::draw::secrets::Seed;
+
+/// What a ledger takes of the volume unless it is told otherwise.
+pub const DEFAULT_MAX_BYTES: u64 = 1536 * 1024;
+/// The least: below it the fixed parts would leave no room for a day's records.
+pub const MIN_MAX_BYTES: u64 = 512 * 1024;
+/// So many tails are listed; the oldest are forgotten first. Each takes about 200 bytes.
+pub const MAX_ASIDE: usize = 64;
+/// Pages that capacity() leaves out: for a transaction's splits, and for what the estimates of cost() missed.
+const MARGIN_PAGES: u64 = 12;
+/// Someone looks into the file with the sqlite3 tool.
+const BUSY: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageConfig {
+    /// `ledger.db` and its journal together, in bytes; at least [`MIN_MAX_BYTES`], which is taken when it is less.
+    /// A file that is there already is made larger for it, and never smaller.
+    pub max_bytes: u64,
+}
+
+impl Default for StorageConfig {
+    fn default() -> StorageConfig {
+        StorageConfig {
+            max_bytes: DEFAULT_MAX_BYTES,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// When it is made: the volume lacks the space to reserve. In a commit: prune more, or try again.
+    #[error("no space left for the ledger")]
+    Full,
+    /// What stands there is not a ledger, not a true one, or a newer version's. The file is as it was.
+    #[error("the ledger is damaged: {0}")]
+    Corrupt(String),
+    #[error("the ledger can't be used: {0}")]
+    Io(String),
+}
+
+/// The open ledger.
+#[derive(Debug)]
+pub struct Storage {
+    path: PathBuf,
+    layout: Layout,
+    /// None after a failed commit: the next one opens the file anew, which rolls back what the failed one left.
+    db: Option<Connection>,
+    facts: Facts,
+    rows: Rows,
+    pages: Pages,
+}
+
+/// In which row of `records` each record stands.
+type Rows = HashMap<Hash, i64>;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pages {
+    all: u64,
+    free: u64,
+}
+
+/// All but the records themselves, and a digest over those: what the seal is taken over.
+#[derive(Clone, Debug)]
+struct Facts {
+    seed: Seed,
+    head: Option<Hash>,
+    promise: Option<Promise>,
+    aside: Vec<Aside>,
+    count: u64,
+    /// Exclusive or of the records' hashes: says whether one is gone or one too many is there.
+    digest: [u8; 32],
+}
+
+impl Facts {
+    fn new(seed: [u8; 32]) -> Facts {
+        Facts {
+            seed: Seed(seed),
+            head: None,
+            promise: None,
+            aside: Vec::new(),
+            count: 0,
+            digest: [0; 32],
+        }
+    }
+
+    fn toggle(&mut self, hash: &Hash) {
+        for (byte, with) in self.digest.iter_mut().zip(hash.0) {
+            *byte ^= with;
+        }
+    }
+
+    /// SQLite has no checksums; a flipped bit in the seed or in a promise would go unseen without this one.
+    fn seal(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        prefixed(&mut hasher, b"random-generator/ledger/1");
+        prefixed(&mut hasher, &self.seed.0);
+        prefixed(&mut hasher, self.head.as_ref().map_or(&[][..], |head| &head.0));
+        if let Some(promise) = &self.promise {
+            prefixed(&mut hasher, &promise.fence.to_be_bytes());
+            prefixed(&mut hasher, promise.holder.as_bytes());
+        }
+        prefixed(&mut hasher, &self.count.to_be_bytes());
+        prefixed(&mut hasher, &self.digest);
+        for aside in &self.aside {
+            prefixed(&mut hasher, &aside.chain.0);
+            prefixed(&mut hasher, &aside.head.0);
+            prefixed(&mut hasher, &aside.from_round.to_be_bytes());
+            prefixed(&mut hasher, &aside.to_round.to_be_bytes());
+        }
+        hasher.finalize().into()
+    }
+}
+
+impl Storage {
+    /// Opens the ledger, and makes one with `fresh_seed` if there is no file. Whatever else stands at `path`, an empty file
+    /// too, is `Corrupt`: a ledger is only ever put in place whole.
+    pub fn open(path: &Path, config: StorageConfig, fresh_seed: [u8; 32]) -> Result<(Storage, Stored), StorageError> {
+        let layout = Layout::of(config.max_bytes);
+        match fs::symlink_metadata(path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                reserve::create(path, layout, &Facts::new(fresh_seed))?
+            }
+            Err(error) => return Err(io_error(path, &error)),
+        }
+        let mut storage = Storage {
+            path: path.to_owned(),
+            layout,
+            db: None,
+            facts: Facts::new([0; 32]),
+            rows: Rows::new(),
+            pages: Pages::default(),
+        };
+        let stored = storage.connect()?;
+        Ok((storage, stored))
+    }
+
+    /// Stores all of `writes`, in their order and durably, or none of them. To make room, let `Prune` stand before `Record`.
+    ///
+    /// After an error the same list may be tried again. In the rare case that the disk failed just as the transaction became
+    /// durable it may be stored nevertheless; storing it again changes nothing.
+    pub fn commit(&mut self, writes: &[Write]) -> Result<(), StorageError> {
+        if self.db.is_none() {
+            self.connect()?;
+        }
+        let Some(mut db) = self.db.take() else {
+            return Err(StorageError::Io(format!("{} is not open", self.path.display())));
+        };
+        let (facts, changed) = self.transact(&mut db, writes).map_err(|error| self.sorted(error))?;
+        self.facts = facts;
+        for (hash, row) in changed {
+            match row {
+                Some(row) => self.rows.insert(hash, row),
+                None => self.rows.remove(&hash),
+            };
+        }
+        // It is durable by now: a figure that can't be read is no reason to say otherwise.
+        self.pages = pages(&db).unwrap_or(self.pages);
+        self.db = Some(db);
+        Ok(())
+    }
+
+    /// Bytes that [`used`](Storage::used) may reach so that a commit of less than [`largest_commit`](Storage::largest_commit)
+    /// is sure to find room.
+    pub fn capacity(&self) -> u64 {
+        let pages = self.pages.all.max(u64::from(self.layout.file_pages));
+        pages.saturating_sub(MARGIN_PAGES) * u64::from(PAGE)
+    }
+
+    /// Bytes in use, by whole pages: the records, and a few pages that are always there.
+    pub fn used(&self) -> u64 {
+        self.pages.all.saturating_sub(self.pages.free) * u64::from(PAGE)
+    }
+
+    /// About what one record adds to [`used`](Storage::used), by the length of its canonical JSON.
+    pub fn cost(canonical: usize) -> u64 {
+        // A page holds 4,080 bytes of rows, each with some 20 of its own, and no row is split over two leaves; what doesn't
+        // fit into one goes to pages of its own.
+        const LEAF: u64 = 4080;
+        let row = canonical as u64 + 20;
+        if row <= LEAF {
+            u64::from(PAGE) / (LEAF / row)
+        } else {
+            (row / LEAF + 1) * u64::from(PAGE)
+        }
+    }
+
+    /// Bytes of records, written and pruned together, that one commit may have so that the reserved journal holds it. A larger
+    /// one works as long as the volume has space.
+    pub fn largest_commit(&self) -> u64 {
+        let images = self.layout.journal_bytes / (u64::from(PAGE) + 8);
+        images.saturating_sub(MARGIN_PAGES) * u64::from(PAGE) / 2
+    }
+
+    /// Moves a ledger that can't be used away, with its journal, to a name with the time, which it returns. Only the newest one
+    /// is kept: a small volume has room for a new ledger beside one old one, hardly beside two.
+    pub fn set_aside(path: &Path, clock: &Clock) -> Result<PathBuf, StorageError> {
+        let time = clock.wall().timestamp().strftime("%Y%m%dT%H%M%S%.6fZ").to_string();
+        let kept = reserve::beside(path, &format!(".corrupt-{time}"));
+        let kept_journal = reserve::beside(&kept, "-journal");
+        let moved = || -> io::Result<()> {
+            fs::rename(path, &kept)?;
+            match fs::rename(reserve::beside(path, "-journal"), &kept_journal) {
+                Err(error) if error.kind() == ErrorKind::NotFound => reserve::remove(&kept_journal)?,
+                other => other?,
+            }
+            reserve::remove_older(path, &kept)?;
+            reserve::sync_directory(path)
+        };
+        moved().map_err(|error| io_error(path, &error))?;
+        Ok(kept)
+    }
+
+    fn connect(&mut self) -> Result<Stored, StorageError> {
+        let loaded = load::load(&self.path, self.layout)?;
+        self.rows = loaded.rows;
+        self.pages = loaded.pages;
+        let stored = Stored {
+            seed: loaded.facts.seed.clone(),
+            records: loaded.records,
+            head: loaded.facts.head,
+            promise: loaded.facts.promise.clone(),
+            aside: loaded.facts.aside.clone(),
+        };
+        self.facts = loaded.facts;
+        self.db = Some(loaded.db);
+        Ok(stored)
+    }
+
+    fn transact(&self, db: &mut Connection, writes: &[Write]) -> rusqlite::Result<(Facts, HashMap<Hash, Option<i64>>)> {
+        let mut facts = self.facts.clone();
+        let mut changed: HashMap<Hash, Option<i64>> = HashMap::new();
+        let transaction = db.transaction()?;
+        for write in writes {
+            match write {
+                Write::Record(record) => {
+                    if self.row(&changed, &record.hash).is_none() {
+                        transaction
+                            .prepare_cached("INSERT INTO records (record) VALUES (?1)")?
+                            .execute([record.canonical()])?;
+                        changed.insert(record.hash, Some(transaction.last_insert_rowid()));
+                        facts.toggle(&record.hash);
+                        facts.count += 1;
+                    }
+                }
+                Write::Prune(hashes) => {
+                    for hash in hashes {
+                        if let Some(row) = self.row(&changed, hash) {
+                            transaction
+                                .prepare_cached("DELETE FROM records WHERE id = ?1")?
+                                .execute([row])?;
+                            changed.insert(*hash, None);
+                            facts.toggle(hash);
+                            facts.count -= 1;
+                        }
+                    }
+                }
+                Write::Head(hash) => facts.head = Some(*hash),
+                Write::Promise(promise) => facts.promise = Some(promise.clone()),
+                Write::Aside(aside) => facts.list(aside.clone()),
+            }
+        }
+        if facts.aside != self.facts.aside {
+            put_aside(&transaction, &facts.aside)?;
+        }
+        put_facts(&transaction, &facts)?;
+        transaction.commit()?;
+        Ok((facts, changed))
+    }
+
+    fn row(&self, changed: &HashMap<Hash, Option<i64>>, hash: &Hash) -> Option<i64> {
+        changed
+            .get(hash)
+            .copied()
+            .unwrap_or_else(|| self.rows.get(hash).copied())
+    }
+
+    fn sorted(&self, error: rusqlite::Error) -> StorageError {
+        sorted(DatabaseError::new(&self.path, error))
+    }
+}
+
+impl Facts {
+    /// A tail is known by its newest record; one that is set aside again counts as the newest.
+    fn list(&mut self, aside: Aside) {
+        self.aside.retain(|known| known.head != aside.head);
+        self.aside.push(aside);
+        let surplus = self.aside.len().saturating_sub(MAX_ASIDE);
+        self.aside.drain(..surplus);
+    }
+}
+
+/// `INSERT OR REPLACE`: also the first row of a new ledger.
+fn put_facts(db: &Connection, facts: &Facts) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO ledger (id, seed, head, fence, holder, count, digest, seal)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        facts.seed.0,
+        facts.head.map(|head| head.to_string()),
+        facts
+            .promise
+            .as_ref()
+            .map(|promise| signed(promise.fence))
+            .transpose()?,
+        facts.promise.as_ref().map(|promise| promise.holder.as_str()),
+        signed(facts.count)?,
+        facts.digest,
+        facts.seal(),
+    ])?;
+    Ok(())
+}
+
+fn put_aside(db: &Connection, aside: &[Aside]) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM aside", [])?;
+    let mut insert =
+        db.prepare_cached("INSERT INTO aside (chain, head, from_round, to_round) VALUES (?1, ?2, ?3, ?4)")?;
+    for tail in aside {
+        insert.execute(params![
+            tail.chain.to_string(),
+            tail.head.to_string(),
+            signed(tail.from_round)?,
+            signed(tail.to_round)?
+        ])?;
+    }
+    Ok(())
+}
+
+fn pages(db: &Connection) -> rusqlite::Result<Pages> {
+    let number = |pragma: &str| db.query_row(pragma, [], |row| row.get::<_, u32>(0).map(u64::from));
+    Ok(Pages {
+        all: number("PRAGMA page_count")?,
+        free: number("PRAGMA freelist_count")?,
+    })
+}
+
+fn sorted(error: DatabaseError) -> StorageError {
+    match &error {
+        DatabaseError::Full { .. } => StorageError::Full,
+        DatabaseError::Corrupt { detail, .. } => StorageError::Corrupt(detail.clone()),
+        DatabaseError::Other { source, .. } => match source.sqlite_error_code() {
+            // No such table or column: the schema is another.
+            Some(ErrorCode::Unknown) => StorageError::Corrupt(source.to_string()),
+            _ => StorageError::Io(error.to_string()),
+        },
+        DatabaseError::Busy { .. } => StorageError::Io(error.to_string()),
+    }
+}
+
+fn io_error(path: &Path, error: &io::Error) -> StorageError {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full,
+        _ => StorageError::Io(format!("{}: {error}", path.display())),
+    }
+}
+
+/// SQLite's integers have a sign.
+fn signed(value: u64) -> rusqlite::Result<i64> {
+    i64::try_from(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}

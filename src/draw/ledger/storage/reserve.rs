@@ -1,0 +1,194 @@
+//! How a ledger is made, with all the space that it will ever need.
+//!
+//! Every page of the file and every block of its rollback journal is written once when it is made. Pages that records don't
+//! use are on SQLite's list of free pages, without auto-vacuum they stay in the file, and a journal in mode PERSIST is only made
+//! void. So later commits overwrite blocks that are allocated, which needs no space on a file system that overwrites in place
+//! (ext4, XFS; not btrfs or ZFS, which write elsewhere first). Written pages instead of fallocate: extents that were only
+//! allocated are converted when they are first written, and that may need a block for the extent tree.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::{Facts, MIN_MAX_BYTES, StorageError, io_error, pages, put_facts, sorted};
+use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
+
+/// The layout of the database that this build reads and writes: `PRAGMA user_version`.
+pub(super) const SCHEMA: u32 = 1;
+
+pub(super) const TABLES: [&str; 3] = [
+    "CREATE TABLE aside (id INTEGER PRIMARY KEY, chain TEXT NOT NULL, head TEXT NOT NULL, from_round INTEGER NOT NULL, to_round INTEGER NOT NULL)",
+    "CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1), seed BLOB NOT NULL, head TEXT, fence INTEGER, holder TEXT, count INTEGER NOT NULL, digest BLOB NOT NULL, seal BLOB NOT NULL)",
+    "CREATE TABLE records (id INTEGER PRIMARY KEY, record TEXT NOT NULL)",
+];
+
+/// How the space is divided: five sixths for the file, one for the journal, which holds the old content of the pages that one
+/// transaction changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) file_pages: u32,
+    pub(super) journal_bytes: u64,
+}
+
+impl Layout {
+    pub(super) fn of(max_bytes: u64) -> Layout {
+        // SQLite counts pages with 32 bits, and the whole ledger is read when it is opened.
+        let pages = u32::try_from(max_bytes.max(MIN_MAX_BYTES) / u64::from(PAGE)).unwrap_or(u32::MAX);
+        let journal = (pages / 6).max(40);
+        Layout {
+            file_pages: pages - journal,
+            journal_bytes: u64::from(journal) * u64::from(PAGE),
+        }
+    }
+
+    pub(super) fn settings(self) -> Settings {
+        Settings {
+            journal_mode: JournalMode::Persist,
+            synchronous: Synchronous::Full,
+            max_pages: Some(self.file_pages),
+            busy_timeout: super::BUSY,
+        }
+    }
+}
+
+/// Makes the ledger under another name and puts it in place when it is whole and on the disk. A failure leaves nothing behind.
+pub(super) fn create(path: &Path, layout: Layout, facts: &Facts) -> Result<(), StorageError> {
+    let draft = beside(path, ".new");
+    let journal = beside(path, "-journal");
+    let made = remove_all(path)
+        .and_then(|()| grow_journal(&journal, layout.journal_bytes))
+        .map_err(|error| io_error(path, &error))
+        .and_then(|()| build(&draft, layout, facts))
+        .and_then(|()| {
+            let place = || {
+                File::open(&draft)?.sync_all()?;
+                fs::rename(&draft, path)?;
+                sync_directory(path)
+            };
+            place().map_err(|error| io_error(path, &error))
+        });
+    if made.is_err() && !path.exists() {
+        // What went wrong is told already; the next attempt removes them as well.
+        let _ = remove_all(path);
+    }
+    made
+}
+
+/// What an attempt that was cut off has left, and the journal of a ledger that was removed: SQLite would roll it back into the
+/// new one.
+fn remove_all(path: &Path) -> io::Result<()> {
+    remove(&beside(path, ".new"))?;
+    remove(&beside(path, ".new-journal"))?;
+    remove(&beside(path, "-journal"))
+}
+
+fn build(draft: &Path, layout: Layout, facts: &Facts) -> Result<(), StorageError> {
+    // It holds the seed: for this user alone. SQLite gives the journal the same mode.
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(draft)
+        .map_err(|error| io_error(draft, &error))?;
+    let mut db = database::open(draft, layout.settings()).map_err(sorted)?;
+    let build = |db: &mut Connection| -> rusqlite::Result<()> {
+        // A draft that is cut off is thrown away.
+        db.pragma_update_and_check(None, "journal_mode", "memory", |_| Ok(()))?;
+        db.pragma_update(None, "synchronous", "off")?;
+        let transaction = db.transaction()?;
+        for table in TABLES {
+            transaction.execute_batch(table)?;
+        }
+        transaction.pragma_update(None, "user_version", SCHEMA)?;
+        put_facts(&transaction, facts)?;
+        transaction.commit()?;
+        fill(db, layout)
+    };
+    build(&mut db).map_err(|error| sorted(DatabaseError::new(draft, error)))
+}
+
+/// Brings the file to its full size with pages that are free. A larger one stays.
+pub(super) fn fill(db: &mut Connection, layout: Layout) -> rusqlite::Result<()> {
+    // A row that needs a new interior page as well may find only one page left.
+    let enough = u64::from(layout.file_pages) - 2;
+    let left: bool = db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'filler'", [], |row| {
+        row.get(0)
+    })?;
+    if left {
+        db.execute_batch("DROP TABLE filler")?;
+    }
+    if pages(db)?.all >= enough {
+        return Ok(());
+    }
+    // Two transactions: pages that are freed in the one that took them would never be written.
+    let transaction = db.transaction()?;
+    transaction.execute_batch("CREATE TABLE filler (content BLOB)")?;
+    while pages(&transaction)?.all < enough {
+        transaction
+            .prepare_cached("INSERT INTO filler (content) VALUES (zeroblob(4000))")?
+            .execute([])?;
+    }
+    transaction.commit()?;
+    db.execute_batch("DROP TABLE filler")
+}
+
+/// Brings the journal to its size; never touches what is in it.
+pub(super) fn grow_journal(journal: &Path, bytes: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(journal)?;
+    let length = file.metadata()?.len();
+    if length >= bytes {
+        return Ok(());
+    }
+    let zeros = vec![0; usize::try_from(bytes - length).unwrap_or(0)];
+    file.write_all(&zeros)?;
+    file.sync_all()
+}
+
+/// Removes what was set aside earlier than `kept`, which lies beside `path`.
+pub(super) fn remove_older(path: &Path, kept: &Path) -> io::Result<()> {
+    let prefix = beside(path, ".corrupt-");
+    for entry in fs::read_dir(parent(path))? {
+        let found = entry?.path();
+        let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+        let named = found
+            .file_name()
+            .zip(prefix.file_name())
+            .is_some_and(|(name, prefix)| name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()));
+        if named && found.file_name() != kept.file_name() && bytes(&found) != bytes(&beside(kept, "-journal")) {
+            remove(&found)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(parent(path))?.sync_all()
+}
+
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether space is what was missing, now or at the file's bound.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}

@@ -1,0 +1,654 @@
+//! The ledger's file, on real file systems: what it keeps, what it refuses, and that its space is its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use random_generator::clock::Clock;
+use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, MAX_ASIDE, Storage, StorageConfig, StorageError};
+use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
+use random_generator::draw::record::{Contribution, Draft, Hash, Hex, Record, Slot};
+
+mod small_disk;
+use small_disk::SmallDisk;
+
+const SEED: [u8; 32] = [42; 32];
+
+/// For what needs no disk: thousands of commits take their time in fsync.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
+fn open(path: &Path) -> Result<(Storage, Stored), StorageError> {
+    Storage::open(path, StorageConfig::default(), SEED)
+}
+
+/// A valid record that stands at the end of no chain in particular; `members` sets its size, 170 bytes each.
+fn record(round: u64, members: u16) -> Arc<Record> {
+    let previous = (round > 1).then_some(Hex([u8::try_from(round % 251).unwrap(); 32]));
+    let record = Draft {
+        set: "rg".to_owned(),
+        chain: Hex([7; 16]),
+        round,
+        schedule: "@every 1m".to_owned(),
+        slot: Slot(60 * i64::try_from(round).unwrap()),
+        missed: 0,
+        holder: "rg-0_0b1c3f3e-2e0c-4b3a-9f59-0d9fb4b2b0a1-5f0e".to_owned(),
+        fence: 3,
+        voters: members,
+        previous,
+        contributions: (0..members)
+            .map(|ordinal| Contribution {
+                member: format!("rg-{ordinal}"),
+                next_commitment: Hex([9; 32]),
+                ordinal,
+                reveal: (round > 1).then_some(Hex([8; 32])),
+            })
+            .collect(),
+        missing: vec![],
+    }
+    .seal();
+    Record::parse(&record.canonical()).expect("a record that any reader accepts");
+    Arc::new(record)
+}
+
+fn aside(n: u64) -> Aside {
+    let mut head = [0; 32];
+    head[..8].copy_from_slice(&n.to_be_bytes());
+    Aside {
+        chain: Hex([6; 16]),
+        head: Hex(head),
+        from_round: n,
+        to_round: n + 4,
+    }
+}
+
+fn promise(fence: u64) -> Promise {
+    Promise {
+        fence,
+        holder: format!("rg-1_u-{fence}"),
+    }
+}
+
+/// In an order of its own.
+fn sorted(mut stored: Stored) -> Stored {
+    stored.records.sort_by_key(|record| record.hash);
+    stored
+}
+
+fn empty() -> Stored {
+    Stored {
+        seed: random_generator::draw::secrets::Seed(SEED),
+        records: vec![],
+        head: None,
+        promise: None,
+        aside: vec![],
+    }
+}
+
+fn size(path: &Path) -> u64 {
+    let journal = path.with_file_name("ledger.db-journal");
+    fs::metadata(path).unwrap().len() + fs::metadata(journal).unwrap().len()
+}
+
+/// What the ledger's owner does: the oldest go when there is no room. Returns what it pruned.
+fn commit_pruning(storage: &mut Storage, kept: &mut Vec<Arc<Record>>, new: Arc<Record>) -> Result<(), StorageError> {
+    let need = Storage::cost(new.canonical().len());
+    let (mut freed, mut pruned) = (0, 0);
+    while storage.used() + need > storage.capacity() + freed {
+        freed += Storage::cost(kept[pruned].canonical().len());
+        pruned += 1;
+    }
+    let prune = kept[..pruned].iter().map(|record| record.hash).collect();
+    storage.commit(&[
+        Write::Prune(prune),
+        Write::Record(new.clone()),
+        Write::Head(new.hash),
+        Write::Promise(promise(new.round)),
+    ])?;
+    kept.drain(..pruned);
+    kept.push(new);
+    Ok(())
+}
+
+#[test]
+fn a_new_ledger_is_empty_private_and_exactly_as_large_as_reserved() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let (storage, stored) = open(&path).unwrap();
+    assert_eq!(stored, empty());
+    for name in ["ledger.db", "ledger.db-journal"] {
+        let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let bytes = size(&path);
+    assert!(
+        (DEFAULT_MAX_BYTES - 2 * 4096..=DEFAULT_MAX_BYTES).contains(&bytes),
+        "{bytes}"
+    );
+    assert!(storage.used() < 8 * 4096 && storage.capacity() > 1200 * 1024);
+    drop(storage);
+    // The seed of the first time stays, whatever is offered.
+    let (_, again) = Storage::open(&path, StorageConfig::default(), [1; 32]).unwrap();
+    assert_eq!(again, empty());
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["ledger.db", "ledger.db-journal"]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Commit(Vec<Write>),
+    Reopen,
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    prop_oneof![
+        4 => (1..40u64, 1..33u16).prop_map(|(round, members)| Write::Record(record(round, members))),
+        2 => (1..40u64).prop_map(|round| Write::Head(record(round, 3).hash)),
+        2 => (1..1000u64).prop_map(|fence| Write::Promise(promise(fence))),
+        1 => (1..90u64).prop_map(|n| Write::Aside(aside(n))),
+        2 => prop::collection::vec((1..40u64, 1..33u16), 0..4)
+            .prop_map(|list| Write::Prune(list.into_iter().map(|(round, n)| record(round, n).hash).collect())),
+    ]
+}
+
+fn apply(model: &mut Stored, writes: &[Write]) {
+    for write in writes {
+        match write {
+            Write::Record(record) => {
+                if !model.records.contains(record) {
+                    model.records.push(record.clone());
+                }
+            }
+            Write::Head(hash) => model.head = Some(*hash),
+            Write::Promise(promise) => model.promise = Some(promise.clone()),
+            Write::Aside(aside) => {
+                model.aside.retain(|known| known.head != aside.head);
+                model.aside.push(aside.clone());
+                if model.aside.len() > MAX_ASIDE {
+                    model.aside.remove(0);
+                }
+            }
+            Write::Prune(hashes) => model.records.retain(|record| !hashes.contains(&record.hash)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_list_of_commits_is_found_again_as_it_was_given(steps in prop::collection::vec(
+        prop_oneof![
+            5 => prop::collection::vec(write(), 0..8).prop_map(Step::Commit),
+            1 => Just(Step::Reopen),
+        ],
+        1..12,
+    )) {
+        let dir = in_memory();
+        let path = dir.path().join("ledger.db");
+        let (mut storage, stored) = open(&path).unwrap();
+        let mut model = stored;
+        for step in steps {
+            match step {
+                Step::Commit(writes) => {
+                    storage.commit(&writes).unwrap();
+                    apply(&mut model, &writes);
+                }
+                Step::Reopen => {
+                    drop(storage);
+                    let (reopened, stored) = open(&path).unwrap();
+                    prop_assert_eq!(sorted(stored), sorted(model.clone()));
+                    storage = reopened;
+                }
+            }
+        }
+        drop(storage);
+        prop_assert_eq!(sorted(open(&path).unwrap().1), sorted(model));
+    }
+}
+
+#[test]
+fn a_list_that_does_not_fit_is_refused_whole_and_room_is_made_by_pruning() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let (mut storage, _) = open(&path).unwrap();
+    let all: Vec<_> = (1..=200).map(|round| record(round, 32)).collect();
+    let mut list = vec![Write::Promise(promise(7))];
+    list.extend(all.iter().cloned().map(Write::Record));
+    assert_eq!(storage.commit(&list), Err(StorageError::Full));
+    storage.commit(&list[1..100]).unwrap();
+    assert_eq!(storage.commit(&list), Err(StorageError::Full));
+    let prune = Write::Prune(all[..90].iter().map(|record| record.hash).collect());
+    storage.commit(&[prune, list[150].clone()]).unwrap();
+    let used = storage.used();
+    drop(storage);
+    let (storage, stored) = open(&path).unwrap();
+    assert_eq!(stored.promise, None);
+    assert_eq!(stored.records.len(), 10);
+    assert_eq!(storage.used(), used);
+    assert!(size(&path) <= DEFAULT_MAX_BYTES);
+}
+
+#[test]
+fn pruning_by_the_estimate_never_meets_the_bound_whatever_the_records_sizes() {
+    let sizes: [fn(u64) -> u16; 4] = [|_| 3, |_| 32, |_| 1, |round| 1 + u16::try_from(round * 7 % 32).unwrap()];
+    for members in sizes {
+        let dir = in_memory();
+        let path = dir.path().join("ledger.db");
+        let config = StorageConfig { max_bytes: 512 * 1024 };
+        let (mut storage, _) = Storage::open(&path, config, SEED).unwrap();
+        let mut kept = Vec::new();
+        for round in 1..=600 {
+            commit_pruning(&mut storage, &mut kept, record(round, members(round))).unwrap();
+            // What pruning frees is an estimate too; the next commit starts from what it was.
+            assert!(storage.used() <= storage.capacity() + 4 * 4096);
+        }
+        let bytes: usize = kept.iter().map(|record| record.canonical().len()).sum();
+        assert!(
+            bytes as u64 * 2 > storage.capacity() || kept.len() == 600,
+            "{bytes} of {}",
+            storage.capacity()
+        );
+        assert!(size(&path) <= 512 * 1024);
+        drop(storage);
+        assert_eq!(Storage::open(&path, config, SEED).unwrap().1.records.len(), kept.len());
+    }
+}
+
+#[test]
+fn on_a_disk_that_others_filled_to_the_last_byte_commits_go_on() {
+    let disk = SmallDisk::new(10);
+    let path = disk.path().join("ledger.db");
+    let (mut storage, _) = open(&path).unwrap();
+    disk.fill();
+    let mut kept = Vec::new();
+    for round in 1..=700 {
+        // Sometimes a large one, and sometimes a reopen.
+        let members = if round % 50 == 0 { 32 } else { 3 };
+        commit_pruning(&mut storage, &mut kept, record(round, members)).unwrap();
+        if round % 100 == 0 {
+            drop(storage);
+            let (reopened, stored) = open(&path).unwrap();
+            assert_eq!(stored.records.len(), kept.len());
+            storage = reopened;
+        }
+    }
+    // The largest that the journal is made for.
+    let largest = storage.largest_commit();
+    let (mut list, mut bytes) = (Vec::new(), 0);
+    for old in &kept {
+        bytes += 2 * old.canonical().len() as u64;
+        if bytes > largest {
+            break;
+        }
+        list.push(old.clone());
+    }
+    assert!(list.len() > 20, "{}", list.len());
+    let mut writes = vec![Write::Prune(list.iter().map(|record| record.hash).collect())];
+    writes.extend((0..list.len() as u64).map(|n| Write::Record(record(10_000 + n, 3))));
+    storage.commit(&writes).unwrap();
+    assert!(size(&path) <= DEFAULT_MAX_BYTES);
+    drop(storage);
+    assert_eq!(open(&path).unwrap().1.records.len(), kept.len());
+}
+
+#[test]
+fn a_crash_on_a_full_disk_leaves_the_reserve_whole() {
+    let disk = SmallDisk::new(10);
+    let path = disk.path().join("ledger.db");
+    drop(open(&path).unwrap());
+    disk.fill();
+    for _ in 0..5 {
+        let acknowledged = kill_while_committing(&path, 40);
+        disk.fill();
+        let (mut storage, stored) = open(&path).unwrap();
+        assert!(stored.promise.is_some_and(|promise| promise.fence >= acknowledged));
+        storage.commit(&[Write::Head(record(3, 3).hash)]).unwrap();
+        assert!(size(&path) >= DEFAULT_MAX_BYTES - 2 * 4096);
+    }
+}
+
+#[test]
+fn a_volume_without_room_for_the_reserve_is_full_and_a_later_attempt_succeeds() {
+    let disk = SmallDisk::new(10);
+    let path = disk.path().join("ledger.db");
+    disk.fill();
+    assert_eq!(open(&path).unwrap_err(), StorageError::Full);
+    let left: Vec<_> = fs::read_dir(disk.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().starts_with("ledger"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    disk.free();
+    open(&path).unwrap();
+}
+
+#[test]
+fn a_commit_that_fails_for_the_disk_succeeds_once_it_is_writable() {
+    let disk = SmallDisk::new(10);
+    let path = disk.path().join("ledger.db");
+    let (mut storage, _) = open(&path).unwrap();
+    drop(storage.commit(&[Write::Promise(promise(1))]));
+    drop(storage);
+    disk.remount("ro");
+    match open(&path) {
+        // It may be read, and not written.
+        Ok((mut storage, _)) => {
+            assert!(matches!(
+                storage.commit(&[Write::Promise(promise(2))]),
+                Err(StorageError::Io(_))
+            ));
+        }
+        Err(error) => assert!(matches!(error, StorageError::Io(_)), "{error}"),
+    }
+    disk.remount("rw");
+    let (mut storage, stored) = open(&path).unwrap();
+    assert_eq!(stored.promise, Some(promise(1)));
+    storage.commit(&[Write::Promise(promise(2))]).unwrap();
+}
+
+#[test]
+fn a_growing_bound_is_reserved_at_the_next_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let (mut storage, _) = open(&path).unwrap();
+    storage.commit(&[Write::Promise(promise(1))]).unwrap();
+    let before = storage.capacity();
+    drop(storage);
+    let (storage, stored) = Storage::open(&path, StorageConfig { max_bytes: 3 << 20 }, SEED).unwrap();
+    assert_eq!(stored.promise, Some(promise(1)));
+    assert!(storage.capacity() > 19 * before / 10);
+    assert!(size(&path) <= 3 << 20 && size(&path) >= (3 << 20) - 2 * 4096);
+}
+
+#[test]
+fn what_is_no_ledger_is_corrupt_and_left_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let whole = {
+        let (mut storage, _) = open(&path).unwrap();
+        storage
+            .commit(&[Write::Record(record(1, 3)), Write::Promise(promise(3))])
+            .unwrap();
+        drop(storage);
+        fs::read(&path).unwrap()
+    };
+    let change = |at: usize, bytes: &[u8]| {
+        let mut changed = whole.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        changed
+    };
+    let foreign = {
+        let path = dir.path().join("foreign");
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE t (x); PRAGMA user_version = 1")
+            .unwrap();
+        fs::read(path).unwrap()
+    };
+    let text = String::from_utf8_lossy(&whole).find("rg-1_u-3");
+    assert!(text.is_some());
+    let holder = whole.windows(8).position(|bytes| bytes == b"rg-1_u-3").unwrap();
+    let cases: [(&str, Vec<u8>, &str); 8] = [
+        ("empty", vec![], "0 bytes"),
+        ("text", b"{}".to_vec(), "2 bytes"),
+        ("garbage", vec![b'x'; 8192], "no database"),
+        ("truncated", whole[..whole.len() / 2].to_vec(), ""),
+        ("another's", foreign, "not a ledger's"),
+        ("newer", change(60, &[0, 0, 0, 9]), "newer version"),
+        ("in WAL mode", change(18, &[2, 2]), "no database"),
+        ("another promise", change(holder, b"rg-2"), "seal"),
+    ];
+    for (what, content, says) in cases {
+        fs::write(&path, &content).unwrap();
+        match open(&path) {
+            Err(StorageError::Corrupt(detail)) => assert!(detail.contains(says), "{what}: {detail}"),
+            other => panic!("{what}: {other:?}"),
+        }
+        assert!(fs::read(&path).unwrap() == content, "{what} was touched");
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(
+        open(&path),
+        Err(StorageError::Io(_) | StorageError::Corrupt(_))
+    ));
+}
+
+#[test]
+fn damage_anywhere_is_noticed_or_harmless() {
+    let dir = in_memory();
+    let path = dir.path().join("ledger.db");
+    let config = StorageConfig { max_bytes: 512 * 1024 };
+    let (mut storage, _) = Storage::open(&path, config, SEED).unwrap();
+    for round in 1..=60 {
+        let members = if round % 7 == 0 { 30 } else { 3 };
+        storage
+            .commit(&[
+                Write::Record(record(round, members)),
+                Write::Promise(promise(round)),
+                Write::Aside(aside(round)),
+            ])
+            .unwrap();
+    }
+    let in_use = usize::try_from(storage.used()).unwrap();
+    drop(storage);
+    let whole = fs::read(&path).unwrap();
+    let truth = sorted(Storage::open(&path, config, SEED).unwrap().1);
+    let used_pages: Vec<usize> = (0..whole.len() / 4096)
+        .filter(|page| whole[page * 4096..(page + 1) * 4096].iter().any(|byte| *byte != 0))
+        .collect();
+    assert!(used_pages.len() * 4096 >= in_use);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64; // xorshift: the same damage each time
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let mut noticed = 0;
+    for _ in 0..800 {
+        let mut damaged = whole.clone();
+        // One flipped bit, or a few bytes of something else; the head of a page more often than its share.
+        let page = used_pages[random(used_pages.len())] * 4096;
+        let at = page + if random(3) == 0 { random(120) } else { random(4096) };
+        if random(2) == 0 {
+            damaged[at] ^= 1 << random(8);
+        } else {
+            let end = (at + 1 + random(64)).min(damaged.len());
+            damaged[at..end].fill_with(|| u8::try_from(random(256)).unwrap());
+        }
+        // In place: a file that is made new would have no journal's name to meet.
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .write_all_at(&damaged, 0)
+            .unwrap();
+        match Storage::open(&path, config, SEED) {
+            Ok((_, stored)) => assert_eq!(sorted(stored), truth, "damage at {at}"),
+            Err(StorageError::Corrupt(_)) => noticed += 1,
+            Err(other) => panic!("damage at {at}: {other}"),
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    assert!(noticed > 150, "{noticed}");
+}
+
+#[test]
+fn damage_under_a_running_ledger_fails_the_commit_and_not_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let (mut storage, _) = open(&path).unwrap();
+    storage.commit(&[Write::Record(record(1, 3))]).unwrap();
+    // Another writer, so that SQLite reads the pages anew.
+    fs::write(&path, vec![b'x'; 8192]).unwrap();
+    match storage.commit(&[Write::Record(record(2, 3))]) {
+        Err(StorageError::Corrupt(_)) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        storage.commit(&[Write::Promise(promise(1))]),
+        Err(StorageError::Corrupt(_))
+    ));
+}
+
+#[test]
+fn a_removed_file_is_told_and_never_made_anew_by_a_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let (mut storage, _) = open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(
+            storage.commit(&[Write::Promise(promise(1))]),
+            Err(StorageError::Io(_))
+        ));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn what_is_set_aside_is_whole_and_only_the_newest_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let clock = Clock::system();
+    let mut kept = PathBuf::new();
+    for round in 1..=3 {
+        let (mut storage, stored) = open(&path).unwrap();
+        assert_eq!(stored.records, vec![]);
+        storage.commit(&[Write::Record(record(round, 3))]).unwrap();
+        drop(storage);
+        kept = Storage::set_aside(&path, &clock).unwrap();
+        assert!(
+            kept.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("ledger.db.corrupt-20")
+        );
+        let names = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(names, 2, "the file and its journal");
+    }
+    assert_eq!(open(&kept).unwrap().1.records, vec![record(3, 3)]);
+    assert!(matches!(Storage::set_aside(&path, &clock), Err(StorageError::Io(_))));
+}
+
+#[test]
+fn a_thousand_records_are_opened_and_verified_quickly() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let config = StorageConfig { max_bytes: 2 << 20 };
+    let clock = Clock::system();
+    let since = clock.boot();
+    let (mut storage, _) = Storage::open(&path, config, SEED).unwrap();
+    eprintln!("made in {:?}", clock.boot().since(since));
+    for first in (1..=1000).step_by(50) {
+        let list: Vec<_> = (first..first + 50)
+            .map(|round| Write::Record(record(round, 3)))
+            .collect();
+        storage.commit(&list).unwrap();
+    }
+    drop(storage);
+    let mut times: Vec<Duration> = (0..9)
+        .map(|_| {
+            let since = clock.boot();
+            assert_eq!(Storage::open(&path, config, SEED).unwrap().1.records.len(), 1000);
+            clock.boot().since(since)
+        })
+        .collect();
+    times.sort();
+    eprintln!("opened in {:?}", times[4]);
+    // A release build takes a fraction of this; two cores are shared by all tests.
+    assert!(times[0] < Duration::from_millis(200), "{times:?}");
+}
+
+const CHILD: &str = "LEDGER_STORAGE_TEST_CHILD";
+
+/// Not a test of its own: the process that other tests kill.
+#[test]
+fn child_commits_until_killed() {
+    #[allow(clippy::disallowed_methods)] // the argument of a child process that a test harness starts
+    let Some(path) = std::env::var_os(CHILD).map(PathBuf::from) else {
+        return;
+    };
+    let (mut storage, stored) = open(&path).unwrap();
+    let mut kept = stored.records;
+    kept.sort_by_key(|record| record.round);
+    for round in kept.last().map_or(0, |record| record.round) + 1.. {
+        commit_pruning(&mut storage, &mut kept, record(round, 3)).unwrap();
+        println!("acknowledged {round}");
+    }
+}
+
+/// Kills a committing process after it has said so often that a commit is done; the last round that it acknowledged.
+fn kill_while_committing(path: &Path, commits: u64) -> u64 {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "child_commits_until_killed",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(CHILD, path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let round = |line: String| {
+        line.strip_prefix("acknowledged ")
+            .and_then(|round| round.parse::<u64>().ok())
+    };
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .split(b'\n')
+        .map_while(|line| {
+            let line = line.ok()?;
+            Some(String::from_utf8_lossy(&line).into_owned())
+        });
+    let mut last = 0;
+    for _ in 0..commits {
+        last = lines.by_ref().find_map(round).expect("the child commits");
+    }
+    child.kill().unwrap();
+    let rest: HashMap<(), u64> = lines.filter_map(round).map(|round| ((), round)).collect();
+    child.wait().unwrap();
+    rest.get(&()).copied().unwrap_or(last)
+}
+
+#[test]
+fn a_process_killed_while_it_commits_loses_nothing_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    for turn in 0..12 {
+        let acknowledged = kill_while_committing(&path, 20 + turn);
+        let (_, stored) = open(&path).unwrap();
+        let rounds: Vec<u64> = {
+            let mut rounds: Vec<u64> = stored.records.iter().map(|record| record.round).collect();
+            rounds.sort_unstable();
+            rounds
+        };
+        let last = *rounds.last().unwrap();
+        assert!(
+            last >= acknowledged && last <= acknowledged + 1,
+            "{last} after {acknowledged}"
+        );
+        assert_eq!(rounds, (1..=last).collect::<Vec<_>>());
+        // All parts of one commit, or none.
+        assert_eq!(stored.promise, Some(promise(last)));
+        let head: Hash = record(last, 3).hash;
+        assert_eq!(stored.head, Some(head));
+    }
+}
