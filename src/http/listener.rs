@@ -115,7 +115,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: application/problem+json\r\n\
 retry-after: 1\r\n\
 connection: close\r\n\
-content-length: 145\r\n\
+content-length: 144\r\n\
 \r\n\
 {\"type\":\"urn:random-generator:problem:unavailable\",\"title\":\"Not now\",\"status\":503,\
 \"detail\":\"all connections that this member allows are in use\"}";

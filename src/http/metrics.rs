@@ -223,7 +223,7 @@ impl TypedMetric for Durations {
 
 impl EncodeMetric for Durations {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
         let counts = self.0.counts.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         // Summed from what is shown, so that count and +Inf agree though others observe meanwhile.
@@ -273,7 +273,7 @@ mod tests {
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         let labels = "listener=\"public\",route=\"/\"";
         for line in [
-            format!("http_request_duration_seconds_bucket{{le=\"5e-5\",{labels}}} 2"),
+            format!("http_request_duration_seconds_bucket{{le=\"0.00005\",{labels}}} 2"),
             format!("http_request_duration_seconds_bucket{{le=\"0.0001\",{labels}}} 3"),
             format!("http_request_duration_seconds_bucket{{le=\"5.0\",{labels}}} 3"),
             format!("http_request_duration_seconds_bucket{{le=\"+Inf\",{labels}}} 4"),

@@ -34,6 +34,13 @@ pub trait IdSource: Send + Sync + 'static {
     fn take(&self, count: usize) -> impl Future<Output = Result<Vec<u64>, IdsUnavailable>> + Send;
 }
 
+impl<I: IdSource> IdSource for Arc<I> {
+    fn take(&self, count: usize) -> impl Future<Output = Result<Vec<u64>, IdsUnavailable>> + Send {
+        (**self).take(count)
+    }
+}
+
+/// What this path works with.
 #[derive(Debug)]
 pub struct Ids<I, J> {
     pub source: I,

@@ -32,6 +32,20 @@ pub trait NumberSource: Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
 }
 
+impl<N: NumberSource> NumberSource for Arc<N> {
+    fn random_i32(&self) -> i32 {
+        (**self).random_i32()
+    }
+
+    fn integers(&self, min: i64, max: i64, count: usize) -> Vec<i64> {
+        (**self).integers(min, max, count)
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        (**self).fill(bytes);
+    }
+}
+
 /// What these paths work with.
 #[derive(Debug)]
 pub struct Numbers<N, J> {
