@@ -40,7 +40,7 @@ pub(super) enum Cut {
     HalfSent,
     /// The client doesn't read.
     Stalled,
-    /// Asked to close, with nothing in flight.
+    /// Asked to close, and did, after the response in flight if there was one.
     Asked,
 }
 
@@ -177,7 +177,7 @@ pub(super) async fn serve(
             connection.as_mut().graceful_shutdown();
         }
         if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
+            return Poll::Ready(closing.then_some(Cut::Asked));
         }
         loop {
             if let Some((deadline, _)) = activity.deadline(limits)
