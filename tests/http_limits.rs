@@ -57,7 +57,11 @@ fn cut(member: &Member, reason: &str) -> bool {
 
 #[tokio::test]
 async fn a_half_sent_request_is_closed_in_time() {
-    let member = Member::start(Limits { header_time: Duration::from_millis(100), ..limits() }).await;
+    let member = Member::start(Limits {
+        header_time: Duration::from_millis(100),
+        ..limits()
+    })
+    .await;
     let mut stream = connect(&member).await;
     stream.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
     assert_eq!(closed(&mut stream).await, b"");
@@ -66,7 +70,9 @@ async fn a_half_sent_request_is_closed_in_time() {
     stream.write_all(b"G").await.unwrap();
     assert_eq!(closed(&mut stream).await, b"");
     wait_for("both are counted", || {
-        member.metrics().contains("http_connections_cut_total{listener=\"public\",reason=\"half_sent\"} 2")
+        member
+            .metrics()
+            .contains("http_connections_cut_total{listener=\"public\",reason=\"half_sent\"} 2")
     })
     .await;
 }
@@ -84,7 +90,12 @@ async fn a_request_that_arrives_byte_by_byte_is_answered_within_its_time() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_time_used_before_or_not() {
-    let member = Member::start(Limits { idle_time: Duration::from_millis(100), header_time: Duration::from_millis(100), ..limits() }).await;
+    let member = Member::start(Limits {
+        idle_time: Duration::from_millis(100),
+        header_time: Duration::from_millis(100),
+        ..limits()
+    })
+    .await;
     let mut silent = connect(&member).await;
     let mut used = connect(&member).await;
     use_once(&mut used).await;
@@ -95,7 +106,11 @@ async fn an_idle_connection_is_closed_in_time_used_before_or_not() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_and_others_are_served_meanwhile() {
-    let member = Member::start(Limits { write_stall: Duration::from_millis(200), ..limits() }).await;
+    let member = Member::start(Limits {
+        write_stall: Duration::from_millis(200),
+        ..limits()
+    })
+    .await;
     let _stuck = stuck_reader(&member).await;
     assert_eq!(member.get("/livez").await.status, 200);
     wait_for("the stuck client is cut", || cut(&member, "stalled")).await;
@@ -107,7 +122,11 @@ async fn a_client_that_does_not_read_is_cut_and_others_are_served_meanwhile() {
 
 #[tokio::test]
 async fn near_the_cap_the_longest_idle_give_way_to_new_clients() {
-    let member = Member::start(Limits { connections: 8, ..limits() }).await;
+    let member = Member::start(Limits {
+        connections: 8,
+        ..limits()
+    })
+    .await;
     let mut idle = Vec::new();
     for _ in 0..40 {
         let mut stream = connect(&member).await;
@@ -122,12 +141,19 @@ async fn near_the_cap_the_longest_idle_give_way_to_new_clients() {
 
 #[tokio::test]
 async fn a_client_beyond_the_cap_gets_503_when_all_others_are_being_answered() {
-    let member = Member::start(Limits { connections: 3, ..limits() }).await;
+    let member = Member::start(Limits {
+        connections: 3,
+        ..limits()
+    })
+    .await;
     let held = member.journal.room.acquire_many(1_000).await.unwrap();
     let mut busy = Vec::new();
     for n in 1..=3 {
         let mut stream = connect(&member).await;
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
         busy.push(stream);
         wait_for("it is being answered", || {
             member.journal.waiting.load(std::sync::atomic::Ordering::SeqCst) == n
@@ -163,7 +189,10 @@ async fn a_drain_finishes_the_request_in_flight_and_closes_the_idle_at_once() {
         assert_eq!(closed(stream).await, b"");
     }
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    assert!(TcpStream::connect(member.running.address).await.is_err(), "it still accepts");
+    assert!(
+        TcpStream::connect(member.running.address).await.is_err(),
+        "it still accepts"
+    );
     drop(held);
     let reply = Reply::parse(&closed(&mut in_flight).await).unwrap();
     assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
@@ -172,7 +201,11 @@ async fn a_drain_finishes_the_request_in_flight_and_closes_the_idle_at_once() {
 
 #[tokio::test]
 async fn a_drain_ends_by_its_deadline_with_a_stuck_client() {
-    let member = Member::start(Limits { drain_time: Duration::from_millis(300), ..limits() }).await;
+    let member = Member::start(Limits {
+        drain_time: Duration::from_millis(300),
+        ..limits()
+    })
+    .await;
     let _stuck = stuck_reader(&member).await;
     let _held = member.journal.room.acquire_many(900).await.unwrap();
     wait_for("it is being answered", || {
@@ -183,7 +216,10 @@ async fn a_drain_ends_by_its_deadline_with_a_stuck_client() {
     let begun = Instant::now();
     timeout(SOON, member.running.ended()).await.unwrap();
     let took = begun.elapsed();
-    assert!((Duration::from_millis(300)..Duration::from_secs(2)).contains(&took), "{took:?}");
+    assert!(
+        (Duration::from_millis(300)..Duration::from_secs(2)).contains(&took),
+        "{took:?}"
+    );
 }
 
 const IDLE: usize = 10_000;
@@ -237,9 +273,11 @@ async fn with_ten_thousand_idle_connections_open_a_new_client_is_answered_within
     };
     timeout(LONG, held).await.unwrap();
     let metrics = member.metrics();
-    assert!(metrics.contains(&format!("http_connections{{listener=\"public\"}} {IDLE}")), "{metrics}");
+    assert!(
+        metrics.contains(&format!("http_connections{{listener=\"public\"}} {IDLE}")),
+        "{metrics}"
+    );
     let each = (resident_kib() - before) / IDLE;
-    println!("EACH {each} KiB");
     assert!(each < 24, "{each} KiB for each connection");
     for _ in 0..20 {
         let begun = Instant::now();

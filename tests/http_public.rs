@@ -37,7 +37,11 @@ async fn the_root_gives_a_number_the_process_and_the_version_and_journals_it_fir
     let kept: Vec<_> = entries.iter().map(|e| (e.target.as_str(), e.count, e.value)).collect();
     assert_eq!(
         kept,
-        [("/", 1, Some(0)), ("/?format=text", 1, Some(1)), ("/?format=bytes", 1, Some(2))]
+        [
+            ("/", 1, Some(0)),
+            ("/?format=text", 1, Some(1)),
+            ("/?format=bytes", 1, Some(2))
+        ]
     );
     assert_eq!(Some(entries[0].request_id.as_str()), reply.header("x-request-id"));
 }
@@ -64,14 +68,20 @@ async fn integers_bytes_and_ids_come_in_each_format() {
         member.get(&all).await.text(),
         r#"{"values":[-9223372036854775808,9223372036854775807,-9223372036854775808]}"#
     );
-    assert_eq!(member.get("/integers?min=-1&max=2&count=2&format=text").await.text(), "-1\n2\n");
+    assert_eq!(
+        member.get("/integers?min=-1&max=2&count=2&format=text").await.text(),
+        "-1\n2\n"
+    );
     let bytes = member.get("/integers?min=-1&max=-1&format=bytes").await;
     assert_eq!(bytes.body, [0xff; 8]);
     let bytes = member.get("/bytes").await;
     assert_eq!(bytes.header("content-type"), Some("application/octet-stream"));
     assert_eq!(bytes.body, [0xab; 32]);
     assert_eq!(member.get("/bytes?count=1048576").await.body.len(), 1 << 20);
-    assert_eq!(member.get("/bytes?count=2&format=json").await.text(), r#"{"values":["abab"]}"#);
+    assert_eq!(
+        member.get("/bytes?count=2&format=json").await.text(),
+        r#"{"values":["abab"]}"#
+    );
     assert_eq!(
         member.get("/ids?count=2").await.text(),
         r#"{"values":["1152921504606846976","1152921504606846977"]}"#
@@ -116,7 +126,12 @@ async fn a_wrong_parameter_is_a_problem_that_names_it() {
         let problem = reply.problem();
         assert_eq!(problem["parameter"], name, "{target}");
         assert!(problem["allowed"].is_string(), "{target}");
-        assert!(problem["type"].as_str().unwrap().starts_with("urn:random-generator:problem:"));
+        assert!(
+            problem["type"]
+                .as_str()
+                .unwrap()
+                .starts_with("urn:random-generator:problem:")
+        );
     }
     assert_eq!(member.numbers.given(), 0);
     assert!(member.journal.entries.lock().unwrap().is_empty());
@@ -127,7 +142,10 @@ async fn bytes_that_are_not_utf8_or_not_http_are_refused() {
     let member = member().await;
     let address = member.running.address;
     for (bytes, status) in [
-        (b"GET /integers?min=\xff\xfe HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".as_slice(), 400),
+        (
+            b"GET /integers?min=\xff\xfe HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".as_slice(),
+            400,
+        ),
         (b"\x16\x03\x01\x00\xff\r\n\r\n".as_slice(), 400),
         (b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n".as_slice(), 400),
     ] {
@@ -179,7 +197,12 @@ async fn head_gives_nothing_out() {
     assert_eq!(member.numbers.given(), 0);
     assert_eq!(member.ids.taken.load(Ordering::SeqCst), 0);
     assert!(member.journal.entries.lock().unwrap().is_empty());
-    assert_eq!(request(member.running.address, "HEAD", "/?cuont=1", "", b"").await.status, 400);
+    assert_eq!(
+        request(member.running.address, "HEAD", "/?cuont=1", "", b"")
+            .await
+            .status,
+        400
+    );
 }
 
 #[tokio::test]
@@ -200,11 +223,21 @@ async fn draws_are_given_as_their_canonical_text() {
     assert_eq!(page["draws"][0]["round"], 6);
     assert_eq!(page["draws"].as_array().unwrap().len(), 2);
     let page = member.get("/draws?from=8").await.json();
-    assert_eq!((&page["next"], page["draws"].as_array().unwrap().len()), (&serde_json::Value::Null, 2));
+    assert_eq!(
+        (&page["next"], page["draws"].as_array().unwrap().len()),
+        (&serde_json::Value::Null, 2)
+    );
     assert_eq!(member.get("/draws?from=10").await.text(), r#"{"draws":[],"next":null}"#);
     let lines: String = records.iter().map(|record| record.canonical() + "\n").collect();
     assert_eq!(member.get("/draws?format=jsonl").await.text(), lines);
-    let accepted = request(member.running.address, "GET", "/draws?limit=1", "accept: application/x-ndjson\r\n", b"").await;
+    let accepted = request(
+        member.running.address,
+        "GET",
+        "/draws?limit=1",
+        "accept: application/x-ndjson\r\n",
+        b"",
+    )
+    .await;
     assert_eq!(accepted.text(), records[0].canonical() + "\n");
     assert_eq!(accepted.header("random-generator-next"), Some("6"));
 }
@@ -237,7 +270,10 @@ async fn draws_say_how_old_the_view_of_the_lease_is_when_it_cannot_be_seen() {
 async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
     let member = member().await;
     let first = member.get("/peers").await.json();
-    assert_eq!(first, serde_json::json!({"self": "rg-1", "resolved_at": null, "stale": false, "peers": []}));
+    assert_eq!(
+        first,
+        serde_json::json!({"self": "rg-1", "resolved_at": null, "stale": false, "peers": []})
+    );
     member.peers.send_replace(Arc::new(PeerList {
         peers: vec![Peer {
             name: "rg-1".into(),
@@ -259,13 +295,21 @@ async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
             "peers": [{"name": "rg-1", "ordinal": 1, "host": "rg-1.peers.local", "peer_port": 8081, "self": true}],
         })
     );
-    assert_eq!(member.get("/peers?format=text").await.text(), "rg-1 rg-1.peers.local:8081\n");
+    assert_eq!(
+        member.get("/peers?format=text").await.text(),
+        "rg-1 rg-1.peers.local:8081\n"
+    );
 
     let leader = member.get("/leader").await.json();
-    assert_eq!((&leader["holder"], &leader["fence"]), (&serde_json::Value::Null, &serde_json::json!(0)));
+    assert_eq!(
+        (&leader["holder"], &leader["fence"]),
+        (&serde_json::Value::Null, &serde_json::json!(0))
+    );
     let boot = Clock::system().boot();
     member.lease.send_replace(Arc::new(LeaseSnapshot {
-        leadership: Leadership::Follower { holder: Some("rg-1_uid-nonce".into()) },
+        leadership: Leadership::Follower {
+            holder: Some("rg-1_uid-nonce".into()),
+        },
         object: Some(Arc::new(LeaseObject {
             uid: "u".into(),
             version: 1,
@@ -347,7 +391,10 @@ async fn a_panic_in_a_handler_is_a_500_and_the_connection_and_the_member_go_on()
 
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_a_503_in_time() {
-    let limits = RequestLimits { time: Duration::from_millis(50), ..RequestLimits::public() };
+    let limits = RequestLimits {
+        time: Duration::from_millis(50),
+        ..RequestLimits::public()
+    };
     let member = Member::start_with(Limits::public(), limits).await;
     let _held = member.journal.room.acquire_many(1_000).await.unwrap();
     let reply = tokio::time::timeout(SOON, member.get("/")).await.unwrap();

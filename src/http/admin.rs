@@ -85,7 +85,8 @@ async fn refuse_browsers(request: Request, next: Next) -> Response {
         return Problem::forbidden("a request with an Origin comes from a web page").into_response();
     }
     if !is_loopback(headers) {
-        return Problem::forbidden("the header Host must name this host: localhost, 127.0.0.1 or [::1]").into_response();
+        return Problem::forbidden("the header Host must name this host: localhost, 127.0.0.1 or [::1]")
+            .into_response();
     }
     next.run(request).await
 }
@@ -95,7 +96,11 @@ fn is_loopback(headers: &HeaderMap) -> bool {
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return false;
     };
-    let Some(host) = host.to_str().ok().and_then(|host| host.parse::<axum::http::uri::Authority>().ok()) else {
+    let Some(host) = host
+        .to_str()
+        .ok()
+        .and_then(|host| host.parse::<axum::http::uri::Authority>().ok())
+    else {
         return false;
     };
     let name = host.host();

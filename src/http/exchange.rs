@@ -234,9 +234,7 @@ impl RouteContext {
                     Err(_) if has_body(&method) => {
                         Problem::too_slow("the request, or its answer, took too long").into_response()
                     }
-                    Err(_) => {
-                        Problem::unavailable("the answer took too long", Duration::from_secs(1)).into_response()
-                    }
+                    Err(_) => Problem::unavailable("the answer took too long", Duration::from_secs(1)).into_response(),
                 }
             }
         };
@@ -271,9 +269,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 impl Shared {
     fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
-        let given = headers.get(&REQUEST_ID).filter(|id| {
-            (1..=REQUEST_ID_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-        });
+        let given = headers
+            .get(&REQUEST_ID)
+            .filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
         if let Some(id) = given {
             return id.clone();
         }

@@ -52,6 +52,20 @@ pub trait PeerService: Send + Sync + 'static {
     fn records(&self, hash: Hash, count: usize) -> impl Future<Output = Result<Vec<Arc<Record>>, Declined>> + Send;
 }
 
+impl<S: PeerService> PeerService for Arc<S> {
+    fn keep(&self, request: KeepRequest) -> impl Future<Output = Result<KeepAnswer, Declined>> + Send {
+        (**self).keep(request)
+    }
+
+    fn heads(&self, request: HeadsRequest) -> impl Future<Output = Result<HeadsAnswer, Declined>> + Send {
+        (**self).heads(request)
+    }
+
+    fn records(&self, hash: Hash, count: usize) -> impl Future<Output = Result<Vec<Arc<Record>>, Declined>> + Send {
+        (**self).records(hash, count)
+    }
+}
+
 /// What the peer listener works with.
 #[derive(Debug)]
 pub struct Peer<S> {
@@ -119,7 +133,12 @@ async fn records<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Requ
         let count = query.integer("count", 1..=most, 1).map_err(malformed)?;
         let text = uri.path().rsplit('/').next().unwrap_or_default();
         let hash = text.parse::<Hash>().map_err(|error| {
-            malformed(Problem::parameter("hash", Some(text), "it is no hash", error.to_string()))
+            malformed(Problem::parameter(
+                "hash",
+                Some(text),
+                "it is no hash",
+                error.to_string(),
+            ))
         })?;
         let records = peer.service.records(hash, count as usize).await?;
         let mut body = String::from("[");

@@ -184,7 +184,9 @@ impl PeerClient {
             }
             Err(last)
         };
-        tokio::time::timeout(timeout, all).await.unwrap_or(Err(PeerError::Timeout))
+        tokio::time::timeout(timeout, all)
+            .await
+            .unwrap_or(Err(PeerError::Timeout))
     }
 
     async fn ask_at(
@@ -206,7 +208,9 @@ impl PeerClient {
         let unreachable = |error: &dyn std::fmt::Display| PeerError::Unreachable(format!("{address}: {error}"));
         let stream = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
         stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
-        let (sender, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
+        let (sender, driver) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| unreachable(&error))?;
         let answer = self.exchange(address, sender, driver, request()?).await;
         answer.map_err(|failed| failed.error)
     }
@@ -244,7 +248,7 @@ impl PeerClient {
         &self,
         address: SocketAddr,
         mut sender: SendRequest<Full<Bytes>>,
-        mut driver: Driver,
+        driver: Driver,
         (request, mac): (Request<Full<Bytes>>, Option<[u8; 32]>),
     ) -> Result<Answer, Failed> {
         let lost = |error: hyper::Error| Failed {
@@ -263,7 +267,8 @@ impl PeerClient {
             let body = body.map_err(|error| invalid(format!("its body: {error}")))?.to_bytes();
             Ok((parts, body))
         };
-        let (parts, body) = driven(&mut driver, asked).await?;
+        let (asked, driver) = driven(driver, asked).await;
+        let (parts, body) = asked?;
         if let (Some(secret), Some(request)) = (&self.secret, &mac) {
             let message = Message::Response {
                 request,
@@ -274,7 +279,9 @@ impl PeerClient {
                 .and_then(|signature| secret.verify(message, &signature, self.clock.wall()))
                 .map_err(|error| invalid(format!("status {}: {error}", parts.status.as_u16())))?;
         }
-        self.rest(address, sender, driver);
+        if let Some(driver) = driver {
+            self.rest(address, sender, driver);
+        }
         Ok(Answer {
             status: parts.status,
             body,
@@ -326,14 +333,17 @@ impl Pool {
     }
 }
 
-/// Waits for `asked` while driving its connection; the connection may end first, and `asked` then says how.
-async fn driven<T>(driver: &mut Driver, asked: impl Future<Output = T>) -> T {
+/// Waits for `asked` while driving its connection, and returns the connection if it hasn't ended meanwhile.
+async fn driven<T>(mut driver: Driver, asked: impl Future<Output = T>) -> (T, Option<Driver>) {
     let mut asked = std::pin::pin!(asked);
     tokio::select! {
         biased;
-        answer = &mut asked => answer,
-        _ = driver => asked.await,
+        answer = &mut asked => return (answer, Some(driver)),
+        _ = &mut driver => {}
     }
+    // A question still in its queue learns that the connection is gone only when the driver is dropped.
+    drop(driver);
+    (asked.await, None)
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, PeerError> {

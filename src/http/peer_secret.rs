@@ -193,16 +193,33 @@ mod tests {
         assert_eq!(secret.verify(request(b"body"), &signature, NOW), Ok(()));
         let others = [
             request(b"bodY"),
-            Message::Request { method: "POST", target: "/v1/keepb", body: b"ody" },
-            Message::Request { method: "GET", target: "/v1/keep", body: b"body" },
+            Message::Request {
+                method: "POST",
+                target: "/v1/keepb",
+                body: b"ody",
+            },
+            Message::Request {
+                method: "GET",
+                target: "/v1/keep",
+                body: b"body",
+            },
         ];
         for other in others {
             assert_eq!(secret.verify(other, &signature, NOW), Err(SignatureError::Forged));
         }
-        let redated = Signature { time_ms: signature.time_ms + 1, ..signature };
-        assert_eq!(secret.verify(request(b"body"), &redated, NOW), Err(SignatureError::Forged));
+        let redated = Signature {
+            time_ms: signature.time_ms + 1,
+            ..signature
+        };
+        assert_eq!(
+            secret.verify(request(b"body"), &redated, NOW),
+            Err(SignatureError::Forged)
+        );
         let other = PeerSecret::new(b"0123456789abcdeF").unwrap();
-        assert_eq!(other.verify(request(b"body"), &signature, NOW), Err(SignatureError::Forged));
+        assert_eq!(
+            other.verify(request(b"body"), &signature, NOW),
+            Err(SignatureError::Forged)
+        );
     }
 
     #[test]
@@ -211,7 +228,11 @@ mod tests {
         let signature = secret.sign(request(b""), NOW);
         for (seconds, accepted) in [(30, true), (-30, true), (31, false), (-31, false)] {
             let then = Wall(NOW.0 + seconds * 1_000_000);
-            assert_eq!(secret.verify(request(b""), &signature, then).is_ok(), accepted, "{seconds}");
+            assert_eq!(
+                secret.verify(request(b""), &signature, then).is_ok(),
+                accepted,
+                "{seconds}"
+            );
         }
     }
 

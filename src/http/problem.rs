@@ -88,7 +88,12 @@ impl Problem {
 
     /// 401: a peer message whose signature is absent, wrong or late.
     pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(401, kind!("unauthenticated"), "The message is not signed by a peer", detail)
+        Problem::new(
+            401,
+            kind!("unauthenticated"),
+            "The message is not signed by a peer",
+            detail,
+        )
     }
 
     /// 403: a request that a web page may have sent.
@@ -148,7 +153,12 @@ impl Problem {
     pub fn body_too_large(limit: usize) -> Problem {
         Problem {
             allowed: Some(format!("a body of at most {limit} bytes").into()),
-            ..Problem::new(413, kind!("body-too-large"), "The body is too large", "the body is too large")
+            ..Problem::new(
+                413,
+                kind!("body-too-large"),
+                "The body is too large",
+                "the body is too large",
+            )
         }
     }
 

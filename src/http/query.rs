@@ -67,7 +67,12 @@ pub fn integer(name: &'static str, text: &str, range: RangeInclusive<i64>) -> Re
     let allowed = || format!("a whole number from {} to {}", range.start(), range.end());
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Problem::parameter(name, Some(text), "it is not a whole number", allowed()));
+        return Err(Problem::parameter(
+            name,
+            Some(text),
+            "it is not a whole number",
+            allowed(),
+        ));
     }
     // Only digits are left, so what doesn't parse is beyond 64 bits.
     match text.parse::<i64>() {
@@ -154,7 +159,11 @@ mod tests {
 
     #[test]
     fn the_ends_of_64_bits_are_numbers() {
-        let query = Query::parse(Some("min=-9223372036854775808&count=9223372036854775807"), &["count", "min"]).unwrap();
+        let query = Query::parse(
+            Some("min=-9223372036854775808&count=9223372036854775807"),
+            &["count", "min"],
+        )
+        .unwrap();
         assert_eq!(query.integer("min", i64::MIN..=i64::MAX, 0).unwrap(), i64::MIN);
         assert_eq!(query.integer("count", i64::MIN..=i64::MAX, 0).unwrap(), i64::MAX);
     }

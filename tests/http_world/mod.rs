@@ -23,7 +23,7 @@ use random_generator::http::public::numbers::{NumberSource, Numbers};
 use random_generator::http::public::status::Status;
 use random_generator::http::public::{self, Public};
 use random_generator::identity::MemberName;
-use random_generator::lease::{LeaseSnapshot, Leadership};
+use random_generator::lease::{Leadership, LeaseSnapshot};
 use random_generator::readiness::Readiness;
 use random_generator::shutdown::{self, Trigger};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,11 +44,29 @@ pub struct Running {
 
 impl Running {
     pub async fn start(name: &'static str, router: Router, limits: Limits, metrics: HttpMetrics) -> Running {
-        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        Running::start_at(any, name, router, limits, metrics).await
+    }
+
+    pub async fn start_at(
+        address: SocketAddr,
+        name: &'static str,
+        router: Router,
+        limits: Limits,
+        metrics: HttpMetrics,
+    ) -> Running {
+        let socket = TcpListener::bind(address).await.unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, signal) = shutdown::stage();
         let clock = Clock::system();
-        let listener = Listener { name, socket, router, limits, clock, metrics };
+        let listener = Listener {
+            name,
+            socket,
+            router,
+            limits,
+            clock,
+            metrics,
+        };
         let mut task = JoinSet::new();
         task.spawn(listener.run(signal));
         Running { address, stop, task }
@@ -171,8 +189,18 @@ impl Member {
             trouble: None,
         }));
         let public = Public {
-            numbers: Numbers::new(numbers.clone(), journal.clone(), clock.clone(), uuid::Uuid::nil(), "1.2.3"),
-            ids: Ids { source: ids.clone(), journal: journal.clone(), clock: clock.clone() },
+            numbers: Numbers::new(
+                numbers.clone(),
+                journal.clone(),
+                clock.clone(),
+                uuid::Uuid::nil(),
+                "1.2.3",
+            ),
+            ids: Ids {
+                source: ids.clone(),
+                journal: journal.clone(),
+                clock: clock.clone(),
+            },
             draws: Draws {
                 ledger: ledger_seen,
                 lease: lease_seen.clone(),
@@ -180,19 +208,35 @@ impl Member {
                 stale_after: Duration::from_secs(30),
             },
             members: Members {
-                name: MemberName { set: "rg".into(), ordinal: Some(1) },
+                name: MemberName {
+                    set: "rg".into(),
+                    ordinal: Some(1),
+                },
                 identity: "rg-1_uid-nonce".into(),
                 peers: peers_seen,
                 lease: lease_seen,
                 clock: clock.clone(),
             },
-            status: Status { readiness: readiness.clone(), version: "1.2.3" },
+            status: Status {
+                readiness: readiness.clone(),
+                version: "1.2.3",
+            },
         };
         let routes = Routes::new("public", request_limits, clock, metrics.clone(), 7);
         let router = public::router(public, routes);
         let running = Running::start("public", router, limits, metrics).await;
         let registry = Arc::new(registry);
-        Member { running, numbers, journal, ids, readiness, ledger, lease, peers, registry }
+        Member {
+            running,
+            numbers,
+            journal,
+            ids,
+            readiness,
+            ledger,
+            lease,
+            peers,
+            registry,
+        }
     }
 
     pub async fn get(&self, target: &str) -> Reply {
@@ -275,7 +319,11 @@ impl Reply {
 
     /// The problem, which must be one.
     pub fn problem(&self) -> serde_json::Value {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
         let problem = self.json();
         assert_eq!(problem["status"], self.status);
         problem
@@ -286,7 +334,11 @@ impl Reply {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Some(Reply { status, head, body: bytes[end + 4..].to_vec() })
+        Some(Reply {
+            status,
+            head,
+            body: bytes[end + 4..].to_vec(),
+        })
     }
 }
 
@@ -300,8 +352,13 @@ pub async fn request(address: SocketAddr, method: &str, target: &str, headers: &
         true => String::new(),
         false => format!("content-length: {}\r\n", body.len()),
     };
-    let host = if headers.to_ascii_lowercase().contains("host:") { "" } else { "host: localhost\r\n" };
-    let mut bytes = format!("{method} {target} HTTP/1.1\r\n{host}connection: close\r\n{length}{headers}\r\n").into_bytes();
+    let host = if headers.to_ascii_lowercase().contains("host:") {
+        ""
+    } else {
+        "host: localhost\r\n"
+    };
+    let mut bytes =
+        format!("{method} {target} HTTP/1.1\r\n{host}connection: close\r\n{length}{headers}\r\n").into_bytes();
     bytes.extend_from_slice(body);
     let answer = raw(address, &bytes).await;
     Reply::parse(&answer).unwrap_or_else(|| panic!("{method} {target}: closed without an answer"))
@@ -335,5 +392,7 @@ pub async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(SOON, wait).await.unwrap_or_else(|_| panic!("{what}: not in time"));
+    timeout(SOON, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not in time"));
 }

@@ -43,7 +43,11 @@ pub(super) async fn list(State(state): State<Arc<Draws>>, request: Request) -> R
         Some(text) => Some(integer("from", text, rounds)? as u64),
         None => None,
     };
-    let format = negotiate(request.headers(), query.text("format"), &[Format::Json, Format::JsonLines])?;
+    let format = negotiate(
+        request.headers(),
+        query.text("format"),
+        &[Format::Json, Format::JsonLines],
+    )?;
     let limit = match (format, query.text("limit")) {
         (Format::JsonLines, None) => usize::MAX,
         _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
@@ -77,7 +81,9 @@ pub(super) async fn list(State(state): State<Arc<Draws>>, request: Request) -> R
 pub(super) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let format = record_format(&request)?;
     let ledger = state.ledger.borrow().clone();
-    let record = ledger.head().ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
+    let record = ledger
+        .head()
+        .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
     Ok(state.with_age(one_record(format, record)))
 }
 
@@ -98,7 +104,11 @@ pub(super) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Re
 
 fn record_format(request: &Request) -> Result<Format, Problem> {
     let query = Query::parse(request.uri().query(), &["format"])?;
-    negotiate(request.headers(), query.text("format"), &[Format::Json, Format::JsonLines])
+    negotiate(
+        request.headers(),
+        query.text("format"),
+        &[Format::Json, Format::JsonLines],
+    )
 }
 
 fn one_record(format: Format, record: &Record) -> Response {

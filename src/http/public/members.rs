@@ -112,9 +112,7 @@ pub(super) async fn leader(State(state): State<Arc<Members>>, request: Request) 
             .and(object)
             .and_then(|object| object.spec.acquire_time)
             .map(|at| at.to_string()),
-        remaining_ms: holder
-            .and(lease.expires_at)
-            .map(|expires| whole_ms(expires.since(now))),
+        remaining_ms: holder.and(lease.expires_at).map(|expires| whole_ms(expires.since(now))),
         view_age_ms: lease.age(now).map(whole_ms),
     }))
 }

@@ -63,10 +63,7 @@ impl<N, J> Numbers<N, J> {
             source,
             journal,
             clock,
-            suffix: format!(
-                ",\"id\":\"{id}\",\"version\":{}}}",
-                serde_json::Value::from(version)
-            ),
+            suffix: format!(",\"id\":\"{id}\",\"version\":{}}}", serde_json::Value::from(version)),
         }
     }
 }
@@ -124,10 +121,21 @@ pub(super) async fn integers<N: NumberSource, J: JournalSink>(
         return Ok(nothing(format));
     }
     let values = state.source.integers(min, max, count as usize);
-    record(&state.journal, &state.clock, &exchange, request.uri(), values.len(), None).await?;
+    record(
+        &state.journal,
+        &state.clock,
+        &exchange,
+        request.uri(),
+        values.len(),
+        None,
+    )
+    .await?;
     Ok(match format {
         Format::Text => fresh(format, lines(&values)),
-        Format::Bytes => fresh(format, values.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<_>>()),
+        Format::Bytes => fresh(
+            format,
+            values.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<_>>(),
+        ),
         Format::Json | Format::JsonLines => fresh(
             format,
             json_values(&values, |text, value| {
@@ -154,7 +162,15 @@ pub(super) async fn bytes<N: NumberSource, J: JournalSink>(
     }
     let mut values = vec![0; count as usize];
     state.source.fill(&mut values);
-    record(&state.journal, &state.clock, &exchange, request.uri(), values.len(), None).await?;
+    record(
+        &state.journal,
+        &state.clock,
+        &exchange,
+        request.uri(),
+        values.len(),
+        None,
+    )
+    .await?;
     Ok(match format {
         Format::Text => fresh(format, hex::encode(&values) + "\n"),
         Format::Json | Format::JsonLines => fresh(format, format!("{{\"values\":[\"{}\"]}}", hex::encode(&values))),
