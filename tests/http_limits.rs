@@ -238,7 +238,7 @@ async fn hold_idle_connections(address: SocketAddr) {
         }
         idle.push(stream);
     }
-    println!("held");
+    std::io::Write::write_all(&mut std::io::stdout(), b"held\n").unwrap();
     // Ends when the parent closes it, or is gone.
     let _ = std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new());
 }

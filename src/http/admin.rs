@@ -41,6 +41,9 @@ pub type Done = Result<String, AdminError>;
 /// An action that takes a while; it bounds its own time. The admin listener cuts it at 60 s.
 pub type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Done> + Send>> + Send + Sync>;
 
+/// Takes a filter's text.
+pub type SetLogLevel = Arc<dyn Fn(&str) -> Result<(), AdminError> + Send + Sync>;
+
 /// What an operator may have done. Closures, so that the parts behind them don't know of HTTP.
 #[derive(Clone)]
 pub struct AdminActions {
@@ -48,7 +51,7 @@ pub struct AdminActions {
     pub shutdown: Arc<dyn Fn() + Send + Sync>,
     /// The filter in use, as `tracing_subscriber`'s directives.
     pub log_level: Arc<dyn Fn() -> String + Send + Sync>,
-    pub set_log_level: Arc<dyn Fn(&str) -> Result<(), AdminError> + Send + Sync>,
+    pub set_log_level: SetLogLevel,
     /// Begins a corrupt ledger anew from the peers' records.
     pub ledger_restore: Action,
     /// Begins a new chain, without the majority that has the old one.

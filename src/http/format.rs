@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(negotiate(&headers, Some("json"), &both), Ok(Format::Json));
         let problem = negotiate(&headers, Some("bytes"), &both).unwrap_err();
         assert_eq!(problem.status, 406);
-        assert!(problem.allowed.unwrap().contains("text/plain"));
+        assert!(problem.allowed.clone().unwrap().contains("text/plain"));
         assert_eq!(negotiate(&headers, Some("xml"), &both).unwrap_err().status, 400);
     }
 }

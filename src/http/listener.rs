@@ -209,7 +209,7 @@ impl Connections {
             self.metrics.connection_cut(self.name, "full");
             return;
         }
-        if self.tasks.len() - self.giving_way >= self.limits.connections - self.limits.batch() {
+        if self.tasks.len().saturating_sub(self.giving_way) >= self.limits.connections - self.limits.batch() {
             self.give_way();
         }
         // Without it a small response waits for the acknowledgement of the one before. It fails only on a dead socket.

@@ -63,6 +63,8 @@ pub struct PeerClient {
     pool: Arc<Mutex<Pool>>,
 }
 
+/// A request, with its HMAC if it is signed.
+type Question = (Request<Full<Bytes>>, Option<[u8; 32]>);
 type Driver = Connection<TokioIo<TcpStream>, Full<Bytes>>;
 
 struct Resting {
@@ -222,7 +224,7 @@ impl PeerClient {
         method: &Method,
         path: &str,
         body: &Bytes,
-    ) -> Result<(Request<Full<Bytes>>, Option<[u8; 32]>), PeerError> {
+    ) -> Result<Question, PeerError> {
         let mut request = Request::builder()
             .method(method.clone())
             .uri(path)
@@ -249,7 +251,7 @@ impl PeerClient {
         address: SocketAddr,
         mut sender: SendRequest<Full<Bytes>>,
         driver: Driver,
-        (request, mac): (Request<Full<Bytes>>, Option<[u8; 32]>),
+        (request, mac): Question,
     ) -> Result<Answer, Failed> {
         let lost = |error: hyper::Error| Failed {
             unsent: error.is_canceled() || error.is_closed() || error.is_incomplete_message(),

@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 `application/problem+json`: what was wrong, what is allowed, what to do.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -10,9 +11,20 @@ use serde::Serialize;
 /// So much of what a client sent is repeated to it, in characters.
 const GIVEN_MAX: usize = 64;
 
-/// One error as a client sees it.
+/// One error as a client sees it. Boxed: it is the rare side of every `Result` here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct Problem(Box<Members>);
+
+impl Deref for Problem {
+    type Target = Members;
+    fn deref(&self) -> &Members {
+        &self.0
+    }
+}
+
+/// The members of a problem, and the headers that go with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Members {
     /// `urn:random-generator:problem:NAME`: stable, for programs.
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -52,7 +64,7 @@ macro_rules! kind {
 
 impl Problem {
     fn new(status: u16, kind: &'static str, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem {
+        Problem(Box::new(Members {
             kind,
             title,
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -63,7 +75,12 @@ impl Problem {
             oldest: None,
             methods: None,
             retry_after: None,
-        }
+        }))
+    }
+
+    fn allowing(mut self, allowed: impl Into<Cow<'static, str>>) -> Problem {
+        self.0.allowed = Some(allowed.into());
+        self
     }
 
     /// 400: a query parameter. `given` may be what a stranger sent: it is cut and made printable.
@@ -73,12 +90,10 @@ impl Problem {
         detail: impl Into<Cow<'static, str>>,
         allowed: impl Into<Cow<'static, str>>,
     ) -> Problem {
-        Problem {
-            parameter: Some(name.into()),
-            given: given.map(shown),
-            allowed: Some(allowed.into()),
-            ..Problem::new(400, kind!("parameter"), "A parameter is wrong", detail)
-        }
+        let mut problem = Problem::new(400, kind!("parameter"), "A parameter is wrong", detail);
+        problem.0.parameter = Some(name.into());
+        problem.0.given = given.map(shown);
+        problem.allowing(allowed)
     }
 
     /// 400: a path, header or body that can't be understood.
@@ -88,12 +103,8 @@ impl Problem {
 
     /// 401: a peer message whose signature is absent, wrong or late.
     pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(
-            401,
-            kind!("unauthenticated"),
-            "The message is not signed by a peer",
-            detail,
-        )
+        let title = "The message is not signed by a peer";
+        Problem::new(401, kind!("unauthenticated"), title, detail)
     }
 
     /// 403: a request that a web page may have sent.
@@ -107,33 +118,21 @@ impl Problem {
 
     /// 405, with the header `Allow`.
     pub fn method_not_allowed(methods: &'static str) -> Problem {
-        Problem {
-            allowed: Some(methods.into()),
-            methods: Some(methods),
-            ..Problem::new(
-                405,
-                kind!("method"),
-                "The method is not allowed",
-                "this path doesn't have this method",
-            )
-        }
+        let detail = "this path doesn't have this method";
+        let mut problem = Problem::new(405, kind!("method"), "The method is not allowed", detail);
+        problem.0.methods = Some(methods);
+        problem.allowing(methods)
     }
 
     pub fn not_acceptable(allowed: impl Into<Cow<'static, str>>) -> Problem {
-        Problem {
-            allowed: Some(allowed.into()),
-            ..Problem::new(
-                406,
-                kind!("not-acceptable"),
-                "No such representation",
-                "none of the formats asked for is available here",
-            )
-        }
+        let detail = "none of the formats asked for is available here";
+        Problem::new(406, kind!("not-acceptable"), "No such representation", detail).allowing(allowed)
     }
 
     /// 408: the client took too long to send its request.
     pub fn too_slow(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(408, kind!("too-slow"), "The request took too long to arrive", detail)
+        let title = "The request took too long to arrive";
+        Problem::new(408, kind!("too-slow"), title, detail)
     }
 
     /// 409: what was asked contradicts the state.
@@ -143,60 +142,46 @@ impl Problem {
 
     /// 410: a round older than the oldest kept.
     pub fn gone(oldest: u64, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem {
-            oldest: Some(oldest),
-            ..Problem::new(410, kind!("gone"), "No longer kept", detail)
-        }
+        let mut problem = Problem::new(410, kind!("gone"), "No longer kept", detail);
+        problem.0.oldest = Some(oldest);
+        problem
     }
 
     /// 413: a body over the limit.
     pub fn body_too_large(limit: usize) -> Problem {
-        Problem {
-            allowed: Some(format!("a body of at most {limit} bytes").into()),
-            ..Problem::new(
-                413,
-                kind!("body-too-large"),
-                "The body is too large",
-                "the body is too large",
-            )
-        }
+        let title = "The body is too large";
+        Problem::new(
+            413,
+            kind!("body-too-large"),
+            title,
+            "the body is over this path's limit",
+        )
+        .allowing(format!("a body of at most {limit} bytes"))
     }
 
     pub fn uri_too_long(limit: usize) -> Problem {
-        Problem {
-            allowed: Some(format!("a path and query of at most {limit} bytes").into()),
-            ..Problem::new(414, kind!("uri-too-long"), "The URI is too long", "the URI is too long")
-        }
+        let title = "The URI is too long";
+        Problem::new(414, kind!("uri-too-long"), title, "path and query are over the limit")
+            .allowing(format!("a path and query of at most {limit} bytes"))
     }
 
     pub fn unsupported_media_type(allowed: &'static str) -> Problem {
-        Problem {
-            allowed: Some(allowed.into()),
-            ..Problem::new(
-                415,
-                kind!("media-type"),
-                "The body's type is not understood",
-                "the header Content-Type names another type",
-            )
-        }
+        let detail = "the header Content-Type names another type";
+        let title = "The body's type is not understood";
+        Problem::new(415, kind!("media-type"), title, detail).allowing(allowed)
     }
 
     /// 500: a bug.
     pub fn internal() -> Problem {
-        Problem::new(
-            500,
-            kind!("internal"),
-            "A bug",
-            "the request met a bug here; the log has more under this request's id",
-        )
+        let detail = "the request met a bug here; the log has more under this request's id";
+        Problem::new(500, kind!("internal"), "A bug", detail)
     }
 
     /// 503, with `Retry-After`.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Problem {
-        Problem {
-            retry_after: Some(retry_after),
-            ..Problem::new(503, kind!("unavailable"), "Not now", detail)
-        }
+        let mut problem = Problem::new(503, kind!("unavailable"), "Not now", detail);
+        problem.0.retry_after = Some(retry_after);
+        problem
     }
 }
 
@@ -242,7 +227,7 @@ mod tests {
     #[test]
     fn what_was_given_is_repeated_short_and_printable() {
         let problem = Problem::parameter("count", Some(&"\u{1b}9".repeat(100)), "wrong", "1 to 10");
-        let given = problem.given.unwrap();
+        let given = problem.given.clone().unwrap();
         assert_eq!(given.chars().count(), GIVEN_MAX + 1);
         assert!(!given.contains('\u{1b}'));
     }
