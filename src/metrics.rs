@@ -1,1 +1,106 @@
-//! (in the making)
+//! The registry that every part registers its metrics with, and those of the process itself.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::clock::Clock;
+
+/// Owned by the composition root: parts register into `registry`, then it goes to the metrics listener in an `Arc`.
+#[derive(Debug)]
+pub struct Metrics {
+    pub registry: Registry,
+}
+
+impl Metrics {
+    /// A registry with the prefix `random_generator`, holding `build_info` and the metrics of this process.
+    pub fn new(version: &'static str, clock: &Clock) -> Metrics {
+        let mut registry = Registry::with_prefix("random_generator");
+        registry.register(
+            "build",
+            "The version of the program",
+            Info::new(vec![("version", version)]),
+        );
+        registry.register_collector(Box::new(Process {
+            started_seconds: clock.wall().0 as f64 / 1e6,
+        }));
+        Metrics { registry }
+    }
+}
+
+/// What the kernel knows of this process, read when it is asked for.
+#[derive(Debug)]
+struct Process {
+    started_seconds: f64,
+}
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let mut gauge = |name: &str, help: &str, value: f64| {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(metric)
+        };
+        gauge(
+            "process_start_time_seconds",
+            "When this process started, in seconds since the Unix epoch",
+            self.started_seconds,
+        )?;
+        if let Some(bytes) = resident_memory() {
+            gauge(
+                "process_resident_memory_bytes",
+                "Memory of this process that is in RAM",
+                bytes as f64,
+            )?;
+        }
+        if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
+            // The directory that is being read is open as well, and is not ours.
+            let open = descriptors.count().saturating_sub(1);
+            gauge("process_open_fds", "File descriptors open", open as f64)?;
+        }
+        if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+            gauge("process_max_fds", "File descriptors allowed", limit as f64)?;
+        }
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
+        let metric = encoder.encode_descriptor(
+            "process_cpu_seconds",
+            "Processor time used, by all threads",
+            None,
+            MetricType::Counter,
+        )?;
+        ConstCounter::new(seconds).encode(metric)
+    }
+}
+
+/// `VmRSS` of `/proc/self/status`, in bytes (proc(5): it is given in kB of 1,024).
+fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_tells_its_memory_descriptors_and_age_with_the_prefix() {
+        let metrics = Metrics::new("1.2.3", &Clock::system());
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics.registry).unwrap();
+        for line in [
+            "random_generator_build_info{version=\"1.2.3\"} 1",
+            "random_generator_process_resident_memory_bytes ",
+            "random_generator_process_open_fds ",
+            "random_generator_process_cpu_seconds_total ",
+            "random_generator_process_start_time_seconds 1",
+        ] {
+            assert!(text.contains(line), "no {line:?} in\n{text}");
+        }
+    }
+}

@@ -1,1 +1,193 @@
-//! (in the making)
+//! Whether this member should get requests, and what is wrong with it otherwise.
+//!
+//! A latch is released once, as its part comes up; all released means ready, until shutdown forces it off for good.
+//! Anything else that goes wrong only degrades: it is told in `/readyz`, and numbers are served all the same.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// What must have happened once before this member is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latch {
+    /// The listeners accept connections.
+    Listeners,
+    /// The volume is ours: marked, locked, and opened.
+    Volume,
+    /// The generator has been seeded by the operating system.
+    Entropy,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Latches {
+    pub listeners: bool,
+    pub volume: bool,
+    pub entropy: bool,
+}
+
+/// One thing that is wrong, in the operator's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Degraded {
+    /// The part that says so: `lease`, `peers`, `draw`, `journal`, `ledger`.
+    pub source: &'static str,
+    pub reason: String,
+}
+
+/// The answer of `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    pub ready: bool,
+    /// The shutdown has begun; `ready` stays false from here on.
+    pub stopping: bool,
+    pub latches: Latches,
+    /// By source; empty when all is well.
+    pub degraded: Vec<Degraded>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    latches: Latches,
+    stopping: bool,
+    degraded: BTreeMap<&'static str, String>,
+}
+
+/// Clones speak of the same member.
+#[derive(Clone, Debug)]
+pub struct Readiness(watch::Sender<State>);
+
+impl Default for Readiness {
+    fn default() -> Readiness {
+        Readiness::new()
+    }
+}
+
+impl Readiness {
+    pub fn new() -> Readiness {
+        Readiness(watch::Sender::new(State::default()))
+    }
+
+    /// Releases a latch. It never closes again.
+    pub fn release(&self, latch: Latch) {
+        self.0.send_if_modified(|state| {
+            let released = match latch {
+                Latch::Listeners => &mut state.latches.listeners,
+                Latch::Volume => &mut state.latches.volume,
+                Latch::Entropy => &mut state.latches.entropy,
+            };
+            !std::mem::replace(released, true)
+        });
+    }
+
+    /// Forces not ready, for good: the first step of the shutdown.
+    pub fn stop(&self) {
+        self.0
+            .send_if_modified(|state| !std::mem::replace(&mut state.stopping, true));
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.0.borrow().is_ready()
+    }
+
+    pub fn status(&self) -> Status {
+        let state = self.0.borrow();
+        Status {
+            ready: state.is_ready(),
+            stopping: state.stopping,
+            latches: state.latches,
+            degraded: state
+                .degraded
+                .iter()
+                .map(|(source, reason)| Degraded {
+                    source,
+                    reason: reason.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    /// The voice of one part. Two reporters of one source overwrite each other.
+    pub fn reporter(&self, source: &'static str) -> Reporter {
+        Reporter {
+            source,
+            readiness: self.clone(),
+        }
+    }
+}
+
+impl State {
+    fn is_ready(&self) -> bool {
+        let Latches {
+            listeners,
+            volume,
+            entropy,
+        } = self.latches;
+        listeners && volume && entropy && !self.stopping
+    }
+}
+
+/// Says what is wrong with one part, or that nothing is.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    source: &'static str,
+    readiness: Readiness,
+}
+
+impl Reporter {
+    /// `None`: nothing is wrong. Logged when it differs from what was said before, so it may be called on every tick.
+    pub fn say(&self, reason: Option<String>) {
+        let source = self.source;
+        self.readiness.0.send_if_modified(|state| {
+            if state.degraded.get(source) == reason.as_ref() {
+                return false;
+            }
+            match reason {
+                Some(reason) => {
+                    tracing::warn!(source, reason, "degraded");
+                    state.degraded.insert(source, reason);
+                }
+                None => {
+                    tracing::info!(source, "no longer degraded");
+                    state.degraded.remove(source);
+                }
+            }
+            true
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_ready_when_every_latch_is_released_and_until_it_stops() {
+        let readiness = Readiness::new();
+        readiness.release(Latch::Listeners);
+        readiness.release(Latch::Volume);
+        assert!(!readiness.is_ready());
+        readiness.release(Latch::Entropy);
+        assert!(readiness.is_ready());
+        readiness.stop();
+        readiness.release(Latch::Entropy);
+        assert!(!readiness.is_ready(), "nothing makes a stopping member ready again");
+        assert!(readiness.status().stopping);
+    }
+
+    #[test]
+    fn trouble_degrades_and_does_not_make_a_member_unready() {
+        let readiness = Readiness::new();
+        for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy] {
+            readiness.release(latch);
+        }
+        let lease = readiness.reporter("lease");
+        readiness.reporter("draw").say(Some("no majority".into()));
+        lease.say(Some("unreachable".into()));
+        let status = readiness.status();
+        assert!(status.ready);
+        let sources: Vec<_> = status.degraded.iter().map(|d| d.source).collect();
+        assert_eq!(sources, ["draw", "lease"]);
+        lease.say(None);
+        assert_eq!(readiness.status().degraded.len(), 1);
+    }
+}

@@ -1,0 +1,218 @@
+//! The admin listener, on the member's own host only: stop, log level, maintenance of the ledger.
+//!
+//! It asks for no password: whoever reaches the loopback interface of this Pod may do as much otherwise. A browser on the
+//! same machine is the exception, since any web page may send requests through it; those are refused.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::exchange::{RequestLimits, Routes, read_body};
+use super::format::{Format, fresh, json};
+use super::problem::{Problem, shown};
+use crate::draw::ledger::{Condition, LedgerSnapshot};
+
+/// Why an operator's request was not done, in one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// What was given is wrong: 400.
+    #[error("{0}")]
+    Invalid(String),
+    /// Not in this state: 409.
+    #[error("{0}")]
+    Conflict(String),
+    /// It was tried and failed, or takes too long: 503.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What an action did, in one line.
+pub type Done = Result<String, AdminError>;
+/// An action that takes a while; it bounds its own time. The admin listener cuts it at 60 s.
+pub type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Done> + Send>> + Send + Sync>;
+
+/// Takes a filter's text.
+pub type SetLogLevel = Arc<dyn Fn(&str) -> Result<(), AdminError> + Send + Sync>;
+
+/// What an operator may have done. Closures, so that the parts behind them don't know of HTTP.
+#[derive(Clone)]
+pub struct AdminActions {
+    /// Begins the graceful shutdown, and returns at once.
+    pub shutdown: Arc<dyn Fn() + Send + Sync>,
+    /// The filter in use, as `tracing_subscriber`'s directives.
+    pub log_level: Arc<dyn Fn() -> String + Send + Sync>,
+    pub set_log_level: SetLogLevel,
+    /// Begins a corrupt ledger anew from the peers' records.
+    pub ledger_restore: Action,
+    /// Begins a new chain, without the majority that has the old one.
+    pub ledger_restart: Action,
+}
+
+/// What the admin listener works with.
+#[derive(Clone)]
+pub struct Admin {
+    pub actions: AdminActions,
+    pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+}
+
+/// The paths of the admin listener.
+pub fn router(admin: Admin, routes: Routes) -> Router {
+    routes
+        .group(Arc::new(admin), |group| {
+            group
+                .route("/shutdown", "POST", post(shutdown))
+                .route("/log-level", "GET, HEAD, PUT", get(log_level).put(set_log_level))
+                .route("/ledger", "GET, HEAD", get(ledger))
+                .route("/ledger/restore", "POST", post(restore))
+                .route("/ledger/restart", "POST", post(restart))
+        })
+        .finish()
+        .layer(from_fn(refuse_browsers))
+}
+
+/// A page's request has an `Origin` (Fetch standard, for all but plain GETs); a page whose name was made to resolve to
+/// this host (DNS rebinding) has that name as `Host`.
+async fn refuse_browsers(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.contains_key(header::ORIGIN) {
+        return Problem::forbidden("a request with an Origin comes from a web page").into_response();
+    }
+    if !is_loopback(headers) {
+        return Problem::forbidden("the header Host must name this host: localhost, 127.0.0.1 or [::1]")
+            .into_response();
+    }
+    next.run(request).await
+}
+
+fn is_loopback(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let Some(host) = host
+        .to_str()
+        .ok()
+        .and_then(|host| host.parse::<axum::http::uri::Authority>().ok())
+    else {
+        return false;
+    };
+    let name = host.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// `POST /shutdown` → 202; the member ends as after SIGTERM.
+async fn shutdown(State(admin): State<Arc<Admin>>) -> Response {
+    tracing::info!("shutdown asked for through the admin listener");
+    (admin.actions.shutdown)();
+    let mut response = done("the shutdown has begun".to_owned());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// `GET /log-level` → the filter as text.
+async fn log_level(State(admin): State<Arc<Admin>>) -> Response {
+    fresh(Format::Text, (admin.actions.log_level)() + "\n")
+}
+
+/// `PUT /log-level`, the filter as body: `info`, or directives like `warn,random_generator::lease=debug`.
+async fn set_log_level(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response, Problem> {
+    if let Some(kind) = request.headers().get(header::CONTENT_TYPE)
+        && !kind.as_bytes().starts_with(b"text/plain")
+        && !kind.as_bytes().starts_with(b"application/x-www-form-urlencoded")
+    {
+        return Err(Problem::unsupported_media_type("text/plain"));
+    }
+    let body = read_body(request.into_body(), RequestLimits::admin().body).await?;
+    let filter = std::str::from_utf8(&body).map_err(|_| Problem::malformed("the filter is not UTF-8"))?;
+    let filter = filter.trim();
+    (admin.actions.set_log_level)(filter).map_err(problem)?;
+    tracing::info!(filter, "log level set through the admin listener");
+    Ok(done(format!("the log level is {}", shown(filter))))
+}
+
+#[derive(Serialize)]
+struct Ledger<'a> {
+    condition: &'static str,
+    detail: Option<&'a str>,
+    records: usize,
+    oldest: Option<u64>,
+    newest: Option<u64>,
+    chain: Option<String>,
+    head: Option<String>,
+    promised_fence: u64,
+    aside: Vec<Aside>,
+}
+
+#[derive(Serialize)]
+struct Aside {
+    chain: String,
+    head: String,
+    from_round: u64,
+    to_round: u64,
+}
+
+/// `GET /ledger` → its condition, how much it holds, and the tails set aside.
+async fn ledger(State(admin): State<Arc<Admin>>) -> Response {
+    let ledger = admin.ledger.borrow().clone();
+    let (condition, detail) = match &ledger.condition {
+        Condition::Writable => ("writable", None),
+        Condition::Unwritable(detail) => ("unwritable", Some(&**detail)),
+        Condition::Corrupt(detail) => ("corrupt", Some(&**detail)),
+    };
+    let head = ledger.head();
+    json(&Ledger {
+        condition,
+        detail,
+        records: ledger.chain.len(),
+        oldest: ledger.chain.first().map(|record| record.round),
+        newest: head.map(|record| record.round),
+        chain: head.map(|record| record.chain.to_string()),
+        head: head.map(|record| record.hash.to_string()),
+        promised_fence: ledger.promised_fence,
+        aside: ledger
+            .aside
+            .iter()
+            .map(|aside| Aside {
+                chain: aside.chain.to_string(),
+                head: aside.head.to_string(),
+                from_round: aside.from_round,
+                to_round: aside.to_round,
+            })
+            .collect(),
+    })
+}
+
+/// `POST /ledger/restore` → begins a corrupt ledger anew from its peers.
+async fn restore(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
+    tracing::warn!("ledger restore asked for through the admin listener");
+    (admin.actions.ledger_restore)().await.map(done).map_err(problem)
+}
+
+/// `POST /ledger/restart` → begins a new chain.
+async fn restart(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
+    tracing::warn!("ledger restart asked for through the admin listener");
+    (admin.actions.ledger_restart)().await.map(done).map_err(problem)
+}
+
+fn done(line: String) -> Response {
+    json(&serde_json::json!({ "done": line }))
+}
+
+fn problem(error: AdminError) -> Problem {
+    match error {
+        AdminError::Invalid(detail) => Problem::malformed(detail),
+        AdminError::Conflict(detail) => Problem::conflict(detail),
+        AdminError::Failed(detail) => Problem::unavailable(detail, std::time::Duration::from_secs(1)),
+    }
+}

@@ -1,0 +1,297 @@
+//! What one connection is doing, and when it has been doing it for too long.
+//!
+//! The stages are followed where they happen (in the socket's reads and writes, and around the service), and cost a few
+//! atomic stores a request. One lazy timer a connection looks at them: it is moved only when a deadline comes nearer, so a
+//! keep-alive client that asks a thousand times a second touches the timer wheel once in an idle timeout.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use futures_util::FutureExt;
+use hyper::body::{Frame, SizeHint};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tower::Service;
+
+use super::listener::Limits;
+use crate::clock::{Boot, Clock};
+
+/// Between requests: nothing of a next one has come.
+const WAITING: u8 = 0;
+/// A part of a request's headers has come.
+const RECEIVING: u8 = 1;
+/// A request is being answered, until its response has been handed to the socket's buffer.
+const ANSWERING: u8 = 2;
+
+/// How a connection ended, if the member ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    Idle,
+    /// The request's headers took too long.
+    HalfSent,
+    /// The client doesn't read.
+    Stalled,
+    /// Asked to close, and did, after the response in flight if there was one.
+    Asked,
+}
+
+impl Cut {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Cut::Idle => "idle",
+            Cut::HalfSent => "half_sent",
+            Cut::Stalled => "stalled",
+            Cut::Asked => "asked",
+        }
+    }
+}
+
+/// The state of one connection, shared by its task and the listener.
+#[derive(Debug)]
+pub(super) struct Activity {
+    clock: Clock,
+    stage: AtomicU8,
+    /// Since when it is in this stage (boot time in ns); meaningless while answering.
+    since: AtomicU64,
+    /// Since when the socket has taken nothing of what is to be written; 0: it takes all.
+    blocked_since: AtomicU64,
+    /// When it was asked to close; 0: it wasn't.
+    asked_at: AtomicU64,
+    asked: Notify,
+    /// Its place in the listener's count of those asked to give way.
+    pub(super) giving_way: AtomicBool,
+}
+
+impl Activity {
+    pub(super) fn new(clock: Clock) -> Arc<Activity> {
+        let now = clock.boot().0;
+        Arc::new(Activity {
+            clock,
+            stage: AtomicU8::new(WAITING),
+            since: AtomicU64::new(now),
+            blocked_since: AtomicU64::new(0),
+            asked_at: AtomicU64::new(0),
+            asked: Notify::new(),
+            giving_way: AtomicBool::new(false),
+        })
+    }
+
+    /// Since when nothing is being answered nor written; none while something is.
+    pub(super) fn idle_since(&self) -> Option<Boot> {
+        let idle = self.stage.load(Ordering::Acquire) != ANSWERING && self.blocked_since.load(Ordering::Relaxed) == 0;
+        idle.then(|| Boot(self.since.load(Ordering::Relaxed)))
+    }
+
+    /// Asks the connection to close: at once when idle, else after the response in flight.
+    pub(super) fn ask_to_close(&self) {
+        self.asked_at.store(self.clock.boot().0.max(1), Ordering::Relaxed);
+        self.asked.notify_one();
+    }
+
+    fn enter(&self, stage: u8) {
+        self.since.store(self.clock.boot().0, Ordering::Relaxed);
+        self.stage.store(stage, Ordering::Release);
+    }
+
+    /// The nearest time at which it will have to be cut, if nothing happens until then.
+    fn deadline(&self, limits: &Limits) -> Option<(Boot, Cut)> {
+        let blocked = self.blocked_since.load(Ordering::Relaxed);
+        if blocked > 0 {
+            return Some((Boot(blocked) + limits.write_stall, Cut::Stalled));
+        }
+        let since = Boot(self.since.load(Ordering::Relaxed));
+        let natural = match self.stage.load(Ordering::Acquire) {
+            // A request has its own bound, in exchange.rs.
+            ANSWERING => return None,
+            RECEIVING => (since + limits.header_time, Cut::HalfSent),
+            _ => (since + limits.idle_time, Cut::Idle),
+        };
+        match self.asked_at.load(Ordering::Relaxed) {
+            0 => Some(natural),
+            asked => {
+                let grace = (Boot(asked) + limits.closing_grace, Cut::Asked);
+                Some(if grace.0 < natural.0 { grace } else { natural })
+            }
+        }
+    }
+}
+
+/// Serves one connection to its end. Cancelling it closes the socket.
+pub(super) async fn serve(
+    stream: TcpStream,
+    builder: &http1::Builder,
+    router: Router,
+    activity: Arc<Activity>,
+    limits: &Limits,
+) -> Option<Cut> {
+    // hyper allocates its buffers when it first looks at the socket; a connection that never speaks gets none.
+    tokio::select! {
+        biased;
+        readable = stream.readable() => if readable.is_err() { return None },
+        () = activity.asked.notified() => {
+            if stream.readable().now_or_never().is_none() {
+                return Some(Cut::Asked);
+            }
+            activity.asked.notify_one();
+        }
+        () = tokio::time::sleep(limits.header_time.max(limits.idle_time)) => return Some(Cut::Idle),
+    }
+    let io = Observed {
+        stream,
+        activity: activity.clone(),
+    };
+    let service = {
+        let activity = activity.clone();
+        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            activity.enter(ANSWERING);
+            let activity = activity.clone();
+            let response = router.clone().call(request.map(Body::new));
+            async move {
+                response.await.map(|response| {
+                    response.map(|inner| Answer {
+                        inner,
+                        activity: activity.clone(),
+                    })
+                })
+            }
+        })
+    };
+    // Boxed: an idle connection's task stays small until it has spoken.
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
+    let mut asked = pin!(activity.asked.notified());
+    let mut closing = false;
+    let mut armed = activity.clock.boot() + limits.idle_time;
+    let mut timer = pin!(tokio::time::sleep(limits.idle_time));
+    poll_fn(|cx| {
+        if !closing && asked.as_mut().poll(cx).is_ready() {
+            closing = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(closing.then_some(Cut::Asked));
+        }
+        loop {
+            if let Some((deadline, _)) = activity.deadline(limits)
+                && deadline < armed
+            {
+                armed = deadline;
+                let wait = deadline.since(activity.clock.boot());
+                timer.as_mut().reset(tokio::time::Instant::now() + wait);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = activity.clock.boot();
+            let next = match activity.deadline(limits) {
+                Some((deadline, cut)) if deadline <= now => return Poll::Ready(Some(cut)),
+                Some((deadline, _)) => deadline,
+                None => now + limits.header_time.min(limits.write_stall),
+            };
+            armed = next;
+            timer.as_mut().reset(tokio::time::Instant::now() + next.since(now));
+        }
+    })
+    .await
+}
+
+/// The socket, with an eye on whether bytes move.
+struct Observed {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+}
+
+impl Observed {
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let blocked = &self.activity.blocked_since;
+        match &result {
+            Poll::Pending => {
+                if blocked.load(Ordering::Relaxed) == 0 {
+                    blocked.store(self.activity.clock.boot().0.max(1), Ordering::Relaxed);
+                }
+            }
+            Poll::Ready(_) => {
+                if blocked.load(Ordering::Relaxed) != 0 {
+                    blocked.store(0, Ordering::Relaxed);
+                }
+            }
+        }
+        result
+    }
+}
+
+impl AsyncRead for Observed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before && self.activity.stage.load(Ordering::Relaxed) == WAITING {
+            self.activity.enter(RECEIVING);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Observed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A response's body; when hyper has taken all of it, or dropped it, the answer is over.
+struct Answer {
+    inner: Body,
+    activity: Arc<Activity>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.activity.enter(WAITING);
+    }
+}

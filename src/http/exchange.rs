@@ -1,0 +1,316 @@
+//! Around every handler: the request's id, the limits on its size and time, a panic's 500, and the counting.
+//!
+//! One layer on each route instead of a stack of them: each layer of axum costs an allocation a request, and the route's
+//! own layer holds its metrics ready.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt::{self, Write as _};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, Route};
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tower::{Layer, Service};
+
+use super::metrics::{HttpMetrics, RouteMetrics};
+use super::problem::Problem;
+use crate::clock::{Clock, Now};
+
+/// Bytes of a path with its query.
+pub const URI_MAX: usize = 4096;
+/// Characters of an `X-Request-Id` that is taken over from the client.
+pub const REQUEST_ID_MAX: usize = 64;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What every handler may know of its request.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The client's `X-Request-Id` if it is 1 to 64 visible characters, else one of ours; sent back with the response.
+    pub id: HeaderValue,
+    pub started: Now,
+}
+
+impl Exchange {
+    pub fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+}
+
+/// What one listener allows a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// From the request's headers to its response's headers, its body's arrival included.
+    pub time: Duration,
+    /// Bytes of a request's body.
+    pub body: usize,
+}
+
+impl RequestLimits {
+    /// 10 s, and 64 KiB of body (which nothing on this listener reads).
+    pub const fn public() -> RequestLimits {
+        RequestLimits {
+            time: Duration::from_secs(10),
+            body: 64 * 1024,
+        }
+    }
+
+    /// 10 s, and 256 KiB of body: a record is at most as large as a Kubernetes object's annotations may be.
+    pub const fn peer() -> RequestLimits {
+        RequestLimits {
+            time: Duration::from_secs(10),
+            body: 256 * 1024,
+        }
+    }
+
+    /// 60 s, for maintenance of the ledger, and 4 KiB of body.
+    pub const fn admin() -> RequestLimits {
+        RequestLimits {
+            time: Duration::from_secs(60),
+            body: 4 * 1024,
+        }
+    }
+}
+
+/// Collects the routes of one listener.
+#[derive(Debug)]
+pub struct Routes<S = ()> {
+    shared: Arc<Shared>,
+    router: Router<S>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    listener: &'static str,
+    limits: RequestLimits,
+    clock: Clock,
+    metrics: HttpMetrics,
+    /// Makes our ids differ from those of another process.
+    prefix: u32,
+    next: AtomicU64,
+}
+
+impl Routes {
+    /// `prefix` begins the request ids made here: random, new with each process.
+    pub fn new(
+        listener: &'static str,
+        limits: RequestLimits,
+        clock: Clock,
+        metrics: HttpMetrics,
+        prefix: u32,
+    ) -> Routes {
+        Routes {
+            shared: Arc::new(Shared {
+                listener,
+                limits,
+                clock,
+                metrics,
+                prefix,
+                next: AtomicU64::new(0),
+            }),
+            router: Router::new(),
+        }
+    }
+
+    /// Adds the routes of a group, which has a state of its own.
+    pub fn group<G: Clone + Send + Sync + 'static>(
+        mut self,
+        state: G,
+        add: impl FnOnce(Routes<G>) -> Routes<G>,
+    ) -> Routes {
+        let group = add(Routes {
+            shared: self.shared.clone(),
+            router: Router::new(),
+        });
+        self.router = self.router.merge(group.router.with_state(state));
+        self
+    }
+
+    /// The router, with a 404 for all other paths.
+    pub fn finish(self) -> Router {
+        let other = MethodRouter::new()
+            .fallback(|| async { Problem::not_found("there is no such path") })
+            .layer(self.layer("other"));
+        self.router.fallback_service(other)
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// Adds a path. `methods` is what a 405 says is allowed.
+    pub fn route(mut self, path: &'static str, methods: &'static str, handlers: MethodRouter<S>) -> Routes<S> {
+        let handlers = handlers
+            .fallback(move || async move { Problem::method_not_allowed(methods) })
+            .layer(self.layer(path));
+        self.router = self.router.route(path, handlers);
+        self
+    }
+
+    fn layer(&self, route: &'static str) -> ExchangeLayer {
+        ExchangeLayer(Arc::new(RouteContext {
+            metrics: self.shared.metrics.route(self.shared.listener, route),
+            shared: self.shared.clone(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct RouteContext {
+    metrics: RouteMetrics,
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone)]
+struct ExchangeLayer(Arc<RouteContext>);
+
+impl Layer<Route> for ExchangeLayer {
+    type Service = ExchangeService;
+
+    fn layer(&self, inner: Route) -> ExchangeService {
+        ExchangeService {
+            context: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct ExchangeService {
+    context: Arc<RouteContext>,
+    inner: Route,
+}
+
+impl Service<Request> for ExchangeService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request>::poll_ready(&mut self.inner, cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let context = self.context.clone();
+        // axum clones a route for each request, so this one is ready and ours.
+        let mut inner = self.inner.clone();
+        std::mem::swap(&mut inner, &mut self.inner);
+        Box::pin(async move { Ok(context.answer(request, inner).await) })
+    }
+}
+
+impl RouteContext {
+    async fn answer(&self, mut request: Request, mut inner: Route) -> Response {
+        let limits = self.shared.limits;
+        let _in_flight = self.metrics.begin();
+        let exchange = Exchange {
+            id: self.shared.request_id(request.headers()),
+            started: self.shared.clock.now(),
+        };
+        let (id, started) = (exchange.id.clone(), exchange.started);
+        let method = request.method().clone();
+        let mut response = match refused(&request, &limits) {
+            Some(problem) => problem.into_response(),
+            None => {
+                request.extensions_mut().insert(exchange);
+                // Nothing that a handler shares is left half-changed by a panic: they hold no locks and own their data.
+                let call = AssertUnwindSafe(async { inner.call(request).await }).catch_unwind();
+                match tokio::time::timeout(limits.time, call).await {
+                    Ok(Ok(Ok(response))) => response,
+                    Ok(Err(panic)) => {
+                        tracing::error!(request = ?id, route = ?self.metrics, panic = panic_text(&*panic), "a handler panicked");
+                        Problem::internal().into_response()
+                    }
+                    Err(_) if has_body(&method) => {
+                        Problem::too_slow("the request, or its answer, took too long").into_response()
+                    }
+                    Err(_) => Problem::unavailable("the answer took too long", Duration::from_secs(1)).into_response(),
+                }
+            }
+        };
+        response.headers_mut().insert(REQUEST_ID.clone(), id);
+        let took = self.shared.clock.boot().since(started.boot);
+        self.metrics.answered(&method, response.status(), took);
+        response
+    }
+}
+
+fn has_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// What can be refused by the head of the request alone.
+fn refused(request: &Request, limits: &RequestLimits) -> Option<Problem> {
+    let uri = request.uri();
+    if uri.path().len() + uri.query().map_or(0, str::len) > URI_MAX {
+        return Some(Problem::uri_too_long(URI_MAX));
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH)?;
+    // hyper has refused a length that is no number.
+    let length: u64 = length.to_str().ok()?.parse().ok()?;
+    (length > limits.body as u64).then(|| Problem::body_too_large(limits.body))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("of another type")
+}
+
+impl Shared {
+    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        let given = headers
+            .get(&REQUEST_ID)
+            .filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
+        if let Some(id) = given {
+            return id.clone();
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut text = Text::default();
+        // 8 hexadecimal digits, a hyphen and at most 16 more fit.
+        let _ = write!(text, "{:08x}-{number:x}", self.prefix);
+        HeaderValue::from_bytes(text.as_bytes()).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// A few characters on the stack: an id is made for every request.
+#[derive(Default)]
+struct Text {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Text {
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let place = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+/// The whole body, or why not. The time is bounded around the handler.
+pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(limit)),
+        Err(_) => Err(Problem::malformed("the body ended before its declared end")),
+    }
+}

@@ -1,0 +1,313 @@
+//! Accepts and serves the connections of one listener within its [`Limits`], and drains them when asked to stop.
+//!
+//! `axum::serve` is not used: it sets no bound on how long headers take, none on connections, and its drain waits for
+//! clients that never finish.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, timeout_at};
+
+use super::connection::{self, Activity, Cut};
+use super::metrics::HttpMetrics;
+use crate::clock::Clock;
+use crate::shutdown::Signal;
+
+/// What a listener allows its clients. See [`Limits::public`] for the defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once. Near it, the longest idle ones are closed; at it, a new one gets 503 and is closed.
+    pub connections: usize,
+    /// Bytes of a request's line and headers; more is 431. Headers are also at most 100 in number (hyper's default, which
+    /// keeps them on the stack).
+    pub header_bytes: usize,
+    /// From the first byte of a request to the end of its headers; more is closed.
+    pub header_time: Duration,
+    /// Between requests, and before the first; more is closed.
+    pub idle_time: Duration,
+    /// How long the client may take nothing of a response; more is closed.
+    pub write_stall: Duration,
+    /// At shutdown, how long a connection with nothing in flight may take to close.
+    pub closing_grace: Duration,
+    /// At shutdown, how long requests in flight may take; more is cut.
+    pub drain_time: Duration,
+}
+
+impl Limits {
+    /// 16,384 connections, 16 KiB of headers within 10 s, 75 s idle, 20 s without reading, 10 s to drain.
+    pub const fn public() -> Limits {
+        Limits {
+            connections: 16_384,
+            header_bytes: 16 * 1024,
+            header_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(75),
+            write_stall: Duration::from_secs(20),
+            closing_grace: Duration::from_millis(200),
+            drain_time: Duration::from_secs(10),
+        }
+    }
+
+    /// As [`Limits::public`], with 1,024 connections: about as many members as one DNS message lists.
+    pub const fn peer() -> Limits {
+        Limits {
+            connections: 1_024,
+            ..Limits::public()
+        }
+    }
+
+    /// As [`Limits::public`], with 64 connections: for the admin and the metrics listener.
+    pub const fn internal() -> Limits {
+        Limits {
+            connections: 64,
+            ..Limits::public()
+        }
+    }
+
+    /// How many connections give way at once: looking for the longest idle costs a walk over all.
+    fn batch(&self) -> usize {
+        (self.connections / 32).max(1)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ListenerError {
+    #[error("the {listener} listener met a bug: {panic}")]
+    Panicked { listener: &'static str, panic: String },
+}
+
+/// Lets this process open as many files as the system allows it (setrlimit(2)): the usual soft limit, 1,024, is less than
+/// the connections we promise. Returns what it may open now. Called once, before the listeners start.
+pub fn raise_open_files_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised,
+        Err(_) => limit,
+    };
+    now.current.unwrap_or(u64::MAX)
+}
+
+/// One bound socket with what it serves.
+#[derive(Debug)]
+pub struct Listener {
+    /// For metrics and logs: `public`, `peer`, `admin`, `metrics`.
+    pub name: &'static str,
+    pub socket: TcpListener,
+    pub router: Router,
+    pub limits: Limits,
+    pub clock: Clock,
+    pub metrics: HttpMetrics,
+}
+
+/// Sent to a client that comes when all connections are taken by requests in flight.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+content-type: application/problem+json\r\n\
+retry-after: 1\r\n\
+connection: close\r\n\
+content-length: 144\r\n\
+\r\n\
+{\"type\":\"urn:random-generator:problem:unavailable\",\"title\":\"Not now\",\"status\":503,\
+\"detail\":\"all connections that this member allows are in use\"}";
+
+impl Listener {
+    /// Serves until `stop`, then drains: accepts no more, closes what is idle, and cuts what isn't finished after
+    /// `limits.drain_time`. Every connection has ended when this returns.
+    pub async fn run(self, mut stop: Signal) -> Result<(), ListenerError> {
+        let Listener {
+            name,
+            socket,
+            router,
+            limits,
+            clock,
+            metrics,
+        } = self;
+        let mut builder = http1::Builder::new();
+        builder
+            .max_header_size(limits.header_bytes)
+            .max_buf_size(limits.header_bytes.max(8 * 1024) + 16 * 1024)
+            // connection.rs keeps the time of headers as well, with one timer for all its deadlines.
+            .header_read_timeout(None);
+        let mut connections = Connections {
+            name,
+            limits: Arc::new(limits),
+            builder,
+            router,
+            gauge: metrics.connections(name),
+            clock,
+            metrics,
+            tasks: JoinSet::new(),
+            activities: HashMap::new(),
+            giving_way: 0,
+        };
+        let result = connections.accept(&socket, &mut stop).await;
+        drop(socket);
+        connections.drain().await;
+        result
+    }
+}
+
+struct Connections {
+    name: &'static str,
+    limits: Arc<Limits>,
+    builder: http1::Builder,
+    router: Router,
+    clock: Clock,
+    metrics: HttpMetrics,
+    gauge: Gauge,
+    tasks: JoinSet<Option<Cut>>,
+    activities: HashMap<Id, Arc<Activity>>,
+    /// How many were asked to give way and haven't ended.
+    giving_way: usize,
+}
+
+impl Connections {
+    async fn accept(&mut self, socket: &TcpListener, stop: &mut Signal) -> Result<(), ListenerError> {
+        let mut trouble = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.requested() => return Ok(()),
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended)?,
+                accepted = socket.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        trouble = false;
+                        self.admit(stream);
+                    }
+                    Err(error) => {
+                        if !std::mem::replace(&mut trouble, true) {
+                            tracing::warn!(listener = self.name, %error, "connections can't be accepted");
+                        }
+                        // Out of descriptors or memory (accept(2)): idle clients give way, and we don't spin meanwhile.
+                        // An error of the one connection (reset before it was accepted) costs the same short wait.
+                        self.give_way();
+                        tokio::select! {
+                            biased;
+                            () = stop.requested() => return Ok(()),
+                            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream) {
+        if self.tasks.len() >= self.limits.connections {
+            // Best effort: what doesn't fit into an empty socket buffer is not worth a task.
+            let _ = stream.try_write(FULL);
+            self.metrics.connection_cut(self.name, "full");
+            return;
+        }
+        if self.tasks.len().saturating_sub(self.giving_way) >= self.limits.connections - self.limits.batch() {
+            self.give_way();
+        }
+        // Without it a small response waits for the acknowledgement of the one before. It fails only on a dead socket.
+        let _ = stream.set_nodelay(true);
+        let activity = Activity::new(self.clock.clone());
+        let (builder, router) = (self.builder.clone(), self.router.clone());
+        let (limits, shared) = (self.limits.clone(), activity.clone());
+        let task = self
+            .tasks
+            .spawn(async move { connection::serve(stream, &builder, router, shared, &limits).await });
+        self.activities.insert(task.id(), activity);
+        self.gauge.inc();
+    }
+
+    /// Asks the longest idle connections to close.
+    fn give_way(&mut self) {
+        let mut idle: Vec<_> = self
+            .activities
+            .values()
+            .filter(|activity| !activity.giving_way.load(Ordering::Relaxed))
+            .filter_map(|activity| activity.idle_since().map(|since| (since, activity)))
+            .collect();
+        let batch = self.limits.batch().min(idle.len());
+        if batch == 0 {
+            return;
+        }
+        idle.select_nth_unstable_by_key(batch - 1, |(since, _)| *since);
+        for (_, activity) in idle.iter().take(batch) {
+            activity.giving_way.store(true, Ordering::Relaxed);
+            activity.ask_to_close();
+        }
+        self.giving_way += batch;
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Option<Cut>), tokio::task::JoinError>) -> Result<(), ListenerError> {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        self.gauge.dec();
+        if let Some(activity) = self.activities.remove(&id)
+            && activity.giving_way.load(Ordering::Relaxed)
+        {
+            self.giving_way = self.giving_way.saturating_sub(1);
+        }
+        match ended {
+            Ok((_, Some(cut))) => self.metrics.connection_cut(self.name, cut.name()),
+            Ok((_, None)) => {}
+            Err(error) if error.is_panic() => {
+                return Err(ListenerError::Panicked {
+                    listener: self.name,
+                    panic: error.to_string(),
+                });
+            }
+            Err(_) => self.metrics.connection_cut(self.name, "drain"),
+        }
+        Ok(())
+    }
+
+    async fn drain(&mut self) {
+        let deadline = Instant::now() + self.limits.drain_time;
+        for activity in self.activities.values() {
+            activity.ask_to_close();
+        }
+        while let Ok(Some(ended)) = timeout_at(deadline, self.tasks.join_next_with_id()).await {
+            self.log_panic(ended);
+        }
+        let late = self.tasks.len();
+        if late > 0 {
+            tracing::warn!(listener = self.name, connections = late, "cut at the end of the drain");
+        }
+        self.tasks.abort_all();
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.log_panic(ended);
+        }
+    }
+
+    fn log_panic(&mut self, ended: Result<(Id, Option<Cut>), tokio::task::JoinError>) {
+        if let Err(error) = self.ended(ended) {
+            tracing::error!(%error, "while draining");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_one_too_many_is_a_whole_response() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["status"], 503);
+    }
+}

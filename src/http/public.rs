@@ -1,0 +1,63 @@
+//! The public listener: numbers, ids, draws, members, and how this member is. One file and one state a group.
+
+pub mod draws;
+pub mod giving;
+pub mod ids;
+pub mod members;
+pub mod numbers;
+pub mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use self::draws::Draws;
+use self::giving::JournalSink;
+use self::ids::{IdSource, Ids};
+use self::members::Members;
+use self::numbers::{NumberSource, Numbers};
+use self::status::Status;
+use super::exchange::Routes;
+
+const READ: &str = "GET, HEAD";
+
+/// What each group of paths works with.
+#[derive(Debug)]
+pub struct Public<N, I, J> {
+    pub numbers: Numbers<N, J>,
+    pub ids: Ids<I, J>,
+    pub draws: Draws,
+    pub members: Members,
+    pub status: Status,
+}
+
+/// The paths of the public listener.
+pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I, J>, routes: Routes) -> Router {
+    routes
+        .group(Arc::new(public.numbers), |group| {
+            group
+                .route("/", READ, get(numbers::random))
+                .route("/integers", READ, get(numbers::integers))
+                .route("/bytes", READ, get(numbers::bytes))
+        })
+        .group(Arc::new(public.ids), |group| group.route("/ids", READ, get(ids::ids)))
+        .group(Arc::new(public.draws), |group| {
+            group
+                .route("/draws", READ, get(draws::list))
+                .route("/draws/latest", READ, get(draws::latest))
+                .route("/draws/{round}", READ, get(draws::one))
+        })
+        .group(Arc::new(public.members), |group| {
+            group
+                .route("/peers", READ, get(members::peers))
+                .route("/leader", READ, get(members::leader))
+        })
+        .group(Arc::new(public.status), |group| {
+            group
+                .route("/livez", READ, get(status::live))
+                .route("/readyz", READ, get(status::ready))
+                .route("/version", READ, get(status::version))
+        })
+        .finish()
+}

@@ -1,0 +1,151 @@
+//! `/draws`, `/draws/latest`, `/draws/{round}`: the chain that this member reports, in canonical JSON, so that what is
+//! downloaded can be verified as it stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::draw::ledger::LedgerSnapshot;
+use crate::draw::record::{MAX_INTEGER, Record};
+use crate::http::format::{Format, fresh, negotiate};
+use crate::http::problem::Problem;
+use crate::http::query::{Query, integer};
+use crate::lease::LeaseSnapshot;
+
+/// Records in one response of `/draws`; JSON lines have no such limit, since the ledger is small and a verifier wants all.
+const LIMIT: i64 = 1_000;
+const LIMIT_DEFAULT: i64 = 100;
+
+static VIEW_AGE: HeaderName = HeaderName::from_static("random-generator-view-age-ms");
+static NEXT: HeaderName = HeaderName::from_static("random-generator-next");
+
+#[derive(Debug)]
+pub struct Draws {
+    pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+    pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
+    pub clock: Clock,
+    /// A view of the Lease that was confirmed longer ago than this is told as old.
+    pub stale_after: Duration,
+}
+
+/// `GET /draws?from=&limit=` → `{"draws": [record, …], "next": round or null}`, ascending from `from` (default: the oldest
+/// kept). `next` is the round to go on from, null when there is none yet. JSON lines: one record a line, all of them
+/// without `limit`; what `next` would be stands in a header then.
+pub(super) async fn list(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+    let query = Query::parse(request.uri().query(), &["from", "limit", "format"])?;
+    let rounds = 1..=MAX_INTEGER as i64;
+    let from = match query.text("from") {
+        Some(text) => Some(integer("from", text, rounds)? as u64),
+        None => None,
+    };
+    let format = negotiate(
+        request.headers(),
+        query.text("format"),
+        &[Format::Json, Format::JsonLines],
+    )?;
+    let limit = match (format, query.text("limit")) {
+        (Format::JsonLines, None) => usize::MAX,
+        _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
+    };
+    let ledger = state.ledger.borrow().clone();
+    let records = match from {
+        Some(from) => after(&ledger, from)?,
+        None => &ledger.chain[..],
+    };
+    let shown = &records[..records.len().min(limit)];
+    let next = records.get(shown.len()).map(|record| record.round);
+    let mut response = if format == Format::JsonLines {
+        let mut text = String::new();
+        for record in shown {
+            text.push_str(&record.canonical());
+            text.push('\n');
+        }
+        fresh(format, text)
+    } else {
+        let draws: Vec<_> = shown.iter().map(|record| record.canonical()).collect();
+        let next = next.map_or("null".to_owned(), |next| next.to_string());
+        fresh(format, format!("{{\"draws\":[{}],\"next\":{next}}}", draws.join(",")))
+    };
+    if let (Format::JsonLines, Some(next)) = (format, next) {
+        response.headers_mut().insert(NEXT.clone(), HeaderValue::from(next));
+    }
+    Ok(state.with_age(response))
+}
+
+/// `GET /draws/latest` → the newest record, 404 before the first.
+pub(super) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+    let format = record_format(&request)?;
+    let ledger = state.ledger.borrow().clone();
+    let record = ledger
+        .head()
+        .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
+    Ok(state.with_age(one_record(format, record)))
+}
+
+/// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept.
+pub(super) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+    let format = record_format(&request)?;
+    let text = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let round = integer("round", text, 1..=MAX_INTEGER as i64)? as u64;
+    let ledger = state.ledger.borrow().clone();
+    match after(&ledger, round)?.first() {
+        Some(record) => Ok(state.with_age(one_record(format, record))),
+        None => Err(Problem::not_found(match ledger.head() {
+            Some(head) => format!("round {round} has not been drawn; the newest is {}", head.round),
+            None => "nothing has been drawn yet".to_owned(),
+        })),
+    }
+}
+
+fn record_format(request: &Request) -> Result<Format, Problem> {
+    let query = Query::parse(request.uri().query(), &["format"])?;
+    negotiate(
+        request.headers(),
+        query.text("format"),
+        &[Format::Json, Format::JsonLines],
+    )
+}
+
+fn one_record(format: Format, record: &Record) -> Response {
+    let mut text = record.canonical();
+    if format == Format::JsonLines {
+        text.push('\n');
+    }
+    fresh(format, text)
+}
+
+/// The part of the chain from `round` on; 410 if it would begin before the oldest kept.
+fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem> {
+    match ledger.chain.first() {
+        Some(oldest) if round < oldest.round => Err(Problem::gone(
+            oldest.round,
+            format!("round {round} is no longer kept; the oldest is {}", oldest.round),
+        )),
+        _ => {
+            let start = ledger.chain.partition_point(|record| record.round < round);
+            Ok(&ledger.chain[start..])
+        }
+    }
+}
+
+impl Draws {
+    /// Says how old the view of the Lease is, when it is old: newer records may be final than are reported here.
+    fn with_age(&self, mut response: Response) -> Response {
+        let lease = self.lease.borrow();
+        let age = lease.age(self.clock.boot());
+        let fresh = lease.trouble.is_none() && age.is_some_and(|age| age <= self.stale_after);
+        if !fresh {
+            let value = match age {
+                Some(age) => HeaderValue::from(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+                None => HeaderValue::from_static("unknown"),
+            };
+            response.headers_mut().insert(VIEW_AGE.clone(), value);
+        }
+        response
+    }
+}

@@ -1,0 +1,170 @@
+//! Query parameters, strictly: an unknown, repeated, ill-typed or out-of-range one is a 400 that names it.
+//!
+//! A misspelt `cuont=5` that is ignored would answer a question that nobody asked.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+use super::problem::{Problem, shown};
+
+/// The parameters of one request, decoded; each is one of those the endpoint knows, and is there once.
+#[derive(Debug)]
+pub struct Query<'a> {
+    pairs: Vec<(&'static str, Cow<'a, str>)>,
+}
+
+impl<'a> Query<'a> {
+    /// Reads `raw` (what follows `?`), as `application/x-www-form-urlencoded`. `known` are the names that the endpoint has.
+    pub fn parse(raw: Option<&'a str>, known: &[&'static str]) -> Result<Query<'a>, Problem> {
+        let mut pairs: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
+        for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = decode(name).ok_or_else(|| broken(shown(name), name))?;
+            let Some(name) = known.iter().find(|known| **known == decoded) else {
+                let allowed = match known {
+                    [] => "no parameter".to_owned(),
+                    known => known.join(", "),
+                };
+                return Err(Problem::parameter(
+                    shown(&decoded),
+                    None,
+                    "this path has no such parameter",
+                    allowed,
+                ));
+            };
+            if pairs.iter().any(|(there, _)| there == name) {
+                return Err(Problem::parameter(
+                    *name,
+                    Some(value),
+                    "it is given more than once",
+                    "once",
+                ));
+            }
+            let value = decode(value).ok_or_else(|| broken(*name, value))?;
+            pairs.push((name, value));
+        }
+        Ok(Query { pairs })
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.pairs
+            .iter()
+            .find(|(there, _)| *there == name)
+            .map(|(_, value)| value.as_ref())
+    }
+
+    /// A whole number in `range`, or `default` when it is absent.
+    pub fn integer(&self, name: &'static str, range: RangeInclusive<i64>, default: i64) -> Result<i64, Problem> {
+        match self.text(name) {
+            Some(text) => integer(name, text, range),
+            None => Ok(default),
+        }
+    }
+}
+
+/// Reads a whole decimal number, as a parameter or a part of the path.
+pub fn integer(name: &'static str, text: &str, range: RangeInclusive<i64>) -> Result<i64, Problem> {
+    let allowed = || format!("a whole number from {} to {}", range.start(), range.end());
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Problem::parameter(
+            name,
+            Some(text),
+            "it is not a whole number",
+            allowed(),
+        ));
+    }
+    // Only digits are left, so what doesn't parse is beyond 64 bits.
+    match text.parse::<i64>() {
+        Ok(value) if range.contains(&value) => Ok(value),
+        _ => Err(Problem::parameter(name, Some(text), "it is out of range", allowed())),
+    }
+}
+
+fn broken(name: impl Into<Cow<'static, str>>, given: &str) -> Problem {
+    Problem::parameter(
+        name,
+        Some(given),
+        "it is not percent-encoded UTF-8",
+        "UTF-8, where % is followed by two hexadecimal digits",
+    )
+}
+
+/// Percent-decoding with `+` for a space; none when a `%` isn't followed by two digits or the bytes aren't UTF-8.
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|b| b == b'%' || b == b'+') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(match first {
+            b'+' => b' ',
+            b'%' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                rest = after;
+                let mut byte = [0];
+                hex::decode_to_slice(digits, &mut byte).ok()?;
+                byte[0]
+            }
+            other => *other,
+        });
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(raw: &str) -> Problem {
+        let query = match Query::parse(Some(raw), &["count", "min"]) {
+            Ok(query) => query,
+            Err(problem) => return problem,
+        };
+        query.integer("count", 1..=10, 1).unwrap_err()
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named_with_what_was_given_and_what_is_allowed() {
+        for (raw, name, given) in [
+            ("cuont=5", "cuont", None),
+            ("count=5&count=5", "count", Some("5")),
+            ("count=five", "count", Some("five")),
+            ("count=", "count", Some("")),
+            ("count", "count", Some("")),
+            ("count=%2B5", "count", Some("+5")),
+            ("count=5.0", "count", Some("5.0")),
+            ("count=0", "count", Some("0")),
+            ("count=99999999999999999999", "count", Some("99999999999999999999")),
+            ("count=%ff", "count", Some("%ff")),
+            ("count=%4", "count", Some("%4")),
+            ("%ff=1", "%ff", Some("%ff")),
+        ] {
+            let problem = refused(raw);
+            assert_eq!(problem.status, 400, "{raw}");
+            assert_eq!(problem.parameter.as_deref(), Some(name), "{raw}");
+            assert_eq!(problem.given.as_deref(), given, "{raw}");
+            assert!(problem.allowed.is_some(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn encoded_names_and_values_are_decoded() {
+        let query = Query::parse(Some("%63ount=%37&min=-3"), &["count", "min"]).unwrap();
+        assert_eq!(query.integer("count", 1..=10, 1).unwrap(), 7);
+        assert_eq!(query.integer("min", -5..=5, 0).unwrap(), -3);
+    }
+
+    #[test]
+    fn the_ends_of_64_bits_are_numbers() {
+        let query = Query::parse(
+            Some("min=-9223372036854775808&count=9223372036854775807"),
+            &["count", "min"],
+        )
+        .unwrap();
+        assert_eq!(query.integer("min", i64::MIN..=i64::MAX, 0).unwrap(), i64::MIN);
+        assert_eq!(query.integer("count", i64::MIN..=i64::MAX, 0).unwrap(), i64::MAX);
+    }
+}

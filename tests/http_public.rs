@@ -1,0 +1,424 @@
+//! The public paths: their shapes, their formats, and what they say to wrong requests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod http_world;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http_world::{Member, SOON, chain, ledger, raw, request, wait_for};
+use random_generator::clock::{Boot, Clock, Wall};
+use random_generator::discovery::{Peer, PeerList};
+use random_generator::http::exchange::RequestLimits;
+use random_generator::http::listener::Limits;
+use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec, LeaseTrouble};
+use random_generator::readiness::Latch;
+
+async fn member() -> Member {
+    Member::start(Limits::public()).await
+}
+
+#[tokio::test]
+async fn the_root_gives_a_number_the_process_and_the_version_and_journals_it_first() {
+    let member = member().await;
+    let reply = member.get("/").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        reply.text(),
+        r#"{"random":0,"id":"00000000-0000-0000-0000-000000000000","version":"1.2.3"}"#
+    );
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(member.get("/?format=text").await.text(), "1\n");
+    assert_eq!(member.get("/?format=bytes").await.body, [0, 0, 0, 2]);
+    let entries = member.journal.entries.lock().unwrap();
+    let kept: Vec<_> = entries.iter().map(|e| (e.target.as_str(), e.count, e.value)).collect();
+    assert_eq!(
+        kept,
+        [
+            ("/", 1, Some(0)),
+            ("/?format=text", 1, Some(1)),
+            ("/?format=bytes", 1, Some(2))
+        ]
+    );
+    assert_eq!(Some(entries[0].request_id.as_str()), reply.header("x-request-id"));
+}
+
+#[tokio::test]
+async fn a_number_that_the_journal_cannot_keep_is_not_given_out() {
+    let member = member().await;
+    member.journal.full.store(true, Ordering::SeqCst);
+    for path in ["/", "/integers", "/bytes", "/ids"] {
+        let reply = member.get(path).await;
+        assert_eq!(reply.status, 503, "{path}");
+        assert_eq!(reply.header("retry-after"), Some("3"));
+        assert!(reply.problem()["detail"].as_str().unwrap().contains("no space left"));
+    }
+    member.journal.full.store(false, Ordering::SeqCst);
+    assert_eq!(member.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn integers_bytes_and_ids_come_in_each_format() {
+    let member = member().await;
+    let all = format!("/integers?min={}&max={}&count=3", i64::MIN, i64::MAX);
+    assert_eq!(
+        member.get(&all).await.text(),
+        r#"{"values":[-9223372036854775808,9223372036854775807,-9223372036854775808]}"#
+    );
+    assert_eq!(
+        member.get("/integers?min=-1&max=2&count=2&format=text").await.text(),
+        "-1\n2\n"
+    );
+    let bytes = member.get("/integers?min=-1&max=-1&format=bytes").await;
+    assert_eq!(bytes.body, [0xff; 8]);
+    let bytes = member.get("/bytes").await;
+    assert_eq!(bytes.header("content-type"), Some("application/octet-stream"));
+    assert_eq!(bytes.body, [0xab; 32]);
+    assert_eq!(member.get("/bytes?count=1048576").await.body.len(), 1 << 20);
+    assert_eq!(
+        member.get("/bytes?count=2&format=json").await.text(),
+        r#"{"values":["abab"]}"#
+    );
+    assert_eq!(
+        member.get("/ids?count=2").await.text(),
+        r#"{"values":["1152921504606846976","1152921504606846977"]}"#
+    );
+    let address = member.running.address;
+    let text = request(address, "GET", "/ids", "accept: text/plain\r\n", b"").await;
+    assert_eq!(text.text(), "1152921504606846978\n");
+    assert_eq!(member.journal.entries.lock().unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_a_problem_that_names_it() {
+    let member = member().await;
+    for (target, name) in [
+        ("/integers?cuont=1", "cuont"),
+        ("/integers?count=1&count=1", "count"),
+        ("/integers?count=one", "count"),
+        ("/integers?count=1.5", "count"),
+        ("/integers?count=0", "count"),
+        ("/integers?count=10001", "count"),
+        ("/integers?count=99999999999999999999999", "count"),
+        ("/integers?max=9223372036854775808", "max"),
+        ("/integers?min=5&max=4", "max"),
+        ("/integers?min=101", "min"),
+        ("/integers?min=%ff", "min"),
+        ("/integers?min=%zz", "min"),
+        ("/integers?%ff=1", "%ff"),
+        ("/integers?format=xml", "format"),
+        ("/bytes?count=1048577", "count"),
+        ("/bytes?count=-1", "count"),
+        ("/ids?count=1001", "count"),
+        ("/?count=1", "count"),
+        ("/draws?from=0", "from"),
+        ("/draws?limit=1001", "limit"),
+        ("/draws/-1", "round"),
+        ("/draws/9007199254740992", "round"),
+        ("/draws/%ff", "round"),
+        ("/peers?all", "all"),
+    ] {
+        let reply = member.get(target).await;
+        assert_eq!(reply.status, 400, "{target}");
+        let problem = reply.problem();
+        assert_eq!(problem["parameter"], name, "{target}");
+        assert!(problem["allowed"].is_string(), "{target}");
+        assert!(
+            problem["type"]
+                .as_str()
+                .unwrap()
+                .starts_with("urn:random-generator:problem:")
+        );
+    }
+    assert_eq!(member.numbers.given(), 0);
+    assert!(member.journal.entries.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_utf8_or_not_http_are_refused() {
+    let member = member().await;
+    let address = member.running.address;
+    for (bytes, status) in [
+        (
+            b"GET /integers?min=\xff\xfe HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".as_slice(),
+            400,
+        ),
+        (b"\x16\x03\x01\x00\xff\r\n\r\n".as_slice(), 400),
+        (b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n".as_slice(), 400),
+    ] {
+        let answer = raw(address, bytes).await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_and_formats_are_problems() {
+    let member = member().await;
+    let address = member.running.address;
+    assert_eq!(member.get("/nothing").await.problem()["status"], 404);
+    let reply = request(address, "POST", "/integers", "", b"").await;
+    assert_eq!(reply.status, 405);
+    assert_eq!(reply.header("allow"), Some("GET, HEAD"));
+    assert_eq!(reply.problem()["allowed"], "GET, HEAD");
+    let reply = request(address, "GET", "/ids", "accept: image/png\r\n", b"").await;
+    assert_eq!(reply.status, 406);
+    assert!(reply.problem()["allowed"].as_str().unwrap().contains("text/plain"));
+    assert_eq!(member.get("/ids?format=bytes").await.status, 406);
+}
+
+#[tokio::test]
+async fn an_oversized_header_uri_or_body_is_refused() {
+    let member = member().await;
+    let address = member.running.address;
+    let long = format!("x-long: {}\r\n", "a".repeat(20_000));
+    assert_eq!(request(address, "GET", "/", &long, b"").await.status, 431);
+    let many: String = (0..200).map(|n| format!("x-{n}: a\r\n")).collect();
+    assert_eq!(request(address, "GET", "/", &many, b"").await.status, 431);
+    let reply = member.get(&format!("/integers?min={}", "1".repeat(5_000))).await;
+    assert_eq!(reply.problem()["status"], 414);
+    let head = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 1000000\r\n\r\n";
+    let answer = raw(address, head.as_bytes()).await;
+    let reply = http_world::Reply::parse(&answer).unwrap();
+    assert_eq!(reply.problem()["status"], 413);
+}
+
+#[tokio::test]
+async fn head_gives_nothing_out() {
+    let member = member().await;
+    for path in ["/", "/integers", "/bytes", "/ids"] {
+        let reply = request(member.running.address, "HEAD", path, "", b"").await;
+        assert_eq!((reply.status, reply.body.len()), (200, 0), "{path}");
+        assert_eq!(reply.header("content-length"), None, "{path}");
+    }
+    assert_eq!(member.numbers.given(), 0);
+    assert_eq!(member.ids.taken.load(Ordering::SeqCst), 0);
+    assert!(member.journal.entries.lock().unwrap().is_empty());
+    assert_eq!(
+        request(member.running.address, "HEAD", "/?cuont=1", "", b"")
+            .await
+            .status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn draws_are_given_as_their_canonical_text() {
+    let member = member().await;
+    assert_eq!(member.get("/draws/latest").await.problem()["status"], 404);
+    assert_eq!(member.get("/draws").await.text(), r#"{"draws":[],"next":null}"#);
+    let records = chain(5..=9);
+    member.ledger.send_replace(Arc::new(ledger(records.clone())));
+    assert_eq!(member.get("/draws/latest").await.text(), records[4].canonical());
+    assert_eq!(member.get("/draws/6").await.text(), records[1].canonical());
+    assert_eq!(member.get("/draws/10").await.problem()["status"], 404);
+    let gone = member.get("/draws/4").await;
+    assert_eq!((gone.status, gone.problem()["oldest"].as_u64()), (410, Some(5)));
+    assert_eq!(member.get("/draws?from=4").await.status, 410);
+    let page = member.get("/draws?from=6&limit=2").await.json();
+    assert_eq!(page["next"], 8);
+    assert_eq!(page["draws"][0]["round"], 6);
+    assert_eq!(page["draws"].as_array().unwrap().len(), 2);
+    let page = member.get("/draws?from=8").await.json();
+    assert_eq!(
+        (&page["next"], page["draws"].as_array().unwrap().len()),
+        (&serde_json::Value::Null, 2)
+    );
+    assert_eq!(member.get("/draws?from=10").await.text(), r#"{"draws":[],"next":null}"#);
+    let lines: String = records.iter().map(|record| record.canonical() + "\n").collect();
+    assert_eq!(member.get("/draws?format=jsonl").await.text(), lines);
+    let accepted = request(
+        member.running.address,
+        "GET",
+        "/draws?limit=1",
+        "accept: application/x-ndjson\r\n",
+        b"",
+    )
+    .await;
+    assert_eq!(accepted.text(), records[0].canonical() + "\n");
+    assert_eq!(accepted.header("random-generator-next"), Some("6"));
+}
+
+#[tokio::test]
+async fn draws_say_how_old_the_view_of_the_lease_is_when_it_cannot_be_seen() {
+    let member = member().await;
+    let age = "random-generator-view-age-ms";
+    assert_eq!(member.get("/draws").await.header(age), Some("unknown"));
+    let boot = Clock::system().boot();
+    let seen = |confirmed_at, trouble| {
+        Arc::new(LeaseSnapshot {
+            leadership: Leadership::Follower { holder: None },
+            object: None,
+            confirmed_at: Some(confirmed_at),
+            expires_at: None,
+            trouble,
+        })
+    };
+    member.lease.send_replace(seen(boot, None));
+    assert_eq!(member.get("/draws").await.header(age), None);
+    member.lease.send_replace(seen(boot - Duration::from_secs(40), None));
+    let old: u64 = member.get("/draws").await.header(age).unwrap().parse().unwrap();
+    assert!((40_000..60_000).contains(&old), "{old}");
+    member.lease.send_replace(seen(boot, Some(LeaseTrouble::Absent)));
+    assert!(member.get("/draws").await.header(age).is_some());
+}
+
+#[tokio::test]
+async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
+    let member = member().await;
+    let first = member.get("/peers").await.json();
+    assert_eq!(
+        first,
+        serde_json::json!({"self": "rg-1", "resolved_at": null, "stale": false, "peers": []})
+    );
+    member.peers.send_replace(Arc::new(PeerList {
+        peers: vec![Peer {
+            name: "rg-1".into(),
+            ordinal: 1,
+            host: "rg-1.peers.local".into(),
+            peer_port: 8081,
+            addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            is_self: true,
+        }],
+        resolved_at: Some((Boot(1), Wall(1_800_000_000_000_000))),
+        stale: true,
+        trouble: None,
+    }));
+    let reply = member.get("/peers").await.json();
+    assert_eq!(
+        reply,
+        serde_json::json!({
+            "self": "rg-1", "resolved_at": "2027-01-15T08:00:00Z", "stale": true,
+            "peers": [{"name": "rg-1", "ordinal": 1, "host": "rg-1.peers.local", "peer_port": 8081, "self": true}],
+        })
+    );
+    assert_eq!(
+        member.get("/peers?format=text").await.text(),
+        "rg-1 rg-1.peers.local:8081\n"
+    );
+
+    let leader = member.get("/leader").await.json();
+    assert_eq!(
+        (&leader["holder"], &leader["fence"]),
+        (&serde_json::Value::Null, &serde_json::json!(0))
+    );
+    let boot = Clock::system().boot();
+    member.lease.send_replace(Arc::new(LeaseSnapshot {
+        leadership: Leadership::Follower {
+            holder: Some("rg-1_uid-nonce".into()),
+        },
+        object: Some(Arc::new(LeaseObject {
+            uid: "u".into(),
+            version: 1,
+            spec: LeaseSpec {
+                holder: Some("rg-1_uid-nonce".into()),
+                duration_seconds: Some(15),
+                acquire_time: Some("2027-01-15T08:00:00.5Z".parse().unwrap()),
+                renew_time: None,
+                transitions: 1,
+            },
+            fence: 3,
+            head: Head::Absent,
+            carried: Arc::new(serde_json::Value::Null),
+        })),
+        confirmed_at: Some(boot),
+        expires_at: Some(boot + Duration::from_secs(3600)),
+        trouble: None,
+    }));
+    let leader = member.get("/leader").await.json();
+    assert_eq!(leader["holder"], "rg-1_uid-nonce");
+    assert_eq!(leader["member"], "rg-1");
+    assert_eq!(leader["self"], true);
+    assert_eq!(leader["fence"], 3);
+    assert_eq!(leader["acquired_at"], "2027-01-15T08:00:00.5Z");
+    assert!((3_500_000..=3_600_000).contains(&leader["remaining_ms"].as_u64().unwrap()));
+}
+
+#[tokio::test]
+async fn readiness_is_503_until_the_latches_are_released_and_liveness_never() {
+    let member = member().await;
+    let reply = member.get("/readyz").await;
+    assert_eq!(reply.status, 503);
+    assert_eq!(reply.json()["ready"], false);
+    assert_eq!(member.get("/livez").await.status, 200);
+    for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy] {
+        member.readiness.release(latch);
+    }
+    member.readiness.reporter("lease").say(Some("nobody leads".into()));
+    let reply = member.get("/readyz?verbose").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        reply.json(),
+        serde_json::json!({
+            "ready": true, "stopping": false,
+            "latches": {"listeners": true, "volume": true, "entropy": true},
+            "degraded": [{"source": "lease", "reason": "nobody leads"}],
+        })
+    );
+    member.readiness.stop();
+    assert_eq!(member.get("/readyz").await.status, 503);
+    assert_eq!(member.get("/version").await.json()["version"], "1.2.3");
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_id_if_it_is_sane_and_gets_one_otherwise() {
+    let member = member().await;
+    let address = member.running.address;
+    let reply = request(address, "GET", "/livez", "x-request-id: abc-1\r\n", b"").await;
+    assert_eq!(reply.header("x-request-id"), Some("abc-1"));
+    for id in ["", "two words", &"a".repeat(65)] {
+        let reply = request(address, "GET", "/nothing", &format!("x-request-id: {id}\r\n"), b"").await;
+        let given = reply.header("x-request-id").unwrap();
+        assert!(given.starts_with("00000007-"), "{given}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_is_a_500_and_the_connection_and_the_member_go_on() {
+    let member = member().await;
+    let reply = member.get("/integers?count=13").await;
+    assert_eq!(reply.problem()["status"], 500);
+    assert_eq!(member.get("/").await.status, 200);
+    let metrics = member.metrics();
+    assert!(
+        metrics.contains(r#"http_requests_total{listener="public",route="/integers",method="GET",status="500"} 1"#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_a_503_in_time() {
+    let limits = RequestLimits {
+        time: Duration::from_millis(50),
+        ..RequestLimits::public()
+    };
+    let member = Member::start_with(Limits::public(), limits).await;
+    let _held = member.journal.room.acquire_many(1_000).await.unwrap();
+    let reply = tokio::time::timeout(SOON, member.get("/")).await.unwrap();
+    assert_eq!(reply.problem()["status"], 503);
+    assert_eq!(reply.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_none_stays_in_flight() {
+    let member = member().await;
+    member.get("/draws/77").await;
+    member.get("/").await;
+    member.get("/../etc/passwd").await;
+    let metrics = member.metrics();
+    for line in [
+        r#"http_requests_total{listener="public",route="/draws/{round}",method="GET",status="404"} 1"#,
+        r#"http_requests_total{listener="public",route="/",method="GET",status="200"} 1"#,
+        r#"http_requests_total{listener="public",route="other",method="GET",status="404"} 1"#,
+        r#"http_requests_in_flight{listener="public"} 0"#,
+    ] {
+        assert!(metrics.contains(line), "no {line} in\n{metrics}");
+    }
+    wait_for("closed connections are counted down", || {
+        member.metrics().contains(r#"http_connections{listener="public"} 0"#)
+    })
+    .await;
+}

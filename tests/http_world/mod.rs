@@ -1,0 +1,398 @@
+//! Listeners on port 0 with real sockets, and a client that writes what it is told to, byte for byte.
+#![allow(dead_code)] // each test file uses a part
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use prometheus_client::registry::Registry;
+use random_generator::clock::Clock;
+use random_generator::discovery::PeerList;
+use random_generator::draw::ledger::{Condition, LedgerSnapshot};
+use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
+use random_generator::http::exchange::{RequestLimits, Routes};
+use random_generator::http::listener::{Limits, Listener, ListenerError};
+use random_generator::http::metrics::HttpMetrics;
+use random_generator::http::public::draws::Draws;
+use random_generator::http::public::giving::{Entry, JournalSink, JournalUnavailable};
+use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
+use random_generator::http::public::members::Members;
+use random_generator::http::public::numbers::{NumberSource, Numbers};
+use random_generator::http::public::status::Status;
+use random_generator::http::public::{self, Public};
+use random_generator::identity::MemberName;
+use random_generator::lease::{Leadership, LeaseSnapshot};
+use random_generator::readiness::Readiness;
+use random_generator::shutdown::{self, Trigger};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// A bound for what should take milliseconds.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// A listener that runs until it is stopped.
+pub struct Running {
+    pub address: SocketAddr,
+    pub stop: Trigger,
+    task: JoinSet<Result<(), ListenerError>>,
+}
+
+impl Running {
+    pub async fn start(name: &'static str, router: Router, limits: Limits, metrics: HttpMetrics) -> Running {
+        let any = "127.0.0.1:0".parse().unwrap();
+        Running::start_at(any, name, router, limits, metrics).await
+    }
+
+    pub async fn start_at(
+        address: SocketAddr,
+        name: &'static str,
+        router: Router,
+        limits: Limits,
+        metrics: HttpMetrics,
+    ) -> Running {
+        let socket = TcpListener::bind(address).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let (stop, signal) = shutdown::stage();
+        let clock = Clock::system();
+        let listener = Listener {
+            name,
+            socket,
+            router,
+            limits,
+            clock,
+            metrics,
+        };
+        let mut task = JoinSet::new();
+        task.spawn(listener.run(signal));
+        Running { address, stop, task }
+    }
+
+    /// Returns when every connection has ended.
+    pub async fn ended(mut self) {
+        self.stop.pull();
+        self.task.join_next().await.unwrap().unwrap().unwrap();
+    }
+}
+
+/// Counts up, so that a test sees which number was given out.
+#[derive(Default)]
+pub struct Counting(AtomicUsize);
+
+impl NumberSource for Counting {
+    fn random_i32(&self) -> i32 {
+        self.0.fetch_add(1, Ordering::SeqCst) as i32
+    }
+
+    fn integers(&self, min: i64, max: i64, count: usize) -> Vec<i64> {
+        (0..count).map(|n| if n % 2 == 0 { min } else { max }).collect()
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0xab);
+    }
+}
+
+impl Counting {
+    pub fn given(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A journal that can be full, and that can be held up.
+pub struct Journal {
+    pub entries: std::sync::Mutex<Vec<Entry>>,
+    pub full: AtomicBool,
+    /// An entry needs one permit; plenty unless a test takes them.
+    pub room: Semaphore,
+    pub waiting: AtomicUsize,
+}
+
+impl JournalSink for Journal {
+    async fn record(&self, entry: Entry) -> Result<(), JournalUnavailable> {
+        if self.full.load(Ordering::SeqCst) {
+            let (reason, retry_after) = ("no space left".to_owned(), Duration::from_millis(2500));
+            return Err(JournalUnavailable { reason, retry_after });
+        }
+        assert!(!entry.target.contains("count=13"), "a journal with a bug");
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _permit = self.room.acquire().await.unwrap();
+        self.entries.lock().unwrap().push(entry);
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+pub struct SomeIds {
+    pub taken: AtomicUsize,
+    pub unavailable: AtomicBool,
+}
+
+impl IdSource for SomeIds {
+    async fn take(&self, count: usize) -> Result<Vec<u64>, IdsUnavailable> {
+        if self.unavailable.load(Ordering::SeqCst) {
+            let (reason, retry_after) = ("this member has no ordinal".to_owned(), Duration::from_secs(60));
+            return Err(IdsUnavailable { reason, retry_after });
+        }
+        let first = self.taken.fetch_add(count, Ordering::SeqCst) as u64;
+        Ok((0..count as u64).map(|n| (1 << 60) + first + n).collect())
+    }
+}
+
+/// A public listener, and all that stands behind it.
+pub struct Member {
+    pub running: Running,
+    pub numbers: Arc<Counting>,
+    pub journal: Arc<Journal>,
+    pub ids: Arc<SomeIds>,
+    pub readiness: Readiness,
+    pub ledger: watch::Sender<Arc<LedgerSnapshot>>,
+    pub lease: watch::Sender<Arc<LeaseSnapshot>>,
+    pub peers: watch::Sender<Arc<PeerList>>,
+    pub registry: Arc<Registry>,
+}
+
+impl Member {
+    pub async fn start(limits: Limits) -> Member {
+        Member::start_with(limits, RequestLimits::public()).await
+    }
+
+    pub async fn start_with(limits: Limits, request_limits: RequestLimits) -> Member {
+        let clock = Clock::system();
+        let mut registry = Registry::with_prefix("random_generator");
+        let metrics = HttpMetrics::register(&mut registry);
+        let numbers = Arc::new(Counting::default());
+        let journal = Arc::new(Journal {
+            entries: Default::default(),
+            full: AtomicBool::new(false),
+            room: Semaphore::new(1_000),
+            waiting: AtomicUsize::new(0),
+        });
+        let ids = Arc::new(SomeIds::default());
+        let readiness = Readiness::new();
+        let (ledger, ledger_seen) = watch::channel(Arc::new(ledger(Vec::new())));
+        let (lease, lease_seen) = watch::channel(Arc::new(LeaseSnapshot {
+            leadership: Leadership::Follower { holder: None },
+            object: None,
+            confirmed_at: None,
+            expires_at: None,
+            trouble: None,
+        }));
+        let (peers, peers_seen) = watch::channel(Arc::new(PeerList {
+            peers: Vec::new(),
+            resolved_at: None,
+            stale: false,
+            trouble: None,
+        }));
+        let public = Public {
+            numbers: Numbers::new(
+                numbers.clone(),
+                journal.clone(),
+                clock.clone(),
+                uuid::Uuid::nil(),
+                "1.2.3",
+            ),
+            ids: Ids {
+                source: ids.clone(),
+                journal: journal.clone(),
+                clock: clock.clone(),
+            },
+            draws: Draws {
+                ledger: ledger_seen,
+                lease: lease_seen.clone(),
+                clock: clock.clone(),
+                stale_after: Duration::from_secs(30),
+            },
+            members: Members {
+                name: MemberName {
+                    set: "rg".into(),
+                    ordinal: Some(1),
+                },
+                identity: "rg-1_uid-nonce".into(),
+                peers: peers_seen,
+                lease: lease_seen,
+                clock: clock.clone(),
+            },
+            status: Status {
+                readiness: readiness.clone(),
+                version: "1.2.3",
+            },
+        };
+        let routes = Routes::new("public", request_limits, clock, metrics.clone(), 7);
+        let router = public::router(public, routes);
+        let running = Running::start("public", router, limits, metrics).await;
+        let registry = Arc::new(registry);
+        Member {
+            running,
+            numbers,
+            journal,
+            ids,
+            readiness,
+            ledger,
+            lease,
+            peers,
+            registry,
+        }
+    }
+
+    pub async fn get(&self, target: &str) -> Reply {
+        get(self.running.address, target).await
+    }
+
+    pub fn metrics(&self) -> String {
+        shown(&self.registry)
+    }
+}
+
+pub fn shown(registry: &Registry) -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    text
+}
+
+pub fn ledger(chain: Vec<Arc<Record>>) -> LedgerSnapshot {
+    LedgerSnapshot {
+        newest: chain.last().cloned(),
+        chain: chain.into(),
+        wanted: None,
+        aside: Arc::new([]),
+        condition: Condition::Writable,
+        promised_fence: 1,
+    }
+}
+
+/// Linked records of these rounds.
+pub fn chain(rounds: std::ops::RangeInclusive<u64>) -> Vec<Arc<Record>> {
+    let mut records: Vec<Arc<Record>> = Vec::new();
+    for round in rounds {
+        let draft = Draft {
+            set: "rg".into(),
+            chain: Hex([7; 16]),
+            round,
+            schedule: "@every 10s".into(),
+            slot: Slot(1_800_000_000 + 10 * round as i64),
+            missed: 0,
+            holder: "rg-0_uid-nonce".into(),
+            fence: 1,
+            voters: 1,
+            previous: records.last().map(|record| record.hash),
+            contributions: vec![Contribution {
+                member: "rg-0".into(),
+                next_commitment: Hex([1; 32]),
+                ordinal: 0,
+                reveal: None,
+            }],
+            missing: Vec::new(),
+        };
+        records.push(Arc::new(draft.seal()));
+    }
+    records
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (there, value) = line.split_once(": ")?;
+            there.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The problem, which must be one.
+    pub fn problem(&self) -> serde_json::Value {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        problem
+    }
+
+    /// Splits what a connection gave until it was closed; none when that was nothing.
+    pub fn parse(bytes: &[u8]) -> Option<Reply> {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Some(Reply {
+            status,
+            head,
+            body: bytes[end + 4..].to_vec(),
+        })
+    }
+}
+
+pub async fn get(address: SocketAddr, target: &str) -> Reply {
+    request(address, "GET", target, "", b"").await
+}
+
+/// `headers`: whole lines, each with its line's end.
+pub async fn request(address: SocketAddr, method: &str, target: &str, headers: &str, body: &[u8]) -> Reply {
+    let length = match body.is_empty() && method != "POST" {
+        true => String::new(),
+        false => format!("content-length: {}\r\n", body.len()),
+    };
+    let host = if headers.to_ascii_lowercase().contains("host:") {
+        ""
+    } else {
+        "host: localhost\r\n"
+    };
+    let mut bytes =
+        format!("{method} {target} HTTP/1.1\r\n{host}connection: close\r\n{length}{headers}\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    let answer = raw(address, &bytes).await;
+    Reply::parse(&answer).unwrap_or_else(|| panic!("{method} {target}: closed without an answer"))
+}
+
+/// Writes bytes and reads until the other side closes. A reset counts as closed.
+pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The other side may refuse before it has read all.
+    let _ = stream.write_all(bytes).await;
+    closed(&mut stream).await
+}
+
+/// What still comes until the other side closes.
+pub async fn closed(stream: &mut TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    let read = async {
+        let mut part = [0; 16 * 1024];
+        while let Ok(n @ 1..) = stream.read(&mut part).await {
+            answer.extend_from_slice(&part[..n]);
+        }
+    };
+    timeout(SOON, read).await.expect("the connection is not closed");
+    answer
+}
+
+/// Waits until `condition` holds.
+pub async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(SOON, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not in time"));
+}
