@@ -262,7 +262,7 @@ fn no_answer(name: &Name, error: &NetError) -> Found {
     let trouble = match outcome {
         "timeout" => format!("DNS did not answer for {name} in time"),
         "truncated" => format!(
-            "the answer for {name} is cut off even over TCP: more members are published than one DNS message holds (about 1,000)"
+            "the answer for {name} is cut off even over TCP: more members are published than one DNS message of 64 KiB holds"
         ),
         "servfail" => format!("DNS failed to answer for {name} (SERVFAIL)"),
         "refused" => format!("DNS refused to answer for {name} (REFUSED)"),

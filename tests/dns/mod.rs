@@ -118,9 +118,9 @@ async fn serve_udp(socket: UdpSocket, state: Arc<Mutex<State>>) {
         let Some((answer, payload)) = answer(&buffer[..length], &state, false) else {
             continue;
         };
-        let mut bytes = answer.to_vec().unwrap();
+        let mut bytes = encoded(&answer);
         if bytes.len() > usize::from(payload) {
-            bytes = truncated(answer).to_vec().unwrap();
+            bytes = encoded(&truncated(answer));
         }
         socket.send_to(&bytes, from).await.unwrap();
     }
@@ -141,7 +141,7 @@ async fn serve_stream(mut stream: TcpStream, state: Arc<Mutex<State>>) {
             return;
         }
         if let Some((answer, _)) = answer(&bytes, &state, true) {
-            let bytes = answer.to_vec().unwrap();
+            let bytes = encoded(&answer);
             let mut framed = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
             framed.extend(bytes);
             if stream.write_all(&framed).await.is_err() {
@@ -149,6 +149,47 @@ async fn serve_stream(mut stream: TcpStream, state: Arc<Mutex<State>>) {
             }
         }
     }
+}
+
+/// On the wire as CoreDNS writes it: owner names compressed, SRV targets not (RFC 2782). hickory's own encoder stops to
+/// compress after a few names, and 500 members with their addresses would not fit.
+fn encoded(message: &Message) -> Vec<u8> {
+    let mut bare = message.clone();
+    let (answers, additionals) = (std::mem::take(&mut bare.answers), std::mem::take(&mut bare.additionals));
+    let mut bytes = bare.to_vec().unwrap();
+    bytes[6..8].copy_from_slice(&u16::try_from(answers.len()).unwrap().to_be_bytes());
+    bytes[10..12].copy_from_slice(&u16::try_from(additionals.len()).unwrap().to_be_bytes());
+    let label = |bytes: &mut Vec<u8>, label: &[u8]| {
+        bytes.push(u8::try_from(label.len()).unwrap());
+        bytes.extend(label);
+    };
+    for (record, additional) in answers.iter().map(|r| (r, false)).chain(additionals.iter().map(|r| (r, true))) {
+        if additional {
+            // The Service's name stands in the question, after `_peer` and `_tcp`.
+            label(&mut bytes, record.name.iter().next().unwrap());
+            bytes.extend([0xC0, 12 + 6 + 5]);
+        } else {
+            bytes.extend([0xC0, 12]);
+        }
+        bytes.extend(u16::from(record.record_type()).to_be_bytes());
+        bytes.extend([0, 1]);
+        bytes.extend(record.ttl.to_be_bytes());
+        let mut data = Vec::new();
+        match &record.data {
+            RData::A(a) => data.extend(a.0.octets()),
+            RData::SRV(srv) => {
+                for number in [srv.priority, srv.weight, srv.port] {
+                    data.extend(number.to_be_bytes());
+                }
+                srv.target.iter().for_each(|part| label(&mut data, part));
+                data.push(0);
+            }
+            other => panic!("{other:?}"),
+        }
+        bytes.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+        bytes.extend(data);
+    }
+    bytes
 }
 
 fn truncated(mut message: Message) -> Message {
