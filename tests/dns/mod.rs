@@ -163,7 +163,11 @@ fn encoded(message: &Message) -> Vec<u8> {
         bytes.push(u8::try_from(label.len()).unwrap());
         bytes.extend(label);
     };
-    for (record, additional) in answers.iter().map(|r| (r, false)).chain(additionals.iter().map(|r| (r, true))) {
+    for (record, additional) in answers
+        .iter()
+        .map(|r| (r, false))
+        .chain(additionals.iter().map(|r| (r, true)))
+    {
         if additional {
             // The Service's name stands in the question, after `_peer` and `_tcp`.
             label(&mut bytes, record.name.iter().next().unwrap());
