@@ -51,11 +51,11 @@ pub struct ClusterArgs {
 }
 
 /// What `cluster` takes from the composition root.
-pub struct ClusterWiring<'a> {
+pub struct ClusterWiring {
     /// The program that has `serve`: `std::env::current_exe()`.
     pub program: PathBuf,
     /// Parses a member's whole command line, beginning with `serve`, and says what is wrong with it.
-    pub validate: &'a dyn Fn(&[String]) -> Result<(), String>,
+    pub validate: fn(&[String]) -> Result<(), String>,
     /// Standard output.
     pub output: Box<dyn Write + Send>,
     /// Only on a terminal, and without NO_COLOR.
@@ -64,7 +64,7 @@ pub struct ClusterWiring<'a> {
 }
 
 /// Runs the set until SIGINT or SIGTERM; a second one ends it at once.
-pub async fn run(args: ClusterArgs, wiring: ClusterWiring<'_>) -> Result<(), ClusterError> {
+pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), ClusterError> {
     let args = args.gathered()?;
     let layout = Layout::new(SET, args.members, args.base_port, &args.data_dir)?;
     // Before anything is made: with a wrong option there is nothing to clean up. The nameserver's port isn't known yet.
