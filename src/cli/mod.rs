@@ -1,1 +1,3 @@
-//! (in the making)
+//! One file a subcommand.
+
+pub mod cluster;
