@@ -162,7 +162,10 @@ impl Verifier {
     pub fn push_line(&mut self, line: &[u8]) -> Result<&Record, VerifyError> {
         self.lines += 1;
         let line_number = self.lines;
-        let failed = |error| VerifyError::Record { line: line_number, error };
+        let failed = |error| VerifyError::Record {
+            line: line_number,
+            error,
+        };
         let form = |detail: &str| {
             failed(RecordError {
                 round: None,
@@ -170,7 +173,9 @@ impl Verifier {
                 detail: detail.into(),
             })
         };
-        let line = line.strip_suffix(b"\n").ok_or_else(|| form("it does not end with a line feed"))?;
+        let line = line
+            .strip_suffix(b"\n")
+            .ok_or_else(|| form("it does not end with a line feed"))?;
         let text = std::str::from_utf8(line).map_err(|_| form("it is not UTF-8"))?;
         let record = Record::parse(text).map_err(failed)?;
         self.accept(record)

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use random_generator::draw::record::{
-    Contribution, Draft, Hex, MAX_MISSED, Missing, Reason, Record, Slot, output,
-};
+use random_generator::draw::record::{Contribution, Draft, Hex, MAX_MISSED, Missing, Reason, Record, output};
 use random_generator::draw::schedule::Schedule;
 use random_generator::draw::secrets::{Seed, commitment};
 
@@ -71,14 +69,18 @@ impl Builder {
         let previous = self.records.last();
         let number = previous.map_or(1, |record| record.round + 1);
         let schedule: Schedule = round.schedule.parse().unwrap();
-        let mut slot = schedule.next_after(previous.map_or(START - 1, |record| record.slot.0)).unwrap();
+        let mut slot = schedule
+            .next_after(previous.map_or(START - 1, |record| record.slot.0))
+            .unwrap();
         for _ in 0..round.skip {
             slot = schedule.next_after(slot.0).unwrap();
         }
         let contributions = round.contributors.iter().map(|&ordinal| {
             let seed = self.seed(ordinal);
             let secret = seed.secret(set, &chain, number);
-            let committed = previous.and_then(|record| record.contribution(ordinal)).map(|c| c.next_commitment);
+            let committed = previous
+                .and_then(|record| record.contribution(ordinal))
+                .map(|c| c.next_commitment);
             Contribution {
                 member: format!("{set}-{ordinal}"),
                 next_commitment: commitment(ordinal, &seed.secret(set, &chain, number + 1)),
@@ -92,13 +94,21 @@ impl Builder {
             round: number,
             schedule: round.schedule.clone(),
             slot,
-            missed: if previous.is_some() { round.skip.min(MAX_MISSED) } else { 0 },
+            missed: if previous.is_some() {
+                round.skip.min(MAX_MISSED)
+            } else {
+                0
+            },
             holder: format!("{set}-{}_uid-{:08x}", round.holder, round.fence),
             fence: round.fence,
             voters: round.voters,
             previous: previous.map(|record| record.hash),
             contributions: contributions.collect(),
-            missing: round.missing.iter().map(|&(ordinal, reason)| Missing { ordinal, reason }).collect(),
+            missing: round
+                .missing
+                .iter()
+                .map(|&(ordinal, reason)| Missing { ordinal, reason })
+                .collect(),
         };
         self.records.push(draft.seal());
         self.records.last().unwrap()
@@ -113,7 +123,10 @@ pub fn reseal(mut record: Record) -> Record {
 }
 
 pub fn lines(records: &[Record]) -> Vec<u8> {
-    records.iter().flat_map(|record| (record.canonical() + "\n").into_bytes()).collect()
+    records
+        .iter()
+        .flat_map(|record| (record.canonical() + "\n").into_bytes())
+        .collect()
 }
 
 /// One of everything that may happen to a chain.
@@ -123,30 +136,75 @@ pub fn eventful() -> Vec<Record> {
     chain.draw(usual());
     chain.draw(usual());
     // A fourth member joins, and has nothing to reveal yet; it is no voter.
-    let four = || Round { contributors: vec![0, 1, 2, 3], ..usual() };
+    let four = || Round {
+        contributors: vec![0, 1, 2, 3],
+        ..usual()
+    };
     chain.draw(four());
     // Two slots are missed, another holder takes over, one member does not answer.
     let absent = vec![(1, Reason::Timeout), (4, Reason::Unpublished)];
-    chain.draw(Round { contributors: vec![0, 2, 3], missing: absent, skip: 2, holder: 2, fence: 2, ..four() });
+    chain.draw(Round {
+        contributors: vec![0, 2, 3],
+        missing: absent,
+        skip: 2,
+        holder: 2,
+        fence: 2,
+        ..four()
+    });
     // It is back, without a commitment in the record before; the same holder has acquired the lease anew.
-    let second = || Round { holder: 2, fence: 3, ..four() };
+    let second = || Round {
+        holder: 2,
+        fence: 3,
+        ..four()
+    };
     chain.draw(second());
     // A member lost its volume.
-    chain.draw(Round { lost: vec![2], ..second() });
+    chain.draw(Round {
+        lost: vec![2],
+        ..second()
+    });
     // Scaled up to five voters, then down to three.
-    chain.draw(Round { contributors: vec![0, 1, 2, 3, 4], voters: 5, ..second() });
-    chain.draw(Round { contributors: vec![0, 1, 2, 3], voters: 5, missing: vec![(4, Reason::Ledger)], ..second() });
+    chain.draw(Round {
+        contributors: vec![0, 1, 2, 3, 4],
+        voters: 5,
+        ..second()
+    });
+    chain.draw(Round {
+        contributors: vec![0, 1, 2, 3],
+        voters: 5,
+        missing: vec![(4, Reason::Ledger)],
+        ..second()
+    });
     let refused = vec![(3, Reason::Refused), (5, Reason::Invalid), (6, Reason::Unreachable)];
-    chain.draw(Round { contributors: vec![0, 1, 2], missing: refused, ..second() });
+    chain.draw(Round {
+        contributors: vec![0, 1, 2],
+        missing: refused,
+        ..second()
+    });
     // Schedules change; each counts its own slots.
-    let cron = |schedule: &str, skip| Round { schedule: schedule.into(), skip, fence: 4, holder: 0, ..usual() };
+    let cron = |schedule: &str, skip| Round {
+        schedule: schedule.into(),
+        skip,
+        fence: 4,
+        holder: 0,
+        ..usual()
+    };
     chain.draw(cron("*/2 * * * *", 1));
     chain.draw(cron("30 4 1,15 * 5", 3));
     chain.draw(cron("0 0 29 2 *", 0));
     chain.draw(cron("@every 1s", 100_000));
     // Nobody that committed before is left with its ledger: a round without output.
-    chain.draw(Round { lost: vec![0, 1, 2], fence: 4, ..usual() });
-    chain.draw(Round { contributors: vec![0, 1], missing: vec![(2, Reason::Unreachable)], fence: 4, ..usual() });
+    chain.draw(Round {
+        lost: vec![0, 1, 2],
+        fence: 4,
+        ..usual()
+    });
+    chain.draw(Round {
+        contributors: vec![0, 1],
+        missing: vec![(2, Reason::Unreachable)],
+        fence: 4,
+        ..usual()
+    });
     chain.records
 }
 
