@@ -1,1 +1,230 @@
-//! (in the making)
+//! What makes records a chain, and the verifier that reads one from its oldest record kept: `docs/protocol.md`, 1.3.
+
+use serde::Serialize;
+
+use super::record::{ChainId, Hash, Record, RecordError, Rule, no_majority};
+use super::schedule::Schedule;
+use super::secrets::commitment;
+
+/// A record that doesn't follow the one before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("round {round}: {rule}: {detail}")]
+pub struct ChainError {
+    /// The later record's round.
+    pub round: u64,
+    pub rule: Rule,
+    pub detail: String,
+}
+
+/// Checks `next` against the record just before it. Both hold by themselves already ([`Record::parse`]).
+///
+/// # Errors
+/// The first rule that it breaks, in the order of `docs/protocol.md`, 1.3.
+pub fn follows(previous: &Record, next: &Record) -> Result<(), ChainError> {
+    check(previous, next).map_err(|(rule, detail)| ChainError {
+        round: next.round,
+        rule,
+        detail,
+    })
+}
+
+fn check(previous: &Record, next: &Record) -> Result<(), (Rule, String)> {
+    if next.set != previous.set {
+        return Err((Rule::Set, format!("{} after {}", next.set, previous.set)));
+    }
+    if next.chain != previous.chain {
+        return Err((Rule::Chain, format!("{} after {}", next.chain, previous.chain)));
+    }
+    if next.round != previous.round + 1 {
+        return Err((Rule::Round, format!("it comes after round {}", previous.round)));
+    }
+    if next.previous != Some(previous.hash) {
+        return Err((Rule::Previous, format!("the record before has hash {}", previous.hash)));
+    }
+    if next.slot <= previous.slot {
+        return Err((Rule::Slot, format!("{} is not later than {}", next.slot, previous.slot)));
+    }
+    let schedule: Schedule = next
+        .schedule
+        .parse()
+        .map_err(|error| (Rule::Schedule, format!("{error}")))?;
+    let missed = schedule.missed_between(previous.slot, next.slot);
+    if next.missed != missed {
+        let detail = format!(
+            "it says {}, and {missed} lie between {} and {}",
+            next.missed, previous.slot, next.slot
+        );
+        return Err((Rule::Missed, detail));
+    }
+    let least = previous.fence + u64::from(next.holder != previous.holder);
+    if next.fence < least {
+        return Err((Rule::Fence, format!("{} where at least {least} belongs", next.fence)));
+    }
+    for contribution in &next.contributions {
+        let Some(reveal) = &contribution.reveal else { continue };
+        let committed = previous
+            .contribution(contribution.ordinal)
+            .map(|before| before.next_commitment);
+        if committed != Some(commitment(contribution.ordinal, reveal)) {
+            let detail = format!(
+                "{}'s does not open a commitment of the record before",
+                contribution.member
+            );
+            return Err((Rule::Reveal, detail));
+        }
+    }
+    if !next.has_majority_of(previous.voters) {
+        return Err((
+            Rule::Majority,
+            no_majority(previous.voters, "the voters of the record before"),
+        ));
+    }
+    Ok(())
+}
+
+/// Reads a chain record by record, in constant memory.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    lines: u64,
+    first_round: u64,
+    missed: u64,
+    outputs: u64,
+    last: Option<Record>,
+}
+
+/// What was verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    pub set: String,
+    pub chain: ChainId,
+    /// Where the list starts: what lies before was not judged.
+    pub from_round: u64,
+    pub to_round: u64,
+    pub records: u64,
+    pub outputs: u64,
+    /// Slots that were missed between the first record and the last.
+    pub missed: u64,
+    pub head: Hash,
+}
+
+/// Where a list stops being a chain, and by which rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    #[error("line {line}: {error}")]
+    Record { line: u64, error: RecordError },
+    #[error("line {line}: {error}")]
+    Chain { line: u64, error: ChainError },
+    #[error("round {round}: head: the last record is {found}, not {expected}")]
+    Head { round: u64, found: Hash, expected: Hash },
+    #[error("empty: there is no record")]
+    Empty,
+}
+
+impl VerifyError {
+    pub fn rule(&self) -> Rule {
+        match self {
+            VerifyError::Record { error, .. } => error.rule,
+            VerifyError::Chain { error, .. } => error.rule,
+            VerifyError::Head { .. } => Rule::Head,
+            VerifyError::Empty => Rule::Empty,
+        }
+    }
+
+    /// The round of the record that breaks the rule, if it could be read.
+    pub fn round(&self) -> Option<u64> {
+        match self {
+            VerifyError::Record { error, .. } => error.round,
+            VerifyError::Chain { error, .. } => Some(error.round),
+            VerifyError::Head { round, .. } => Some(*round),
+            VerifyError::Empty => None,
+        }
+    }
+
+    /// The line of the list, from 1.
+    pub fn line(&self) -> Option<u64> {
+        match self {
+            VerifyError::Record { line, .. } | VerifyError::Chain { line, .. } => Some(*line),
+            VerifyError::Head { .. } | VerifyError::Empty => None,
+        }
+    }
+}
+
+impl Verifier {
+    pub fn new() -> Verifier {
+        Verifier::default()
+    }
+
+    /// Takes the next line, without its line feed. After an error the verifier is of no more use.
+    ///
+    /// # Errors
+    /// The first rule that the record breaks, by itself or after the one before.
+    pub fn push_line(&mut self, line: &[u8]) -> Result<&Record, VerifyError> {
+        self.lines += 1;
+        let failed = |error| VerifyError::Record {
+            line: self.lines,
+            error,
+        };
+        let text = std::str::from_utf8(line).map_err(|_| {
+            failed(RecordError {
+                round: None,
+                rule: Rule::Form,
+                detail: "it is not UTF-8".into(),
+            })
+        })?;
+        let record = Record::parse(text).map_err(failed)?;
+        self.accept(record)
+    }
+
+    /// Takes the next record, which holds by itself already.
+    ///
+    /// # Errors
+    /// The first rule that it breaks after the one before.
+    pub fn push(&mut self, record: Record) -> Result<&Record, VerifyError> {
+        self.lines += 1;
+        self.accept(record)
+    }
+
+    fn accept(&mut self, record: Record) -> Result<&Record, VerifyError> {
+        match &self.last {
+            Some(last) => {
+                let line = self.lines;
+                follows(last, &record).map_err(|error| VerifyError::Chain { line, error })?;
+                // No slot is counted twice, and there are fewer than 2^38: this can't overflow.
+                self.missed += record.missed;
+            }
+            None => self.first_round = record.round,
+        }
+        self.outputs += u64::from(record.output.is_some());
+        Ok(self.last.insert(record))
+    }
+
+    /// The last record that was accepted.
+    pub fn last(&self) -> Option<&Record> {
+        self.last.as_ref()
+    }
+
+    /// Says what was verified; with `head`, only if the last record has that hash, so that a cut tail is noticed.
+    ///
+    /// # Errors
+    /// `head` or `empty`.
+    pub fn finish(self, head: Option<Hash>) -> Result<Summary, VerifyError> {
+        let last = self.last.ok_or(VerifyError::Empty)?;
+        if let Some(expected) = head.filter(|head| *head != last.hash) {
+            return Err(VerifyError::Head {
+                round: last.round,
+                found: last.hash,
+                expected,
+            });
+        }
+        Ok(Summary {
+            set: last.set,
+            chain: last.chain,
+            from_round: self.first_round,
+            to_round: last.round,
+            records: self.lines,
+            outputs: self.outputs,
+            missed: self.missed,
+            head: last.hash,
+        })
+    }
+}

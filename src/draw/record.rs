@@ -1,10 +1,15 @@
 //! One draw as it stands in the Lease, in the ledgers and on the wire: `docs/protocol.md`, part 1.
 
+mod parse;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256, Sha512};
+
+pub(super) use parse::no_majority;
+pub use parse::{MAX_HOLDER, MAX_SET, MAX_TEXT, RecordError, Rule};
 
 /// RFC 8785 numbers are doubles; integers beyond this would not survive a reader in JavaScript.
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
@@ -15,6 +20,8 @@ pub const MAX_ORDINAL: u16 = 1023;
 /// `missed` counts no further: a schedule of seconds and a set that slept for months must not cost minutes of counting.
 pub const MAX_MISSED: u64 = 100_000;
 pub const SCHEMA: u64 = 1;
+/// 9998-12-31T23:59:59Z, the last slot: timestamps of jiff end within the year 9999, so that each has a civil time in any zone.
+pub const MAX_SLOT: Slot = Slot(253_370_764_799);
 
 /// Fixed-size bytes that are written as lower-case hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,7 +90,8 @@ impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_second(self.0) {
             Ok(timestamp) => write!(f, "{timestamp}"),
-            Err(_) => Err(fmt::Error),
+            // Beyond MAX_SLOT. An error here would be a panic in `to_string`.
+            Err(_) => write!(f, "@{}", self.0),
         }
     }
 }
@@ -108,7 +116,7 @@ impl<'de> Deserialize<'de> for Slot {
             .map(|timestamp| Slot(timestamp.as_second()))
             .map_err(serde::de::Error::custom)?;
         // RFC 3339 has many spellings of one instant; a record has one.
-        if !(0..=253_402_300_799).contains(&slot.0) || slot.to_string() != text {
+        if !(Slot(0)..=MAX_SLOT).contains(&slot) || slot.to_string() != text {
             return Err(serde::de::Error::custom("expected YYYY-MM-DDTHH:MM:SSZ"));
         }
         Ok(slot)

@@ -1,0 +1,234 @@
+//! What a record must be by itself, whatever came before it: `docs/protocol.md`, 1.2 and 1.3.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{
+    Contribution, MAX_CONTRIBUTIONS, MAX_INTEGER, MAX_MISSED, MAX_MISSING, MAX_ORDINAL, Record, SCHEMA, output,
+};
+use crate::draw::schedule::Schedule;
+
+/// No record's canonical JSON is longer: what readers of lines allow before they give up.
+pub const MAX_TEXT: usize = 64 * 1024;
+/// A set's name and an ordinal of up to ten digits make a Pod's name, which is a label of 63 characters.
+pub const MAX_SET: usize = 52;
+pub const MAX_HOLDER: usize = 253;
+
+/// The rules of a chain by the names that `docs/protocol.md`, 1.3, gives them. Every verifier reports the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// Canonical JSON of exactly a record's members, each of its type and within its bounds.
+    Form,
+    Schedule,
+    Slot,
+    Previous,
+    Missed,
+    Order,
+    Reveal,
+    Majority,
+    Output,
+    Hash,
+    Set,
+    Chain,
+    Round,
+    Fence,
+    /// The last record isn't the one that was asked for.
+    Head,
+    /// There is no record at all.
+    Empty,
+}
+
+impl Rule {
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::Form => "form",
+            Rule::Schedule => "schedule",
+            Rule::Slot => "slot",
+            Rule::Previous => "previous",
+            Rule::Missed => "missed",
+            Rule::Order => "order",
+            Rule::Reveal => "reveal",
+            Rule::Majority => "majority",
+            Rule::Output => "output",
+            Rule::Hash => "hash",
+            Rule::Set => "set",
+            Rule::Chain => "chain",
+            Rule::Round => "round",
+            Rule::Fence => "fence",
+            Rule::Head => "head",
+            Rule::Empty => "empty",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text that is no record, or a record that breaks a rule by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{rule}: {detail}", place(*round))]
+pub struct RecordError {
+    /// The round that it claims to be; none when the text isn't readable that far.
+    pub round: Option<u64>,
+    pub rule: Rule,
+    pub detail: String,
+}
+
+fn place(round: Option<u64>) -> String {
+    round.map(|round| format!("round {round}: ")).unwrap_or_default()
+}
+
+impl Record {
+    /// Reads one record and checks everything that can be checked of it alone: its canonical form, types and bounds, its
+    /// slot, the order of its lists, a majority of its own voters, output and hash.
+    ///
+    /// # Errors
+    /// The first rule that it breaks, in the order of `docs/protocol.md`, 1.3.
+    pub fn parse(text: &str) -> Result<Record, RecordError> {
+        let form = |round, detail| RecordError {
+            round,
+            rule: Rule::Form,
+            detail,
+        };
+        if text.len() > MAX_TEXT {
+            return Err(form(None, format!("it is longer than {MAX_TEXT} bytes")));
+        }
+        let record: Record = serde_json::from_str(text).map_err(|error| form(None, error.to_string()))?;
+        if record.canonical() != text {
+            let detail = "it is not in canonical form (RFC 8785: sorted members, no white space)".into();
+            return Err(form(Some(record.round), detail));
+        }
+        record.check().map_err(|(rule, detail)| RecordError {
+            round: Some(record.round),
+            rule,
+            detail,
+        })?;
+        Ok(record)
+    }
+
+    fn check(&self) -> Result<(), (Rule, String)> {
+        self.check_bounds().map_err(|detail| (Rule::Form, detail))?;
+        self.check_slot()?;
+        if self.previous.is_none() != (self.round == 1) {
+            return Err((Rule::Previous, "it is null in round 1 and nowhere else".into()));
+        }
+        if self.round == 1 && self.missed != 0 {
+            return Err((Rule::Missed, "round 1 has no slot before it to count from".into()));
+        }
+        self.check_order().map_err(|detail| (Rule::Order, detail))?;
+        let revealed = self.contributions.iter().find(|c| c.reveal.is_some());
+        if let (1, Some(contribution)) = (self.round, revealed) {
+            let detail = format!(
+                "{} reveals in round 1, which nothing was committed to",
+                contribution.member
+            );
+            return Err((Rule::Reveal, detail));
+        }
+        if !self.has_majority_of(self.voters) {
+            return Err((Rule::Majority, no_majority(self.voters, "its voters")));
+        }
+        if self.output != output(&self.chain, self.round, &self.contributions) {
+            return Err((Rule::Output, "it does not follow from the reveals".into()));
+        }
+        if self.hash != self.computed_hash() {
+            return Err((Rule::Hash, "it is not the hash of this record".into()));
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), String> {
+        within("schema", self.schema, SCHEMA, SCHEMA)?;
+        within("round", self.round, 1, MAX_INTEGER)?;
+        within("missed", self.missed, 0, MAX_MISSED)?;
+        within("fence", self.fence, 1, MAX_INTEGER)?;
+        within("voters", self.voters.into(), 1, MAX_CONTRIBUTIONS as u64)?;
+        within(
+            "contributions",
+            self.contributions.len() as u64,
+            0,
+            MAX_CONTRIBUTIONS as u64,
+        )?;
+        within("missing", self.missing.len() as u64, 0, MAX_MISSING as u64)?;
+        let in_set = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if !(1..=MAX_SET).contains(&self.set.len()) || !self.set.bytes().all(in_set) {
+            return Err(format!("set: expected 1 to {MAX_SET} of a-z, 0-9 and -"));
+        }
+        let in_holder = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+        if !(1..=MAX_HOLDER).contains(&self.holder.len()) || !self.holder.bytes().all(in_holder) {
+            return Err(format!("holder: expected 1 to {MAX_HOLDER} printable ASCII characters"));
+        }
+        for contribution in &self.contributions {
+            within("ordinal", contribution.ordinal.into(), 0, MAX_ORDINAL.into())?;
+            let Contribution { member, ordinal, .. } = contribution;
+            if *member != format!("{}-{ordinal}", self.set) {
+                return Err(format!(
+                    "member: {member:?} is not ordinal {ordinal} of the set {}",
+                    self.set
+                ));
+            }
+        }
+        for missing in &self.missing {
+            within("ordinal", missing.ordinal.into(), 0, MAX_ORDINAL.into())?;
+        }
+        Ok(())
+    }
+
+    fn check_slot(&self) -> Result<(), (Rule, String)> {
+        let schedule: Schedule = self
+            .schedule
+            .parse()
+            .map_err(|error| (Rule::Schedule, format!("{error}")))?;
+        if schedule.to_string() != self.schedule {
+            return Err((
+                Rule::Schedule,
+                format!("expected {:?}, with single spaces", schedule.to_string()),
+            ));
+        }
+        if !schedule.contains(self.slot) {
+            return Err((
+                Rule::Slot,
+                format!("{} is no instant of {:?}", self.slot, self.schedule),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_order(&self) -> Result<(), String> {
+        if !self.contributions.is_sorted_by(|a, b| a.ordinal < b.ordinal) {
+            return Err("contributions are not by ascending ordinal".into());
+        }
+        if !self.missing.is_sorted_by(|a, b| a.ordinal < b.ordinal) {
+            return Err("missing is not by ascending ordinal".into());
+        }
+        match self.missing.iter().find(|m| self.contribution(m.ordinal).is_some()) {
+            Some(both) => Err(format!("ordinal {} contributed and is missing", both.ordinal)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether more than half of the voters 0 to `voters` − 1 contributed.
+    pub fn has_majority_of(&self, voters: u16) -> bool {
+        let voted = self.contributions.iter().filter(|c| c.ordinal < voters).count();
+        2 * voted > usize::from(voters)
+    }
+}
+
+pub(in crate::draw) fn no_majority(voters: u16, whose: &str) -> String {
+    format!(
+        "fewer than {} of {whose} (ordinals 0 to {}) contributed",
+        voters / 2 + 1,
+        voters.saturating_sub(1)
+    )
+}
+
+fn within(name: &str, value: u64, least: u64, greatest: u64) -> Result<(), String> {
+    if (least..=greatest).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{name}: {value} is not within {least} to {greatest}"))
+}
