@@ -33,7 +33,8 @@ impl FromStr for Filter {
         for directive in text.split(',').map(str::trim) {
             // A word alone is a level. RUST_LOG takes any other for a target, and a misspelt level silences everything.
             let level = |text: &str| {
-                let named = text.chars().all(|c| c.is_ascii_alphabetic());
+                // tracing also takes a number, and nothing at all.
+                let named = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic());
                 text.parse::<LevelFilter>().ok().filter(|_| named).ok_or(FilterError)
             };
             targets = match directive.split_once('=') {
