@@ -128,7 +128,10 @@ mod tests {
 
     #[test]
     fn two_processes_of_one_pod_have_different_identities() {
-        let (first, second) = (Identity::new(facts(Some("u"))).unwrap(), Identity::new(facts(Some("u"))).unwrap());
+        let (first, second) = (
+            Identity::new(facts(Some("u"))).unwrap(),
+            Identity::new(facts(Some("u"))).unwrap(),
+        );
         assert_ne!(first.lease(), second.lease());
         assert_ne!(first.process, second.process);
     }

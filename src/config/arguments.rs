@@ -38,7 +38,7 @@ pub enum LogFormatArg {
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Name of this member: its set, and its ordinal after the last hyphen [default: $POD_NAME, or rg-0]
-    #[arg(long, env = "RANDOM_GENERATOR_POD_NAME", value_name = "NAME", value_parser = values::member_name, help_heading = "Identity")]
+    #[arg(long, env = "RANDOM_GENERATOR_POD_NAME", value_name = "NAME", value_parser = clap::value_parser!(MemberName), help_heading = "Identity")]
     pub pod_name: Option<MemberName>,
     /// Namespace of the set [default: $POD_NAMESPACE, or `default`]
     #[arg(long, env = "RANDOM_GENERATOR_POD_NAMESPACE", value_name = "NAME", value_parser = values::label, help_heading = "Identity")]

@@ -20,7 +20,7 @@ pub use error::ConfigError;
 pub use terminal::Terminal;
 
 use crate::draw::schedule::Schedule;
-use crate::identity::MemberName;
+use crate::identity::{MemberName, NameError};
 use crate::telemetry;
 
 /// What a member does and where, in full.
@@ -231,15 +231,10 @@ fn identity(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> R
         text.parse()
             .map_err(|_| String::from("an IP address, such as 10.1.2.3"))
     };
+    let name = |text: &str| text.parse().map_err(|error: NameError| error.to_string());
     let args = args.clone();
     Ok(Identity {
-        pod_name: parsed(
-            args.pod_name,
-            ("POD_NAME", "--pod-name"),
-            &environment,
-            values::member_name,
-        )?
-        .unwrap_or(MemberName {
+        pod_name: parsed(args.pod_name, ("POD_NAME", "--pod-name"), &environment, name)?.unwrap_or(MemberName {
             set: String::from("rg"),
             ordinal: Some(0),
         }),

@@ -70,7 +70,7 @@ fn the_pod_is_read_from_the_environment_unless_an_argument_says_otherwise() {
     );
     let error = config("", &[("POD_NAME", "RG")]).unwrap_err().to_string();
     assert!(
-        error.contains("POD_NAME") && error.contains("--pod-name") && error.contains("such as rg-0"),
+        error.contains("POD_NAME") && error.contains("--pod-name") && error.contains("(rg-0)"),
         "{error}"
     );
 }

@@ -4,8 +4,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::identity::MemberName;
-
 const DURATION_UNITS: [(&str, u64); 4] = [
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
@@ -78,34 +76,6 @@ pub fn show_duration(duration: Duration) -> String {
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| String::from("an IP address and a port, such as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080"))
-}
-
-/// The greatest ordinal of a member: `/ids` have ten bits for it.
-const ORDINAL_MAX: u16 = 1023;
-/// A StatefulSet's own limit: its Pods' names are labels, and end in `-` and ten characters of a hash.
-const SET_MAX: usize = 52;
-
-/// `rg-2` → set `rg`, ordinal 2. A last part that is no plain number up to 1023 belongs to the set's name: a
-/// Deployment's Pods may end in five digits, and would otherwise be ordinals now and then.
-pub fn member_name(text: &str) -> Result<MemberName, String> {
-    let numbered = text.rsplit_once('-').and_then(|(set, tail)| {
-        let ordinal = tail.parse::<u16>().ok()?;
-        // The round trip refuses `+1` and `01`.
-        (ordinal <= ORDINAL_MAX && ordinal.to_string() == tail).then_some((set, ordinal))
-    });
-    let (set, ordinal) = match numbered {
-        Some((set, ordinal)) => (set, Some(ordinal)),
-        None => (text, None),
-    };
-    if !is_label(set, SET_MAX) {
-        return Err(format!(
-            "1 to {SET_MAX} of a-z 0-9 - without - at either end, then - and an ordinal from 0 to {ORDINAL_MAX}, such as rg-0"
-        ));
-    }
-    Ok(MemberName {
-        set: set.to_owned(),
-        ordinal,
-    })
 }
 
 /// A DNS label as RFC 1123 and Kubernetes have it.
@@ -201,20 +171,6 @@ mod tests {
     fn a_duration_is_shown_as_it_would_be_written() {
         for text in ["15s", "500ms", "1333ms", "0s"] {
             assert_eq!(duration(text).map(show_duration), Ok(text.to_owned()));
-        }
-    }
-
-    #[test]
-    fn a_name_has_an_ordinal_only_if_it_reads_back_the_same() {
-        let ordinal = |text: &str| member_name(text).map(|name| (name.set.clone(), name.ordinal));
-        assert_eq!(ordinal("rg-2"), Ok(("rg".into(), Some(2))));
-        assert_eq!(ordinal("my-set-1023"), Ok(("my-set".into(), Some(1023))));
-        for plain in ["rg", "rg-02", "rg-7d9f8b6c5-22222", "rg-1024"] {
-            assert_eq!(ordinal(plain), Ok((plain.into(), None)));
-        }
-        let long = "x".repeat(53);
-        for wrong in ["", "-0", "rg-", "Rg-0", "rg_0", "rg.0", "rg-+1-", &long] {
-            assert!(member_name(wrong).is_err(), "{wrong:?} was taken");
         }
     }
 

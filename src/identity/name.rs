@@ -84,14 +84,32 @@ mod tests {
 
     #[test]
     fn a_name_without_a_statefulsets_ordinal_has_none() {
-        for name in ["rg", "rg-02", "rg-1024", "rg-99999999999", "rg-7d4b9c5f6-24568", "rg-+1", "rg-", "-1"] {
+        for name in [
+            "rg",
+            "rg-02",
+            "rg-1024",
+            "rg-99999999999",
+            "rg-7d4b9c5f6-24568",
+            "rg-+1",
+            "rg-",
+            "-1",
+        ] {
             assert_eq!(parsed(name), (name.into(), None));
         }
     }
 
     #[test]
     fn a_name_that_a_record_could_not_carry_is_refused() {
-        for name in ["", "RG-0", "rg.x-0", "rg 0", "rg_0", "ümlaut-0", &format!("{}-0", "s".repeat(53)), &"s".repeat(53)] {
+        for name in [
+            "",
+            "RG-0",
+            "rg.x-0",
+            "rg 0",
+            "rg_0",
+            "ümlaut-0",
+            &format!("{}-0", "s".repeat(53)),
+            &"s".repeat(53),
+        ] {
             let error = name.parse::<MemberName>().unwrap_err();
             assert!(error.to_string().contains("POD_NAME"), "{error}");
         }

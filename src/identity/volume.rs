@@ -41,7 +41,9 @@ pub struct Space {
 
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    #[error("volume {path} can't be used: {step}: {source}; make it a directory that this user may write, or name another with --data-dir")]
+    #[error(
+        "volume {path} can't be used: {step}: {source}; make it a directory that this user may write, or name another with --data-dir"
+    )]
     Io {
         path: PathBuf,
         step: &'static str,
@@ -49,11 +51,17 @@ pub enum VolumeError {
     },
     #[error("volume {path} is in use by another process; wait until that has ended, or stop it")]
     InUse { path: PathBuf },
-    #[error("volume {path} belongs to {found}, and this is {own}; give this member its own volume, or remove {path}/owner.json if what is there may be taken over")]
+    #[error(
+        "volume {path} belongs to {found}, and this is {own}; give this member its own volume, or remove {path}/owner.json if what is there may be taken over"
+    )]
     Other { path: PathBuf, found: String, own: String },
-    #[error("volume {path} was written by a newer version (schema {found}, this one knows {OWNER_SCHEMA}); run that version or a later one")]
+    #[error(
+        "volume {path} was written by a newer version (schema {found}, this one knows {OWNER_SCHEMA}); run that version or a later one"
+    )]
     Newer { path: PathBuf, found: u64 },
-    #[error("volume {path} has an owner's mark that can't be read ({detail}); restore {path}/owner.json, or remove it if the volume is this member's")]
+    #[error(
+        "volume {path} has an owner's mark that can't be read ({detail}); restore {path}/owner.json, or remove it if the volume is this member's"
+    )]
     Mark { path: PathBuf, detail: String },
 }
 
