@@ -77,6 +77,11 @@ pub fn open(path: &Path, settings: Settings) -> Result<Connection, DatabaseError
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(settings.busy_timeout)?;
         db.pragma_update(None, "page_size", PAGE)?;
+        if settings.journal_mode == JournalMode::Wal {
+            // Only a file without tables takes it, and only before it is in WAL mode. It lets the file shrink page by
+            // page; VACUUM would need as much space again.
+            db.pragma_update(None, "auto_vacuum", "incremental")?;
+        }
         let mode = match settings.journal_mode {
             JournalMode::Wal => "wal",
             JournalMode::Persist => "persist",

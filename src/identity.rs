@@ -1,21 +1,157 @@
-//! Who this member is: set, ordinal, Pod UID, and the nonce of this process.
+//! Who this member is: set, ordinal, Pod UID, and the nonce of this process; and whose volume it may use.
 
-use std::fmt;
+mod name;
+mod volume;
 
-/// A member's name: `rg-2` is ordinal 2 of the set `rg`. A name without ordinal serves numbers, and can neither
-/// contribute to draws nor give `/ids`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MemberName {
-    /// 1 to 52 of `a-z 0-9 -` (a StatefulSet's own limit: its Pods' names are labels).
-    pub set: String,
-    pub ordinal: Option<u16>,
+pub use name::{MAX_SET, MemberName, NameError};
+pub use volume::{OWNER_SCHEMA, Space, Volume, VolumeError};
+
+use std::net::IpAddr;
+
+use rand::TryRng;
+use rand::rngs::{SysError, SysRng};
+use uuid::Uuid;
+
+/// The longest text that may stand as `holder` in a record (`docs/protocol.md`, 1.2).
+const MAX_LEASE_IDENTITY: usize = 253;
+/// Stands for the Pod UID outside Kubernetes.
+const NO_UID: &str = "local";
+
+/// This process, as the others know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub name: MemberName,
+    pub namespace: String,
+    pub pod_uid: Option<String>,
+    pub pod_ip: Option<IpAddr>,
+    pub node_name: Option<String>,
+    /// Eight hexadecimal characters, new at each process start: a restarted container has the same Pod UID, and must not take
+    /// the lease of the process before it for its own.
+    pub nonce: String,
+    /// `id` in the answers of `/`.
+    pub process: Uuid,
 }
 
-impl fmt::Display for MemberName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.ordinal {
-            Some(ordinal) => write!(f, "{}-{ordinal}", self.set),
-            None => f.write_str(&self.set),
+/// What the downward API or the arguments say about a member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub pod_name: String,
+    pub namespace: String,
+    pub pod_uid: Option<String>,
+    pub pod_ip: Option<IpAddr>,
+    pub node_name: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(
+        "namespace {0:?} is not allowed: 1 to 63 of a-z, 0-9 and \"-\", beginning and ending with a letter or digit; \
+         set POD_NAMESPACE to the namespace's name"
+    )]
+    Namespace(String),
+    #[error(
+        "Pod UID {0:?} is not allowed: printable ASCII without space, quote and backslash, and short enough that \
+         \"POD_NAME_UID-NONCE\" has at most 253 characters; set POD_UID from metadata.uid, or leave it out"
+    )]
+    Uid(String),
+    #[error("the operating system gives no random bytes: {0}")]
+    Entropy(#[from] SysError),
+}
+
+impl Identity {
+    /// Checks the facts, and draws a new nonce and process id.
+    pub fn new(facts: Facts) -> Result<Identity, IdentityError> {
+        let name: MemberName = facts.pod_name.parse()?;
+        if !is_label(&facts.namespace) {
+            return Err(IdentityError::Namespace(facts.namespace));
+        }
+        let mut random = [0; 20];
+        SysRng.try_fill_bytes(&mut random)?;
+        let (nonce, process) = random.split_at(4);
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(process);
+        let identity = Identity {
+            name,
+            namespace: facts.namespace,
+            pod_uid: facts.pod_uid.filter(|uid| !uid.is_empty()),
+            pod_ip: facts.pod_ip,
+            node_name: facts.node_name.filter(|node| !node.is_empty()),
+            nonce: hex::encode(nonce),
+            process: uuid::Builder::from_random_bytes(uuid).into_uuid(),
+        };
+        let text = identity.lease();
+        let printable = text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+        if !printable || text.len() > MAX_LEASE_IDENTITY {
+            return Err(IdentityError::Uid(identity.pod_uid.unwrap_or_default()));
+        }
+        Ok(identity)
+    }
+
+    /// `POD_NAME_UID-NONCE`: who holds the lease, down to the process.
+    pub fn lease(&self) -> String {
+        let uid = self.pod_uid.as_deref().unwrap_or(NO_UID);
+        format!("{}_{uid}-{}", self.name, self.nonce)
+    }
+}
+
+/// A DNS label (RFC 1123), which is what Kubernetes wants of a namespace.
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(uid: Option<&str>) -> Facts {
+        Facts {
+            pod_name: "rg-2".into(),
+            namespace: "default".into(),
+            pod_uid: uid.map(str::to_owned),
+            ..Facts::default()
+        }
+    }
+
+    #[test]
+    fn the_lease_identity_names_pod_uid_and_process() {
+        let identity = Identity::new(facts(Some("0b1c"))).unwrap();
+        assert_eq!(identity.lease(), format!("rg-2_0b1c-{}", identity.nonce));
+        assert_eq!(identity.nonce.len(), 8);
+        let local = Identity::new(facts(None)).unwrap();
+        assert_eq!(local.lease(), format!("rg-2_local-{}", local.nonce));
+    }
+
+    #[test]
+    fn two_processes_of_one_pod_have_different_identities() {
+        let (first, second) = (
+            Identity::new(facts(Some("u"))).unwrap(),
+            Identity::new(facts(Some("u"))).unwrap(),
+        );
+        assert_ne!(first.lease(), second.lease());
+        assert_ne!(first.process, second.process);
+    }
+
+    #[test]
+    fn a_uid_that_no_record_could_carry_is_refused() {
+        for uid in ["with space", "quo\"te", "back\\slash", "ümlaut", &"u".repeat(253)] {
+            let error = Identity::new(facts(Some(uid))).unwrap_err();
+            assert!(error.to_string().contains("POD_UID"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_is_no_label_is_refused() {
+        for namespace in ["", "Upper", "-a", "a-", "a.b", &"n".repeat(64)] {
+            let facts = Facts {
+                namespace: namespace.into(),
+                ..facts(None)
+            };
+            assert!(Identity::new(facts).unwrap_err().to_string().contains("POD_NAMESPACE"));
         }
     }
 }
