@@ -120,13 +120,13 @@ def verify(lines, head=None):
             f"{len(records)} records, {outputs} outputs, {missed} slots missed, head {last['hash']}")
 def from_stream(stream): return iter(lambda: stream.readline(65538), b"")
 def from_member(url):
-    lines, after = True, 0
+    lines, query = True, f"limit={PAGE}"  # without `from`, a member begins with the oldest it keeps
     while lines:
-        page = urllib.request.Request(f"{url.rstrip('/')}/draws?from={after + 1}&limit={PAGE}", headers={"Accept": "application/x-ndjson"})
+        page = urllib.request.Request(f"{url.rstrip('/')}/draws?{query}", headers={"Accept": "application/x-ndjson"})
         with urllib.request.urlopen(page, timeout=10) as answer:
             lines = list(itertools.islice(from_stream(answer), PAGE))
         yield from lines
-        after = json.loads(lines[-1])["round"] if lines else after
+        query = f"limit={PAGE}&from={json.loads(lines[-1])['round'] + 1}" if lines else ""
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -63,7 +63,7 @@ pub fn python(cases: &[Case]) -> Vec<Verdict> {
     writer.join().unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
-    let verdicts: Vec<Verdict> = text.lines().map(|line| parse(line)).collect();
+    let verdicts: Vec<Verdict> = text.lines().map(parse).collect();
     assert_eq!(verdicts.len(), cases.len());
     verdicts
 }
