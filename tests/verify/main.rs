@@ -4,6 +4,8 @@
 
 mod both;
 mod builder;
+mod commands;
+mod member;
 mod random;
 mod vectors;
 
