@@ -1,3 +1,227 @@
-//! One file a subcommand.
+//! The command line: one file a subcommand. A new one is a `mod` line, a variant of [`Command`] and an arm of
+//! [`Command::run`].
 
 pub mod cluster;
+pub mod console;
+pub mod draws;
+pub mod exit;
+pub mod health;
+pub mod leader;
+mod ledger;
+pub mod peers;
+mod serve;
+pub mod target;
+mod usage;
+pub mod verify;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe};
+
+use clap::{Parser, Subcommand};
+pub use exit::{Exit, Failure};
+
+use crate::clock::Clock;
+use crate::config::{ServeArgs, Terminal};
+use console::Console;
+
+const AFTER_HELP: &str = "\
+Without a command it serves: `random-generator --voters 1` is `random-generator serve --voters 1`.
+
+Examples:
+  random-generator                                  a member alone, on 127.0.0.1:8080 and every other interface
+  random-generator cluster --members 3              a set of three on this machine
+  random-generator serve --draw-schedule '@every 10s'
+  random-generator ledger restore --admin http://127.0.0.1:8082
+
+Exit codes: 0 ended as asked, 64 usage, 65 data that doesn't verify, 70 a bug, 74 I/O, 75 try again later,
+78 configuration, or a volume that belongs to another member.";
+
+const AFTER_SERVE_HELP: &str = "\
+Durations are a number and a unit: 500ms, 1.5s, 2m. Sizes are bytes or a number and a unit: 64KB, 10MiB.
+Each argument may be given as a variable: --draw-schedule is RANDOM_GENERATOR_DRAW_SCHEDULE. The argument wins.
+
+Examples:
+  random-generator serve --data-dir /data --durability power
+  random-generator serve --draw-schedule '*/5 * * * *' --draw-deadline 20s
+  random-generator serve --pod-name rg-2 --voters 3 --discovery-name rg-peers.default.svc.cluster.local";
+
+const AFTER_VERIFY_HELP: &str = "\
+It checks the rules of docs/protocol.md, 1.3, and names the first that is broken. verify_draws.py does the same.
+Exit codes: 0 verified, 65 not verified, 64 usage, 74 the file can't be read, 75 the member can't be reached.
+
+Examples:
+  random-generator verify http://127.0.0.1:8080
+  random-generator draws --json --limit 1000 | random-generator verify
+  random-generator verify draws.jsonl --head $(jq -r .hash seen.json)";
+
+/// A set of members that serve random numbers and draw together, one draw a slot.
+#[derive(Debug, Parser)]
+#[command(name = "random-generator", version, propagate_version = true, after_help = AFTER_HELP, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one member: numbers, ids, and its part in the draws
+    #[command(after_help = AFTER_SERVE_HELP)]
+    Serve(Box<ServeArgs>),
+    /// Mend the ledger of a running member
+    Ledger(ledger::Args),
+    /// Check a chain of draws: a file, standard input, or all that a member keeps
+    #[command(after_help = AFTER_VERIFY_HELP)]
+    Verify(verify::Args),
+    /// Show draws, the newest last
+    Draws(draws::Args),
+    /// Show which members are published
+    Peers(peers::Args),
+    /// Show who holds the lease and conducts the draws
+    Leader(leader::Args),
+    /// Ask members whether they live and are ready: 0 when all are, else 75
+    Health(health::Args),
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Command::Serve(args) => serve::run(*args),
+            Command::Ledger(args) => ledger::run(&args),
+            Command::Verify(args) => asking(async |console| verify::run(&args, console).await),
+            Command::Draws(args) => asking(async |console| draws::run(&args, console).await),
+            Command::Peers(args) => asking(async |console| peers::run(&args, console).await),
+            Command::Leader(args) => asking(async |console| leader::run(&args, console).await),
+            Command::Health(args) => asking(async |console| health::run(&args, console).await),
+        }
+    }
+}
+
+/// Parses and runs; what went wrong is on standard error by the time this returns.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let result = panic::catch_unwind(AssertUnwindSafe(|| match Cli::try_parse_from(completed(arguments)) {
+        Ok(cli) => cli.command.run(),
+        Err(error) if error.use_stderr() => Err(usage::failure(&error)),
+        Err(help_or_version) => help_or_version
+            .print()
+            .map_err(|error| Failure::new(Exit::Io, format!("standard output: {error}"))),
+    }));
+    match result {
+        Ok(Ok(())) => Exit::Done,
+        Ok(Err(failure)) => {
+            failure.tell();
+            failure.exit
+        }
+        // The hook has told it.
+        Err(_) => Exit::Bug,
+    }
+}
+
+/// `serve` may be left out, so that no arguments at all are of use, and a Pod's `args` need not repeat it.
+fn completed(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let named = match arguments.get(1).and_then(|first| first.to_str()) {
+        None => arguments.len() > 1,
+        Some("-h" | "--help" | "-V" | "--version") => true,
+        Some(first) => !first.starts_with('-'),
+    };
+    if !named {
+        arguments.insert(arguments.len().min(1), "serve".into());
+    }
+    arguments
+}
+
+/// Writes each panic as one line to standard error. Who joins the part that panicked ends the member with [`Exit::Bug`].
+pub fn report_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic
+            .location()
+            .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        let line = exit::one_line(&format!("a bug{place}: {message}; please report it"));
+        let _ = writeln!(io::stderr().lock(), "random-generator: {line}");
+    }));
+}
+
+/// Runs a command that asks members, with standard output and the terminal that it may have.
+fn asking(command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    let (mut out, mut error) = (io::stdout().lock(), io::stderr());
+    let mut console = Console {
+        out: &mut out,
+        progress: Terminal::stderr().interactive.then_some(&mut error as &mut dyn Write),
+        colour: Terminal::stdout().colour,
+        clock: Clock::system(),
+    };
+    client_runtime()?.block_on(command(&mut console))
+}
+
+/// The runtime of a command that talks to members and ends.
+fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Io, format!("the runtime can't start: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn given(arguments: &[&str]) -> Vec<OsString> {
+        completed(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn serve_may_be_left_out_and_only_serve() {
+        assert_eq!(given(&["rg"]), ["rg", "serve"]);
+        assert_eq!(given(&["rg", "--voters", "1"]), ["rg", "serve", "--voters", "1"]);
+        assert_eq!(given(&["rg", "--help"]), ["rg", "--help"]);
+        assert_eq!(given(&["rg", "ledger"]), ["rg", "ledger"]);
+        assert_eq!(given(&["rg", "serv"]), ["rg", "serv"]);
+    }
+
+    #[test]
+    fn every_argument_is_declared_without_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_usage_error_is_one_line_that_keeps_the_suggestion() {
+        let error = Cli::try_parse_from(["rg", "serve", "--draw-scedule", "x"]).unwrap_err();
+        let failure = usage::failure(&error);
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(
+            failure.line.contains("'--draw-scedule'") && failure.line.contains("'--draw-schedule'"),
+            "{}",
+            failure.line
+        );
+        assert!(
+            !failure.line.contains('\n') && !failure.line.contains("Usage:"),
+            "{}",
+            failure.line
+        );
+    }
+
+    #[test]
+    fn every_argument_of_serve_has_its_variable_and_none_that_kubernetes_would_set() {
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").unwrap();
+        let mut seen = 0;
+        for argument in serve
+            .get_arguments()
+            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
+        {
+            let long = argument.get_long().unwrap();
+            let expected = format!("RANDOM_GENERATOR_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(
+                argument.get_env().and_then(|name| name.to_str()),
+                Some(expected.as_str())
+            );
+            assert!(!long.starts_with("port") && !long.starts_with("service"), "--{long}");
+            seen += 1;
+        }
+        assert!(seen > 25, "only {seen} arguments seen");
+    }
+}

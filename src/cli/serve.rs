@@ -1,0 +1,17 @@
+//! `serve`: one member, until it is asked to stop.
+
+use super::{Exit, Failure};
+use crate::config::{Config, ServeArgs};
+use crate::{member, telemetry};
+
+pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let config = Config::try_from(args).map_err(|error| Failure::new(Exit::Usage, format!("{error}; see --help")))?;
+    let log = telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Bug, error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Io, format!("the runtime can't start: {error}")))?;
+    runtime
+        .block_on(member::run(config, log))
+        .map_err(|error| Failure::new(error.exit(), &error))
+}

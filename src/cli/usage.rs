@@ -1,0 +1,28 @@
+//! clap's errors, which have several paragraphs, in one line that keeps what was wrong, what is allowed and what may have
+//! been meant.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::exit::{Exit, Failure};
+use crate::config;
+
+pub(super) fn failure(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::new(Exit::Usage, "a subcommand is missing; see --help");
+    }
+    let text = error.render().to_string();
+    let said: Vec<&str> = text
+        .split("\n\n")
+        .map(|paragraph| paragraph.trim().trim_start_matches("error: "))
+        .take_while(|paragraph| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information"))
+        .collect();
+    let variable = match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue)) {
+        (Some(ContextValue::String(argument)), Some(ContextValue::String(value))) => argument
+            .split_whitespace()
+            .next()
+            .and_then(|argument| config::source_of(argument, value)),
+        _ => None,
+    };
+    let from = variable.map_or_else(String::new, |name| format!(" (from {name})"));
+    Failure::new(Exit::Usage, format!("{}{from}; see --help", said.join("; ")))
+}

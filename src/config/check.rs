@@ -1,0 +1,138 @@
+//! The checks of arguments against each other and against their bounds.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::values::show_duration;
+use super::{ConfigError, Draw, Lease, Listen, ServeArgs};
+use crate::draw::schedule::Schedule;
+
+pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
+    let listeners = [
+        ("--public-listen", args.public_listen),
+        ("--peer-listen", args.peer_listen),
+        ("--admin-listen", args.admin_listen),
+        ("--metrics-listen", args.metrics_listen),
+    ];
+    for (at, (first, address)) in listeners.iter().enumerate() {
+        for (second, other) in listeners.iter().skip(at + 1) {
+            // An address for all interfaces meets every address of the same port; port 0 is another one each time.
+            let meets = address.ip() == other.ip() || address.ip().is_unspecified() || other.ip().is_unspecified();
+            if address.port() != 0 && address.port() == other.port() && meets {
+                return Err(ConfigError::SameAddress {
+                    first,
+                    second,
+                    address: *address,
+                });
+            }
+        }
+    }
+    Ok(Listen {
+        public: args.public_listen,
+        peer: args.peer_listen,
+        admin: args.admin_listen,
+        metrics: args.metrics_listen,
+    })
+}
+
+pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
+    if args.voters > 1 && args.discovery_name.is_none() {
+        return Err(ConfigError::VotersAlone(args.voters));
+    }
+    let schedule: Schedule = args.draw_schedule.parse()?;
+    if let Some(deadline) = args.draw_deadline {
+        within(
+            "--draw-deadline",
+            deadline,
+            Duration::from_millis(100)..=Duration::from_secs(3600),
+        )?;
+        // The distances of a cron schedule vary; there the next slot simply ends the one before.
+        let even = schedule.to_string().starts_with("@every");
+        if even && deadline > schedule.period_hint(0) {
+            return Err(ConfigError::DeadlineBeyondPeriod { deadline, schedule });
+        }
+    }
+    Ok(Draw {
+        schedule,
+        deadline: args.draw_deadline,
+        voters: args.voters,
+    })
+}
+
+/// The checks of client-go's elector constructor, and one of our own: renewals are at least a second apart, so a shorter
+/// deadline would pass before the first.
+pub(super) fn lease(args: &ServeArgs) -> Result<Lease, ConfigError> {
+    let duration = args.lease_duration;
+    within(
+        "--lease-duration",
+        duration,
+        Duration::from_secs(2)..=Duration::from_secs(3600),
+    )?;
+    if duration.subsec_nanos() != 0 {
+        return Err(ConfigError::LeaseFraction { duration });
+    }
+    let renew_deadline = args.lease_renew_deadline.unwrap_or(duration * 2 / 3);
+    let retry = args.lease_retry.unwrap_or(duration * 2 / 15);
+    if duration <= renew_deadline {
+        return Err(ConfigError::RenewDeadlineTooLong {
+            duration,
+            renew_deadline,
+        });
+    }
+    if renew_deadline <= Duration::from_secs(1) {
+        return Err(ConfigError::RenewDeadlineTooShort {
+            duration,
+            renew_deadline,
+        });
+    }
+    within(
+        "--lease-retry",
+        retry,
+        Duration::from_millis(10)..=Duration::from_secs(3600),
+    )?;
+    if renew_deadline * 5 <= retry * 6 {
+        return Err(ConfigError::RetryTooLong { renew_deadline, retry });
+    }
+    Ok(Lease {
+        file: args
+            .lease_file
+            .clone()
+            .unwrap_or_else(|| args.data_dir.join("lease.db")),
+        duration,
+        renew_deadline,
+        retry,
+    })
+}
+
+pub(super) fn within(
+    argument: &'static str,
+    value: Duration,
+    range: RangeInclusive<Duration>,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Range {
+        argument,
+        value: show_duration(value),
+        least: show_duration(*range.start()),
+        most: show_duration(*range.end()),
+    })
+}
+
+pub(super) fn size_within(
+    argument: &'static str,
+    value: u64,
+    least: (&'static str, u64),
+    most: (&'static str, u64),
+) -> Result<(), ConfigError> {
+    if (least.1..=most.1).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Range {
+        argument,
+        value: format!("{value} bytes"),
+        least: least.0.to_owned(),
+        most: most.0.to_owned(),
+    })
+}

@@ -1,0 +1,273 @@
+//! The only reader of arguments and environment. [`ServeArgs`] is what was written; [`Config`] is what it means, checked
+//! once. After that nobody parses, and nobody has a default of their own.
+
+mod arguments;
+mod check;
+mod error;
+mod terminal;
+#[cfg(test)]
+mod tests;
+pub mod values;
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use arguments::{Durability, LogFormatArg, ServeArgs};
+use check::{draw, lease, listen, size_within, within};
+pub use error::ConfigError;
+pub use terminal::Terminal;
+
+use crate::draw::schedule::Schedule;
+use crate::identity::{MemberName, NameError};
+use crate::telemetry;
+
+/// What a member does and where, in full.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub identity: Identity,
+    pub data_dir: PathBuf,
+    pub listen: Listen,
+    pub journal: Journal,
+    /// Bytes reserved for the ledger.
+    pub ledger_max: u64,
+    pub draw: Draw,
+    pub lease: Lease,
+    pub discovery: Discovery,
+    /// Signs the messages between members; absent, they are not signed.
+    pub peer_secret_file: Option<PathBuf>,
+    pub shutdown: Shutdown,
+    pub log: Log,
+    /// Connections that each listener holds at once, at least 1.
+    pub connection_limit: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub pod_name: MemberName,
+    pub namespace: String,
+    pub pod_uid: Option<String>,
+    pub pod_ip: Option<IpAddr>,
+    pub node_name: Option<String>,
+}
+
+/// Where the four listeners are; no two the same, unless the port is 0.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    pub public: SocketAddr,
+    pub peer: SocketAddr,
+    pub admin: SocketAddr,
+    pub metrics: SocketAddr,
+}
+
+#[derive(Clone, Debug)]
+pub struct Journal {
+    pub durability: Durability,
+    /// Bytes; none for the share of the volume that the journal computes.
+    pub max: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Draw {
+    pub schedule: Schedule,
+    /// How long after its instant a slot may be drawn; none for half the period, at most 30 s.
+    pub deadline: Option<Duration>,
+    /// 1 to 32.
+    pub voters: u16,
+}
+
+/// `duration` > `renew_deadline` > 1.2 × `retry`, and `renew_deadline` > 1 s.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub file: PathBuf,
+    /// Whole seconds, as `leaseDurationSeconds` has them.
+    pub duration: Duration,
+    pub renew_deadline: Duration,
+    pub retry: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    /// The governing Service's DNS name without trailing dot; none for a member that is alone.
+    pub name: Option<String>,
+    /// Empty for those of resolv.conf.
+    pub nameservers: Vec<SocketAddr>,
+    pub interval: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    pub delay: Duration,
+    pub drain_limit: Duration,
+    /// Closing standard input asks the member to stop.
+    pub with_parent: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub format: LogFormat,
+    /// Only ever with [`LogFormat::Text`].
+    pub colour: bool,
+    /// One that [`telemetry::Filter`] takes.
+    pub filter: telemetry::Filter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl TryFrom<ServeArgs> for Config {
+    type Error = ConfigError;
+
+    fn try_from(args: ServeArgs) -> Result<Config, ConfigError> {
+        Config::build(args, Terminal::stderr(), |name| {
+            variable(name).and_then(|value| value.into_string().ok())
+        })
+    }
+}
+
+impl Config {
+    /// `environment` gives POD_NAME and its like, the fallback of arguments that weren't given; empty counts as absent.
+    fn build(
+        args: ServeArgs,
+        stderr: Terminal,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigError> {
+        let listen = listen(&args)?;
+        let lease = lease(&args)?;
+        let draw = draw(&args)?;
+        let identity = identity(&args, environment)?;
+        for (argument, path) in [
+            ("--data-dir", Some(&args.data_dir)),
+            ("--lease-file", args.lease_file.as_ref()),
+            ("--peer-secret-file", args.peer_secret_file.as_ref()),
+        ] {
+            if path.is_some_and(|path| path.as_os_str().is_empty()) {
+                return Err(ConfigError::EmptyPath { argument });
+            }
+        }
+        if let Some(max) = args.journal_max {
+            size_within("--journal-max", max, ("256KiB", 256 << 10), ("1024GiB", 1 << 40))?;
+        }
+        size_within(
+            "--ledger-max",
+            args.ledger_max,
+            ("256KiB", 256 << 10),
+            ("1GiB", 1 << 30),
+        )?;
+        let ms = Duration::from_millis;
+        let s = Duration::from_secs;
+        within("--discovery-interval", args.discovery_interval, ms(100)..=s(3600))?;
+        within("--shutdown-delay", args.shutdown_delay, s(0)..=s(600))?;
+        within("--drain-limit", args.drain_limit, s(0)..=s(600))?;
+        let filter = args
+            .log_filter
+            .parse()
+            .map_err(|error: telemetry::FilterError| ConfigError::LogFilter {
+                value: args.log_filter.clone(),
+                allowed: error.to_string(),
+            })?;
+        let format = match args.log_format {
+            LogFormatArg::Auto if stderr.interactive => LogFormat::Text,
+            LogFormatArg::Auto => LogFormat::Json,
+            LogFormatArg::Text => LogFormat::Text,
+            LogFormatArg::Json => LogFormat::Json,
+        };
+        Ok(Config {
+            identity,
+            listen,
+            journal: Journal {
+                durability: args.durability,
+                max: args.journal_max,
+            },
+            ledger_max: args.ledger_max,
+            draw,
+            lease,
+            discovery: Discovery {
+                name: args.discovery_name,
+                nameservers: args.discovery_nameserver,
+                interval: args.discovery_interval,
+            },
+            peer_secret_file: args.peer_secret_file,
+            shutdown: Shutdown {
+                delay: args.shutdown_delay,
+                drain_limit: args.drain_limit,
+                with_parent: args.stop_with_parent,
+            },
+            log: Log {
+                format,
+                colour: format == LogFormat::Text && stderr.colour,
+                filter,
+            },
+            connection_limit: args.connection_limit.try_into().unwrap_or(usize::MAX),
+            data_dir: args.data_dir,
+        })
+    }
+}
+
+fn identity(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Identity, ConfigError> {
+    fn parsed<T>(
+        given: Option<T>,
+        (variable, argument): (&'static str, &'static str),
+        environment: impl Fn(&str) -> Option<String>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let fallback = || environment(variable).filter(|value| !value.is_empty());
+        match (given, fallback()) {
+            (Some(given), _) => Ok(Some(given)),
+            (None, None) => Ok(None),
+            (None, Some(value)) => parse(&value).map(Some).map_err(|allowed| ConfigError::Variable {
+                variable,
+                argument,
+                value,
+                allowed,
+            }),
+        }
+    }
+    let ip = |text: &str| {
+        text.parse()
+            .map_err(|_| String::from("an IP address, such as 10.1.2.3"))
+    };
+    let name = |text: &str| text.parse().map_err(|error: NameError| error.to_string());
+    let args = args.clone();
+    Ok(Identity {
+        pod_name: parsed(args.pod_name, ("POD_NAME", "--pod-name"), &environment, name)?.unwrap_or(MemberName {
+            set: String::from("rg"),
+            ordinal: Some(0),
+        }),
+        namespace: parsed(
+            args.pod_namespace,
+            ("POD_NAMESPACE", "--pod-namespace"),
+            &environment,
+            values::label,
+        )?
+        .unwrap_or_else(|| String::from("default")),
+        pod_uid: parsed(args.pod_uid, ("POD_UID", "--pod-uid"), &environment, values::uid)?,
+        pod_ip: parsed(args.pod_ip, ("POD_IP", "--pod-ip"), &environment, ip)?,
+        node_name: parsed(
+            args.node_name,
+            ("NODE_NAME", "--node-name"),
+            &environment,
+            values::node_name,
+        )?,
+    })
+}
+
+/// One variable of the environment.
+#[allow(clippy::disallowed_methods)] // This is the one reader.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The variable that gave `value` for an argument such as `--lease-duration`, if one did: an error should name what the
+/// operator wrote.
+pub fn source_of(argument: &str, value: &str) -> Option<String> {
+    let name = format!(
+        "RANDOM_GENERATOR_{}",
+        argument.trim_start_matches('-').replace('-', "_").to_ascii_uppercase()
+    );
+    (variable(&name)? == value).then_some(name)
+}

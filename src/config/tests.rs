@@ -1,0 +1,177 @@
+//! What arguments mean together.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::check::draw;
+use super::{Config, ConfigError, ServeArgs, Terminal};
+
+#[derive(Parser)]
+struct Only {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+fn config(args: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let only = Only::try_parse_from(std::iter::once("serve").chain(args.split_whitespace())).unwrap();
+    let terminal = Terminal {
+        colour: true,
+        interactive: true,
+    };
+    Config::build(only.serve, terminal, |name| {
+        environment
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn refusal(args: &str) -> String {
+    config(args, &[]).unwrap_err().to_string()
+}
+
+#[test]
+fn no_arguments_are_a_useful_member() {
+    let config = config("", &[]).unwrap();
+    assert_eq!(config.identity.pod_name.to_string(), "rg-0");
+    assert_eq!(config.identity.namespace, "default");
+    assert_eq!(config.lease.file, PathBuf::from("./random-generator-data/lease.db"));
+    assert_eq!(config.lease.renew_deadline, Duration::from_secs(10));
+    assert_eq!(config.lease.retry, Duration::from_secs(2));
+    assert_eq!(config.ledger_max, 1_572_864);
+    assert_eq!(config.connection_limit, 16_384);
+    assert_eq!(config.draw.voters, 1);
+    assert!(config.log.colour);
+}
+
+#[test]
+fn the_pod_is_read_from_the_environment_unless_an_argument_says_otherwise() {
+    let pod = [
+        ("POD_NAME", "rg-2"),
+        ("POD_NAMESPACE", "lab"),
+        ("POD_UID", "0f0c-1"),
+        ("POD_IP", "10.0.0.3"),
+        ("NODE_NAME", "node-a.example"),
+    ];
+    let identity = config("", &pod).unwrap().identity;
+    assert_eq!(identity.pod_name.ordinal, Some(2));
+    assert_eq!(identity.namespace, "lab");
+    assert_eq!(identity.pod_uid.as_deref(), Some("0f0c-1"));
+    assert_eq!(identity.pod_ip, Some(IpAddr::from([10, 0, 0, 3])));
+    assert_eq!(identity.node_name.as_deref(), Some("node-a.example"));
+    let identity = config("--pod-name rg-1", &pod).unwrap().identity;
+    assert_eq!(identity.pod_name.ordinal, Some(1));
+    assert_eq!(
+        config("", &[("POD_NAME", "")]).unwrap().identity.pod_name.to_string(),
+        "rg-0"
+    );
+    let error = config("", &[("POD_NAME", "RG")]).unwrap_err().to_string();
+    assert!(
+        error.contains("POD_NAME") && error.contains("--pod-name") && error.contains("(rg-0)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn lease_times_are_checked_as_client_go_checks_them() {
+    let error = refusal("--lease-duration 10s --lease-renew-deadline 10s");
+    assert!(
+        error.contains("--lease-duration 10s") && error.contains("--lease-renew-deadline 10s"),
+        "{error}"
+    );
+    let error = refusal("--lease-renew-deadline 6s --lease-retry 5s");
+    assert!(
+        error.contains("--lease-renew-deadline 6s") && error.contains("--lease-retry 5s"),
+        "{error}"
+    );
+    assert!(config("--lease-renew-deadline 6.1s --lease-retry 5s", &[]).is_ok());
+    let error = refusal("--lease-duration 2s --lease-renew-deadline 1s");
+    assert!(error.contains("greater than 1s"), "{error}");
+    assert!(refusal("--lease-duration 1s").contains("from 2s to 3600s"));
+    assert!(refusal("--lease-duration 2.5s").contains("whole seconds"));
+    let quick = config("--lease-duration 2s", &[]).unwrap().lease;
+    assert!(quick.renew_deadline > Duration::from_millis(1333) && quick.retry > Duration::from_millis(266));
+}
+
+#[test]
+fn several_voters_need_a_way_to_find_each_other() {
+    let error = refusal("--voters 3");
+    assert!(
+        error.contains("--voters 3") && error.contains("--discovery-name"),
+        "{error}"
+    );
+    let config = config("--voters 3 --discovery-name rg.default.svc.cluster.local.", &[]).unwrap();
+    assert_eq!(config.discovery.name.as_deref(), Some("rg.default.svc.cluster.local"));
+}
+
+#[test]
+fn two_listeners_on_one_address_are_refused_by_name() {
+    let error = refusal("--peer-listen 127.0.0.1:8080");
+    assert!(
+        error.contains("--public-listen") && error.contains("--peer-listen"),
+        "{error}"
+    );
+    assert!(config("--public-listen 127.0.0.1:0 --peer-listen 127.0.0.1:0", &[]).is_ok());
+    assert!(config("--public-listen 127.0.0.1:9000 --peer-listen 127.0.0.2:9000", &[]).is_ok());
+}
+
+#[test]
+fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
+    for (args, bounds) in [
+        ("--journal-max 1KiB", "from 256KiB to 1024GiB"),
+        ("--ledger-max 2GiB", "from 256KiB to 1GiB"),
+        ("--drain-limit 1h", "from 0s to 600s"),
+        ("--draw-deadline 1ms", "from 100ms to 3600s"),
+        ("--discovery-interval 0s", "from 100ms to 3600s"),
+    ] {
+        let error = refusal(args);
+        assert!(
+            error.contains(bounds) && args.contains(error.split(' ').next().unwrap()),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_schedule_is_checked_at_the_door_and_against_its_deadline() {
+    let with = |schedule: &str, deadline: &str| {
+        let args = ["serve", "--draw-schedule", schedule, "--draw-deadline", deadline];
+        let error = |args: ServeArgs| {
+            draw(&args)
+                .map(|draw| draw.schedule.to_string())
+                .map_err(|e| e.to_string())
+        };
+        error(Only::try_parse_from(args).unwrap().serve)
+    };
+    assert_eq!(with("@every  10s", "10s"), Ok("@every 10s".into()));
+    assert_eq!(with("0 9 * * 1-5", "1h"), Ok("0 9 * * 1-5".into()));
+    let error = with("@every 10s", "11s").unwrap_err();
+    assert!(
+        error.contains("--draw-deadline 11s") && error.contains("--draw-schedule '@every 10s'"),
+        "{error}"
+    );
+    let error = with("@hourly", "10s").unwrap_err();
+    assert!(
+        error.starts_with("--draw-schedule:") && error.contains("`@every Ns`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn nameservers_may_be_repeated() {
+    let config = config(
+        "--discovery-nameserver 10.0.0.1:53 --discovery-nameserver [::1]:5353,10.0.0.2:53",
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.discovery.nameservers.len(), 3);
+}
+
+#[test]
+fn a_word_that_is_no_level_is_no_log_filter() {
+    assert!(refusal("--log-filter inof").contains("--log-filter 'inof'"));
+    assert!(config("--log-filter warn,random_generator::lease=debug", &[]).is_ok());
+}
