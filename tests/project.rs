@@ -243,7 +243,7 @@ fn every_make_target_that_is_told_exists() {
     for (document, before) in [
         ("README.md", "`make "),
         ("CONTRIBUTING.md", "`make "),
-        (".ci/run", "\nmake "),
+        (".ci/run", "step \"make "),
         ("README.md", "\nmake "),
     ] {
         let body = text(document);
