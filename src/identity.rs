@@ -4,6 +4,7 @@ mod name;
 mod volume;
 
 pub use name::{MAX_SET, MemberName, NameError};
+pub(crate) use volume::space as volume_space;
 pub use volume::{OWNER_SCHEMA, Space, Volume, VolumeError};
 
 use std::net::IpAddr;

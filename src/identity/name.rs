@@ -90,7 +90,6 @@ mod tests {
             "rg-1024",
             "rg-99999999999",
             "rg-7d4b9c5f6-24568",
-            "rg-+1",
             "rg-",
             "-1",
         ] {
@@ -106,6 +105,7 @@ mod tests {
             "rg.x-0",
             "rg 0",
             "rg_0",
+            "rg-+1",
             "ümlaut-0",
             &format!("{}-0", "s".repeat(53)),
             &"s".repeat(53),

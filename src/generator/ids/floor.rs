@@ -1,0 +1,175 @@
+//! The floor on the volume: no id below it will be given out by a process that starts now.
+//!
+//! One file of fixed size, allocated when it is made, so that moving the floor needs no space. Two slots are written in
+//! turn, each with a checksum: a write that is torn leaves the floor of the other slot, above which nothing was given out
+//! since.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// Each slot is a block of its own: a write that goes wrong doesn't reach the other.
+const SLOT: usize = 4096;
+const MAGIC: &[u8; 8] = b"rgidflr1";
+const CHECKSUM_AT: usize = 24;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FloorError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "{path}: no valid slot; remove it once no clock of this member was ever ahead of now, and ids go on from now"
+    )]
+    Corrupt { path: PathBuf },
+}
+
+/// The open file, and what its newest slot says.
+#[derive(Debug)]
+pub struct FloorFile {
+    file: File,
+    path: PathBuf,
+    sequence: u64,
+    floor_ms: u64,
+}
+
+impl FloorFile {
+    /// Opens the file, or makes it with floor 0.
+    pub fn open(path: &Path) -> Result<FloorFile, FloorError> {
+        let failed = |source| FloorError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        if !path.try_exists().map_err(failed)? {
+            create(path).map_err(failed)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+        let mut newest = None;
+        for index in 0..2 {
+            let mut slot = [0; SLOT];
+            match file.read_exact_at(&mut slot, index * SLOT as u64) {
+                Ok(()) => newest = newest.max(decode(&slot)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let (sequence, floor_ms) = newest.ok_or_else(|| FloorError::Corrupt { path: path.to_owned() })?;
+        // What was read may be a page that the kernel once failed to write, and keeps as clean. The other slot must not be
+        // overwritten before this one is on the disk.
+        file.write_all_at(&encode(sequence, floor_ms), sequence % 2 * SLOT as u64)
+            .and_then(|()| file.sync_data())
+            .map_err(failed)?;
+        Ok(FloorFile {
+            file,
+            path: path.to_owned(),
+            sequence,
+            floor_ms,
+        })
+    }
+
+    pub fn floor_ms(&self) -> u64 {
+        self.floor_ms
+    }
+
+    /// Returns when the new floor is durable. After an error the floor may be the old one or the new one, so the file must be
+    /// opened anew: a page that the kernel failed to write counts as clean from then on.
+    pub fn raise(&mut self, floor_ms: u64) -> Result<(), FloorError> {
+        let sequence = self.sequence + 1;
+        self.file
+            .write_all_at(&encode(sequence, floor_ms), sequence % 2 * SLOT as u64)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|source| FloorError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
+        self.sequence = sequence;
+        self.floor_ms = floor_ms;
+        Ok(())
+    }
+}
+
+/// Whole or not at all: a file that is there has a valid slot.
+fn create(path: &Path) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
+    // Both written, so that both are allocated.
+    for index in 0..2 {
+        file.write_all_at(&encode(index, 0), index * SLOT as u64)?;
+    }
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn encode(sequence: u64, floor_ms: u64) -> [u8; SLOT] {
+    let mut slot = [0; SLOT];
+    slot[..8].copy_from_slice(MAGIC);
+    slot[8..16].copy_from_slice(&sequence.to_be_bytes());
+    slot[16..CHECKSUM_AT].copy_from_slice(&floor_ms.to_be_bytes());
+    let checksum = Sha256::digest(&slot[..CHECKSUM_AT]);
+    slot[CHECKSUM_AT..CHECKSUM_AT + 32].copy_from_slice(&checksum);
+    slot
+}
+
+/// Sequence and floor.
+fn decode(slot: &[u8; SLOT]) -> Option<(u64, u64)> {
+    let number = |at: usize| slot[at..].first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+    let checksum = Sha256::digest(&slot[..CHECKSUM_AT]);
+    let valid = slot[..8] == *MAGIC && slot[CHECKSUM_AT..CHECKSUM_AT + 32] == *checksum;
+    if valid { Some((number(8)?, number(16)?)) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ids.floor");
+        for floor in [0, 5, 3_000, 3_001] {
+            let mut file = FloorFile::open(&path).unwrap();
+            file.raise(floor).unwrap();
+            assert_eq!(FloorFile::open(&path).unwrap().floor_ms(), floor);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().len(), 2 * SLOT as u64);
+    }
+
+    #[test]
+    fn a_torn_write_leaves_the_floor_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ids.floor");
+        let mut file = FloorFile::open(&path).unwrap();
+        file.raise(1_000).unwrap();
+        file.raise(2_000).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for torn in [0, 1, 8, 12, 20, 23, 24, 40, 55] {
+            // The third write, cut off after so many bytes, over the slot of the first.
+            let mut bytes = whole.clone();
+            let at = SLOT * (file.sequence as usize + 1) % (2 * SLOT);
+            bytes[at..at + torn].copy_from_slice(&encode(file.sequence + 1, 9_000)[..torn]);
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(FloorFile::open(&path).unwrap().floor_ms(), 2_000, "torn after {torn}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_valid_slot_is_not_taken_for_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ids.floor");
+        for bytes in [vec![], vec![0; 2 * SLOT], vec![b'x'; 100]] {
+            fs::write(&path, bytes).unwrap();
+            assert!(matches!(FloorFile::open(&path), Err(FloorError::Corrupt { .. })));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A corrupt journal is moved aside, not thrown away: what can be read of it may still matter to somebody.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::clock::Wall;
+
+/// So many corrupt journals are kept; a disk that damages each new one must not fill itself with them.
+const KEPT: usize = 2;
+
+/// Moves the database and its log to a dated name beside it, and returns that.
+pub fn move_aside(path: &Path, now: Wall) -> io::Result<PathBuf> {
+    let date = now.timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let mut target = with_suffix(path, &format!(".corrupt-{date}"));
+    let mut again = 1;
+    while target.try_exists()? {
+        again += 1;
+        target = with_suffix(path, &format!(".corrupt-{date}.{again}"));
+    }
+    // The log first: should this end in between, the database is still found corrupt, and is not joined to a new one's log.
+    for ending in ["-wal", "-shm", ""] {
+        match fs::rename(with_suffix(path, ending), with_suffix(&target, ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(target)
+}
+
+/// Removes the oldest of those moved aside until at most two are left, of `max_bytes` together; returns how many bytes that
+/// freed. The newest is kept even when it is larger.
+pub fn limit(path: &Path, max_bytes: u64) -> io::Result<u64> {
+    let mut all = list(path)?;
+    let mut freed = 0;
+    let mut total: u64 = all.iter().map(|(_, bytes)| bytes).sum();
+    while all.len() > KEPT || (all.len() > 1 && total > max_bytes) {
+        let (oldest, bytes) = all.remove(0);
+        remove(&oldest)?;
+        total -= bytes;
+        freed += bytes;
+    }
+    Ok(freed)
+}
+
+/// Removes all of them: the volume is full, and the journal that is being written is worth more.
+pub fn clear(path: &Path) -> io::Result<u64> {
+    let mut freed = 0;
+    for (moved, bytes) in list(path)? {
+        remove(&moved)?;
+        freed += bytes;
+    }
+    Ok(freed)
+}
+
+fn remove(moved: &Path) -> io::Result<()> {
+    tracing::warn!(path = %moved.display(), "a corrupt journal that was moved aside is removed, to keep the volume free");
+    // The database last: as long as it stands, the rest is found.
+    for ending in ["-wal", "-shm", ""] {
+        match fs::remove_file(with_suffix(moved, ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Databases moved aside with the bytes of each and its log, oldest first.
+fn list(path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let prefix = format!("{}.corrupt-", name.to_string_lossy());
+    // The date sorts as text; a second one of the same second is longer.
+    let mut names = BTreeSet::new();
+    for file in fs::read_dir(dir)? {
+        let name = file?.file_name().to_string_lossy().into_owned();
+        // A log may stand alone, when a crash came between the two renames.
+        let stem = name.trim_end_matches("-wal").trim_end_matches("-shm");
+        if stem.starts_with(&prefix) {
+            names.insert(stem.to_owned());
+        }
+    }
+    Ok(names
+        .into_iter()
+        .map(|name| {
+            let moved = dir.join(name);
+            let bytes = ["", "-wal", "-shm"].map(|ending| length(&with_suffix(&moved, ending)));
+            (moved, bytes.iter().sum())
+        })
+        .collect())
+}
+
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Bytes of a file; 0 when it isn't there.
+pub fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_two_are_kept_and_all_go_in_need() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let mut moved = Vec::new();
+        for second in [5, 5, 6] {
+            fs::write(&path, "database").unwrap();
+            fs::write(with_suffix(&path, "-wal"), "log").unwrap();
+            moved.push(move_aside(&path, Wall(second * 1_000_000)).unwrap());
+            assert!(!path.exists() && !with_suffix(&path, "-wal").exists());
+        }
+        assert!(moved[0].ends_with("journal.db.corrupt-19700101T000005Z"), "{moved:?}");
+        assert_eq!(limit(&path, 1_000).unwrap(), 11);
+        assert!(!moved[0].exists() && moved[1].exists() && moved[2].exists());
+        assert_eq!(limit(&path, 5).unwrap(), 11);
+        assert!(!moved[1].exists() && moved[2].exists());
+        assert_eq!(clear(&path).unwrap(), 11);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

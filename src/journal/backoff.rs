@@ -1,0 +1,37 @@
+//! How long to wait before a volume that failed is tried again.
+
+use std::time::Duration;
+
+use crate::generator::random;
+
+/// Doubles from `first` to `ceiling`, ± 25 %.
+#[derive(Debug)]
+pub struct Backoff {
+    first: Duration,
+    ceiling: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    pub fn new(first: Duration, ceiling: Duration) -> Backoff {
+        Backoff {
+            first,
+            ceiling,
+            next: first,
+        }
+    }
+
+    pub fn next(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 2).min(self.ceiling);
+        // Without entropy the wait is the same each time, which does no harm on a disk of our own.
+        let percent = random::integers(75, 125, 1)
+            .ok()
+            .and_then(|values| values.first().copied());
+        wait * u32::try_from(percent.unwrap_or(100)).unwrap_or(100) / 100
+    }
+
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}

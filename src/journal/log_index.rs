@@ -1,0 +1,50 @@
+//! The index of SQLite's log (`-shm`) is a file mapped into memory. SQLite writes one byte into each 4 KiB of it "to reduce the
+//! chances of SIGBUS"; where blocks are smaller (ext4 makes them 1 KiB on a small volume) that leaves holes, and storing into a
+//! hole on a full volume kills the process. So the file is allocated here, whole, each time that a database was opened.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::FallocateFlags;
+
+use super::aside::with_suffix;
+
+/// One region, enough for a log of 4,062 pages. The journal's is shorter.
+pub const INDEX_BYTES: u64 = 32 * 1024;
+
+/// Holds the index's file open. SQLite's locks are POSIX locks, which a process loses when it closes *any* of its descriptors of
+/// the file; so this one is kept as long as a database may be open on it.
+#[derive(Debug, Default)]
+pub struct LogIndex {
+    file: Option<File>,
+}
+
+impl LogIndex {
+    /// Allocates the index of the database at `path`, which is open.
+    pub fn allocate(&mut self, path: &Path) -> io::Result<()> {
+        let path = with_suffix(path, "-shm");
+        let found = fs::metadata(&path)?;
+        let held = match &self.file {
+            Some(file) => Some(file.metadata()?),
+            None => None,
+        };
+        let same = held.is_some_and(|held| (held.dev(), held.ino()) == (found.dev(), found.ino()));
+        if !same {
+            self.file = Some(OpenOptions::new().read(true).write(true).open(&path)?);
+        }
+        match self.file.as_ref().map(fill_holes) {
+            Some(result) => Ok(result?),
+            None => Ok(()),
+        }
+    }
+}
+
+fn fill_holes(file: &File) -> rustix::io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, INDEX_BYTES) {
+        // Such a file system (a network's) has no blocks of its own that could be missing here.
+        Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,62 @@
+//! Looks into a journal, from this process or another, while it is being written.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::aside::{length, with_suffix};
+use super::log_index::INDEX_BYTES;
+use crate::clock::Wall;
+use crate::database::DatabaseError;
+use crate::identity::volume_space;
+
+/// The most rows of one page. A read transaction that stays open keeps the log from being emptied, so each is short.
+pub const MAX_PAGE: u32 = 10_000;
+
+/// An entry with its row id, which only grows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub id: i64,
+    pub time: Wall,
+    pub request: String,
+    pub duration: Duration,
+    pub method: String,
+    pub parameters: String,
+    pub count: u64,
+    pub value: Option<i64>,
+}
+
+/// A journal that nobody has open needs so much space for its log's index; without it reading would not fail but kill.
+const SPACE_FOR_INDEX: u64 = 128 * 1024;
+
+/// Up to `limit` rows (at most [`MAX_PAGE`]) from row id `from` on, ascending. Blocks: not for async threads.
+pub fn read(path: &Path, from: i64, limit: u32) -> Result<Vec<Row>, DatabaseError> {
+    let indexed = length(&with_suffix(path, "-shm")) >= INDEX_BYTES;
+    let free = volume_space(path.parent().unwrap_or(path)).map_or(u64::MAX, |space| space.free);
+    if !indexed && free < SPACE_FOR_INDEX {
+        return Err(DatabaseError::Full { path: path.to_owned() });
+    }
+    let rows = || -> rusqlite::Result<Vec<Row>> {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        db.busy_timeout(Duration::from_secs(1))?;
+        let mut select = db.prepare(
+            "SELECT id, time, request, duration, method, parameters, count, value FROM entry WHERE id >= ? ORDER BY id LIMIT ?",
+        )?;
+        select
+            .query_map((from, limit.min(MAX_PAGE)), |row| {
+                Ok(Row {
+                    id: row.get(0)?,
+                    time: Wall(row.get(1)?),
+                    request: row.get(2)?,
+                    duration: Duration::from_micros(row.get::<_, i64>(3)?.unsigned_abs()),
+                    method: row.get(4)?,
+                    parameters: row.get(5)?,
+                    count: row.get::<_, i64>(6)?.unsigned_abs(),
+                    value: row.get(7)?,
+                })
+            })?
+            .collect()
+    };
+    rows().map_err(|error| DatabaseError::new(path, error))
+}

@@ -1,0 +1,324 @@
+//! The journal's thread: takes what waits in the queue, commits it together, and gets over trouble.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Sleep;
+
+use super::backoff::Backoff;
+use super::log_index::LogIndex;
+use super::metrics::JournalMetrics;
+use super::store::{self, BATCH_BYTES, Store, StoreError};
+use super::{JournalConfig, JournalError, JournalState, Message, aside};
+use crate::clock::{Boot, Clock};
+use crate::database::DatabaseError;
+use crate::shutdown::Signal;
+
+/// Messages taken from the queue at once.
+const MAX_BATCH: usize = 1024;
+/// How often a batch is tried again after rows were deleted for it. Each round frees more pages than a batch needs.
+const ROUNDS: u32 = 4;
+
+pub struct Writer {
+    config: JournalConfig,
+    clock: Clock,
+    metrics: JournalMetrics,
+    told: watch::Sender<JournalState>,
+    store: Option<Store>,
+    index: LogIndex,
+    /// While there is trouble: when to try again.
+    retry: Option<Pin<Box<Sleep>>>,
+    backoff: Backoff,
+    /// When the sizes were last measured.
+    measured: Option<Boot>,
+}
+
+impl Writer {
+    pub fn new(
+        config: JournalConfig,
+        clock: Clock,
+        metrics: JournalMetrics,
+        told: watch::Sender<JournalState>,
+    ) -> Writer {
+        Writer {
+            config,
+            clock,
+            metrics,
+            told,
+            store: None,
+            index: LogIndex::default(),
+            retry: None,
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+            measured: None,
+        }
+    }
+
+    /// Until the queue is closed and empty; the stop closes it.
+    pub async fn run(mut self, mut queue: mpsc::Receiver<Message>, mut stop: Signal) {
+        let mut batch = Vec::new();
+        let mut closed = false;
+        self.recover();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.requested(), if !closed => {
+                    queue.close();
+                    closed = true;
+                }
+                () = wait(&mut self.retry), if self.retry.is_some() => self.recover(),
+                taken = queue.recv_many(&mut batch, MAX_BATCH) => match taken {
+                    0 => return,
+                    _ => self.commit(&mut batch),
+                },
+            }
+        }
+    }
+
+    /// Opens the database if it isn't open, and takes back the whole share if it can.
+    fn recover(&mut self) {
+        self.retry = None;
+        let failed = matches!(&*self.told.borrow(), JournalState::Degraded { journalling: false, .. });
+        let result = self.open().and_then(|store| {
+            let whole = store.regain()?;
+            if failed {
+                if !whole {
+                    store.make_room()?;
+                }
+                // What can be opened can't always be written.
+                store.probe()?;
+            }
+            Ok(whole)
+        });
+        match result {
+            Ok(true) => self.tell(JournalState::Working),
+            Ok(false) => self.be_tight(),
+            Err(error) => {
+                self.fail(error);
+            }
+        }
+        self.measure();
+    }
+
+    fn open(&mut self) -> Result<&mut Store, StoreError> {
+        if self.store.is_none() {
+            let opened = match self.try_open() {
+                Err(StoreError::Database(DatabaseError::Corrupt { detail, .. })) => {
+                    self.set_aside(&detail)?;
+                    self.try_open()
+                }
+                result => result,
+            };
+            self.store = Some(opened?);
+        }
+        self.store
+            .as_mut()
+            .ok_or_else(|| StoreError::Replaced(self.config.path.clone()))
+    }
+
+    fn try_open(&mut self) -> Result<Store, StoreError> {
+        let JournalConfig {
+            path,
+            durability,
+            max_bytes,
+            ..
+        } = &self.config;
+        Store::open(path, *durability, *max_bytes, &mut self.index)
+    }
+
+    fn set_aside(&mut self, detail: &str) -> Result<(), StoreError> {
+        if let Some(store) = self.store.take() {
+            store.abandon();
+        }
+        let path = &self.config.path;
+        let moved = aside::move_aside(path, self.clock.wall())
+            .and_then(|moved| aside::limit(path, self.config.max_bytes).map(|_| moved))
+            .map_err(|source| StoreError::Io {
+                path: path.clone(),
+                source,
+            })?;
+        self.metrics.corruptions.inc();
+        tracing::error!(path = %path.display(), moved = %moved.display(), detail, "the journal is corrupt: moved aside, and a new one begun");
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: &mut Vec<Message>) {
+        let mut messages = batch.drain(..).peekable();
+        while messages.peek().is_some() {
+            let mut bytes = 0;
+            let mut part = Vec::new();
+            while let Some(message) = messages.next_if(|_| bytes < BATCH_BYTES) {
+                bytes += store::size(&message.entry);
+                part.push(message);
+            }
+            self.commit_part(part);
+        }
+        self.measure();
+    }
+
+    fn commit_part(&mut self, part: Vec<Message>) {
+        let result = match &*self.told.borrow() {
+            // Between two tries the volume is left alone.
+            JournalState::Degraded {
+                journalling: false,
+                reason,
+            } => Err(Arc::clone(reason)),
+            _ => Ok(()),
+        };
+        let result = result.and_then(|()| self.append(&part).map_err(|error| self.fail(error)));
+        match &result {
+            Ok(()) => {
+                if self.retry.is_none() {
+                    self.backoff.reset();
+                }
+                self.metrics.commits.inc();
+                self.metrics.rows_per_commit.observe(part.len() as f64);
+                if let Some(first) = part.first() {
+                    self.metrics
+                        .lag
+                        .observe(self.clock.boot().since(first.sent).as_secs_f64());
+                }
+            }
+            Err(_) => self.metrics.dropped_for("volume", part.len() as u64),
+        }
+        for message in part {
+            if let Some(reply) = message.reply {
+                // Who asked may have given up.
+                let _ = reply.send(result.clone().map_err(JournalError::Volume));
+            }
+        }
+    }
+
+    /// Commits a batch, making room for it and replacing a corrupt database, both a bounded number of times.
+    fn append(&mut self, part: &[Message]) -> Result<(), StoreError> {
+        let mut aside = false;
+        for round in 0.. {
+            let store = self.open()?;
+            let error = match store.append(part.iter().map(|message| &message.entry)) {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            match &error {
+                StoreError::Database(DatabaseError::Full { .. }) if round < ROUNDS => {
+                    // The share's end is met where rows are larger than those before; the volume's at any time.
+                    if store.at_limit()? && store.trim().is_ok() {
+                        continue;
+                    }
+                    store.make_room()?;
+                    self.be_tight();
+                }
+                StoreError::Database(DatabaseError::Corrupt { detail, .. }) if !aside => {
+                    aside = true;
+                    self.set_aside(detail)?;
+                }
+                StoreError::Replaced(path) if !aside => {
+                    aside = true;
+                    tracing::error!(path = %path.display(), "the journal was removed under this process: a new one is begun");
+                    self.store = None;
+                }
+                _ => return Err(error),
+            }
+        }
+        // The batch is in: what fails from here on is the next one's trouble.
+        let after = match &mut self.store {
+            Some(store) => store.keep_headroom(),
+            None => Ok(()),
+        };
+        match after {
+            Ok(()) => {}
+            Err(StoreError::Database(DatabaseError::Full { .. })) => {
+                if self.store.as_mut().is_some_and(|store| store.make_room().is_ok()) {
+                    self.be_tight();
+                }
+            }
+            Err(StoreError::Database(DatabaseError::Corrupt { detail, .. })) => {
+                self.set_aside(&detail)?;
+                // What is acknowledged must be in the journal that there is now.
+                self.open()?.append(part.iter().map(|message| &message.entry))?;
+            }
+            Err(error) => {
+                self.fail(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn be_tight(&mut self) {
+        let reason = format!(
+            "the volume of {} is full: the journal keeps what fits, and drops its oldest entries early",
+            self.config.path.display()
+        );
+        self.tell(JournalState::Degraded {
+            journalling: true,
+            reason: reason.into(),
+        });
+        if self.retry.is_none() {
+            self.retry = Some(Box::pin(tokio::time::sleep(self.backoff.next())));
+        }
+    }
+
+    /// Gives up the database until the next try.
+    fn fail(&mut self, error: StoreError) -> Arc<str> {
+        if let Some(store) = self.store.take() {
+            store.abandon();
+        }
+        let reason: Arc<str> = error.to_string().into();
+        self.tell(JournalState::Degraded {
+            journalling: false,
+            reason: Arc::clone(&reason),
+        });
+        self.retry = Some(Box::pin(tokio::time::sleep(self.backoff.next())));
+        reason
+    }
+
+    fn tell(&self, state: JournalState) {
+        self.metrics.working.set(i64::from(state == JournalState::Working));
+        self.told.send_if_modified(|told| {
+            if *told == state {
+                return false;
+            }
+            match (&told, &state) {
+                (_, JournalState::Degraded { journalling, reason }) => {
+                    tracing::warn!(journalling, %reason, "the journal is degraded");
+                }
+                (JournalState::Degraded { .. }, _) => {
+                    self.metrics.recoveries.inc();
+                    tracing::info!("the journal works again");
+                }
+                _ => {}
+            }
+            *told = state;
+            true
+        });
+    }
+
+    fn measure(&mut self) {
+        let metrics = &self.metrics;
+        if let Some(store) = &self.store {
+            let (oldest, newest) = store.range().unwrap_or((0, 0));
+            metrics.rows.set(store.rows().cast_signed());
+            metrics.oldest_row.set(oldest);
+            metrics.newest_row.set(newest);
+        }
+        // These cost system calls, which would be a good part of a small commit.
+        let now = self.clock.boot();
+        if self
+            .measured
+            .is_none_or(|at| now.since(at) >= Duration::from_millis(250))
+        {
+            self.measured = Some(now);
+            metrics.bytes.set(store::bytes(&self.config.path).cast_signed());
+            if let Some(Ok(fill)) = self.store.as_ref().map(Store::fill) {
+                metrics.fill.set(fill);
+            }
+        }
+    }
+}
+
+async fn wait(retry: &mut Option<Pin<Box<Sleep>>>) {
+    match retry {
+        Some(sleep) => sleep.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
