@@ -103,15 +103,24 @@ impl Record {
             let detail = "it is not in canonical form (RFC 8785: sorted members, no white space)".into();
             return Err(form(Some(record.round), detail));
         }
-        record.check().map_err(|(rule, detail)| RecordError {
-            round: Some(record.round),
-            rule,
-            detail,
-        })?;
+        record.check()?;
         Ok(record)
     }
 
-    fn check(&self) -> Result<(), (Rule, String)> {
+    /// Checks everything that can be checked of this record alone, but for its canonical form: for one that came as part of
+    /// another message.
+    ///
+    /// # Errors
+    /// The first rule that it breaks, in the order of `docs/protocol.md`, 1.3.
+    pub fn check(&self) -> Result<(), RecordError> {
+        self.check_rules().map_err(|(rule, detail)| RecordError {
+            round: Some(self.round),
+            rule,
+            detail,
+        })
+    }
+
+    fn check_rules(&self) -> Result<(), (Rule, String)> {
         self.check_bounds().map_err(|detail| (Rule::Form, detail))?;
         self.check_slot()?;
         if self.previous.is_none() != (self.round == 1) {

@@ -1,0 +1,246 @@
+//! One slot's collection: who was asked, who answered, and the record that follows from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ASK_AGAIN, AskError, ConductorConfig, MOST_PATIENCE};
+use crate::clock::Boot;
+use crate::draw::message::{KeepAnswer, KeepRequest, Refusal, VERSION};
+use crate::draw::record::{ChainId, Contribution, Draft, MAX_CONTRIBUTIONS, Missing, Reason, Record, Slot};
+use crate::draw::secrets::commitment;
+use crate::lease::Head;
+
+pub(super) struct Collection {
+    pub fence: u64,
+    /// What stood in the Lease when it began.
+    pub base: Head,
+    head: Option<Arc<Record>>,
+    chain: ChainId,
+    round: u64,
+    restart: bool,
+    slot: Slot,
+    /// With a majority, go on without the others from then on.
+    patience: Boot,
+    members: BTreeMap<u16, Member>,
+}
+
+/// One member of the collection.
+struct Member {
+    /// False beyond the lowest 32: it keeps only.
+    contributes: bool,
+    ask: Option<u64>,
+    state: State,
+}
+
+enum State {
+    Waiting,
+    Failed { reason: Reason, again: Boot },
+    Kept(Option<Contribution>),
+}
+
+impl Collection {
+    pub fn new(
+        config: &ConductorConfig,
+        fence: u64,
+        base: &Head,
+        new_chain: Option<(ChainId, bool)>,
+        slot: Slot,
+    ) -> Collection {
+        let restart = new_chain.is_some_and(|(_, restart)| restart);
+        let head = base.record().filter(|_| !restart).cloned();
+        let chain = head.as_ref().map(|head| head.chain).or(new_chain.map(|(id, _)| id));
+        Collection {
+            fence,
+            base: base.clone(),
+            round: head.as_ref().map_or(1, |head| head.round + 1),
+            chain: chain.unwrap_or(crate::draw::record::Hex([0; 16])),
+            head,
+            restart,
+            slot,
+            patience: Boot(u64::MAX),
+            members: BTreeMap::from([(config.ordinal, Member::new())]),
+        }
+    }
+
+    pub fn beginning(mut self, now: Boot, deadline: Duration, published: &[u16]) -> Collection {
+        self.patience = now + (deadline / 4).min(MOST_PATIENCE);
+        self.publish(published);
+        self
+    }
+
+    /// Asks also those that were published since; the lowest 32 contribute.
+    pub fn publish(&mut self, published: &[u16]) {
+        for ordinal in published {
+            self.members.entry(*ordinal).or_insert_with(Member::new);
+        }
+        for (place, member) in self.members.values_mut().enumerate() {
+            member.contributes = place < MAX_CONTRIBUTIONS;
+        }
+    }
+
+    pub fn to_ask(&self, now: Boot) -> Vec<u16> {
+        let due = |member: &Member| match member.state {
+            State::Waiting => member.ask.is_none(),
+            State::Failed { again, .. } => now >= again,
+            State::Kept(_) => false,
+        };
+        self.members.iter().filter(|(_, member)| due(member)).map(|(o, _)| *o).collect()
+    }
+
+    pub fn asked(&mut self, ordinal: u16, ask: u64, now: Boot) {
+        if let Some(member) = self.members.get_mut(&ordinal) {
+            member.ask = Some(ask);
+            if let State::Failed { again, .. } = &mut member.state {
+                // The reason stays until an answer replaces it; the shell bounds each ask, so one always comes.
+                *again = now + Duration::from_secs(3600);
+            }
+        }
+    }
+
+    pub fn request(&self, ordinal: u16, config: &ConductorConfig) -> Arc<KeepRequest> {
+        Arc::new(KeepRequest {
+            version: VERSION,
+            set: config.set.clone(),
+            from: config.member(),
+            holder: config.identity.clone(),
+            fence: self.fence,
+            voters: config.voters,
+            chain: self.chain,
+            round: self.round,
+            slot: self.slot,
+            head: self.head.clone(),
+            contribute: self.members.get(&ordinal).is_some_and(|member| member.contributes),
+            restart: self.restart,
+        })
+    }
+
+    pub fn on_answer(&mut self, ask: u64, ordinal: u16, result: Result<KeepAnswer, AskError>, now: Boot) {
+        let failed = |reason| State::Failed {
+            reason,
+            again: now + ASK_AGAIN,
+        };
+        let state = match result {
+            Ok(answer) => match self.accept(ordinal, answer) {
+                Some(contribution) => State::Kept(contribution),
+                None => failed(Reason::Invalid),
+            },
+            Err(AskError::Refused(Refusal::Ledger { .. })) => failed(Reason::Ledger),
+            Err(AskError::Refused(_)) => failed(Reason::Refused),
+            Err(AskError::Unreachable) => failed(Reason::Unreachable),
+            Err(AskError::Timeout) => failed(Reason::Timeout),
+            Err(AskError::Invalid) => failed(Reason::Invalid),
+        };
+        if let Some(member) = self.members.get_mut(&ordinal).filter(|member| member.ask == Some(ask)) {
+            member.state = state;
+        }
+    }
+
+    /// The contribution in an answer that is one to our question; none when it isn't.
+    fn accept(&self, ordinal: u16, answer: KeepAnswer) -> Option<Option<Contribution>> {
+        let member = self.members.get(&ordinal)?;
+        let ours = answer.version == VERSION
+            && answer.ordinal == ordinal
+            && answer.chain == self.chain
+            && answer.round == self.round
+            && answer.kept == self.head.as_ref().map(|head| head.hash);
+        if !ours || answer.contribution.is_some() != member.contributes {
+            return None;
+        }
+        let Some(given) = answer.contribution else {
+            return Some(None);
+        };
+        if let Some(reveal) = &given.reveal {
+            let before = self.head.as_ref().and_then(|head| head.contribution(ordinal))?;
+            if before.next_commitment != commitment(ordinal, reveal) {
+                return None;
+            }
+        }
+        Some(Some(Contribution {
+            member: format!("{}-{ordinal}", answer.set),
+            next_commitment: given.next_commitment,
+            ordinal,
+            reveal: given.reveal,
+        }))
+    }
+
+    /// The voters whose answers are missing for a majority; none when there is one, of N and of the head's N.
+    pub fn lacks_majority(&self, voters: u16) -> Option<Vec<u16>> {
+        let before = self.head.as_ref().map(|head| head.voters);
+        std::iter::once(voters).chain(before).find_map(|voters| {
+            let missing: Vec<u16> = (0..voters).filter(|ordinal| !self.has_kept(*ordinal)).collect();
+            let kept = usize::from(voters) - missing.len();
+            (2 * kept <= usize::from(voters)).then_some(missing)
+        })
+    }
+
+    fn has_kept(&self, ordinal: u16) -> bool {
+        matches!(self.members.get(&ordinal), Some(Member { state: State::Kept(_), .. }))
+    }
+
+    /// With a majority: nobody is waited for, or not any longer.
+    pub fn is_ripe(&self, now: Boot) -> bool {
+        now >= self.patience || self.members.values().all(|member| matches!(member.state, State::Kept(_)))
+    }
+
+    pub fn wake_at(&self, now: Boot) -> Boot {
+        let again = self.members.values().filter_map(|member| match member.state {
+            State::Failed { again, .. } => Some(again),
+            _ => None,
+        });
+        let patience = (self.patience > now).then_some(self.patience);
+        again.chain(patience).min().unwrap_or(Boot(u64::MAX))
+    }
+
+    pub fn record(&self, config: &ConductorConfig) -> Record {
+        let mut contributions = Vec::new();
+        let mut missing: BTreeMap<u16, Reason> = BTreeMap::new();
+        for ordinal in 0..config.voters {
+            missing.insert(ordinal, Reason::Unpublished);
+        }
+        for (ordinal, member) in &self.members {
+            match &member.state {
+                State::Kept(Some(contribution)) => {
+                    contributions.push(contribution.clone());
+                    missing.remove(ordinal);
+                }
+                State::Kept(None) => {
+                    missing.remove(ordinal);
+                }
+                State::Failed { reason, .. } if member.contributes => {
+                    missing.insert(*ordinal, *reason);
+                }
+                State::Waiting if member.contributes => {
+                    missing.insert(*ordinal, Reason::Timeout);
+                }
+                State::Failed { .. } | State::Waiting => {}
+            }
+        }
+        let before = self.head.as_ref();
+        Draft {
+            set: config.set.clone(),
+            chain: self.chain,
+            round: self.round,
+            schedule: config.schedule.to_string(),
+            slot: self.slot,
+            missed: before.map_or(0, |head| config.schedule.missed_between(head.slot, self.slot)),
+            holder: config.identity.clone(),
+            fence: self.fence,
+            voters: config.voters,
+            previous: before.map(|head| head.hash),
+            contributions,
+            missing: missing.into_iter().map(|(ordinal, reason)| Missing { ordinal, reason }).collect(),
+        }
+        .seal()
+    }
+}
+
+impl Member {
+    fn new() -> Member {
+        Member {
+            contributes: false,
+            ask: None,
+            state: State::Waiting,
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! The holder's side of a draw (`docs/protocol.md`, 3.4 and 3.5): decided as a function of (state, event, now).
+//! [`collection`] gathers one slot's answers, [`recovery`] the voters' heads; here stands when either begins and ends.
+
+mod collection;
+mod recovery;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use self::collection::Collection;
+use self::recovery::{Found, Recovery};
+use super::ledger::LedgerSnapshot;
+use super::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, VERSION};
+use super::record::{ChainId, Hex, MAX_INTEGER, Record, Slot};
+use super::schedule::Schedule;
+use crate::clock::{Boot, Now};
+use crate::lease::elector::{CommitOutcome, CommitRequest};
+use crate::lease::{Head, LeaseSnapshot};
+
+/// A restart begins so far above every fence known that nothing an absent voter promised can be newer.
+const RESTART_STRIDE: u64 = 1 << 20;
+/// So many slots missed in a row, and another member may reach more.
+const PATIENCE_SLOTS: u32 = 2;
+/// How long the members that answer wait for those that don't, once they are a majority.
+const MOST_PATIENCE: Duration = Duration::from_secs(1);
+/// A member that failed is asked again after so long.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+#[derive(Clone, Debug)]
+pub struct ConductorConfig {
+    pub set: String,
+    pub ordinal: u16,
+    /// The lease identity.
+    pub identity: String,
+    /// N, 1 to 32.
+    pub voters: u16,
+    pub schedule: Schedule,
+    /// How long after its instant a slot may be drawn; none for half the period, at most 30 s.
+    pub deadline: Option<Duration>,
+    pub lease_duration: Duration,
+}
+
+impl ConductorConfig {
+    pub fn member(&self) -> String {
+        format!("{}-{}", self.set, self.ordinal)
+    }
+
+    fn deadline(&self, slot: Slot) -> Duration {
+        self.deadline
+            .unwrap_or_else(|| (self.schedule.period_hint(slot.0) / 2).min(Duration::from_secs(30)))
+    }
+}
+
+/// Why a member's answer didn't come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskError {
+    Refused(Refusal),
+    Unreachable,
+    Timeout,
+    /// What came was no answer to this question.
+    Invalid,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    Tick,
+    Lease(Arc<LeaseSnapshot>),
+    Ledger(Arc<LedgerSnapshot>),
+    /// Ordinals that SRV publishes, ascending.
+    Published(Arc<[u16]>),
+    Kept {
+        ask: u64,
+        ordinal: u16,
+        result: Result<KeepAnswer, AskError>,
+    },
+    Heads {
+        ask: u64,
+        ordinal: u16,
+        result: Result<HeadsAnswer, AskError>,
+    },
+    Committed {
+        ticket: u64,
+        outcome: CommitOutcome,
+    },
+    /// A person wants a new chain.
+    Restart,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Keep {
+        ask: u64,
+        ordinal: u16,
+        request: Arc<KeepRequest>,
+    },
+    Heads {
+        ask: u64,
+        ordinal: u16,
+        request: Arc<HeadsRequest>,
+    },
+    Commit(CommitRequest),
+    /// The lease must be acquired anew, with a greater fence than this.
+    Floor(u64),
+    /// The Lease may have moved.
+    Look,
+    StayOut(Duration),
+    Report(Report),
+}
+
+/// What became of a slot, or what stands in the way: for the log, the metrics and `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    Drawn(Arc<Record>),
+    /// This member led, and the slot's deadline passed without a draw.
+    Missed { slot: Slot, obstacle: Obstacle },
+    /// The slot's record was sent and may stand in the Lease yet.
+    Undecided { slot: Slot },
+    /// An older head was brought back into the Lease.
+    Restored(Arc<Record>),
+    /// Recovery can't go on: these voters' heads are missing.
+    Waiting { missing: Vec<u16> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Fewer than a majority answered; these voters did not.
+    NoMajority { missing: Vec<u16> },
+    /// The chain's head has to be recovered first.
+    Recovering,
+    /// The write came to nothing.
+    NotCommitted,
+}
+
+/// What the holder is at.
+enum Work {
+    Idle,
+    Collecting(Collection),
+    Committing { ticket: u64, record: Arc<Record>, restoring: bool },
+    Recovering(Recovery),
+}
+
+/// The slot that this holder is to draw.
+struct Duty {
+    slot: Slot,
+    obstacle: Obstacle,
+    undecided: bool,
+}
+
+/// Leave to begin a chain: no voter has one, or a person said so.
+#[derive(Clone, Copy)]
+struct NewChain {
+    id: ChainId,
+    restart: bool,
+}
+
+pub struct Conductor {
+    config: ConductorConfig,
+    lease: Option<Arc<LeaseSnapshot>>,
+    newest: Option<Arc<Record>>,
+    published: Arc<[u16]>,
+    work: Work,
+    duty: Option<Duty>,
+    /// A record that a member refused us with, and when.
+    heard: Option<(Arc<Record>, Boot)>,
+    new_chain: Option<NewChain>,
+    /// A restart waits for a fence above this.
+    restart_above: Option<u64>,
+    missed_in_row: u32,
+    stays: u32,
+    asks: u64,
+    actions: Vec<Action>,
+}
+
+impl Conductor {
+    pub fn new(config: ConductorConfig) -> Conductor {
+        Conductor {
+            config,
+            lease: None,
+            newest: None,
+            published: Arc::new([]),
+            work: Work::Idle,
+            duty: None,
+            heard: None,
+            new_chain: None,
+            restart_above: None,
+            missed_in_row: 0,
+            stays: 0,
+            asks: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes one event, and returns what is to be done for it, in this order.
+    pub fn step(&mut self, now: Now, event: Event, rng: &mut impl Rng) -> Vec<Action> {
+        match event {
+            Event::Tick => {}
+            Event::Lease(lease) => self.lease = Some(lease),
+            Event::Ledger(ledger) => self.newest = ledger.newest.clone(),
+            Event::Published(published) => self.published = published,
+            Event::Kept { ask, ordinal, result } => self.on_kept(ask, ordinal, result, now),
+            Event::Heads { ask, ordinal, result } => {
+                if let Work::Recovering(recovery) = &mut self.work {
+                    recovery.on_answer(ask, ordinal, result, now.boot);
+                }
+            }
+            Event::Committed { ticket, outcome } => self.on_committed(ticket, outcome),
+            Event::Restart => {
+                let floor = self.fence_known().saturating_add(RESTART_STRIDE).min(MAX_INTEGER / 2);
+                self.restart_above = Some(floor);
+                self.actions.push(Action::Floor(floor));
+            }
+        }
+        self.advance(now, rng);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When to call [`Conductor::step`] with a tick, if nothing else happens before. `now` is only used to turn the next
+    /// slot, a wall-clock time, into boot time: a step of the wall clock is noticed at the next tick, so ticks come at
+    /// least every second while leading.
+    pub fn wake_at(&self, now: Now) -> Option<Boot> {
+        let lease = self.lease.as_ref()?;
+        lease.leads(now.boot)?;
+        let next = self.config.schedule.next_after(now.wall.seconds())?;
+        let until_slot = Duration::from_micros((next.0 * 1_000_000 - now.wall.0).max(0).unsigned_abs());
+        let mut wake = now.boot + until_slot.min(Duration::from_secs(1));
+        match &self.work {
+            Work::Collecting(collection) => wake = wake.min(collection.wake_at(now.boot)),
+            Work::Recovering(recovery) => wake = wake.min(recovery.wake_at()),
+            Work::Idle | Work::Committing { .. } => {}
+        }
+        Some(wake)
+    }
+
+    /// What this member is at, as one word: for the log and the metrics.
+    pub fn phase(&self) -> &'static str {
+        match self.work {
+            Work::Idle => "idle",
+            Work::Collecting(_) => "collecting",
+            Work::Committing { .. } => "committing",
+            Work::Recovering(_) => "recovering",
+        }
+    }
+
+    fn fence_known(&self) -> u64 {
+        let lease = self.lease.as_ref().and_then(|lease| lease.object.as_ref());
+        let in_lease = lease.map_or(0, |object| object.fence);
+        in_lease.max(self.newest.as_ref().map_or(0, |record| record.fence))
+    }
+
+    fn on_kept(&mut self, ask: u64, ordinal: u16, result: Result<KeepAnswer, AskError>, now: Now) {
+        match &result {
+            Err(AskError::Refused(Refusal::Fence { fence })) if *fence < MAX_INTEGER / 2 => {
+                self.actions.push(Action::Floor(*fence));
+            }
+            Err(AskError::Refused(Refusal::Ahead { head })) if head.set == self.config.set && head.check().is_ok() => {
+                if self.heard.as_ref().is_none_or(|(heard, _)| heard.age() < head.age()) {
+                    self.heard = Some((head.clone(), now.boot));
+                }
+                self.actions.push(Action::Look);
+            }
+            _ => {}
+        }
+        if let Work::Collecting(collection) = &mut self.work {
+            collection.on_answer(ask, ordinal, result, now.boot);
+        }
+    }
+
+    fn on_committed(&mut self, ticket: u64, outcome: CommitOutcome) {
+        let Work::Committing { ticket: mine, record, restoring } = &self.work else {
+            return;
+        };
+        if *mine != ticket {
+            return;
+        }
+        let (record, restoring) = (record.clone(), *restoring);
+        self.work = Work::Idle;
+        match outcome {
+            CommitOutcome::Final if restoring => self.report(Report::Restored(record)),
+            CommitOutcome::Final => {
+                self.missed_in_row = 0;
+                self.stays = 0;
+                self.new_chain = None;
+                self.restart_above = None;
+                self.duty = None;
+                self.report(Report::Drawn(record));
+            }
+            CommitOutcome::NotDone => self.obstacle(Obstacle::NotCommitted),
+            CommitOutcome::Undecided => {
+                if let Some(duty) = self.duty.as_mut().filter(|duty| duty.slot == record.slot) {
+                    duty.undecided = true;
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, now: Now, rng: &mut impl Rng) {
+        let Some(lease) = self.lease.clone() else {
+            return;
+        };
+        let (Some(fence), Some(object)) = (lease.leads(now.boot), lease.object.as_ref()) else {
+            self.work = Work::Idle;
+            self.duty = None;
+            self.new_chain = None;
+            let held_by = lease.object.as_ref().and_then(|object| object.spec.held_by());
+            if held_by.is_some_and(|holder| holder != self.config.identity) {
+                // What a person asked of a holder is not for a later term to do unasked.
+                self.restart_above = None;
+            }
+            return;
+        };
+        self.attend(now, object.head.record().map(|head| head.slot), rng);
+        self.drop_outdated(fence, &object.head);
+        if self.restart_above.is_some_and(|above| fence > above) && self.new_chain.is_none_or(|new| !new.restart) {
+            self.new_chain = Some(NewChain {
+                id: Hex(rng.random()),
+                restart: true,
+            });
+        }
+        // A recovery that ends may let a collection begin at once, and the other way round.
+        for _ in 0..3 {
+            if matches!(self.work, Work::Idle) {
+                self.begin(now, fence, &object.head, &lease);
+            }
+            match &mut self.work {
+                Work::Collecting(_) => self.advance_collection(now, &object.head),
+                Work::Recovering(_) => self.advance_recovery(now, &object.head, rng),
+                Work::Idle | Work::Committing { .. } => {}
+            }
+            if !matches!(self.work, Work::Idle) {
+                break;
+            }
+        }
+    }
+
+    /// Drops work that was begun under another fence or head.
+    fn drop_outdated(&mut self, fence: u64, head: &Head) {
+        let valid = match &self.work {
+            Work::Collecting(collection) => collection.fence == fence && collection.base == *head,
+            Work::Recovering(recovery) => recovery.fence == fence && recovery.base == *head,
+            Work::Idle | Work::Committing { .. } => true,
+        };
+        if !valid {
+            self.work = Work::Idle;
+        }
+    }
+
+    /// Keeps account of the slot that is this holder's to draw: begun while leading, ended by a draw or its deadline.
+    fn attend(&mut self, now: Now, head: Option<Slot>, rng: &mut impl Rng) {
+        if let Some(duty) = &self.duty {
+            if head.is_some_and(|head| head >= duty.slot) {
+                self.duty = None;
+            } else if !self.in_time(duty.slot, now) && !matches!(self.work, Work::Committing { .. }) {
+                self.miss(rng);
+            }
+        }
+        if self.duty.is_none() {
+            if let Some(slot) = self.due(now).filter(|slot| head.is_none_or(|head| *slot > head)) {
+                self.duty = Some(Duty {
+                    slot,
+                    obstacle: Obstacle::NotCommitted,
+                    undecided: false,
+                });
+            }
+        }
+    }
+
+    fn miss(&mut self, rng: &mut impl Rng) {
+        let Some(duty) = self.duty.take() else {
+            return;
+        };
+        if matches!(self.work, Work::Collecting(_)) {
+            self.work = Work::Idle;
+        }
+        self.report(match duty.undecided {
+            true => Report::Undecided { slot: duty.slot },
+            false => Report::Missed {
+                slot: duty.slot,
+                obstacle: duty.obstacle,
+            },
+        });
+        self.missed_in_row += 1;
+        if self.missed_in_row >= PATIENCE_SLOTS {
+            self.missed_in_row = 0;
+            let longest = self.config.lease_duration * (1 << self.stays.min(2));
+            self.stays += 1;
+            self.actions.push(Action::StayOut(longest.mul_f64(rng.random_range(0.5..1.0))));
+        }
+    }
+
+    /// The slot whose time it is.
+    fn due(&self, now: Now) -> Option<Slot> {
+        let slot = self.config.schedule.at_or_before(now.wall.seconds())?;
+        self.in_time(slot, now).then_some(slot)
+    }
+
+    fn in_time(&self, slot: Slot, now: Now) -> bool {
+        let since = now.wall.0.saturating_sub(slot.0.saturating_mul(1_000_000));
+        u128::try_from(since).is_ok_and(|since| since < self.config.deadline(slot).as_micros())
+    }
+
+    /// Begins what is to be done first under this head.
+    fn begin(&mut self, now: Now, fence: u64, head: &Head, lease: &LeaseSnapshot) {
+        let restart = self.new_chain.filter(|new| new.restart);
+        let heard_newer = self.heard.as_ref().is_some_and(|(heard, at)| {
+            head.record().is_none_or(|head| heard.age() > head.age()) && lease.confirmed_at.is_some_and(|c| c > *at)
+        });
+        if restart.is_none() {
+            let head_known = head.record().is_some() || self.new_chain.is_some();
+            if !head_known || heard_newer {
+                let newest = [self.newest.as_ref(), self.heard.as_ref().map(|(heard, _)| heard), head.record()];
+                let newest = newest.into_iter().flatten().max_by_key(|record| record.age()).cloned();
+                self.work = Work::Recovering(Recovery::new(fence, head.clone(), newest, self.config.voters));
+                return;
+            }
+        }
+        let Some(duty) = &self.duty else {
+            return;
+        };
+        let asked = Collection::new(&self.config, fence, head, self.new_chain.map(|new| (new.id, new.restart)), duty.slot);
+        self.work = Work::Collecting(asked.beginning(now.boot, self.config.deadline(duty.slot), &self.published));
+    }
+
+    fn advance_collection(&mut self, now: Now, head: &Head) {
+        let Work::Collecting(collection) = &mut self.work else {
+            return;
+        };
+        collection.publish(&self.published);
+        for ordinal in collection.to_ask(now.boot) {
+            self.asks += 1;
+            let request = collection.request(ordinal, &self.config);
+            collection.asked(ordinal, self.asks, now.boot);
+            self.actions.push(Action::Keep {
+                ask: self.asks,
+                ordinal,
+                request,
+            });
+        }
+        if let Some(missing) = collection.lacks_majority(self.config.voters) {
+            self.obstacle(Obstacle::NoMajority { missing });
+        } else if collection.is_ripe(now.boot) {
+            let record = Arc::new(collection.record(&self.config));
+            self.asks += 1;
+            let request = CommitRequest {
+                ticket: self.asks,
+                record: record.clone(),
+                base: head.clone(),
+                fence: collection.fence,
+            };
+            self.work = Work::Committing {
+                ticket: self.asks,
+                record,
+                restoring: false,
+            };
+            self.actions.push(Action::Commit(request));
+        }
+    }
+
+    fn advance_recovery(&mut self, now: Now, head: &Head, rng: &mut impl Rng) {
+        let Work::Recovering(recovery) = &mut self.work else {
+            return;
+        };
+        for ordinal in recovery.to_ask(now.boot, &self.published) {
+            self.asks += 1;
+            recovery.asked(ordinal, self.asks, now.boot);
+            self.actions.push(Action::Heads {
+                ask: self.asks,
+                ordinal,
+                request: Arc::new(HeadsRequest {
+                    version: VERSION,
+                    set: self.config.set.clone(),
+                    from: self.config.member(),
+                    holder: self.config.identity.clone(),
+                    fence: recovery.fence,
+                }),
+            });
+        }
+        let fence = recovery.fence;
+        match recovery.found() {
+            Found::Missing(missing) => {
+                if recovery.is_news(&missing) {
+                    self.actions.push(Action::Report(Report::Waiting { missing }));
+                }
+                self.obstacle(Obstacle::Recovering);
+            }
+            Found::Nothing => {
+                self.new_chain = Some(NewChain {
+                    id: Hex(rng.random()),
+                    restart: false,
+                });
+                self.work = Work::Idle;
+            }
+            Found::Newest(record) if head.record().is_some_and(|head| head.age() >= record.age()) => {
+                self.heard = None;
+                self.work = Work::Idle;
+            }
+            Found::Newest(record) => {
+                self.heard = None;
+                self.asks += 1;
+                let request = CommitRequest {
+                    ticket: self.asks,
+                    record: record.clone(),
+                    base: head.clone(),
+                    fence,
+                };
+                self.work = Work::Committing {
+                    ticket: self.asks,
+                    record,
+                    restoring: true,
+                };
+                self.actions.push(Action::Commit(request));
+            }
+        }
+    }
+
+    fn obstacle(&mut self, obstacle: Obstacle) {
+        if let Some(duty) = &mut self.duty {
+            duty.obstacle = obstacle;
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        self.actions.push(Action::Report(report));
+    }
+}

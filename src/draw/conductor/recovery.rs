@@ -1,0 +1,113 @@
+//! Recovery (`docs/protocol.md`, 3.5): the heads of the voters, until enough have spoken to know the newest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{ASK_AGAIN, AskError};
+use crate::clock::Boot;
+use crate::draw::message::HeadsAnswer;
+use crate::draw::record::Record;
+use crate::lease::Head;
+
+pub(super) struct Recovery {
+    pub fence: u64,
+    /// What stood in the Lease when it began.
+    pub base: Head,
+    /// The newest record known: here, or from an answer.
+    newest: Option<Arc<Record>>,
+    /// N, where no record says otherwise.
+    own_voters: u16,
+    /// What each voter answered: its head, or that it has none.
+    answers: BTreeMap<u16, Option<Arc<Record>>>,
+    pending: BTreeMap<u16, (u64, Boot)>,
+    told: Option<Vec<u16>>,
+}
+
+pub(super) enum Found {
+    /// These voters have to answer before anything can be said.
+    Missing(Vec<u16>),
+    /// All voters answered, and none has a record.
+    Nothing,
+    Newest(Arc<Record>),
+}
+
+impl Recovery {
+    pub fn new(fence: u64, base: Head, newest: Option<Arc<Record>>, own_voters: u16) -> Recovery {
+        Recovery {
+            fence,
+            base,
+            newest,
+            own_voters,
+            answers: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            told: None,
+        }
+    }
+
+    /// The voters whose word counts: those that the newest head names.
+    fn voters(&self) -> u16 {
+        self.newest.as_ref().map_or(self.own_voters, |newest| newest.voters)
+    }
+
+    pub fn to_ask(&self, now: Boot, published: &[u16]) -> Vec<u16> {
+        let idle = |ordinal: &u16| self.pending.get(ordinal).is_none_or(|(_, again)| now >= *again);
+        let open = |ordinal: &u16| !self.answers.contains_key(ordinal) && idle(ordinal);
+        (0..self.voters()).filter(|o| published.contains(o) && open(o)).collect()
+    }
+
+    pub fn asked(&mut self, ordinal: u16, ask: u64, now: Boot) {
+        // Asked again in time even if no answer to this one ever came.
+        self.pending.insert(ordinal, (ask, now + 25 * ASK_AGAIN));
+    }
+
+    pub fn on_answer(&mut self, ask: u64, ordinal: u16, result: Result<HeadsAnswer, AskError>, now: Boot) {
+        if self.pending.get(&ordinal).is_none_or(|(pending, _)| *pending != ask) {
+            return;
+        }
+        match result {
+            Ok(answer) if answer.ordinal == ordinal && answer.head.as_ref().is_none_or(|head| self.is_sound(head, &answer)) => {
+                if let Some(head) = &answer.head {
+                    if self.newest.as_ref().is_none_or(|newest| newest.age() < head.age()) {
+                        self.newest = Some(head.clone());
+                    }
+                }
+                self.answers.insert(ordinal, answer.head);
+            }
+            _ => {
+                self.pending.insert(ordinal, (ask, now + ASK_AGAIN));
+            }
+        }
+    }
+
+    fn is_sound(&self, head: &Record, answer: &HeadsAnswer) -> bool {
+        head.set == answer.set && head.check().is_ok()
+    }
+
+    pub fn found(&self) -> Found {
+        let voters = self.voters();
+        let counted = || self.answers.range(..voters);
+        let with_head = counted().filter(|(_, head)| head.is_some()).count();
+        let all = counted().count() == usize::from(voters);
+        if 2 * with_head > usize::from(voters) || all {
+            return match &self.newest {
+                Some(newest) => Found::Newest(newest.clone()),
+                None => Found::Nothing,
+            };
+        }
+        Found::Missing((0..voters).filter(|ordinal| !self.answers.contains_key(ordinal)).collect())
+    }
+
+    /// Whether it was not said before that these are missing.
+    pub fn is_news(&mut self, missing: &[u16]) -> bool {
+        let news = self.told.as_deref() != Some(missing);
+        if news {
+            self.told = Some(missing.to_vec());
+        }
+        news
+    }
+
+    pub fn wake_at(&self) -> Boot {
+        let again = self.pending.iter().filter(|(ordinal, _)| !self.answers.contains_key(ordinal));
+        again.map(|(_, (_, again))| *again).min().unwrap_or(Boot(u64::MAX))
+    }
+}

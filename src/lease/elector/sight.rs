@@ -1,0 +1,67 @@
+//! What this member sees of the Lease, and since when: L2 and L3.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Boot;
+use crate::lease::LeaseObject;
+
+/// The newest view accepted.
+#[derive(Clone, Debug)]
+pub(super) struct Sight {
+    pub object: Arc<LeaseObject>,
+    /// When the newest version was accepted.
+    pub accepted_at: Boot,
+    /// Since when the spec stands as it is. Only the spec counts: a label or an annotation is no renewal.
+    unchanged_since: Boot,
+    /// When this uid was first seen, if another was known before.
+    strange_since: Option<Boot>,
+}
+
+impl Sight {
+    pub fn first(object: Arc<LeaseObject>, known_uid: Option<&str>, now: Boot) -> Sight {
+        let strange = known_uid.is_some_and(|known| known != object.uid);
+        Sight {
+            object,
+            accepted_at: now,
+            unchanged_since: now,
+            strange_since: strange.then_some(now),
+        }
+    }
+
+    /// The same uid, seen again.
+    pub fn update(&mut self, object: Arc<LeaseObject>, now: Boot) {
+        if object.spec != self.object.spec {
+            self.unchanged_since = now;
+        }
+        if object.version != self.object.version {
+            self.accepted_at = now;
+        }
+        self.object = object;
+    }
+
+    /// When the present holder's time is over; none while nobody holds it.
+    pub fn expires_at(&self, mine: Duration) -> Option<Boot> {
+        let spec = &self.object.spec;
+        spec.held_by()?;
+        // The record's own duration: another client may hold it for longer than this one would.
+        let duration = match spec.duration_seconds {
+            Some(seconds) if seconds > 0 => Duration::from_secs(u64::from(seconds)),
+            _ => mine,
+        };
+        Some(self.unchanged_since + duration)
+    }
+
+    /// From when on `identity` may acquire it.
+    pub fn free_at(&self, identity: &str, mine: Duration) -> Boot {
+        let free = match self.object.spec.held_by() {
+            Some(holder) if holder != identity => self.expires_at(mine).unwrap_or(self.unchanged_since),
+            _ => Boot(0),
+        };
+        // Whoever led under the former uid may believe in it for one duration yet.
+        match self.strange_since {
+            Some(since) => free.max(since + mine),
+            None => free,
+        }
+    }
+}

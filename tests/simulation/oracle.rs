@@ -1,0 +1,229 @@
+//! What must hold, checked at every step by someone who sees everything.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use random_generator::draw::chain;
+use random_generator::draw::conductor::Report;
+use random_generator::draw::message::{Given, KeepRequest};
+use random_generator::draw::record::{ChainId, Hash, Record, Slot};
+use random_generator::lease::{Head, LeaseObject};
+
+use crate::process::{Process, Volume};
+
+pub type Verdict = Result<(), String>;
+
+#[derive(Default)]
+pub struct Oracle {
+    /// Every record that was ever in the Lease, in the order in which it came there first.
+    pub finals: HashMap<Hash, Arc<Record>>,
+    pub newest: Option<Arc<Record>>,
+    /// Pairs of records that were found to follow each other.
+    links: HashSet<(Hash, Hash)>,
+    /// What each (ordinal, seed) gave for (chain, round, head).
+    given: HashMap<(u16, [u8; 32], ChainId, u64, Option<Hash>), Given>,
+    /// The Lease was deleted, set back or damaged, and its head hasn't been valid and newest since.
+    pub lost: bool,
+    pub losses: u64,
+    /// Records that a majority of their voters held when the Lease was lost last, with who held them.
+    secured: Vec<(Arc<Record>, BTreeSet<u16>)>,
+    pub wiped: BTreeSet<u16>,
+    pub drawn: u64,
+    pub restored: u64,
+    /// When the Lease was last deleted, set back or damaged; terms begun before are their own affair.
+    pub lost_at: u64,
+}
+
+fn majority_holds(record: &Record, holders: &BTreeSet<u16>) -> bool {
+    let holding = holders.iter().filter(|ordinal| **ordinal < record.voters).count();
+    2 * holding > usize::from(record.voters)
+}
+
+pub fn holders(record: &Record, volumes: &[Volume]) -> BTreeSet<u16> {
+    let has = |volume: &Volume| volume.records.contains_key(&record.hash);
+    (0u16..).zip(volumes).filter(|(_, volume)| has(volume)).map(|(ordinal, _)| ordinal).collect()
+}
+
+impl Oracle {
+    /// The Lease is about to be deleted, set back or damaged.
+    pub fn lease_lost(&mut self, volumes: &[Volume], now: u64) {
+        self.losses += 1;
+        self.lost_at = now;
+        self.lost = true;
+        let held = |record: &Arc<Record>| (record.clone(), holders(record, volumes));
+        self.secured = self.finals.values().map(held).filter(|(r, h)| majority_holds(r, h)).collect();
+    }
+
+    /// A member's write took effect in the store.
+    pub fn written(&mut self, before: Option<&LeaseObject>, after: &LeaseObject, by: &Process, volumes: &[Volume]) -> Verdict {
+        let Some(before) = before else {
+            return Err(format!("{} created the Lease by an update", by.identity));
+        };
+        let held_before = before.spec.held_by();
+        let held_after = after.spec.held_by();
+        if held_after.is_some_and(|holder| holder != by.identity) {
+            return Err(format!("{} wrote the name of {held_after:?}", by.identity));
+        }
+        if held_after.is_none() && held_before.is_some_and(|holder| holder != by.identity) {
+            return Err(format!("{} released the lease of {held_before:?}", by.identity));
+        }
+        if after.fence < before.fence || (held_after.is_some() && held_after != held_before && after.fence == before.fence) {
+            return Err(format!("fence {} after {} for {held_after:?}", after.fence, before.fence));
+        }
+        if before.head != after.head {
+            self.head_changed(before, after, by, volumes)?;
+        }
+        Ok(())
+    }
+
+    fn head_changed(&mut self, before: &LeaseObject, after: &LeaseObject, by: &Process, volumes: &[Volume]) -> Verdict {
+        let Head::Record(record) = &after.head else {
+            return Err(format!("{} took the record away", by.identity));
+        };
+        record.check().map_err(|error| format!("a record that breaks a rule: {error}"))?;
+        if let Head::Record(previous) = &before.head {
+            if record.slot <= previous.slot && !self.lost {
+                return Err(format!("slot {} was drawn again, after {}", record.slot, previous.slot));
+            }
+        }
+        if self.finals.contains_key(&record.hash) {
+            if !self.lost {
+                return Err(format!("round {} was put back though the Lease stood", record.round));
+            }
+            self.restored += 1;
+            return self.goes_on(record, volumes);
+        }
+        match &before.head {
+            Head::Record(previous) => {
+                chain::follows(previous, record).map_err(|error| format!("a record that doesn't follow: {error}"))?;
+                for voters in [record.voters, previous.voters] {
+                    let keep = holders(previous, volumes).iter().filter(|o| **o < voters).count();
+                    // A volume lost after it answered is the claim's own exception.
+                    let lost = self.wiped.iter().filter(|o| **o < voters).count();
+                    if 2 * (keep + lost) <= usize::from(voters) {
+                        return Err(format!("round {} was drawn, and only {keep} keep the one before", record.round));
+                    }
+                }
+            }
+            Head::Absent | Head::Invalid(_) if record.round == 1 => {}
+            Head::Absent | Head::Invalid(_) => return Err(format!("round {} came from nowhere", record.round)),
+        }
+        if record.holder != by.identity || record.fence != after.fence {
+            return Err("the record names another holder or fence than the Lease".into());
+        }
+        let taken = self.finals.values().find(|old| old.chain == record.chain && (old.slot == record.slot || old.round == record.round));
+        if let Some(old) = taken.filter(|_| self.losses == 0) {
+            return Err(format!("slot {} or round {} was drawn twice: {}", record.slot, record.round, old.hash));
+        }
+        self.finals.insert(record.hash, record.clone());
+        self.newest = Some(record.clone());
+        self.drawn += 1;
+        if self.lost {
+            self.goes_on(record, volumes)?;
+        }
+        self.lost = false;
+        Ok(())
+    }
+
+    /// Final stays: what a majority of its voters held at the loss, on volumes that were never lost, must be in the past of
+    /// what stands in the Lease now.
+    fn goes_on(&self, record: &Record, volumes: &[Volume]) -> Verdict {
+        for (secured, had) in &self.secured {
+            let have = holders(secured, volumes);
+            let kept: BTreeSet<u16> = had.intersection(&have).filter(|o| !self.wiped.contains(o)).copied().collect();
+            if majority_holds(secured, &kept) && !self.is_past_of(secured, record) {
+                return Err(format!(
+                    "round {} (fence {}) came in place of round {} (fence {}), which the majority {kept:?} kept",
+                    record.round, record.fence, secured.round, secured.fence
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_past_of(&self, past: &Record, record: &Record) -> bool {
+        let mut previous = record.previous;
+        let mut hash = record.hash;
+        while hash != past.hash {
+            let Some(next) = previous else {
+                return false;
+            };
+            hash = next;
+            previous = self.finals.get(&next).and_then(|record| record.previous);
+        }
+        true
+    }
+
+    /// The same request gets the same answer.
+    pub fn given(&mut self, ordinal: u16, seed: [u8; 32], request: &KeepRequest, given: &Given) -> Verdict {
+        let head = request.head.as_ref().map(|head| head.hash);
+        let key = (ordinal, seed, request.chain, request.round, head);
+        match self.given.insert(key, given.clone()) {
+            Some(before) if before != *given => Err(format!("rg-{ordinal} gave two answers for round {}", request.round)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a member shows its readers now, against what its ordinal showed before.
+    pub fn shows(&mut self, ordinal: u16, before: &[Arc<Record>], chain: &[Arc<Record>]) -> Verdict {
+        for record in chain.iter().rev().take_while(|record| before.last().is_none_or(|last| last.hash != record.hash)) {
+            if !self.finals.contains_key(&record.hash) {
+                return Err(format!("rg-{ordinal} shows round {}, which was never in the Lease", record.round));
+            }
+        }
+        for pair in chain.windows(2) {
+            if !self.links.insert((pair[0].hash, pair[1].hash)) {
+                continue;
+            }
+            if let Err(error) = chain::follows(&pair[0], &pair[1]) {
+                return Err(format!("rg-{ordinal} shows a chain that doesn't hold: {error}"));
+            }
+        }
+        let (Some(last), Some(now)) = (before.last(), chain.last()) else {
+            return match before.last() {
+                Some(last) if !self.wiped.contains(&ordinal) => Err(format!("rg-{ordinal} shows round {} no more", last.round)),
+                _ => Ok(()),
+            };
+        };
+        let back = before.iter().any(|record| record.hash == now.hash) && last.hash != now.hash;
+        if back && !self.wiped.contains(&ordinal) {
+            return Err(format!("rg-{ordinal} went back from round {} to {}", last.round, now.round));
+        }
+        if self.losses == 0 && now.age() < last.age() && !self.wiped.contains(&ordinal) {
+            return Err(format!("rg-{ordinal} shows another, older round {}", now.round));
+        }
+        Ok(())
+    }
+
+    /// What a holder says became of a slot.
+    pub fn said(&self, by: &Process, report: &Report) -> Verdict {
+        match report {
+            Report::Drawn(record) if !self.finals.contains_key(&record.hash) => {
+                Err(format!("{} calls round {} final, which it isn't", by.identity, record.round))
+            }
+            Report::Missed { slot, .. } if self.drawn_by(&by.identity, *slot) && self.losses == 0 => {
+                Err(format!("{} calls slot {slot} missed, which it drew", by.identity))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn drawn_by(&self, identity: &str, slot: Slot) -> bool {
+        self.finals.values().any(|record| record.holder == identity && record.slot == slot)
+    }
+
+    /// A process conducts: asks, or sends a record. What it saw takes `grace` to get from one of its tasks to the other.
+    pub fn conducts(&self, by: &Process, t: u64, renew_deadline: std::time::Duration, grace: u64) -> Verdict {
+        let now = by.now(t).boot;
+        match by.last_success_sent {
+            None => Err(format!("{} conducts without ever having led", by.identity)),
+            Some(sent) if now.since(sent) > renew_deadline => {
+                Err(format!("{} conducts {:?} after its last renewal was sent", by.identity, now.since(sent)))
+            }
+            Some(_) if by.saw_other.is_some_and(|at| t > at + grace) => {
+                Err(format!("{} conducts though it saw another holder", by.identity))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}

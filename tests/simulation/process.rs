@@ -1,0 +1,200 @@
+//! One simulated process: the real state machines, a volume, and clocks of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use random_generator::clock::{Boot, Now, Wall};
+use random_generator::draw::conductor::{Conductor, ConductorConfig};
+use random_generator::draw::contributor::Contributor;
+use random_generator::draw::ledger::logic::Ledger;
+use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
+use random_generator::draw::record::{Hash, Record};
+use random_generator::draw::secrets::Seed;
+use random_generator::lease::{LeaseObject, LeaseSnapshot};
+use random_generator::lease::elector::{Elector, ElectorConfig};
+
+use crate::world::{Plan, START};
+
+/// What outlives a process.
+#[derive(Clone)]
+pub struct Volume {
+    pub seed: Seed,
+    pub records: HashMap<Hash, Arc<Record>>,
+    pub head: Option<Hash>,
+    pub promise: Option<Promise>,
+    pub aside: Vec<Aside>,
+    pub full: bool,
+}
+
+impl Volume {
+    pub fn new(seed: [u8; 32]) -> Volume {
+        Volume {
+            seed: Seed(seed),
+            records: HashMap::new(),
+            head: None,
+            promise: None,
+            aside: Vec::new(),
+            full: false,
+        }
+    }
+
+    pub fn apply(&mut self, writes: &[Write]) {
+        for write in writes {
+            match write {
+                Write::Record(record) => drop(self.records.insert(record.hash, record.clone())),
+                Write::Head(hash) => self.head = Some(*hash),
+                Write::Promise(promise) => self.promise = Some(promise.clone()),
+                Write::Aside(aside) => self.aside.push(aside.clone()),
+                Write::Prune(hashes) => hashes.iter().for_each(|hash| drop(self.records.remove(hash))),
+            }
+        }
+    }
+
+    fn stored(&self) -> Stored {
+        Stored {
+            seed: self.seed.clone(),
+            records: self.records.values().cloned().collect(),
+            head: self.head,
+            promise: self.promise.clone(),
+            aside: self.aside.clone(),
+        }
+    }
+}
+
+pub struct Process {
+    pub ordinal: u16,
+    pub identity: String,
+    pub elector: Elector,
+    pub conductor: Conductor,
+    pub contributor: Contributor,
+    pub ledger: Ledger,
+    pub rng: StdRng,
+    pub alive: bool,
+    pub paused: bool,
+    /// Another process has its volume now: its own writes go nowhere.
+    pub detached: bool,
+    /// Cut off from the store, and from its peers.
+    pub cut_store: bool,
+    pub cut_peers: bool,
+    /// Its boot-time clock gains so many millionths.
+    pub drift: i64,
+    /// Its wall clock is off by so many microseconds.
+    pub wall_offset: i64,
+    pub lease: Option<LeaseSnapshot>,
+    /// What it reports to readers.
+    pub reported: Vec<Arc<Record>>,
+    /// Boot time when a write of its own that later succeeded was sent last; the highest version of one.
+    pub last_success_sent: Option<Boot>,
+    /// When it was shown a view in which another holds the lease, after its own last success.
+    pub saw_other: Option<u64>,
+    pub newest_seen: u64,
+    writes: HashMap<u64, Boot>,
+    pub elector_wake: Option<u64>,
+    pub asked_for: Option<(Hash, u64)>,
+}
+
+impl Process {
+    pub fn new(ordinal: u16, incarnation: u64, plan: &Plan, volume: &Volume, rng_seed: u64) -> Process {
+        let identity = format!("rg-{ordinal}_uid-{incarnation:08x}");
+        let elector = Elector::new(ElectorConfig {
+            identity: identity.clone(),
+            duration: plan.duration,
+            renew_deadline: plan.renew_deadline,
+            retry: plan.retry,
+        });
+        let conductor = Conductor::new(ConductorConfig {
+            set: "rg".to_owned(),
+            ordinal,
+            identity: identity.clone(),
+            voters: plan.voters,
+            schedule: plan.schedule.clone(),
+            deadline: None,
+            lease_duration: plan.duration,
+        });
+        let ledger = Ledger::new(volume.stored());
+        let reported = ledger.snapshot(random_generator::draw::ledger::Condition::Writable).chain.to_vec();
+        Process {
+            ordinal,
+            identity,
+            elector,
+            conductor,
+            contributor: Contributor {
+                set: "rg".to_owned(),
+                ordinal,
+            },
+            ledger,
+            rng: StdRng::seed_from_u64(rng_seed),
+            alive: true,
+            paused: false,
+            detached: false,
+            cut_store: false,
+            cut_peers: false,
+            drift: 0,
+            wall_offset: 0,
+            lease: None,
+            reported,
+            last_success_sent: None,
+            saw_other: None,
+            newest_seen: 0,
+            writes: HashMap::new(),
+            elector_wake: None,
+            asked_for: None,
+        }
+    }
+
+    /// The time as this process's clocks show it at simulated time `t` (µs).
+    pub fn now(&self, t: u64) -> Now {
+        let boot = i128::from(t) * (1_000_000 + i128::from(self.drift)) / 1_000;
+        Now {
+            boot: Boot(u64::try_from(boot).unwrap()),
+            wall: Wall(START * 1_000_000 + i64::try_from(t).unwrap() + self.wall_offset),
+        }
+    }
+
+    /// The simulated time at which its boot-time clock shows `boot`.
+    pub fn when(&self, boot: Boot) -> u64 {
+        let t = i128::from(boot.0) * 1_000 / (1_000_000 + i128::from(self.drift));
+        u64::try_from(t).unwrap() + 1
+    }
+
+    pub fn leads(&self, t: u64) -> bool {
+        let boot = self.now(t).boot;
+        self.alive && self.lease.as_ref().is_some_and(|lease| lease.leads(boot).is_some())
+    }
+
+    /// For the table of which fault met which state.
+    pub fn state(&self, t: u64) -> &'static str {
+        match (self.alive, self.leads(t)) {
+            (false, _) => "down",
+            (true, false) => "following",
+            (true, true) => self.conductor.phase(),
+        }
+    }
+}
+
+impl Process {
+    /// Keeps what the oracle judges leadership by: which writes were sent when, and which of them took effect.
+    pub fn sent(&mut self, op: u64, at: Boot) {
+        self.writes.insert(op, at);
+    }
+
+    pub fn succeeded(&mut self, op: u64) {
+        if let Some(at) = self.writes.remove(&op) {
+            self.last_success_sent = Some(self.last_success_sent.map_or(at, |last| last.max(at)));
+        }
+    }
+
+    /// A view reached it.
+    pub fn saw(&mut self, object: &LeaseObject, t: u64) {
+        let mine = object.spec.held_by() == Some(self.identity.as_str());
+        if mine {
+            self.saw_other = None;
+            self.newest_seen = self.newest_seen.max(object.version);
+        } else if object.version > self.newest_seen {
+            self.saw_other = self.saw_other.or(Some(t));
+            self.newest_seen = object.version;
+        }
+    }
+}

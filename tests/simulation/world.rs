@@ -1,0 +1,687 @@
+//! The simulated world: an event queue, a lease store, a peer network, and processes that run the real state machines.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use random_generator::clock::Boot;
+use random_generator::draw::conductor::{self, AskError, Report};
+use random_generator::draw::ledger::{Condition, LedgerSnapshot, Write};
+use random_generator::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use random_generator::draw::record::{Hash, Record};
+use random_generator::draw::schedule::Schedule;
+use random_generator::lease::elector;
+use random_generator::lease::{LeaseChange, LeaseObject, LeaseSnapshot, StoreError, WatchEvent, WriteOutcome};
+
+use crate::faults::Fault;
+use crate::oracle::{Oracle, Verdict};
+use crate::process::{Process, Volume};
+use crate::store::{Put, Store};
+
+/// Simulated time 0 in seconds since the epoch.
+pub const START: i64 = 1_800_000_000;
+const SECOND: u64 = 1_000_000;
+
+/// What a seed decides before anything happens.
+pub struct Plan {
+    pub members: u16,
+    pub voters: u16,
+    pub duration: Duration,
+    pub renew_deadline: Duration,
+    pub retry: Duration,
+    pub schedule: Schedule,
+    /// Faults come until then (µs), and are healed.
+    pub faults_until: u64,
+    /// How often a message is lost, doubled, or late, in thousandths, while faults come.
+    pub noise: u32,
+}
+
+/// A request to the store on its way.
+#[derive(Clone)]
+pub enum Call {
+    Read,
+    Write { base: Arc<LeaseObject>, change: LeaseChange },
+}
+
+/// A message from a holder to a peer on its way.
+#[derive(Clone)]
+pub enum Ask {
+    Keep(Arc<KeepRequest>),
+    Heads(Arc<HeadsRequest>),
+    Records(Hash),
+}
+
+pub enum Answer {
+    Keep(Result<KeepAnswer, AskError>),
+    Heads(Result<HeadsAnswer, AskError>),
+    Records(Hash, Vec<Arc<Record>>),
+}
+
+/// What reaches a process.
+pub enum Input {
+    Elector(elector::Event),
+    Conductor(conductor::Event),
+    Lease(LeaseSnapshot),
+    Asked { from: usize, ask: u64, message: Ask },
+    Answered { ask: u64, ordinal: u16, answer: Answer },
+}
+
+enum Happening {
+    Input { to: usize, input: Input },
+    Wake { to: usize },
+    StoreCall { from: usize, op: u64, call: Call },
+    Fault(Fault),
+}
+
+pub struct World {
+    pub plan: Plan,
+    pub rng: StdRng,
+    pub t: u64,
+    pub store: Store,
+    pub volumes: Vec<Volume>,
+    pub processes: Vec<Process>,
+    /// For each ordinal, the process that its address leads to.
+    pub current: Vec<Option<usize>>,
+    /// What SRV lists.
+    pub published: Vec<u16>,
+    pub oracle: Oracle,
+    /// How often each fault met each state.
+    pub met: BTreeMap<(&'static str, &'static str), u64>,
+    pub trace: Option<VecDeque<String>>,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    happenings: BTreeMap<u64, Happening>,
+    sequence: u64,
+    incarnations: u64,
+    held: BTreeMap<usize, Vec<Input>>,
+}
+
+impl World {
+    pub fn new(seed: u64, traced: bool) -> World {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let plan = Plan::random(&mut rng);
+        let volumes = (0..plan.members).map(|_| Volume::new(rng.random())).collect();
+        let members = plan.members;
+        let mut world = World {
+            plan,
+            rng,
+            t: SECOND,
+            store: Store::new(),
+            volumes,
+            processes: Vec::new(),
+            current: vec![None; usize::from(members)],
+            published: (0..members).collect(),
+            oracle: Oracle::default(),
+            met: BTreeMap::new(),
+            trace: traced.then(VecDeque::new),
+            queue: BinaryHeap::new(),
+            happenings: BTreeMap::new(),
+            sequence: 0,
+            incarnations: 0,
+            held: BTreeMap::new(),
+        };
+        for ordinal in 0..members {
+            world.start(ordinal);
+        }
+        world.plan_faults();
+        world
+    }
+
+    /// Runs until `t` (µs).
+    pub fn run_until(&mut self, t: u64) -> Verdict {
+        while let Some(Reverse((at, id))) = self.queue.peek().copied() {
+            if at > t {
+                break;
+            }
+            self.queue.pop();
+            let Some(happening) = self.happenings.remove(&id) else {
+                continue;
+            };
+            self.t = at;
+            self.happen(happening)?;
+        }
+        self.t = t;
+        Ok(())
+    }
+
+    fn schedule(&mut self, at: u64, happening: Happening) {
+        self.sequence += 1;
+        self.queue.push(Reverse((at.max(self.t), self.sequence)));
+        self.happenings.insert(self.sequence, happening);
+    }
+
+    pub fn schedule_fault(&mut self, at: u64, fault: Fault) {
+        self.schedule(at, Happening::Fault(fault));
+    }
+
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push_back(format!("{:>12.6} {}", self.t as f64 / SECOND as f64, line()));
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) -> Verdict {
+        match happening {
+            Happening::Input { to, input } => self.input(to, input),
+            Happening::Wake { to } => self.wake(to),
+            Happening::StoreCall { from, op, call } => self.store_call(from, op, call),
+            Happening::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    // ----- processes
+
+    /// Starts a process of this ordinal on the ordinal's volume; its address leads to it from now on.
+    pub fn start(&mut self, ordinal: u16) -> usize {
+        self.incarnations += 1;
+        let rng_seed = self.rng.random();
+        let volume = &self.volumes[usize::from(ordinal)];
+        let mut process = Process::new(ordinal, self.incarnations, &self.plan, volume, rng_seed);
+        process.drift = self.rng.random_range(-30_000..30_000);
+        process.wall_offset = self.rng.random_range(-1_500_000..1_500_000);
+        let id = self.processes.len();
+        let snapshot = process.ledger.snapshot(Condition::Writable);
+        self.processes.push(process);
+        self.current[usize::from(ordinal)] = Some(id);
+        self.note(|| format!("p{id} starts as rg-{ordinal}"));
+        let published: Arc<[u16]> = self.published.clone().into();
+        for input in [
+            Input::Conductor(conductor::Event::Ledger(Arc::new(snapshot))),
+            Input::Conductor(conductor::Event::Published(published)),
+            Input::Elector(elector::Event::Stand(true)),
+        ] {
+            self.schedule(self.t, Happening::Input { to: id, input });
+        }
+        self.schedule(self.t, Happening::Wake { to: id });
+        id
+    }
+
+    pub fn kill(&mut self, id: usize) {
+        self.note(|| format!("p{id} dies"));
+        self.processes[id].alive = false;
+        self.held.remove(&id);
+    }
+
+    pub fn resume(&mut self, id: usize) {
+        self.processes[id].paused = false;
+        if let Some(at) = &mut self.processes[id].saw_other {
+            *at = self.t;
+        }
+        self.note(|| format!("p{id} goes on"));
+        let mut held = self.held.remove(&id).unwrap_or_default();
+        // What waited in sockets is read in any order across them.
+        for i in (1..held.len()).rev() {
+            held.swap(i, self.rng.random_range(0..=i));
+        }
+        for input in held {
+            self.schedule(self.t, Happening::Input { to: id, input });
+        }
+        self.schedule(self.t, Happening::Wake { to: id });
+    }
+
+    pub fn publish_members(&mut self) {
+        let published: Arc<[u16]> = self.published.clone().into();
+        for to in 0..self.processes.len() {
+            let at = self.t + self.rng.random_range(0..3 * SECOND);
+            let input = Input::Conductor(conductor::Event::Published(published.clone()));
+            self.schedule(at, Happening::Input { to, input });
+        }
+    }
+
+    fn wake(&mut self, id: usize) -> Verdict {
+        if !self.processes[id].alive || self.processes[id].paused {
+            return Ok(());
+        }
+        self.elector(id, elector::Event::Tick)?;
+        self.conductor(id, conductor::Event::Tick)
+    }
+
+    fn input(&mut self, id: usize, input: Input) -> Verdict {
+        if !self.processes[id].alive {
+            return Ok(());
+        }
+        if self.processes[id].paused {
+            self.held.entry(id).or_default().push(input);
+            return Ok(());
+        }
+        match input {
+            Input::Elector(event) => self.elector(id, event),
+            Input::Conductor(event) => self.conductor(id, event),
+            Input::Lease(snapshot) => self.lease_changed(id, snapshot),
+            Input::Asked { from, ask, message } => self.asked(id, from, ask, message),
+            Input::Answered { ask, ordinal, answer } => self.answered(id, ask, ordinal, answer),
+        }
+    }
+
+    fn elector(&mut self, id: usize, event: elector::Event) -> Verdict {
+        let process = &mut self.processes[id];
+        let now = process.now(self.t);
+        let view = match &event {
+            elector::Event::Read { result: Ok(Some(object)), .. }
+            | elector::Event::Watched(WatchEvent::Seen(object))
+            | elector::Event::Wrote { outcome: WriteOutcome::Written(object), .. } => Some(object.clone()),
+            _ => None,
+        };
+        let quiet = matches!(event, elector::Event::Tick);
+        let actions = process.elector.step(now, event.clone(), &mut process.rng);
+        if !quiet {
+            self.note(|| format!("p{id} elector: {}", brief_event(&event)));
+        }
+        if let Some(view) = view {
+            self.processes[id].saw(&view, self.t);
+        }
+        for action in actions {
+            match action {
+                elector::Action::Read { op } => self.call(id, op, Call::Read),
+                elector::Action::Write { op, base, change } => {
+                    if change.head != base.head {
+                        self.oracle.conducts(&self.processes[id], self.t, self.plan.renew_deadline, 0)?;
+                    }
+                    self.processes[id].sent(op, now.boot);
+                    self.note(|| format!("p{id} writes v{} {:?} fence {}", base.version, change.spec.holder, change.fence));
+                    self.call(id, op, Call::Write { base, change });
+                }
+                elector::Action::Publish(snapshot) => {
+                    self.processes[id].lease = Some(snapshot.clone());
+                    self.within(id, Input::Lease(snapshot));
+                }
+                elector::Action::Commit { ticket, outcome } => {
+                    self.within(id, Input::Conductor(conductor::Event::Committed { ticket, outcome }));
+                }
+                elector::Action::Resigned => {}
+            }
+        }
+        let wake = self.processes[id].elector.wake_at();
+        self.wake_later(id, wake);
+        Ok(())
+    }
+
+    fn conductor(&mut self, id: usize, event: conductor::Event) -> Verdict {
+        let process = &mut self.processes[id];
+        let now = process.now(self.t);
+        let actions = process.conductor.step(now, event, &mut process.rng);
+        for action in actions {
+            match action {
+                conductor::Action::Keep { ask, ordinal, request } => {
+                    self.oracle.conducts(&self.processes[id], self.t, self.plan.renew_deadline, 1_000)?;
+                    self.ask(id, ask, ordinal, Ask::Keep(request));
+                }
+                conductor::Action::Heads { ask, ordinal, request } => self.ask(id, ask, ordinal, Ask::Heads(request)),
+                conductor::Action::Commit(request) => {
+                    self.note(|| format!("p{id} commits round {} slot {}", request.record.round, request.record.slot));
+                    self.within(id, Input::Elector(elector::Event::Commit(request)));
+                }
+                conductor::Action::Floor(fence) => self.within(id, Input::Elector(elector::Event::Floor(fence))),
+                conductor::Action::Look => self.within(id, Input::Elector(elector::Event::Look)),
+                conductor::Action::StayOut(time) => self.within(id, Input::Elector(elector::Event::StayOut(time))),
+                conductor::Action::Report(report) => {
+                    self.note(|| format!("p{id} reports {}", brief(&report)));
+                    self.oracle.said(&self.processes[id], &report)?;
+                }
+            }
+        }
+        let wake = self.processes[id].conductor.wake_at(now);
+        self.wake_later(id, wake);
+        Ok(())
+    }
+
+    fn wake_later(&mut self, id: usize, wake: Option<Boot>) {
+        if let Some(wake) = wake {
+            let at = self.processes[id].when(wake).max(self.t + 1);
+            // One wake-up a process is enough as long as it isn't later than this one.
+            let process = &mut self.processes[id];
+            if process.elector_wake.is_none_or(|planned| planned <= self.t || planned > at) {
+                process.elector_wake = Some(at);
+                self.schedule(at, Happening::Wake { to: id });
+            }
+        }
+    }
+
+    /// From one task of a process to another.
+    fn within(&mut self, to: usize, input: Input) {
+        let at = self.t + self.rng.random_range(0..500);
+        self.schedule(at, Happening::Input { to, input });
+    }
+
+    pub fn stand(&mut self, id: usize) {
+        self.within(id, Input::Elector(elector::Event::Stand(true)));
+    }
+
+    // ----- ledger
+
+    /// Conductor and ledger watch the elector each for itself: either may be first.
+    fn lease_changed(&mut self, id: usize, snapshot: LeaseSnapshot) -> Verdict {
+        let head = snapshot.head().cloned();
+        let event = conductor::Event::Lease(Arc::new(snapshot));
+        match self.rng.random() {
+            true => {
+                self.conductor(id, event)?;
+                self.follow(id, head)
+            }
+            false => {
+                self.follow(id, head)?;
+                if !self.processes[id].alive {
+                    return Ok(());
+                }
+                self.conductor(id, event)
+            }
+        }
+    }
+
+    fn follow(&mut self, id: usize, head: Option<Arc<Record>>) -> Verdict {
+        if let Some(record) = head {
+            let writes = self.processes[id].ledger.seen(&record);
+            if !writes.is_empty() && !self.store_in_ledger(id, &writes)? {
+                return Ok(());
+            }
+        }
+        self.show(id)
+    }
+
+    /// Makes writes durable and then true; false when the volume is full, or the process dies on the way.
+    fn store_in_ledger(&mut self, id: usize, writes: &[Write]) -> Result<bool, String> {
+        let ordinal = usize::from(self.processes[id].ordinal);
+        if self.processes[id].detached || self.volumes[ordinal].full {
+            self.within(id, Input::Elector(elector::Event::Stand(false)));
+            return Ok(false);
+        }
+        if self.noisy(4) {
+            self.met("dies before a write", id);
+            self.die_and_return(id);
+            return Ok(false);
+        }
+        self.volumes[ordinal].apply(writes);
+        if self.noisy(4) {
+            self.met("dies after a write", id);
+            self.die_and_return(id);
+            return Ok(false);
+        }
+        let process = &mut self.processes[id];
+        writes.iter().for_each(|write| process.ledger.apply(write));
+        Ok(true)
+    }
+
+    /// What readers of this member see now.
+    fn show(&mut self, id: usize) -> Verdict {
+        let snapshot = self.processes[id].ledger.snapshot(Condition::Writable);
+        let ordinal = self.processes[id].ordinal;
+        self.oracle.shows(ordinal, &self.processes[id].reported, &snapshot.chain)?;
+        self.processes[id].reported = snapshot.chain.to_vec();
+        self.fetch(id, &snapshot);
+        self.conductor(id, conductor::Event::Ledger(Arc::new(snapshot)))
+    }
+
+    /// Asks a peer for older records, at most once in two seconds.
+    fn fetch(&mut self, id: usize, snapshot: &LedgerSnapshot) {
+        let Some(wanted) = snapshot.wanted else {
+            return;
+        };
+        let process = &mut self.processes[id];
+        if process.asked_for.is_some_and(|(hash, at)| hash == wanted && self.t < at + 2 * SECOND) {
+            return;
+        }
+        process.asked_for = Some((wanted, self.t));
+        if let Some(ordinal) = pick(&mut self.rng, &self.published) {
+            self.ask(id, 0, ordinal, Ask::Records(wanted));
+        }
+    }
+
+    // ----- the store
+
+    fn call(&mut self, from: usize, op: u64, call: Call) {
+        let write = matches!(call, Call::Write { .. });
+        let timeout = self.processes[from].when(self.processes[from].now(self.t).boot + self.plan.renew_deadline / 3);
+        let lost = elector_failure(write, op);
+        self.schedule(timeout, Happening::Input { to: from, input: Input::Elector(lost) });
+        if self.processes[from].cut_store {
+            return;
+        }
+        if self.noisy(1) {
+            self.met(if write { "write lost" } else { "read lost" }, from);
+            return;
+        }
+        let mut delay = self.rng.random_range(200..6_000);
+        if self.noisy(1) {
+            self.met(if write { "late write" } else { "late read" }, from);
+            delay = self.rng.random_range(SECOND / 2..8 * SECOND);
+        }
+        self.schedule(self.t + delay, Happening::StoreCall { from, op, call });
+    }
+
+    fn store_call(&mut self, from: usize, op: u64, call: Call) -> Verdict {
+        let event = match call {
+            Call::Read => elector::Event::Read {
+                op,
+                result: Ok(self.store.object.clone()),
+            },
+            Call::Write { base, change } => {
+                let before = self.store.object.clone();
+                let outcome = match self.store.put(&base, change) {
+                    Put::Written(object) => {
+                        self.note(|| format!("store by p{from}: {}", brief_view(&object)));
+                        self.overlap(before.as_deref(), &object)?;
+                        self.oracle.written(before.as_deref(), &object, &self.processes[from], &self.volumes)?;
+                        self.processes[from].succeeded(op);
+                        self.tell_watchers();
+                        WriteOutcome::Written(object)
+                    }
+                    Put::Conflict => WriteOutcome::Conflict,
+                };
+                elector::Event::Wrote { op, outcome }
+            }
+        };
+        if self.processes[from].cut_store {
+            return Ok(());
+        }
+        if self.noisy(1) {
+            self.met("answer lost", from);
+            return Ok(());
+        }
+        let at = self.t + self.rng.random_range(200..6_000);
+        self.schedule(at, Happening::Input { to: from, input: Input::Elector(event) });
+        Ok(())
+    }
+
+    /// Nobody may get the lease while another still believes in it, but for a lost Lease.
+    fn overlap(&self, before: Option<&LeaseObject>, after: &LeaseObject) -> Verdict {
+        let was = before.and_then(|before| before.spec.held_by());
+        let Some(was) = was.filter(|was| Some(*was) != after.spec.held_by()) else {
+            return Ok(());
+        };
+        let calm = self.oracle.lost_at == 0 || self.t > self.oracle.lost_at + 2 * self.plan.duration.as_micros() as u64;
+        match self.processes.iter().find(|process| process.identity == was && process.leads(self.t)) {
+            Some(process) if calm => Err(format!("{:?} took the lease while {} led", after.spec.holder, process.identity)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the present state to every watch; some of it gets lost or overtaken.
+    pub fn tell_watchers(&mut self) {
+        let event = match &self.store.object {
+            Some(object) => WatchEvent::Seen(object.clone()),
+            None => WatchEvent::Gone,
+        };
+        for to in 0..self.processes.len() {
+            let process = &self.processes[to];
+            if !process.alive || process.cut_store || self.noisy(2) {
+                continue;
+            }
+            let mut delay = self.rng.random_range(200..10_000);
+            if self.noisy(2) {
+                self.met("late watch", to);
+                delay = self.rng.random_range(SECOND / 2..5 * SECOND);
+            }
+            let input = Input::Elector(elector::Event::Watched(event.clone()));
+            self.schedule(self.t + delay, Happening::Input { to, input });
+        }
+    }
+
+    // ----- the peer network
+
+    fn ask(&mut self, from: usize, ask: u64, ordinal: u16, message: Ask) {
+        let failure = |error| match message {
+            Ask::Keep(_) => Answer::Keep(Err(error)),
+            Ask::Heads(_) => Answer::Heads(Err(error)),
+            Ask::Records(hash) => Answer::Records(hash, Vec::new()),
+        };
+        let answered = |answer| Input::Answered { ask, ordinal, answer };
+        let timeout = self.t + SECOND;
+        let input = answered(failure(AskError::Timeout));
+        self.schedule(timeout, Happening::Input { to: from, input });
+        let to_self = self.processes[from].ordinal == ordinal;
+        let target = if to_self { Some(from) } else { self.current.get(usize::from(ordinal)).copied().flatten() };
+        let target = target.filter(|to| self.processes[*to].alive);
+        let Some(to) = target else {
+            let at = self.t + 500;
+            let input = answered(failure(AskError::Unreachable));
+            self.schedule(at, Happening::Input { to: from, input });
+            return;
+        };
+        if !to_self && (self.processes[from].cut_peers || self.processes[to].cut_peers) {
+            return;
+        }
+        for _ in 0..if self.noisy(1) { 2 } else { 1 } {
+            if !to_self && self.noisy(1) {
+                self.met("question lost", from);
+                continue;
+            }
+            let at = self.t + self.peer_delay(to_self);
+            let message = message.clone();
+            self.schedule(at, Happening::Input { to, input: Input::Asked { from, ask, message } });
+        }
+    }
+
+    fn peer_delay(&mut self, to_self: bool) -> u64 {
+        match (to_self, self.noisy(2)) {
+            (true, _) => self.rng.random_range(10..500),
+            (false, false) => self.rng.random_range(100..5_000),
+            (false, true) => self.rng.random_range(SECOND / 20..6 * SECOND),
+        }
+    }
+
+    fn asked(&mut self, id: usize, from: usize, ask: u64, message: Ask) -> Verdict {
+        let process = &self.processes[id];
+        let ordinal = process.ordinal;
+        let wall = process.now(self.t).wall;
+        let answer = match message {
+            Ask::Keep(request) => {
+                let answer = match process.contributor.keep(&process.ledger, &request, wall) {
+                    Ok((writes, answer)) if writes.is_empty() || self.store_in_ledger(id, &writes)? => {
+                        self.show(id)?;
+                        Ok(answer)
+                    }
+                    Ok(_) if !self.processes[id].alive => return Ok(()),
+                    Ok(_) => Err(Refusal::Ledger { detail: "full".into() }),
+                    Err(refusal) => Err(refusal),
+                };
+                if let Ok(Some(given)) = answer.as_ref().map(|answer| &answer.contribution) {
+                    let seed = self.processes[id].ledger.seed().0;
+                    self.oracle.given(ordinal, seed, &request, given)?;
+                }
+                self.note(|| format!("p{id} asked by p{from} for round {} slot {}: {}", request.round, request.slot, outcome(&answer)));
+                Answer::Keep(self.forged(from, answer).map_err(AskError::Refused))
+            }
+            Ask::Heads(request) => {
+                let answer = process.contributor.heads(&process.ledger, &request);
+                Answer::Heads(answer.map_err(AskError::Refused))
+            }
+            Ask::Records(hash) => Answer::Records(hash, process.ledger.ancestors(&hash, 64)),
+        };
+        let to_self = id == from;
+        if !to_self && (self.processes[from].cut_peers || self.processes[id].cut_peers || self.noisy(1)) {
+            return Ok(());
+        }
+        let at = self.t + self.peer_delay(to_self);
+        self.schedule(at, Happening::Input { to: from, input: Input::Answered { ask, ordinal, answer } });
+        Ok(())
+    }
+
+    /// Now and then a member gives a reveal that nobody committed to.
+    fn forged(&mut self, from: usize, mut answer: Result<KeepAnswer, Refusal>) -> Result<KeepAnswer, Refusal> {
+        if let Ok(KeepAnswer { contribution: Some(given), .. }) = &mut answer {
+            if self.noisy(3) {
+                self.met("forged reveal", from);
+                given.reveal = Some(random_generator::draw::record::Hex(self.rng.random()));
+            }
+        }
+        answer
+    }
+
+    fn answered(&mut self, id: usize, ask: u64, ordinal: u16, answer: Answer) -> Verdict {
+        match answer {
+            Answer::Keep(result) => self.conductor(id, conductor::Event::Kept { ask, ordinal, result }),
+            Answer::Heads(result) => self.conductor(id, conductor::Event::Heads { ask, ordinal, result }),
+            Answer::Records(asked, records) => {
+                let writes = self.processes[id].ledger.fill(asked, &records);
+                if !writes.is_empty() && !self.store_in_ledger(id, &writes)? {
+                    return Ok(());
+                }
+                self.show(id)
+            }
+        }
+    }
+
+    // ----- chance
+
+    /// True now and then while faults come; `rarity` 1 is the plan's noise, greater is rarer.
+    pub fn noisy(&mut self, rarity: u32) -> bool {
+        let noise = if self.t < self.plan.faults_until { self.plan.noise } else { 0 };
+        noise > 0 && self.rng.random_ratio(noise.min(999), 1000 * rarity)
+    }
+
+    pub fn met(&mut self, fault: &'static str, id: usize) {
+        let state = self.processes[id].state(self.t);
+        *self.met.entry((fault, state)).or_default() += 1;
+        self.note(|| format!("fault: {fault} meets p{id} {state}"));
+    }
+}
+
+pub fn pick<T: Copy>(rng: &mut impl Rng, of: &[T]) -> Option<T> {
+    (!of.is_empty()).then(|| of[rng.random_range(0..of.len())])
+}
+
+fn elector_failure(write: bool, op: u64) -> elector::Event {
+    match write {
+        true => elector::Event::Wrote {
+            op,
+            outcome: WriteOutcome::Unknown("no answer in time".into()),
+        },
+        false => elector::Event::Read {
+            op,
+            result: Err(StoreError::Unreachable("no answer in time".into())),
+        },
+    }
+}
+
+fn brief_view(object: &LeaseObject) -> String {
+    let head = object.head.record().map(|record| (record.round, record.fence));
+    let holder = object.spec.holder.as_deref().unwrap_or("-");
+    format!("{} v{} {holder:?} fence {} head {head:?}", object.uid, object.version, object.fence)
+}
+
+fn brief_event(event: &elector::Event) -> String {
+    match event {
+        elector::Event::Read { op, result: Ok(Some(object)) } => format!("read {op}: {}", brief_view(object)),
+        elector::Event::Watched(WatchEvent::Seen(object)) => format!("watched {}", brief_view(object)),
+        elector::Event::Wrote { op, outcome: WriteOutcome::Written(object) } => format!("wrote {op}: {}", brief_view(object)),
+        elector::Event::Commit(request) => format!("commit {} round {}", request.ticket, request.record.round),
+        other => format!("{other:?}"),
+    }
+}
+
+fn brief(report: &Report) -> String {
+    match report {
+        Report::Drawn(record) => format!("round {} slot {} drawn", record.round, record.slot),
+        Report::Restored(record) => format!("round {} restored", record.round),
+        other => format!("{other:?}"),
+    }
+}
+
+fn outcome(answer: &Result<KeepAnswer, Refusal>) -> String {
+    match answer {
+        Ok(_) => "kept".to_owned(),
+        Err(refusal) => refusal.to_string(),
+    }
+}
