@@ -1,10 +1,17 @@
 //! The command line: one file a subcommand. A new one is a `mod` line, a variant of [`Command`] and an arm of
 //! [`Command::run`].
 
+pub mod console;
+pub mod draws;
 pub mod exit;
+pub mod health;
+pub mod leader;
 mod ledger;
+pub mod peers;
 mod serve;
+pub mod target;
 mod usage;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,7 +20,9 @@ use std::panic::{self, AssertUnwindSafe};
 use clap::{Parser, Subcommand};
 pub use exit::{Exit, Failure};
 
-use crate::config::ServeArgs;
+use crate::clock::Clock;
+use crate::config::{ServeArgs, Terminal};
+use console::Console;
 
 const AFTER_HELP: &str = "\
 Without a command it serves: `random-generator --voters 1` is `random-generator serve --voters 1`.
@@ -36,6 +45,15 @@ Examples:
   random-generator serve --draw-schedule '*/5 * * * *' --draw-deadline 20s
   random-generator serve --pod-name rg-2 --voters 3 --discovery-name rg-peers.default.svc.cluster.local";
 
+const AFTER_VERIFY_HELP: &str = "\
+It checks the rules of docs/protocol.md, 1.3, and names the first that is broken. verify_draws.py does the same.
+Exit codes: 0 verified, 65 not verified, 64 usage, 74 the file can't be read, 75 the member can't be reached.
+
+Examples:
+  random-generator verify http://127.0.0.1:8080
+  random-generator draws --json --limit 1000 | random-generator verify
+  random-generator verify draws.jsonl --head $(jq -r .hash seen.json)";
+
 /// A set of members that serve random numbers and draw together, one draw a slot.
 #[derive(Debug, Parser)]
 #[command(name = "random-generator", version, propagate_version = true, after_help = AFTER_HELP, max_term_width = 120)]
@@ -51,6 +69,17 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Mend the ledger of a running member
     Ledger(ledger::Args),
+    /// Check a chain of draws: a file, standard input, or all that a member keeps
+    #[command(after_help = AFTER_VERIFY_HELP)]
+    Verify(verify::Args),
+    /// Show draws, the newest last
+    Draws(draws::Args),
+    /// Show which members are published
+    Peers(peers::Args),
+    /// Show who holds the lease and conducts the draws
+    Leader(leader::Args),
+    /// Ask members whether they live and are ready: 0 when all are, else 75
+    Health(health::Args),
 }
 
 impl Command {
@@ -58,6 +87,11 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(*args),
             Command::Ledger(args) => ledger::run(&args),
+            Command::Verify(args) => asking(async |console| verify::run(&args, console).await),
+            Command::Draws(args) => asking(async |console| draws::run(&args, console).await),
+            Command::Peers(args) => asking(async |console| peers::run(&args, console).await),
+            Command::Leader(args) => asking(async |console| leader::run(&args, console).await),
+            Command::Health(args) => asking(async |console| health::run(&args, console).await),
         }
     }
 }
@@ -109,6 +143,18 @@ pub fn report_panics() {
         let line = exit::one_line(&format!("a bug{place}: {message}; please report it"));
         let _ = writeln!(io::stderr().lock(), "random-generator: {line}");
     }));
+}
+
+/// Runs a command that asks members, with standard output and the terminal that it may have.
+fn asking(command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    let (mut out, mut error) = (io::stdout().lock(), io::stderr());
+    let mut console = Console {
+        out: &mut out,
+        progress: Terminal::stderr().interactive.then_some(&mut error as &mut dyn Write),
+        colour: Terminal::stdout().colour,
+        clock: Clock::system(),
+    };
+    client_runtime()?.block_on(command(&mut console))
 }
 
 /// The runtime of a command that talks to members and ends.

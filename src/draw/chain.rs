@@ -154,23 +154,29 @@ impl Verifier {
         Verifier::default()
     }
 
-    /// Takes the next line, without its line feed. After an error the verifier is of no more use.
+    /// Takes the next line with its line feed, which the last one has too: without it the list was cut.
+    /// After an error the verifier is of no more use.
     ///
     /// # Errors
     /// The first rule that the record breaks, by itself or after the one before.
     pub fn push_line(&mut self, line: &[u8]) -> Result<&Record, VerifyError> {
         self.lines += 1;
+        let line_number = self.lines;
         let failed = |error| VerifyError::Record {
-            line: self.lines,
+            line: line_number,
             error,
         };
-        let text = std::str::from_utf8(line).map_err(|_| {
+        let form = |detail: &str| {
             failed(RecordError {
                 round: None,
                 rule: Rule::Form,
-                detail: "it is not UTF-8".into(),
+                detail: detail.into(),
             })
-        })?;
+        };
+        let line = line
+            .strip_suffix(b"\n")
+            .ok_or_else(|| form("it does not end with a line feed"))?;
+        let text = std::str::from_utf8(line).map_err(|_| form("it is not UTF-8"))?;
         let record = Record::parse(text).map_err(failed)?;
         self.accept(record)
     }

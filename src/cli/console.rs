@@ -1,0 +1,186 @@
+//! What a command writes: to a person on a terminal, or to a pipe that may be closed at any time.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::exit::one_line;
+use super::{Exit, Failure};
+use crate::clock::{Boot, Clock};
+
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Where a command writes. `progress` is standard error when that is a terminal.
+pub struct Console<'a> {
+    pub out: &'a mut dyn Write,
+    pub progress: Option<&'a mut dyn Write>,
+    /// Escape sequences are understood and wanted.
+    pub colour: bool,
+    pub clock: Clock,
+}
+
+impl Console<'_> {
+    /// Writes and flushes. False when nobody reads any more (`| head`), which is no error: the command ends.
+    ///
+    /// # Errors
+    /// I/O: anything but a closed pipe.
+    pub fn put(&mut self, text: &str) -> Result<bool, Failure> {
+        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::new(Exit::Io, format!("standard output: {error}"))),
+        }
+    }
+
+    /// Columns as wide as their widest cell. The text is the same on a terminal and in a pipe, colour apart.
+    pub fn table(&self, headings: &[&str], rows: &[Vec<String>]) -> String {
+        let cells: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| one_line(cell)).collect())
+            .collect();
+        let width = |column: usize| {
+            let cells = cells
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count());
+            cells.chain([headings[column].len()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let padded: Vec<String> = cells
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            padded.join("  ").trim_end().to_owned()
+        };
+        let heading = line(&mut headings.iter().copied());
+        let mut text = if self.colour {
+            format!("\x1b[1m{heading}\x1b[0m\n")
+        } else {
+            heading + "\n"
+        };
+        for row in &cells {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{}", line(&mut row.iter().map(String::as_str)));
+        }
+        text
+    }
+
+    pub fn progress(&mut self) -> Progress<'_> {
+        let now = self.clock.boot();
+        Progress {
+            to: self.progress.as_deref_mut().map(|to| to as &mut dyn Write),
+            clock: self.clock.clone(),
+            next: now + PROGRESS_AFTER,
+            shown: false,
+        }
+    }
+}
+
+/// One line that is written over, shown when something takes longer than a second.
+pub struct Progress<'a> {
+    to: Option<&'a mut dyn Write>,
+    clock: Clock,
+    next: Boot,
+    shown: bool,
+}
+
+impl Progress<'_> {
+    pub fn tell(&mut self, text: impl FnOnce() -> String) {
+        let Some(to) = &mut self.to else { return };
+        let now = self.clock.boot();
+        if now < self.next {
+            return;
+        }
+        self.next = now + PROGRESS_EVERY;
+        self.shown = true;
+        // A terminal that is gone needs no progress.
+        let _ = write!(to, "\r\x1b[K{}", text()).and_then(|()| to.flush());
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if let (true, Some(to)) = (self.shown, &mut self.to) {
+            let _ = write!(to, "\r\x1b[K").and_then(|()| to.flush());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn console(out: &mut dyn Write, colour: bool) -> Console<'_> {
+        Console {
+            out,
+            progress: None,
+            colour,
+            clock: Clock::system(),
+        }
+    }
+
+    struct Closed(io::ErrorKind);
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_lets_no_control_characters_through() {
+        let rows = [
+            vec!["rg-0".into(), "a\x1b[31m\nb".into()],
+            vec!["rg-10".into(), "x".into()],
+        ];
+        let mut out = Vec::new();
+        let plain = console(&mut out, false).table(&["NAME", "IS"], &rows);
+        assert_eq!(plain, "NAME   IS\nrg-0   a [31m b\nrg-10  x\n");
+        let mut out = Vec::new();
+        let coloured = console(&mut out, true).table(&["NAME", "IS"], &rows);
+        assert_eq!(coloured, plain.replacen("NAME   IS", "\x1b[1mNAME   IS\x1b[0m", 1));
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_a_command_quietly_and_a_full_disk_does_not() {
+        assert_eq!(
+            console(&mut Closed(io::ErrorKind::BrokenPipe), false).put("x"),
+            Ok(false)
+        );
+        let failure = console(&mut Closed(io::ErrorKind::StorageFull), false)
+            .put("x")
+            .unwrap_err();
+        assert_eq!(failure.exit, Exit::Io);
+    }
+
+    #[test]
+    fn progress_is_told_only_of_what_takes_longer_than_a_second() {
+        let now = crate::clock::Now {
+            boot: Boot(0),
+            wall: crate::clock::Wall(0),
+        };
+        let (mut out, mut error) = (Vec::new(), Vec::new());
+        let clock = Clock::held(now);
+        let mut console = Console {
+            out: &mut out,
+            progress: Some(&mut error),
+            colour: false,
+            clock: clock.clone(),
+        };
+        let mut progress = console.progress();
+        progress.tell(|| "soon".into());
+        clock.set(crate::clock::Now {
+            boot: Boot(1_000_000_000),
+            ..now
+        });
+        progress.tell(|| "late".into());
+        drop(progress);
+        assert_eq!(String::from_utf8(error).unwrap(), "\r\x1b[Klate\r\x1b[K");
+    }
+}

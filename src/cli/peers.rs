@@ -1,0 +1,61 @@
+//! `peers`: which members are published, as one of them sees it.
+
+use serde::Deserialize;
+
+use super::Failure;
+use super::console::Console;
+use super::target::MemberArgs;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    target: MemberArgs,
+    /// Write the member's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Peers {
+    resolved_at: Option<String>,
+    stale: bool,
+    peers: Vec<Peer>,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    name: String,
+    ordinal: u64,
+    host: String,
+    peer_port: u16,
+    #[serde(rename = "self")]
+    own: bool,
+}
+
+/// Writes the peers by ordinal; the one that was asked is marked.
+///
+/// # Errors
+/// Try again: the member can't be reached. Data: its answer isn't one.
+pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
+    let (json, peers): (_, Peers) = args.target.member.get_json("/peers").await?;
+    if args.json {
+        console.put(&(json + "\n"))?;
+        return Ok(());
+    }
+    let row = |peer: &Peer| {
+        let mark = if peer.own { "self" } else { "" };
+        let address = format!("{}:{}", peer.host, peer.peer_port);
+        vec![peer.name.clone(), peer.ordinal.to_string(), address, mark.to_owned()]
+    };
+    let rows: Vec<_> = peers.peers.iter().map(row).collect();
+    let mut text = console.table(&["NAME", "ORDINAL", "PEER ADDRESS", ""], &rows);
+    if peers.stale {
+        let since = peers.resolved_at.map_or("never".to_owned(), |at| format!("at {at}"));
+        text.push_str(&format!(
+            "stale: the last look-up failed; last resolved {}\n",
+            super::exit::one_line(&since)
+        ));
+    }
+    console.put(&text)?;
+    Ok(())
+}

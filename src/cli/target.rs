@@ -1,0 +1,199 @@
+//! Which member a command talks to, and how: plain HTTP/1, every question bounded in time and in size.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1::handshake;
+use hyper::{Request, StatusCode, Uri, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+
+use super::exit::one_line;
+use super::{Exit, Failure};
+
+/// One question, connecting and the whole answer included.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// More than a hundred of the largest records.
+pub(super) const BODY_LIMIT: usize = 8 * 1024 * 1024;
+
+/// A member by the URL of its public listener.
+#[derive(Clone, Debug)]
+pub struct Target {
+    authority: String,
+    host: String,
+    port: u16,
+}
+
+/// clap's argument for the commands that ask one member.
+#[derive(Debug, clap::Args)]
+pub struct MemberArgs {
+    /// Public listener of a member
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub member: Target,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("expected the URL of a member's public listener, http://HOST:PORT, such as http://127.0.0.1:8080")]
+pub struct TargetError;
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Target, TargetError> {
+        let uri: Uri = text.parse().map_err(|_| TargetError)?;
+        let authority = uri.authority().ok_or(TargetError)?;
+        let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if !plain || authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(TargetError);
+        }
+        // A port that isn't a number is none to hyper, and would silently become 80.
+        if authority.port().is_none() && authority.as_str() != authority.host() {
+            return Err(TargetError);
+        }
+        Ok(Target {
+            authority: authority.to_string(),
+            host: authority.host().trim_matches(['[', ']']).to_owned(),
+            port: authority.port_u16().unwrap_or(80),
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+/// What a member said, whatever the status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+impl Target {
+    /// GET of one path, with any status.
+    ///
+    /// # Errors
+    /// Try again later: no answer, an answer cut off, or one that is too large.
+    pub(super) async fn ask(&self, path: &str, accept: &'static str) -> Result<Answer, Failure> {
+        let failed = |reason: String| {
+            Failure::new(
+                Exit::TryAgain,
+                format!("{self}{path}: {reason}; is the member running?"),
+            )
+        };
+        match tokio::time::timeout(TIME_LIMIT, self.exchange(path, accept)).await {
+            Ok(answer) => answer.map_err(failed),
+            Err(_) => Err(failed(format!("no answer within {} s", TIME_LIMIT.as_secs()))),
+        }
+    }
+
+    /// GET of one path that is to succeed.
+    ///
+    /// # Errors
+    /// Try again later: as [`ask`](Target::ask), or a status other than 200.
+    pub(super) async fn get(&self, path: &str, accept: &'static str) -> Result<Bytes, Failure> {
+        let answer = self.ask(path, accept).await?;
+        if answer.status == StatusCode::OK {
+            return Ok(answer.body);
+        }
+        let line = format!("{self}{path}: {}: {}", answer.status, explanation(&answer.body));
+        Err(Failure::new(Exit::TryAgain, line))
+    }
+
+    /// GET of JSON: as the member wrote it, and as `T`.
+    pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<(String, T), Failure> {
+        let body = self.get(path, "application/json").await?;
+        self.read_json(path, &body)
+    }
+
+    pub(super) fn read_json<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<(String, T), Failure> {
+        let wrong = |reason: String| Failure::new(Exit::Data, format!("{self}{path}: not a member's answer: {reason}"));
+        let text = std::str::from_utf8(body).map_err(|error| wrong(error.to_string()))?;
+        let value = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        Ok((text.trim_end().to_owned(), value))
+    }
+
+    async fn exchange(&self, path: &str, accept: &'static str) -> Result<Answer, String> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        let request = Request::get(path)
+            .header(header::HOST, &self.authority)
+            .header(header::ACCEPT, accept)
+            .header(header::CONNECTION, "close")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| error.to_string())?;
+        let answer = async {
+            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
+            let body = body.map_err(|error| error.to_string())?.to_bytes();
+            Ok(Answer { status, body })
+        };
+        let driven = async {
+            // Its error reaches the question as well; its end must not cut off an answer that was read already.
+            let _ = connection.await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = driven => Err("the connection ended".into()),
+        }
+    }
+
+    /// The first address that accepts a connection.
+    async fn connect(&self) -> Result<TcpStream, String> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let addresses: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
+        TcpStream::connect(addresses.as_slice())
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// `detail` of a problem (RFC 9457), else the beginning of the body.
+fn explanation(body: &[u8]) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let detail = problem.and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
+    let text = detail.unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned());
+    one_line(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_plain_http_url_of_host_and_port() {
+        for (text, host, port) in [
+            ("http://127.0.0.1:8080", "127.0.0.1", 8080),
+            ("http://[::1]:8080/", "::1", 8080),
+            ("http://rg-0.rg", "rg-0.rg", 80),
+        ] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!((target.host.as_str(), target.port), (host, port));
+        }
+        for text in [
+            "",
+            "127.0.0.1:8080",
+            "https://a",
+            "http://",
+            "http://a:x",
+            "http://a:99999",
+            "http://a/draws",
+            "http://u@a:1",
+            "http://a?b",
+        ] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+}

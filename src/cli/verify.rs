@@ -1,0 +1,149 @@
+//! `verify`: checks a chain of draws from a file, from standard input, or from a member.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde_json::json;
+
+use super::console::Console;
+use super::target::Target;
+use super::{Exit, Failure};
+use crate::draw::chain::{Summary, Verifier, VerifyError};
+use crate::draw::record::{Hash, MAX_TEXT};
+
+const PAGE: usize = 100;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// JSON lines in a file or, as -, on standard input; or a member's public listener: all draws it keeps
+    #[arg(value_name = "FILE|-|URL", default_value = "-")]
+    source: Source,
+    /// The hash that the last record must have: without it a cut tail goes unseen
+    #[arg(long, value_name = "HASH")]
+    head: Option<Hash>,
+    /// Give the verdict as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Stdin,
+    File(PathBuf),
+    Member(Target),
+}
+
+impl FromStr for Source {
+    type Err = super::target::TargetError;
+
+    fn from_str(text: &str) -> Result<Source, Self::Err> {
+        match text {
+            "-" => Ok(Source::Stdin),
+            url if url.contains("://") => url.parse().map(Source::Member),
+            path => Ok(Source::File(path.into())),
+        }
+    }
+}
+
+/// Writes the verdict.
+///
+/// # Errors
+/// Data: not verified, and by which rule. I/O: the file can't be read. Try again: the member can't be reached.
+pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
+    let verified = match &args.source {
+        Source::Member(member) => of_member(member, args.head, console).await?,
+        Source::Stdin => of_lines(io::stdin().lock(), args.head, console).map_err(|e| unread("standard input", &e))?,
+        Source::File(path) => {
+            let failed = |error| unread(&path.display().to_string(), &error);
+            let file = File::open(path).map_err(failed)?;
+            of_lines(BufReader::new(file), args.head, console).map_err(failed)?
+        }
+    };
+    let text = match (&verified, args.json) {
+        (Ok(summary), false) => format!("{}\n", line(summary)),
+        (Ok(summary), true) => format!("{}\n", json!({"verified": true, "summary": summary})),
+        (Err(_), false) => String::new(),
+        (Err(error), true) => {
+            let (line, round, rule) = (error.line(), error.round(), error.rule());
+            let detail = error.to_string();
+            format!(
+                "{}\n",
+                json!({"verified": false, "line": line, "round": round, "rule": rule, "detail": detail})
+            )
+        }
+    };
+    console.put(&text)?;
+    match verified {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::new(Exit::Data, format!("not verified: {error}"))),
+    }
+}
+
+fn unread(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Exit::Io, format!("{what}: {error}"))
+}
+
+/// The verdict in the words that verify_draws.py uses too.
+fn line(summary: &Summary) -> String {
+    let Summary {
+        set,
+        chain,
+        from_round,
+        to_round,
+        records,
+        outputs,
+        missed,
+        head,
+    } = summary;
+    let before = match from_round {
+        1 => String::new(),
+        _ => format!(" (what lies before round {from_round} was not judged)"),
+    };
+    format!(
+        "verified: set {set}, chain {chain}, rounds {from_round} to {to_round}{before}: {records} records, \
+         {outputs} outputs, {missed} slots missed, head {head}"
+    )
+}
+
+type Verified = Result<Summary, VerifyError>;
+
+fn of_lines(mut input: impl BufRead, head: Option<Hash>, console: &mut Console<'_>) -> io::Result<Verified> {
+    let mut progress = console.progress();
+    let mut verifier = Verifier::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // A line that is cut here has no line feed, and is refused for it.
+        input.by_ref().take(MAX_TEXT as u64 + 2).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Ok(verifier.finish(head));
+        }
+        match verifier.push_line(&line) {
+            Ok(record) => progress.tell(|| format!("verified up to round {}", record.round)),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+}
+
+async fn of_member(member: &Target, head: Option<Hash>, console: &mut Console<'_>) -> Result<Verified, Failure> {
+    let mut progress = console.progress();
+    let mut verifier = Verifier::new();
+    // Without `from`, a member begins with the oldest record it keeps.
+    let mut path = format!("/draws?limit={PAGE}");
+    loop {
+        let body = member.get(&path, "application/x-ndjson").await?;
+        for line in body.split_inclusive(|byte| *byte == b'\n') {
+            if let Err(error) = verifier.push_line(line) {
+                return Ok(Err(error));
+            }
+        }
+        let last = verifier.last().filter(|_| !body.is_empty());
+        let Some(round) = last.map(|record| record.round) else {
+            return Ok(verifier.finish(head));
+        };
+        progress.tell(|| format!("verified up to round {round}"));
+        path = format!("/draws?limit={PAGE}&from={}", round + 1);
+    }
+}

@@ -1,0 +1,223 @@
+//! Which records of an answer are members: without I/O, so that the same answer always gives the same list.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use crate::identity::MemberName;
+
+/// The greatest ordinal: what ten bits of an id can carry.
+const LAST_ORDINAL: u16 = 1023;
+
+/// One SRV record (RFC 2782), as far as it matters. The order of the fields is the order of preference.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Record {
+    pub priority: u16,
+    /// More is better.
+    pub weight: Reverse<u16>,
+    /// The target in lower case, without its trailing dot.
+    pub host: String,
+    pub port: u16,
+}
+
+/// One record an ordinal, and what is to be told of the others.
+#[derive(Debug, Default)]
+pub struct Members {
+    pub by_ordinal: BTreeMap<u16, Record>,
+    pub trouble: Trouble,
+}
+
+/// Things to tell, each kind with a few examples, so that the text stays short with 500 wrong names.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    unfit: Examples,
+    doubled: Examples,
+    no_address: Examples,
+}
+
+#[derive(Debug, Default)]
+struct Examples {
+    count: usize,
+    text: String,
+}
+
+impl Examples {
+    const SHOWN: usize = 3;
+
+    fn push(&mut self, example: &str) {
+        if self.count < Self::SHOWN {
+            if self.count > 0 {
+                self.text.push_str(", ");
+            }
+            self.text.push_str(example);
+        }
+        self.count += 1;
+    }
+
+    fn tell(&self, into: &mut String, singular: &str, plural: &str) {
+        if self.count == 0 {
+            return;
+        }
+        if !into.is_empty() {
+            into.push_str("; ");
+        }
+        let what = if self.count == 1 { singular } else { plural };
+        let more = if self.count > Self::SHOWN { ", …" } else { "" };
+        // Writing to a String can't fail.
+        let _ = write!(into, "{} {what}: {}{more}", self.count, self.text);
+    }
+}
+
+impl Trouble {
+    pub fn no_address(&mut self, host: &str, reason: &str) {
+        self.no_address.push(&format!("{host} ({reason})"));
+    }
+
+    /// One line, or None when all is well.
+    pub fn line(&self, set: &str) -> Option<Arc<str>> {
+        let mut line = String::new();
+        self.unfit.tell(
+            &mut line,
+            &format!("published name is not one of {set}-0 to {set}-{LAST_ORDINAL} and is left out"),
+            &format!("published names are not among {set}-0 to {set}-{LAST_ORDINAL} and are left out"),
+        );
+        self.doubled.tell(
+            &mut line,
+            "ordinal is published at more than one host or port, and the first by priority, weight and name is taken",
+            "ordinals are published at more than one host or port, and the first by priority, weight and name is taken",
+        );
+        self.no_address
+            .tell(&mut line, "member has no address", "members have no address");
+        (!line.is_empty()).then(|| line.into())
+    }
+}
+
+/// Keeps one record an ordinal. Two different records for one can't both be that member (a peer is one host and one
+/// port, and asking both would ask it twice), so the choice is by RFC 2782's preference, then by name and port: the same
+/// on every member, in whatever order the server lists them.
+pub fn members(records: impl IntoIterator<Item = Record>, set: &str) -> Members {
+    let mut members = Members::default();
+    let mut records: Vec<Record> = records.into_iter().collect();
+    records.sort_unstable();
+    // Records that differ in preference alone name the same place: not worth a word.
+    for record in records {
+        let Some(ordinal) = ordinal_of(&record.host, set) else {
+            members.trouble.unfit.push(&format!("{:?}", record.host));
+            continue;
+        };
+        match members.by_ordinal.get(&ordinal) {
+            None => {
+                members.by_ordinal.insert(ordinal, record);
+            }
+            Some(kept) if kept.host == record.host && kept.port == record.port => {}
+            Some(_) => {
+                let name = MemberName {
+                    set: set.to_owned(),
+                    ordinal: Some(ordinal),
+                };
+                members
+                    .trouble
+                    .doubled
+                    .push(&format!("{name} also at {:?} port {}", record.host, record.port));
+            }
+        }
+    }
+    members
+}
+
+/// The ordinal when the host's first label is `<set>-<ordinal>` as a StatefulSet writes it (no leading zeros).
+fn ordinal_of(host: &str, set: &str) -> Option<u16> {
+    let label = host.split('.').next()?;
+    let digits = label.strip_prefix(set)?.strip_prefix('-')?;
+    let written_so = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
+    let ordinal: u16 = digits.parse().ok()?;
+    (written_so && ordinal <= LAST_ORDINAL).then_some(ordinal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(host: &str, port: u16) -> Record {
+        Record {
+            priority: 0,
+            weight: Reverse(100),
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    #[test]
+    fn only_names_that_a_statefulset_would_give_are_members() {
+        for (host, ordinal) in [("rg-0", 0), ("rg-7.x.y", 7), ("rg-1023.x", 1023)] {
+            assert_eq!(ordinal_of(host, "rg"), Some(ordinal), "{host}");
+        }
+        for host in [
+            "rg-1024.x",
+            "rg-01",
+            "rg-",
+            "rg",
+            "rg-+1",
+            "rg-1a",
+            "web-1.x",
+            "rgx-1",
+            "rg-99999",
+            "x-rg-1",
+            "",
+        ] {
+            assert_eq!(ordinal_of(host, "rg"), None, "{host}");
+        }
+        assert_eq!(ordinal_of("my-set-3.x", "my-set"), Some(3));
+    }
+
+    #[test]
+    fn the_choice_between_two_places_does_not_depend_on_their_order() {
+        let preferred = Record {
+            priority: 0,
+            weight: Reverse(200),
+            ..record("rg-1.z", 9)
+        };
+        let all = [
+            record("rg-1.b", 2),
+            record("rg-1.a", 3),
+            record("rg-1.a", 1),
+            preferred.clone(),
+        ];
+        for turn in 0..all.len() {
+            let mut turned = all.to_vec();
+            turned.rotate_left(turn);
+            let members = members(turned, "rg");
+            assert_eq!(members.by_ordinal[&1], preferred);
+            let line = members.trouble.line("rg").unwrap();
+            assert!(
+                line.contains("3 ordinals are published at more than one host or port"),
+                "{line}"
+            );
+            assert!(line.contains("rg-1 also at \"rg-1.a\" port 1"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_same_record_twice_is_no_trouble() {
+        let lighter = Record {
+            weight: Reverse(1),
+            ..record("rg-1.a", 1)
+        };
+        let members = members([record("rg-1.a", 1), record("rg-1.a", 1), lighter], "rg");
+        assert_eq!(members.by_ordinal.len(), 1);
+        assert!(members.trouble.line("rg").is_none());
+    }
+
+    #[test]
+    fn five_hundred_wrong_names_are_told_in_one_short_line() {
+        let members = members((0..500).map(|n| record(&format!("web-{n}.example"), 1)), "rg");
+        assert!(members.by_ordinal.is_empty());
+        let line = members.trouble.line("rg").unwrap();
+        assert!(
+            line.starts_with("500 published names are not among rg-0 to rg-1023"),
+            "{line}"
+        );
+        assert!(line.len() < 300, "{line}");
+    }
+}

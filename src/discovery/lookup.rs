@@ -1,0 +1,272 @@
+//! The look-up itself: the only place that speaks DNS.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use super::answer::{self, Record};
+use super::{Nameservers, Peer, PeerList};
+use crate::identity::MemberName;
+
+/// An answer is believed for this long at most, whatever its TTL: a member that was scaled away is to be noticed soon.
+const LONGEST_TTL: Duration = Duration::from_secs(1);
+/// Address look-ups at the same time, for servers that send no additional section.
+const ADDRESS_LOOKUPS: usize = 16;
+/// The payload size that fits an Ethernet frame on every path (DNS flag day 2020); longer answers come over TCP.
+const EDNS_PAYLOAD: u16 = 1232;
+
+/// The name, and the resolver once there is one.
+#[derive(Debug)]
+pub struct Lookup {
+    name: Name,
+    nameservers: Nameservers,
+    timeout: Duration,
+    resolver: Option<TokioResolver>,
+}
+
+/// What one look-up found.
+#[derive(Debug)]
+pub struct Found {
+    /// For the metric.
+    pub outcome: &'static str,
+    /// None: no answer, keep what is known.
+    pub peers: Option<Vec<Peer>>,
+    pub trouble: Option<Arc<str>>,
+}
+
+impl Found {
+    pub fn timeout(limit: Duration) -> Found {
+        Found::failed(
+            "timeout",
+            format!("no answer from DNS within {:.1} s", limit.as_secs_f64()),
+        )
+    }
+
+    fn failed(outcome: &'static str, trouble: String) -> Found {
+        Found {
+            outcome,
+            peers: None,
+            trouble: Some(trouble.into()),
+        }
+    }
+
+    fn nobody(outcome: &'static str) -> Found {
+        Found {
+            outcome,
+            peers: Some(Vec::new()),
+            trouble: None,
+        }
+    }
+}
+
+impl Lookup {
+    pub fn new(name: Name, nameservers: Nameservers, timeout: Duration) -> Lookup {
+        Lookup {
+            name,
+            nameservers,
+            timeout,
+            resolver: None,
+        }
+    }
+
+    /// The members of `member`'s set as published now. Unbounded in time as a whole: the caller bounds it. Cancel-safe.
+    /// `before` gives the addresses of members whose address query fails now.
+    pub async fn members(&mut self, member: &MemberName, before: &PeerList) -> Found {
+        let name = self.name.clone();
+        let resolver = match self.resolver() {
+            Ok(resolver) => resolver,
+            Err(error) => return Found::failed("failed", format!("no resolver: {error}")),
+        };
+        let answer = match resolver.lookup(name.clone(), RecordType::SRV).await {
+            Ok(answer) => answer,
+            Err(error) => return no_answer(&name, &error),
+        };
+
+        let mut addresses: HashMap<String, BTreeSet<IpAddr>> = HashMap::new();
+        let mut records = Vec::new();
+        for record in answer.answers().iter().chain(answer.additionals()) {
+            match &record.data {
+                RData::SRV(srv) => records.push(Record {
+                    priority: srv.priority,
+                    weight: Reverse(srv.weight),
+                    host: host_of(&srv.target),
+                    port: srv.port,
+                }),
+                RData::A(a) => {
+                    _ = addresses
+                        .entry(host_of(&record.name))
+                        .or_default()
+                        .insert(IpAddr::V4(a.0))
+                }
+                RData::AAAA(aaaa) => {
+                    _ = addresses
+                        .entry(host_of(&record.name))
+                        .or_default()
+                        .insert(IpAddr::V6(aaaa.0));
+                }
+                _ => {}
+            }
+        }
+        if records.is_empty() {
+            return Found::nobody("empty");
+        }
+
+        let answer::Members {
+            by_ordinal,
+            mut trouble,
+        } = answer::members(records, &member.set);
+        let addressed = futures_util::stream::iter(by_ordinal)
+            .map(|(ordinal, record)| {
+                let known = addresses.remove(&record.host);
+                async move {
+                    let addresses = match known {
+                        Some(known) => Ok(known),
+                        None => look_up_addresses(resolver, &record.host).await,
+                    };
+                    (ordinal, record, addresses)
+                }
+            })
+            // In order, so that the list and the text of the trouble don't depend on who answers first.
+            .buffered(ADDRESS_LOOKUPS)
+            .collect::<Vec<_>>()
+            .await;
+
+        let mut peers = Vec::with_capacity(addressed.len());
+        for (ordinal, record, addresses) in addressed {
+            let addresses = match addresses {
+                Ok(addresses) if addresses.is_empty() => {
+                    trouble.no_address(&record.host, "none is published, left out");
+                    continue;
+                }
+                Ok(addresses) => addresses.into_iter().collect(),
+                // It is published; only its address could not be asked for. The old one is better than none.
+                Err(error) => match before.peers.iter().find(|peer| peer.host == record.host) {
+                    Some(peer) => {
+                        trouble.no_address(&record.host, &format!("{error}, the one from before is kept"));
+                        peer.addresses.clone()
+                    }
+                    None => {
+                        trouble.no_address(&record.host, &format!("{error}, left out"));
+                        continue;
+                    }
+                },
+            };
+            let name = MemberName {
+                set: member.set.clone(),
+                ordinal: Some(ordinal),
+            };
+            peers.push(Peer {
+                name: name.to_string(),
+                ordinal,
+                host: record.host,
+                peer_port: record.port,
+                addresses,
+                is_self: name == *member,
+            });
+        }
+        Found {
+            outcome: "found",
+            peers: Some(peers),
+            trouble: trouble.line(&member.set),
+        }
+    }
+
+    /// Made at the first use, and again at the next when /etc/resolv.conf could not be read: a member serves numbers
+    /// without it.
+    fn resolver(&mut self) -> Result<&TokioResolver, NetError> {
+        if self.resolver.is_none() {
+            self.resolver = Some(resolver(&self.nameservers, self.timeout)?);
+        }
+        self.resolver.as_ref().ok_or(NetError::NoConnections)
+    }
+}
+
+fn resolver(nameservers: &Nameservers, timeout: Duration) -> Result<TokioResolver, NetError> {
+    let mut builder = match nameservers {
+        Nameservers::ResolvConf => TokioResolver::builder_tokio()?,
+        Nameservers::At(servers) => {
+            let servers = servers.iter().map(|server| {
+                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                    connection.port = server.port();
+                    connection
+                });
+                NameServerConfig::new(server.ip(), true, connections.into())
+            });
+            let config = ResolverConfig::from_name_servers(servers.collect());
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        }
+    };
+    let options: &mut ResolverOpts = builder.options_mut();
+    options.timeout = timeout;
+    // One try and one more: hickory counts only those after the first.
+    options.attempts = 1;
+    options.edns0 = true;
+    options.edns_payload_len = EDNS_PAYLOAD;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.positive_max_ttl = Some(LONGEST_TTL);
+    options.negative_max_ttl = Some(LONGEST_TTL);
+    // A look-up on demand is asked for because something changed: an answer from a cache would defeat it.
+    options.cache_size = 0;
+    builder.build()
+}
+
+async fn look_up_addresses(resolver: &TokioResolver, host: &str) -> Result<BTreeSet<IpAddr>, &'static str> {
+    // The dot makes it absolute: no search domain is tried.
+    match resolver.lookup_ip(format!("{host}.")).await {
+        Ok(addresses) => Ok(addresses.iter().collect()),
+        Err(error) if error.is_no_records_found() => Ok(BTreeSet::new()),
+        Err(error) => Err(outcome(&error)),
+    }
+}
+
+fn host_of(name: &Name) -> String {
+    let mut host = name.to_lowercase().to_ascii();
+    if host.len() > 1 && host.ends_with('.') {
+        host.pop();
+    }
+    host
+}
+
+fn outcome(error: &NetError) -> &'static str {
+    match error {
+        NetError::Timeout => "timeout",
+        NetError::Truncated => "truncated",
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => "servfail",
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => "refused",
+        _ => "failed",
+    }
+}
+
+/// NXDOMAIN and an empty answer are answers: nobody is published now. Everything else says nothing about the members.
+fn no_answer(name: &Name, error: &NetError) -> Found {
+    if error.is_nx_domain() {
+        return Found::nobody("nxdomain");
+    }
+    if error.is_no_records_found() {
+        return Found::nobody("empty");
+    }
+    let outcome = outcome(error);
+    let trouble = match outcome {
+        "timeout" => format!("DNS did not answer for {name} in time"),
+        "truncated" => format!(
+            "the answer for {name} is cut off even over TCP: more members are published than one DNS message of 64 KiB holds"
+        ),
+        "servfail" => format!("DNS failed to answer for {name} (SERVFAIL)"),
+        "refused" => format!("DNS refused to answer for {name} (REFUSED)"),
+        _ => format!("DNS could not be asked for {name}: {error}"),
+    };
+    Found::failed(outcome, trouble)
+}

@@ -1,0 +1,64 @@
+//! What discovery counts.
+
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::PeerList;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// Clones count together. The default isn't registered anywhere.
+#[derive(Clone, Debug, Default)]
+pub struct DiscoveryMetrics {
+    lookups: Family<OutcomeLabel, Counter>,
+    peers: Gauge,
+    stale: Gauge,
+    /// A time and not an age: an age would stand still between two look-ups.
+    last_answer: Gauge<i64, AtomicI64>,
+}
+
+impl DiscoveryMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "discovery_lookups",
+            "SRV look-ups by outcome: found, empty, nxdomain, timeout, servfail, refused, truncated, failed",
+            metrics.lookups.clone(),
+        );
+        registry.register(
+            "discovery_peers",
+            "Members in the list, this one included",
+            metrics.peers.clone(),
+        );
+        registry.register(
+            "discovery_stale",
+            "1 while the last look-up failed and the list is the one from before",
+            metrics.stale.clone(),
+        );
+        registry.register(
+            "discovery_last_answer_timestamp_seconds",
+            "Unix time of the last answer; 0 before the first. The list's age is time() minus this",
+            metrics.last_answer.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn count(&self, outcome: &'static str) {
+        self.lookups.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(super) fn publish(&self, list: &PeerList) {
+        self.peers.set(i64::try_from(list.peers.len()).unwrap_or(i64::MAX));
+        self.stale.set(i64::from(list.stale));
+        self.last_answer
+            .set(list.resolved_at.map_or(0, |(_, wall)| wall.seconds()));
+    }
+}

@@ -1,0 +1,394 @@
+//! Discovery against a DNS server that misbehaves in each way that real ones do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod dns;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use dns::{Fault, TestDns};
+use random_generator::clock::Clock;
+use random_generator::discovery::{
+    Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics, Nameservers, Peer, PeerList,
+};
+use random_generator::identity::MemberName;
+use random_generator::shutdown;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const SERVICE: &str = "rg.default.svc.cluster.local";
+/// What one may have to wait for on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    dns: TestDns,
+    handle: DiscoveryHandle,
+    registry: prometheus_client::registry::Registry,
+    clock: Clock,
+    stop: shutdown::Trigger,
+    tasks: JoinSet<()>,
+}
+
+fn config(nameservers: Nameservers) -> DiscoveryConfig {
+    DiscoveryConfig {
+        governing: Some(SERVICE.to_owned()),
+        nameservers,
+        member: MemberName {
+            set: "rg".to_owned(),
+            ordinal: Some(0),
+        },
+        peer_port: 8081,
+        // Nothing but refresh() looks up after the first.
+        interval: Duration::from_secs(3600),
+        timeout: Duration::from_millis(400),
+    }
+}
+
+async fn running(change: impl FnOnce(&mut DiscoveryConfig)) -> Running {
+    let dns = TestDns::start().await;
+    let mut config = config(Nameservers::At(vec![dns.address]));
+    change(&mut config);
+    start(config, dns)
+}
+
+fn start(config: DiscoveryConfig, dns: TestDns) -> Running {
+    let clock = Clock::system();
+    let mut registry = prometheus_client::registry::Registry::default();
+    let metrics = DiscoveryMetrics::register(&mut registry);
+    let (discovery, handle) = Discovery::new(config, clock.clone(), metrics).unwrap();
+    let (stop, signal) = shutdown::stage();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { discovery.run(signal).await.unwrap() });
+    Running {
+        dns,
+        handle,
+        registry,
+        clock,
+        stop,
+        tasks,
+    }
+}
+
+impl Running {
+    async fn refresh(&self) -> Arc<PeerList> {
+        timeout(PATIENCE, self.handle.refresh())
+            .await
+            .expect("refresh is bounded")
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text.lines().any(|l| l == line)
+    }
+}
+
+fn names(list: &PeerList) -> Vec<&str> {
+    list.peers.iter().map(|peer| peer.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn srv_records_become_peers_by_ordinal_with_ports_addresses_and_self_marked() {
+    let r = running(|_| {}).await;
+    r.dns.publish((0..3).rev());
+    let before = r.clock.now();
+    let list = r.refresh().await;
+    assert_eq!(names(&list), ["rg-0", "rg-1", "rg-2"]);
+    assert_eq!(
+        list.peers[1],
+        Peer {
+            name: "rg-1".into(),
+            ordinal: 1,
+            host: format!("rg-1.{SERVICE}"),
+            peer_port: 8091,
+            addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))],
+            is_self: false,
+        }
+    );
+    assert!(list.peers[0].is_self && !list.stale && list.trouble.is_none());
+    assert!(list.resolved_at.unwrap().0 >= before.boot);
+    assert!(
+        r.dns
+            .asked_for_srv()
+            .iter()
+            .all(|name| name == &format!("_peer._tcp.{SERVICE}.")),
+        "no search domain"
+    );
+    assert!(r.dns.every_query_had_edns());
+}
+
+#[tokio::test]
+async fn addresses_are_looked_up_when_the_server_sends_none_along() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..40);
+    r.dns.set(Fault::NoAdditional);
+    let list = r.refresh().await;
+    assert_eq!(list.peers.len(), 40);
+    assert_eq!(list.peers[39].addresses, [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 39))]);
+}
+
+#[tokio::test]
+async fn a_timeout_keeps_the_list_and_says_that_it_is_old_until_an_answer_comes() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    let good = r.refresh().await;
+    r.dns.set(Fault::Silence);
+    let list = r.refresh().await;
+    assert_eq!(names(&list), ["rg-0", "rg-1", "rg-2"]);
+    assert!(list.stale);
+    assert_eq!(list.resolved_at, good.resolved_at, "only an answer renews the time");
+    assert!(
+        list.trouble.as_ref().unwrap().contains("did not answer"),
+        "{:?}",
+        list.trouble
+    );
+    assert!(r.metric(r#"discovery_lookups_total{outcome="timeout"} 1"#));
+    assert!(r.metric("discovery_stale 1"));
+
+    r.dns.set(Fault::None);
+    r.dns.publish(0..2);
+    let list = r.refresh().await;
+    assert_eq!(names(&list), ["rg-0", "rg-1"]);
+    assert!(!list.stale && list.trouble.is_none());
+    assert!(list.resolved_at > good.resolved_at);
+}
+
+#[tokio::test]
+async fn servfail_and_refused_keep_the_list_but_nxdomain_empties_it() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    let good = r.refresh().await;
+    for (fault, word) in [(Fault::ServFail, "SERVFAIL"), (Fault::Refused, "REFUSED")] {
+        r.dns.set(fault);
+        let list = r.refresh().await;
+        assert_eq!((list.peers.len(), list.stale), (3, true), "{word}");
+        assert_eq!(list.resolved_at, good.resolved_at);
+        assert!(list.trouble.as_ref().unwrap().contains(word), "{:?}", list.trouble);
+    }
+    r.dns.set(Fault::NxDomain);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale, &list.trouble), (0, false, &None));
+    assert!(list.resolved_at > good.resolved_at, "NXDOMAIN is an answer");
+    assert!(r.metric(r#"discovery_lookups_total{outcome="nxdomain"} 1"#));
+}
+
+#[tokio::test]
+async fn an_empty_answer_means_that_nobody_is_published() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.refresh().await;
+    r.dns.set(Fault::Empty);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale), (0, false));
+    assert!(r.metric(r#"discovery_lookups_total{outcome="empty"} 1"#));
+    assert!(r.metric("discovery_peers 0"));
+}
+
+#[tokio::test]
+async fn before_the_first_answer_a_failure_is_told_and_nobody_is_listed() {
+    let r = running(|_| {}).await;
+    r.dns.set(Fault::ServFail);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale, list.resolved_at), (0, true, None));
+}
+
+#[tokio::test]
+async fn a_truncated_answer_is_asked_for_again_over_tcp_each_time() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.dns.set(Fault::AlwaysTruncateUdp);
+    for _ in 0..3 {
+        let list = r.refresh().await;
+        assert_eq!((list.peers.len(), list.stale), (3, false), "{:?}", list.trouble);
+    }
+    assert!(r.dns.tcp_queries() >= 3);
+}
+
+#[tokio::test]
+async fn an_answer_cut_off_even_over_tcp_keeps_the_list_and_says_why() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.refresh().await;
+    r.dns.set(Fault::AlwaysTruncate);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale), (3, true));
+    assert!(
+        list.trouble.as_ref().unwrap().contains("more members"),
+        "{:?}",
+        list.trouble
+    );
+}
+
+#[tokio::test]
+async fn five_hundred_members_are_listed() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..500);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale), (500, false), "{:?}", list.trouble);
+    assert!(list.peers.windows(2).all(|pair| pair[0].ordinal + 1 == pair[1].ordinal));
+}
+
+#[tokio::test]
+async fn five_hundred_members_without_addresses_along_are_listed() {
+    let r = running(|config| config.timeout = Duration::from_secs(3)).await;
+    r.dns.publish(0..500);
+    r.dns.set(Fault::NoAdditional);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale), (500, false), "{:?}", list.trouble);
+}
+
+#[tokio::test]
+async fn names_that_do_not_fit_are_left_out_and_told() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..2);
+    r.dns.also_srv("web-0.example.", 1);
+    r.dns.also_srv(&format!("rg-1024.{SERVICE}."), 1);
+    let list = r.refresh().await;
+    assert_eq!(names(&list), ["rg-0", "rg-1"]);
+    let trouble = list.trouble.as_ref().unwrap();
+    assert!(
+        !list.stale && trouble.contains("web-0.example") && trouble.contains("rg-1024"),
+        "{trouble}"
+    );
+}
+
+#[tokio::test]
+async fn a_target_without_address_is_left_out_and_told() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..2);
+    r.dns.also_srv("rg-7.elsewhere.example.", 1);
+    let list = r.refresh().await;
+    assert_eq!(names(&list), ["rg-0", "rg-1"]);
+    assert!(
+        list.trouble.as_ref().unwrap().contains("rg-7.elsewhere.example"),
+        "{:?}",
+        list.trouble
+    );
+}
+
+#[tokio::test]
+async fn a_member_that_is_not_published_does_not_add_itself() {
+    let r = running(|_| {}).await;
+    r.dns.publish(1..3);
+    let list = r.refresh().await;
+    assert_eq!(names(&list), ["rg-1", "rg-2"]);
+    assert!(list.peers.iter().all(|peer| !peer.is_self));
+}
+
+#[tokio::test]
+async fn readers_are_woken_only_by_changes_and_always_read_the_newest_time() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.refresh().await;
+    let mut peers = r.handle.peers();
+    let first = peers.borrow_and_update().resolved_at;
+    r.refresh().await;
+    assert!(!peers.has_changed().unwrap(), "the same answer wakes nobody");
+    assert!(peers.borrow().resolved_at > first, "and yet its time is there");
+    r.dns.publish(0..4);
+    r.refresh().await;
+    assert!(peers.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn refreshes_asked_for_together_share_one_look_up() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.refresh().await;
+    let before = r.dns.asked_for_srv().len();
+    let mut waiting = JoinSet::new();
+    for _ in 0..100 {
+        let handle = r.handle.clone();
+        waiting.spawn(async move { handle.refresh().await.peers.len() });
+    }
+    while let Some(members) = timeout(PATIENCE, waiting.join_next()).await.unwrap() {
+        assert_eq!(members.unwrap(), 3);
+    }
+    let queries = r.dns.asked_for_srv().len() - before;
+    assert!((1..=3).contains(&queries), "{queries} look-ups for 100 callers");
+}
+
+#[tokio::test]
+async fn it_looks_up_again_by_itself() {
+    let r = running(|config| config.interval = Duration::from_millis(150)).await;
+    r.dns.publish(0..1);
+    let mut peers = r.handle.peers();
+    timeout(PATIENCE, peers.wait_for(|list| list.peers.len() == 1))
+        .await
+        .unwrap()
+        .unwrap();
+    r.dns.publish(0..3);
+    timeout(PATIENCE, peers.wait_for(|list| list.peers.len() == 3))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn one_dead_nameserver_of_two_does_not_matter() {
+    let dns = TestDns::start().await;
+    dns.publish(0..3);
+    let dead = dns::unused_address().await;
+    let r = start(config(Nameservers::At(vec![dead, dns.address])), dns);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale), (3, false), "{:?}", list.trouble);
+}
+
+#[tokio::test]
+async fn a_stop_ends_it_at_once_even_in_a_look_up() {
+    let mut r = running(|config| config.timeout = Duration::from_secs(60)).await;
+    r.dns.set(Fault::Silence);
+    let asked = async {
+        while r.dns.asked_for_srv().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, asked).await.unwrap();
+    r.stop.pull();
+    timeout(Duration::from_secs(2), r.tasks.join_next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn alone_it_lists_itself_and_is_never_stale() {
+    let alone = |config: &mut DiscoveryConfig| config.governing = None;
+    let r = running(alone).await;
+    let list = r.handle.peers().borrow().clone();
+    assert_eq!(names(&list), ["rg-0"]);
+    assert_eq!(
+        (list.peers[0].host.as_str(), list.peers[0].peer_port),
+        ("127.0.0.1", 8081)
+    );
+    let later = r.refresh().await;
+    assert!(later.peers[0].is_self && !later.stale && later.resolved_at > list.resolved_at);
+    assert!(r.dns.asked_for_srv().is_empty());
+
+    let r = running(|config| {
+        alone(config);
+        config.member.ordinal = None;
+    })
+    .await;
+    assert!(
+        r.refresh().await.peers.is_empty(),
+        "a name without ordinal is in no list"
+    );
+}
+
+#[test]
+fn a_wrong_name_and_no_nameserver_are_refused_with_the_reason() {
+    let refused = |config| {
+        Discovery::new(config, Clock::system(), DiscoveryMetrics::default())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    let here: SocketAddr = "127.0.0.1:53".parse().unwrap();
+    let mut wrong = config(Nameservers::At(vec![here]));
+    wrong.governing = Some("rg..local".to_owned());
+    assert!(refused(wrong).contains("\"rg..local\" is not a DNS name"));
+    assert!(refused(config(Nameservers::At(Vec::new()))).contains("no nameserver"));
+}

@@ -1,0 +1,14 @@
+"""Asks verify_draws.py for its verdict on many lists in one process: each line of standard input is a list in hexadecimal and a head."""
+import io, pathlib, sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+sys.dont_write_bytecode = True
+import verify_draws
+
+for line in sys.stdin:
+    hexadecimal, _, head = line.rstrip("\n").partition(" ")
+    try:
+        lines = verify_draws.from_stream(io.BytesIO(bytes.fromhex(hexadecimal)))
+        print(verify_draws.verify(lines, None if head == "-" else head))
+    except verify_draws.Broken as broken:
+        print(str(broken).split("\n")[0])

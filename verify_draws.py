@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Verifies a chain of draws, from docs/protocol.md, part 1, alone: it shares no code with the members.
+Reads JSON lines from a file or standard input (-), or all draws of a member (http://127.0.0.1:8080).
+Exit codes: 0 verified; 65 not verified; 64 wrong arguments; 74 the file can't be read; 75 the member can't be reached.
+"""
+import argparse, datetime, hashlib, http.client, itertools, json, re, urllib.request
+MOST_MISSED, PAGE, DAY, EPOCH = 100000, 100, 86400, datetime.datetime(1970, 1, 1)
+
+class Broken(ValueError): """A rule by its name in docs/protocol.md, 1.3, and how it is broken."""
+def need(rule, holds, detail):
+    if not holds:
+        raise Broken(f"{rule}: {detail}")
+
+def lp(*parts):  # 1.1: each part after its length, numbers as 8 bytes, texts as their bytes
+    raw = [part.to_bytes(8, "big") if type(part) is int else part.encode() if type(part) is str else part for part in parts]
+    return b"".join(len(part).to_bytes(8, "big") + part for part in raw)
+def canonical(value): return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def majority(record, voters): return 2 * sum(item["ordinal"] < voters for item in record["contributions"]) > voters
+def reveals_of(record): return [(item["ordinal"], bytes.fromhex(item["reveal"])) for item in record["contributions"] if item["reveal"]]
+def unix(slot): return (datetime.datetime.strptime(slot, "%Y-%m-%dT%H:%M:%SZ") - EPOCH) // datetime.timedelta(seconds=1)
+
+# Makers of checks, and what each member of a record may be (1.2)
+def integer(low, high=2**53 - 1): return lambda value: type(value) is int and low <= value <= high
+def text(pattern): return lambda value: type(value) is str and re.fullmatch(pattern, value, re.DOTALL) is not None
+def nullable(check): return lambda value: value is None or check(value)
+def many(most, members): return lambda value: type(value) is list and len(value) <= most and all(exactly(item, members) for item in value)
+def exactly(value, members): return type(value) is dict and value.keys() == members.keys() and all(members[m](value[m]) for m in members)
+HASH, ORDINAL, REASON = text("[0-9a-f]{64}"), integer(0, 1023), text("unpublished|unreachable|timeout|refused|invalid|ledger")
+INSTANT = text("(?!9999)[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+CONTRIBUTION = {"member": text(".*"), "next_commitment": HASH, "ordinal": ORDINAL, "reveal": nullable(HASH)}
+RECORD = {
+    "schema": integer(1, 1), "set": text("[a-z0-9-]{1,52}"), "chain": text("[0-9a-f]{32}"), "round": integer(1), "schedule": text(".*"),
+    "slot": lambda value: INSTANT(value) and unix(value) >= 0, "missed": integer(0, MOST_MISSED), "holder": text(r"[!#-\[\]-~]{1,253}"),
+    "fence": integer(1), "voters": integer(1, 32), "previous": nullable(HASH), "hash": HASH, "output": nullable(text("[0-9a-f]{128}")),
+    "contributions": many(32, CONTRIBUTION), "missing": many(64, {"ordinal": ORDINAL, "reason": REASON}),
+}
+
+def parse(line):
+    record = json.loads(line.decode())
+    # Of a repeated member only one is left in `record`, so this notices it too.
+    need("form", canonical(record).encode() + b"\n" == line, "it is not canonical JSON (RFC 8785) and a line feed")
+    need("form", exactly(record, RECORD), "it has not exactly the members of a record, each of its type and within its bounds")
+    need("form", all(item["member"] == f"{record['set']}-{item['ordinal']}" for item in record["contributions"]), "a member's name is not its own")
+    return record
+
+def cron_field(field, low, high):
+    values = set()
+    for item in field.split(","):
+        match = re.fullmatch(r"(\*|([0-9]{1,2})(-([0-9]{1,2}))?)(/([0-9]{1,2}))?", item)
+        known = match and (match[3] or not match[5] if match[2] else match[5] or field == "*")
+        need("schedule", known, f"{item!r} is none of a number, a-b, a-b/n, */n")
+        first, last, step = int(match[2] or low), int(match[4] or match[2] or high), int(match[6] or 1)
+        need("schedule", low <= first <= last <= high and step, f"{item!r} is not within {low} to {high}")
+        values.update(range(first, last + 1, step))
+    return values
+
+def slots_between(schedule, after, before):  # 1.3: instants strictly between two Unix times, at most 100000
+    if period := re.fullmatch("@every ([1-9][0-9]{0,4})([smh])", schedule):
+        every = int(period[1]) * {"s": 1, "m": 60, "h": 3600}[period[2]]
+        need("schedule", every <= DAY, "the period is longer than 24 h")
+        return max(0, min((before - 1) // every - after // every, MOST_MISSED))
+    fields = schedule.split(" ")
+    need("schedule", len(fields) == 5 and len(schedule) <= 256, "it is neither a period nor five fields")
+    minutes, hours, days, months, weekdays = map(cron_field, fields, (0, 0, 1, 1, 0), (59, 23, 31, 12, 7))
+    comes = fields[4] != "*" or any(min(days) <= (30 if month in (4, 6, 9, 11) else 29 if month == 2 else 31) for month in months)
+    need("schedule", comes, "no month has such a day")
+    enough, total = all if "*" in (fields[2], fields[4]) else any, 0
+    for day in range((after + 1) // DAY, (before - 1) // DAY + 1):
+        date = EPOCH + datetime.timedelta(days=day)
+        if date.month in months and enough((date.day in days, not weekdays.isdisjoint({date.isoweekday(), date.isoweekday() % 7}))):
+            total += sum(after < day * DAY + hour * 3600 + minute * 60 < before for hour in hours for minute in minutes)
+        if total >= MOST_MISSED:
+            return MOST_MISSED
+    return total
+
+def check_alone(record):
+    slot, number, reveals = unix(record["slot"]), record["round"], reveals_of(record)
+    need("slot", slots_between(record["schedule"], slot - 1, slot + 1) == 1, f"{record['slot']} is no instant of {record['schedule']!r}")
+    need("previous", (record["previous"] is None) == (number == 1), "it is null in round 1 and nowhere else")
+    need("missed", number > 1 or record["missed"] == 0, "round 1 has no slot before it to count from")
+    given, missing = ([item["ordinal"] for item in record[members]] for members in ("contributions", "missing"))
+    ascending = sorted({*given}) == given and sorted({*missing}) == missing and not {*given} & {*missing}
+    need("order", ascending, "the lists are not by ascending ordinal, or have one in common")
+    need("reveal", number > 1 or not reveals, "nothing was committed to before round 1")
+    need("majority", majority(record, record["voters"]), "fewer than a majority of its voters contributed")
+    output = hashlib.sha512(lp("random-generator/output/1", record["chain"], number, *itertools.chain(*reveals))).hexdigest()
+    need("output", record["output"] == (output if reveals else None), "it does not follow from the reveals")
+    hashed = lp("random-generator/record/1", canonical({name: value for name, value in record.items() if name != "hash"}))
+    need("hash", record["hash"] == hashlib.sha256(hashed).hexdigest(), "it is not the hash of this record")
+    return record
+
+def check_after(before, record):
+    for rule, expected in (("set", before["set"]), ("chain", before["chain"]), ("round", before["round"] + 1), ("previous", before["hash"])):
+        need(rule, record[rule] == expected, f"{record[rule]} where {expected} belongs")
+    need("slot", unix(before["slot"]) < unix(record["slot"]), f"{record['slot']} is not later than {before['slot']}")
+    missed = slots_between(record["schedule"], unix(before["slot"]), unix(record["slot"]))
+    need("missed", record["missed"] == missed, f"it says {record['missed']}, and {missed} lie between {before['slot']} and {record['slot']}")
+    need("fence", record["fence"] >= before["fence"] + (record["holder"] != before["holder"]), f"{record['fence']} after {before['fence']}")
+    committed = {item["ordinal"]: item["next_commitment"] for item in before["contributions"]}
+    for ordinal, reveal in reveals_of(record):
+        opened = hashlib.sha256(lp("random-generator/commitment/1", ordinal, reveal)).hexdigest()
+        need("reveal", committed.get(ordinal) == opened, f"that of ordinal {ordinal} does not open a commitment of the record before")
+    need("majority", majority(record, before["voters"]), "fewer than a majority of the voters of the record before contributed")
+    return record
+
+def verify(lines, head=None):
+    records = []  # lines are bytes, each with its line feed
+    for line in lines:
+        try:
+            record = check_alone(parse(line))
+            records.append(check_after(records[-1], record) if records else record)
+        except (ValueError, RecursionError) as error:
+            raise Broken(f"line {len(records) + 1}: {error if isinstance(error, Broken) else f'form: {error}'}") from None
+    need("empty", records, "there is no record")
+    first, last = records[0], records[-1]
+    need("head", head in (None, last["hash"]), f"the last record is {last['hash']}, not {head}")
+    before = f" (what lies before round {first['round']} was not judged)" if first["round"] > 1 else ""
+    outputs, missed = sum(record["output"] is not None for record in records), sum(record["missed"] for record in records[1:])
+    return (f"verified: set {last['set']}, chain {last['chain']}, rounds {first['round']} to {last['round']}{before}: "
+            f"{len(records)} records, {outputs} outputs, {missed} slots missed, head {last['hash']}")
+def from_stream(stream): return iter(lambda: stream.readline(65538), b"")
+def from_member(url):
+    lines, query = True, f"limit={PAGE}"  # without `from`, a member begins with the oldest it keeps
+    while lines:
+        page = urllib.request.Request(f"{url.rstrip('/')}/draws?{query}", headers={"Accept": "application/x-ndjson"})
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            lines = list(itertools.islice(from_stream(answer), PAGE))
+        yield from lines
+        query = f"limit={PAGE}&from={json.loads(lines[-1])['round'] + 1}" if lines else ""
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.error = lambda message: parser.exit(64, f"{parser.prog}: {message}\n")
+    parser.add_argument("source", nargs="?", default="-", metavar="FILE|-|URL")
+    parser.add_argument("--head", metavar="HASH", help="the hash that the last record must have")
+    arguments = parser.parse_args()
+    if not nullable(HASH)(arguments.head):
+        parser.error("--head: expected 64 lower-case hexadecimal characters")
+    remote = re.match("https?://", arguments.source)
+    try:
+        lines = from_member(arguments.source) if remote else from_stream(open(0 if arguments.source == "-" else arguments.source, "rb"))
+        print(verify(lines, arguments.head))
+    except Broken as broken:
+        parser.exit(65, f"not verified: {broken}\n")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        parser.exit(75 if remote else 74, f"{arguments.source}: {error}\n")
+
+if __name__ == "__main__":
+    main()
