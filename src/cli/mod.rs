@@ -99,14 +99,17 @@ impl Command {
 
 /// Parses and runs; what went wrong is on standard error by the time this returns.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let result = panic::catch_unwind(AssertUnwindSafe(|| match Cli::try_parse_from(completed(arguments)) {
+    ended(|| match Cli::try_parse_from(completed(arguments)) {
         Ok(cli) => cli.command.run(),
         Err(error) if error.use_stderr() => Err(usage::failure(&error)),
         Err(help_or_version) => help_or_version
             .print()
             .map_err(|error| Failure::new(Exit::Io, format!("standard output: {error}"))),
-    }));
-    match result {
+    })
+}
+
+fn ended(command: impl FnOnce() -> Result<(), Failure>) -> Exit {
+    match panic::catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(())) => Exit::Done,
         Ok(Err(failure)) => {
             failure.tell();
@@ -180,6 +183,13 @@ mod tests {
         assert_eq!(given(&["rg", "--help"]), ["rg", "--help"]);
         assert_eq!(given(&["rg", "ledger"]), ["rg", "ledger"]);
         assert_eq!(given(&["rg", "serv"]), ["rg", "serv"]);
+    }
+
+    #[test]
+    fn a_panic_is_a_bug_and_a_failure_keeps_its_code() {
+        assert_eq!(ended(|| Ok(())), Exit::Done);
+        assert_eq!(ended(|| Err(Failure::new(Exit::TryAgain, "busy"))), Exit::TryAgain);
+        assert_eq!(ended(|| panic!("unthinkable")), Exit::Bug);
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! `serve`: one member, until it is asked to stop.
 
 use super::{Exit, Failure};
-use crate::config::{Config, ServeArgs};
+use crate::config::{self, Config, ServeArgs};
 use crate::{member, telemetry};
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let config = Config::try_from(args).map_err(|error| Failure::new(Exit::Usage, format!("{error}; see --help")))?;
     let log = telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Bug, error))?;
+    for variable in config::unknown_variables() {
+        tracing::warn!(
+            variable,
+            "no argument has this variable, so it changes nothing; see serve --help"
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

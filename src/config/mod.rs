@@ -3,19 +3,21 @@
 
 mod arguments;
 mod check;
+mod environment;
 mod error;
 mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod values;
 
-use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use arguments::{Durability, LogFormatArg, ServeArgs};
 use check::{draw, lease, listen, size_within, within};
+use environment::variable;
+pub use environment::{source_of, unknown_variables};
 pub use error::ConfigError;
 pub use terminal::Terminal;
 
@@ -254,20 +256,4 @@ fn identity(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> R
             values::node_name,
         )?,
     })
-}
-
-/// One variable of the environment.
-#[allow(clippy::disallowed_methods)] // This is the one reader.
-fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
-}
-
-/// The variable that gave `value` for an argument such as `--lease-duration`, if one did: an error should name what the
-/// operator wrote.
-pub fn source_of(argument: &str, value: &str) -> Option<String> {
-    let name = format!(
-        "RANDOM_GENERATOR_{}",
-        argument.trim_start_matches('-').replace('-', "_").to_ascii_uppercase()
-    );
-    (variable(&name)? == value).then_some(name)
 }

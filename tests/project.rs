@@ -1,0 +1,277 @@
+//! The project's own promises: doors, sizes, and documents that agree with the sources.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Files below `directory` with this extension, as (path from the root, content), in order.
+fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> = vec![root().join(directory)];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Lines of code, without comments.
+fn code(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The cells of the Markdown table whose first heading is `heading`.
+fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
+    let cells = |line: &str| {
+        line.trim_matches('|')
+            .split(" | ")
+            .map(|cell| cell.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = document
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("| {heading} |")))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(cells)
+        .collect();
+    assert!(!rows.is_empty(), "no table begins with {heading:?}");
+    rows
+}
+
+/// Dependency → doors, as CONTRIBUTING.md has them; no doors for one that may be used anywhere.
+fn doors() -> Vec<(String, Vec<String>)> {
+    let list = |cell: &str| cell.split(", ").map(str::to_owned).collect::<Vec<_>>();
+    table(&text("CONTRIBUTING.md"), "dependency")
+        .iter()
+        .flat_map(|row| {
+            let doors = if row[1] == "anywhere" {
+                Vec::new()
+            } else {
+                list(&row[1])
+            };
+            list(&row[0]).into_iter().map(move |name| (name, doors.clone()))
+        })
+        .collect()
+}
+
+/// `src/lease/file` is the door of src/lease/file.rs and of all below src/lease/file/.
+fn within(path: &str, door: &str) -> bool {
+    path == door || path == format!("{door}.rs") || path.starts_with(&format!("{door}/"))
+}
+
+/// Whether a line of code names the crate: `rand::`, but neither `operand::` nor `crate::rand::`.
+fn names(line: &str, krate: &str) -> bool {
+    line.match_indices(&format!("{krate}::")).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    })
+}
+
+#[test]
+fn each_dependency_is_used_only_behind_its_door() {
+    for (name, doors) in doors().into_iter().filter(|(_, doors)| !doors.is_empty()) {
+        for door in &doors {
+            let there = root().join(door).exists() || root().join(format!("{door}.rs")).exists();
+            assert!(there, "{name}: there is no {door}");
+        }
+        let krate = name.replace('-', "_");
+        for (path, source) in files("src", "rs") {
+            let used = code(&source).any(|line| names(line, &krate));
+            let allowed = doors.iter().any(|door| within(&path, door));
+            assert!(
+                !used || allowed,
+                "{path} uses {name}, whose door is {}",
+                doors.join(", ")
+            );
+        }
+    }
+}
+
+#[test]
+fn every_dependency_says_where_it_is_used_and_why() {
+    let manifest = text("Cargo.toml");
+    let declared: BTreeSet<&str> = manifest
+        .lines()
+        .skip_while(|line| *line != "[dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
+        .collect();
+    let doors = doors();
+    let told: BTreeSet<&str> = doors.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(declared, told, "Cargo.toml (left) and CONTRIBUTING.md (right) differ");
+}
+
+#[test]
+fn the_environment_is_read_in_config_alone() {
+    for (path, source) in files("src", "rs") {
+        let reads = code(&source).any(|line| line.contains("env::var"));
+        assert!(!reads || within(&path, "src/config"), "{path} reads the environment");
+    }
+}
+
+#[test]
+fn unjoined_tasks_and_ambient_time_are_not_allowed_back_in() {
+    for (path, source) in files("src", "rs") {
+        for banned in [
+            "allow(clippy::disallowed_methods)",
+            "allow(clippy::unwrap_used",
+            "allow(clippy::expect_used",
+        ] {
+            let back = code(&source).filter(|line| line.contains(banned)).count();
+            let allowed = usize::from(path == "src/config/environment.rs" && banned.contains("disallowed"));
+            assert_eq!(back, allowed, "{path}: {banned}");
+        }
+    }
+}
+
+#[test]
+fn no_test_is_skipped_and_nothing_is_left_to_do() {
+    // Put together here, so that this file doesn't hold them.
+    let ignored = concat!("#[", "ignore");
+    let later = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+    ];
+    for (path, source) in files("src", "rs").into_iter().chain(files("tests", "rs")) {
+        assert!(!source.contains(ignored), "{path} skips a test");
+        for word in later {
+            assert!(!source.contains(word), "{path}: {word}");
+        }
+    }
+}
+
+#[test]
+fn a_file_is_short_enough_to_have_one_reason() {
+    for (path, source) in files("src", "rs") {
+        let lines = source.lines().count();
+        assert!(
+            lines <= 600,
+            "{path} has {lines} lines: two files, each with one reason to exist"
+        );
+        let name = Path::new(&path).file_stem().unwrap().to_str().unwrap();
+        let vague = ["utils", "util", "common", "helper", "helpers", "manager", "misc"];
+        assert!(!vague.contains(&name), "{path}: say what it is for");
+    }
+    assert!(text("src/main.rs").lines().count() < 60);
+}
+
+#[test]
+fn every_endpoint_of_the_readme_is_routed_and_every_public_route_is_in_the_readme() {
+    let routed: BTreeSet<String> = files("src/http", "rs")
+        .iter()
+        .flat_map(|(_, source)| {
+            let calls = source.split(".route(").skip(1);
+            calls.filter_map(|call| {
+                call.trim_start()
+                    .strip_prefix('"')?
+                    .split('"')
+                    .next()
+                    .map(str::to_owned)
+            })
+        })
+        .collect();
+    let mut told = BTreeSet::new();
+    for row in table(&text("README.md"), "path") {
+        for path in row[0].split(", ") {
+            let path = path.trim_matches('`').split('?').next().unwrap().to_owned();
+            assert!(routed.contains(&path), "README.md names {path}, which isn't routed");
+            told.insert(path);
+        }
+    }
+    // The peer and admin listeners have versions or a door of their own; people find them in docs/protocol.md and --help.
+    let public: BTreeSet<String> = files("src/http", "rs")
+        .iter()
+        .filter(|(path, _)| path.starts_with("src/http/public"))
+        .flat_map(|(_, source)| {
+            let calls = source.split(".route(").skip(1);
+            calls.filter_map(|call| {
+                call.trim_start()
+                    .strip_prefix('"')?
+                    .split('"')
+                    .next()
+                    .map(str::to_owned)
+            })
+        })
+        .collect();
+    let untold: Vec<_> = public.difference(&told).collect();
+    assert!(untold.is_empty(), "README.md doesn't name {untold:?}");
+}
+
+#[test]
+fn documents_link_only_to_what_exists() {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "docs/protocol.md",
+    ] {
+        let body = text(document);
+        let base = root().join(document);
+        for link in body.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            let there = file.is_empty() || file.contains("://") || base.parent().unwrap().join(file).exists();
+            assert!(there, "{document} links to {link}");
+        }
+    }
+}
+
+#[test]
+fn every_make_target_that_is_told_exists() {
+    let makefile = text("Makefile");
+    for (document, before) in [
+        ("README.md", "`make "),
+        ("CONTRIBUTING.md", "`make "),
+        (".ci/run", "step \"make "),
+        ("README.md", "\nmake "),
+    ] {
+        let body = text(document);
+        let targets: Vec<_> = body
+            .split(before)
+            .skip(1)
+            .filter_map(|rest| rest.split(|c: char| !c.is_ascii_lowercase()).next())
+            .collect();
+        assert!(!targets.is_empty(), "{document} tells of no make target");
+        for target in targets {
+            assert!(
+                makefile.contains(&format!("\n{target}: ")),
+                "{document}: there is no make {target}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_module_is_on_the_map() {
+    let map = text("src/lib.rs");
+    for module in map
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+    {
+        assert!(
+            map.contains(&format!("[`{module}`]")),
+            "src/lib.rs doesn't say what {module} is for"
+        );
+    }
+}
