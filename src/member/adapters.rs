@@ -1,0 +1,147 @@
+//! Fits the parts' handles to the interfaces that HTTP defines, so that neither side knows the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::DrawHandles;
+use crate::config;
+use crate::draw::ledger::task::{LedgerHandle, RestoreError};
+use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::draw::record::{Hash, Record};
+use crate::generator::{ids, random};
+use crate::http::admin::{Action, AdminActions, AdminError};
+use crate::http::peer::{Declined, PeerService};
+use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
+use crate::http::public::ids::{IdSource, IdsUnavailable};
+use crate::http::public::numbers::NumberSource;
+use crate::journal::{self, JournalHandle};
+use crate::telemetry::LogControl;
+
+/// A client that got 503 may come back after so long: volumes are tried again about as often.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+const RESTART_WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) fn durability(given: config::Durability) -> journal::Durability {
+    match given {
+        config::Durability::None => journal::Durability::None,
+        config::Durability::Crash => journal::Durability::Crash,
+        config::Durability::Power => journal::Durability::Power,
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct JournalService(pub JournalHandle);
+
+impl JournalSink for JournalService {
+    async fn record(&self, entry: Entry) -> Result<(), JournalUnavailable> {
+        let (path, parameters) = entry.target.split_once('?').unwrap_or((&entry.target, ""));
+        let entry = journal::Entry {
+            time: entry.at,
+            request: entry.request_id,
+            duration: entry.duration,
+            method: format!("{} {path}", entry.method).into(),
+            parameters: parameters.to_owned(),
+            count: entry.count,
+            value: entry.value.map(i64::from),
+        };
+        self.0.record(entry).await.map_err(|error| JournalUnavailable {
+            reason: error.to_string(),
+            retry_after: RETRY_AFTER,
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct IdService(pub ids::IdSource);
+
+impl IdSource for IdService {
+    async fn take(&self, count: usize) -> Result<Vec<u64>, IdsUnavailable> {
+        let taken = self.0.take(u32::try_from(count).unwrap_or(u32::MAX)).await;
+        taken.map_err(|error| IdsUnavailable {
+            reason: error.to_string(),
+            retry_after: RETRY_AFTER,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RandomNumbers;
+
+/// The ledger as peers see it; of a member without ordinal, none.
+#[derive(Clone, Debug)]
+pub(super) struct PeerAnswers(pub Option<LedgerHandle>);
+
+impl PeerAnswers {
+    fn ledger(&self) -> Result<&LedgerHandle, Declined> {
+        self.0.as_ref().ok_or_else(|| {
+            Declined::Refused(Refusal::Ledger {
+                detail: "a member without ordinal has none".to_owned(),
+            })
+        })
+    }
+}
+
+impl PeerService for PeerAnswers {
+    async fn keep(&self, request: KeepRequest) -> Result<KeepAnswer, Declined> {
+        Ok(self.ledger()?.keep(Arc::new(request)).await?)
+    }
+
+    async fn heads(&self, request: HeadsRequest) -> Result<HeadsAnswer, Declined> {
+        Ok(self.ledger()?.heads(Arc::new(request)).await?)
+    }
+
+    async fn records(&self, hash: Hash, count: usize) -> Result<Vec<Arc<Record>>, Declined> {
+        self.ledger()?.records(hash, count).await.map_err(|_| Declined::Busy)
+    }
+}
+
+pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdown: mpsc::Sender<()>) -> AdminActions {
+    let getting = log.clone();
+    let no_ledger = || AdminError::Conflict("a member without ordinal has no ledger".to_owned());
+    let ledger = draws.as_ref().map(|draws| draws.ledger.clone());
+    let restarts = draws.as_ref().map(|draws| draws.restarts.clone());
+    let ledger_restore: Action = Arc::new(move || {
+        let ledger = ledger.clone();
+        Box::pin(async move {
+            let aside = ledger.ok_or_else(no_ledger)?.restore().await.map_err(|error| match error {
+                RestoreError::Sound => AdminError::Conflict(error.to_string()),
+                RestoreError::Failed(_) | RestoreError::Busy(_) => AdminError::Failed(error.to_string()),
+            })?;
+            Ok(format!("the corrupt ledger is kept as {}; a new one fills from the peers", aside.display()))
+        })
+    });
+    let ledger_restart: Action = Arc::new(move || {
+        let restarts = restarts.clone();
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let busy = || AdminError::Failed("the conductor is busy; try again".to_owned());
+            restarts.ok_or_else(no_ledger)?.try_send(reply).map_err(|_| busy())?;
+            let answer = timeout(RESTART_WITHIN, answer).await.map_err(|_| busy())?.map_err(|_| busy())?;
+            answer.map_err(|error| AdminError::Conflict(error.to_string()))?;
+            Ok("a new chain begins with the next slot; the old one is set aside".to_owned())
+        })
+    });
+    AdminActions {
+        // A request that is under way already is as good as another.
+        shutdown: Arc::new(move || drop(shutdown.try_send(()))),
+        log_level: Arc::new(move || getting.get()),
+        set_log_level: Arc::new(move |filter| log.set(filter).map_err(|error| AdminError::Invalid(error.to_string()))),
+        ledger_restore,
+        ledger_restart,
+    }
+}
+
+impl NumberSource for RandomNumbers {
+    fn random_i32(&self) -> i32 {
+        unimplemented_by_random()
+    }
+
+    fn integers(&self, _min: i64, _max: i64, _count: usize) -> Vec<i64> {
+        Vec::new()
+    }
+
+    fn fill(&self, _bytes: &mut [u8]) {}
+}

@@ -1,0 +1,95 @@
+//! Why a member could not start, or ended otherwise than asked: one line for people, and an exit code.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::cli::Exit;
+use crate::discovery::DiscoveryError;
+use crate::draw::ledger::task::LedgerError;
+use crate::generator::ids::KeeperError;
+use crate::generator::random::RandomError;
+use crate::http::listener::ListenerError;
+use crate::http::peer_secret::{PeerSecret, SecretTooShort};
+use crate::identity::{IdentityError, VolumeError};
+use crate::journal::JournalFailure;
+use crate::lease::file::FileLeaseError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    #[error("{argument}: {address} can't be listened on: {source}; end what uses it, or give another address")]
+    Bind {
+        argument: &'static str,
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("signals can't be waited for: {0}")]
+    Signals(io::Error),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Entropy(#[from] RandomError),
+    #[error(transparent)]
+    Claim(#[from] VolumeError),
+    #[error("{}: {source}", path.display())]
+    Volume { path: PathBuf, source: io::Error },
+    #[error("--peer-secret-file: {} can't be read: {source}", path.display())]
+    SecretFile { path: PathBuf, source: io::Error },
+    #[error("--peer-secret-file: {}: {source}", path.display())]
+    Secret { path: PathBuf, source: SecretTooShort },
+    #[error(transparent)]
+    Journal(#[from] JournalFailure),
+    #[error(transparent)]
+    Ids(#[from] KeeperError),
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error(transparent)]
+    Lease(#[from] FileLeaseError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    #[error("the part {0:?} ended though nobody asked it to: this is a bug")]
+    Ended(&'static str),
+    #[error("a part panicked: {0}: this is a bug")]
+    Panicked(String),
+}
+
+impl MemberError {
+    pub fn exit(&self) -> Exit {
+        match self {
+            MemberError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Exit::TryAgain,
+            MemberError::Claim(error) => match error.exit_code() {
+                75 => Exit::TryAgain,
+                74 => Exit::Io,
+                _ => Exit::Config,
+            },
+            MemberError::Bind { .. }
+            | MemberError::Signals(_)
+            | MemberError::Entropy(_)
+            | MemberError::Volume { .. }
+            | MemberError::SecretFile { .. }
+            | MemberError::Ids(_)
+            | MemberError::Lease(_) => Exit::Io,
+            MemberError::Identity(_) | MemberError::Discovery(_) => Exit::Usage,
+            MemberError::Journal(JournalFailure::TooSmall(_)) => Exit::Usage,
+            MemberError::Secret { .. } => Exit::Config,
+            MemberError::Journal(_)
+            | MemberError::Ledger(_)
+            | MemberError::Listener(_)
+            | MemberError::Ended(_)
+            | MemberError::Panicked(_) => Exit::Bug,
+        }
+    }
+}
+
+pub(super) fn read_secret(path: &Path) -> Result<PeerSecret, MemberError> {
+    let bytes = std::fs::read(path).map_err(|source| MemberError::SecretFile {
+        path: path.to_owned(),
+        source,
+    })?;
+    PeerSecret::new(&bytes).map_err(|source| MemberError::Secret {
+        path: path.to_owned(),
+        source,
+    })
+}
