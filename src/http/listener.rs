@@ -70,6 +70,16 @@ impl Limits {
         }
     }
 
+    /// These limits where only so many files may be open (see [`raise_open_files_limit`]): a quarter is left for databases,
+    /// DNS and the other listeners.
+    pub fn within(self, open_files: u64) -> Limits {
+        let most = usize::try_from(open_files / 4 * 3).unwrap_or(usize::MAX).max(1);
+        Limits {
+            connections: self.connections.min(most),
+            ..self
+        }
+    }
+
     /// How many connections give way at once: looking for the longest idle costs a walk over all.
     fn batch(&self) -> usize {
         (self.connections / 32).max(1)
@@ -297,6 +307,12 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_the_rest_of_the_member() {
+        assert_eq!(Limits::public().within(1_024).connections, 768);
+        assert_eq!(Limits::public().within(u64::MAX).connections, 16_384);
+    }
 
     #[test]
     fn the_answer_to_one_too_many_is_a_whole_response() {
