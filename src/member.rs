@@ -62,7 +62,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     let clock = Clock::system();
     let readiness = Readiness::new();
     let mut ending = Ending::listen(config.shutdown.with_parent)?;
-    raise_open_files_limit();
+    let open_files = raise_open_files_limit();
     let sockets = Sockets::bind(&config.listen).await?;
 
     let identity = Identity::new(facts(&config.identity))?;
@@ -83,6 +83,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
         readiness: &readiness,
         log,
         shutdown: ending.requests(),
+        open_files,
     };
     listening.serve(sockets, &parts, metrics, &mut stages);
     readiness.release(Latch::Listeners);
@@ -266,7 +267,6 @@ impl Parts {
             ids: self.ids.clone(),
             ledger: self.ledger.clone(),
             draw: self.draws.as_ref().map(|draws| draws.trouble.clone()),
-            lease_duration: config.lease.duration,
         };
         let told = conditions.tell(readiness);
         stages.keeper("conditions", |stop| async move {
@@ -359,6 +359,7 @@ struct Listening<'a> {
     readiness: &'a Readiness,
     log: LogControl,
     shutdown: mpsc::Sender<()>,
+    open_files: u64,
 }
 
 impl Listening<'_> {
@@ -390,7 +391,8 @@ impl Listening<'_> {
         let public_limits = Limits {
             connections: self.config.connection_limit,
             ..Limits::public()
-        };
+        }
+        .within(self.open_files);
         for (name, socket, router, limits) in [
             ("public", sockets.public, public, public_limits),
             ("peer", sockets.peer, peer, Limits::peer()),

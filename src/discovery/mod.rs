@@ -38,6 +38,13 @@ pub struct Peer {
     pub is_self: bool,
 }
 
+impl Peer {
+    /// Where its peer port is, by each of its addresses.
+    pub fn sockets(&self) -> Vec<SocketAddr> {
+        self.addresses.iter().map(|address| SocketAddr::new(*address, self.peer_port)).collect()
+    }
+}
+
 /// Who is published, by ascending ordinal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerList {

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::ledger::task::LedgerHandle;
 use crate::discovery::PeerList;
-use crate::http::peer_client::PeerClient;
+use crate::http::peer_client::{PeerClient, Target};
 use crate::shutdown::Signal;
 
 /// Records asked for at once: well within the bound of a peer's answer.
@@ -38,7 +38,9 @@ pub async fn run(ledger: LedgerHandle, peers: watch::Receiver<Arc<PeerList>>, cl
         others.shuffle(&mut rand::rng());
         let mut found = false;
         for peer in &others {
-            let asked = client.records(peer, hash, BATCH, ASK_WITHIN);
+            let addresses = peer.sockets();
+            let target = Target { addresses: &addresses, host: &peer.host };
+            let asked = client.records(target, &hash, BATCH, ASK_WITHIN);
             let answer = tokio::select! {
                 biased;
                 () = stop.requested() => return,

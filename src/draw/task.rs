@@ -21,7 +21,7 @@ use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obst
 use super::ledger::task::LedgerHandle;
 use crate::clock::Clock;
 use crate::discovery::{Peer, PeerList};
-use crate::http::peer_client::{PeerClient, PeerError};
+use crate::http::peer_client::{PeerClient, PeerError, Target};
 use crate::lease::elector::CommitOutcome;
 use crate::lease::task::LeaseHandle;
 use crate::shutdown::Signal;
@@ -171,7 +171,7 @@ impl DrawTask {
                     questions.push(Box::pin(async move {
                         let result = match peer {
                             _ if own => ledger.keep(request).await.map_err(AskError::Refused),
-                            Some(peer) => flatten(client.keep(&peer, &request, ASK_WITHIN).await),
+                            Some(peer) => flatten(client.keep(Target { addresses: &peer.sockets(), host: &peer.host }, &request, ASK_WITHIN).await),
                             None => Err(AskError::Unreachable),
                         };
                         Event::Kept { ask, ordinal, result }
@@ -185,7 +185,7 @@ impl DrawTask {
                     questions.push(Box::pin(async move {
                         let result = match peer {
                             _ if own => ledger.heads(request).await.map_err(AskError::Refused),
-                            Some(peer) => flatten(client.heads(&peer, &request, ASK_WITHIN).await),
+                            Some(peer) => flatten(client.heads(Target { addresses: &peer.sockets(), host: &peer.host }, &request, ASK_WITHIN).await),
                             None => Err(AskError::Unreachable),
                         };
                         Event::Heads { ask, ordinal, result }

@@ -11,12 +11,13 @@ use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::draw::record::{Hash, Record};
-use crate::generator::{ids, random};
+use crate::generator::random::{self, RandomError};
+use crate::generator::ids;
 use crate::http::admin::{Action, AdminActions, AdminError};
 use crate::http::peer::{Declined, PeerService};
 use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
 use crate::http::public::ids::{IdSource, IdsUnavailable};
-use crate::http::public::numbers::NumberSource;
+use crate::http::public::numbers::{NumberSource, NumbersUnavailable};
 use crate::journal::{self, JournalHandle};
 use crate::telemetry::LogControl;
 
@@ -125,8 +126,10 @@ pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdo
         })
     });
     AdminActions {
-        // A request that is under way already is as good as another.
-        shutdown: Arc::new(move || drop(shutdown.try_send(()))),
+        shutdown: Arc::new(move || {
+            // A request that is under way already is as good as another.
+            let _ = shutdown.try_send(());
+        }),
         log_level: Arc::new(move || getting.get()),
         set_log_level: Arc::new(move |filter| log.set(filter).map_err(|error| AdminError::Invalid(error.to_string()))),
         ledger_restore,
@@ -135,13 +138,19 @@ pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdo
 }
 
 impl NumberSource for RandomNumbers {
-    fn random_i32(&self) -> i32 {
-        unimplemented_by_random()
+    fn random_i32(&self) -> Result<i32, NumbersUnavailable> {
+        random::number().map_err(dry)
     }
 
-    fn integers(&self, _min: i64, _max: i64, _count: usize) -> Vec<i64> {
-        Vec::new()
+    fn integers(&self, min: i64, max: i64, count: usize) -> Result<Vec<i64>, NumbersUnavailable> {
+        random::integers(min, max, count).map_err(dry)
     }
 
-    fn fill(&self, _bytes: &mut [u8]) {}
+    fn bytes(&self, count: usize) -> Result<Vec<u8>, NumbersUnavailable> {
+        random::bytes(count).map_err(dry)
+    }
+}
+
+fn dry(error: RandomError) -> NumbersUnavailable {
+    NumbersUnavailable(error.to_string())
 }

@@ -19,7 +19,7 @@ use random_generator::http::public::draws::Draws;
 use random_generator::http::public::giving::{Entry, JournalSink, JournalUnavailable};
 use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
 use random_generator::http::public::members::Members;
-use random_generator::http::public::numbers::{NumberSource, Numbers};
+use random_generator::http::public::numbers::{NumberSource, Numbers, NumbersUnavailable};
 use random_generator::http::public::status::Status;
 use random_generator::http::public::{self, Public};
 use random_generator::identity::MemberName;
@@ -84,16 +84,16 @@ impl Running {
 pub struct Counting(AtomicUsize);
 
 impl NumberSource for Counting {
-    fn random_i32(&self) -> i32 {
-        self.0.fetch_add(1, Ordering::SeqCst) as i32
+    fn random_i32(&self) -> Result<i32, NumbersUnavailable> {
+        Ok(self.0.fetch_add(1, Ordering::SeqCst) as i32)
     }
 
-    fn integers(&self, min: i64, max: i64, count: usize) -> Vec<i64> {
-        (0..count).map(|n| if n % 2 == 0 { min } else { max }).collect()
+    fn integers(&self, min: i64, max: i64, count: usize) -> Result<Vec<i64>, NumbersUnavailable> {
+        Ok((0..count).map(|n| if n % 2 == 0 { min } else { max }).collect())
     }
 
-    fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(0xab);
+    fn bytes(&self, count: usize) -> Result<Vec<u8>, NumbersUnavailable> {
+        Ok(vec![0xab; count])
     }
 }
 

@@ -219,7 +219,8 @@ impl LedgerTask {
     }
 }
 
-fn unopened(condition: Condition) -> LedgerSnapshot {
+/// The snapshot of a ledger that isn't there.
+pub fn unopened(condition: Condition) -> LedgerSnapshot {
     LedgerSnapshot {
         chain: Arc::new([]),
         newest: None,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
@@ -21,28 +22,41 @@ use crate::http::query::Query;
 pub const INTEGERS: RangeInclusive<i64> = 1..=10_000;
 /// Bytes in one response.
 pub const BYTES: RangeInclusive<i64> = 1..=1024 * 1024;
+/// A system without entropy has some again soon, or never.
+const ENTROPY_RETRY: Duration = Duration::from_secs(1);
+
+/// The operating system gives no entropy for a new seed: no number can be given out that is worth the name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("numbers can't be drawn: {0}")]
+pub struct NumbersUnavailable(pub String);
 
 /// Where numbers come from. Quick, and without waiting: it is called on the runtime's threads.
 pub trait NumberSource: Send + Sync + 'static {
-    fn random_i32(&self) -> i32;
+    fn random_i32(&self) -> Result<i32, NumbersUnavailable>;
 
     /// `count` numbers, each value from `min` to `max` inclusive as likely as any other. `min` ≤ `max`.
-    fn integers(&self, min: i64, max: i64, count: usize) -> Vec<i64>;
+    fn integers(&self, min: i64, max: i64, count: usize) -> Result<Vec<i64>, NumbersUnavailable>;
 
-    fn fill(&self, bytes: &mut [u8]);
+    fn bytes(&self, count: usize) -> Result<Vec<u8>, NumbersUnavailable>;
 }
 
 impl<N: NumberSource> NumberSource for Arc<N> {
-    fn random_i32(&self) -> i32 {
+    fn random_i32(&self) -> Result<i32, NumbersUnavailable> {
         (**self).random_i32()
     }
 
-    fn integers(&self, min: i64, max: i64, count: usize) -> Vec<i64> {
+    fn integers(&self, min: i64, max: i64, count: usize) -> Result<Vec<i64>, NumbersUnavailable> {
         (**self).integers(min, max, count)
     }
 
-    fn fill(&self, bytes: &mut [u8]) {
-        (**self).fill(bytes);
+    fn bytes(&self, count: usize) -> Result<Vec<u8>, NumbersUnavailable> {
+        (**self).bytes(count)
+    }
+}
+
+impl From<NumbersUnavailable> for Problem {
+    fn from(error: NumbersUnavailable) -> Problem {
+        Problem::unavailable(error.to_string(), ENTROPY_RETRY)
     }
 }
 
@@ -80,7 +94,7 @@ pub(super) async fn random<N: NumberSource, J: JournalSink>(
     if request.method() == Method::HEAD {
         return Ok(nothing(format));
     }
-    let value = state.source.random_i32();
+    let value = state.source.random_i32()?;
     record(&state.journal, &state.clock, &exchange, request.uri(), 1, Some(value)).await?;
     Ok(match format {
         Format::Text => fresh(format, format!("{value}\n")),
@@ -120,7 +134,7 @@ pub(super) async fn integers<N: NumberSource, J: JournalSink>(
     if request.method() == Method::HEAD {
         return Ok(nothing(format));
     }
-    let values = state.source.integers(min, max, count as usize);
+    let values = state.source.integers(min, max, count as usize)?;
     record(
         &state.journal,
         &state.clock,
@@ -160,8 +174,7 @@ pub(super) async fn bytes<N: NumberSource, J: JournalSink>(
     if request.method() == Method::HEAD {
         return Ok(nothing(format));
     }
-    let mut values = vec![0; count as usize];
-    state.source.fill(&mut values);
+    let values = state.source.bytes(count as usize)?;
     record(
         &state.journal,
         &state.clock,
