@@ -113,6 +113,26 @@ async fn a_journal_with_rows_to_spare_goes_on_when_others_fill_the_disk() {
     journal.stop().await;
 }
 
+/// The log's index is memory mapped from a file, and a store into a part of it that has no blocks yet kills the process.
+#[tokio::test]
+async fn a_disk_that_fills_before_the_first_entry_does_not_kill_the_member() {
+    let disk = SmallDisk::new(10);
+    let share = share(&disk);
+    let journal = Running::start(&disk.path(), Durability::Crash, share);
+    journal.handle.record(entry(0)).await.unwrap();
+    journal.stop().await;
+    // The log and its index are gone with the last one that had them open; this makes new ones, and writes nothing.
+    let journal = Running::start(&disk.path(), Durability::Crash, share);
+    journal.working().await;
+    disk.fill();
+    within(journal.record_all(1..100)).await;
+    disk.free();
+    journal.working().await;
+    journal.handle.record(entry(100)).await.unwrap();
+    assert!(values(&journal.path).is_superset(&HashSet::from([0, 100])));
+    journal.stop().await;
+}
+
 /// Every acknowledged value is in the journal, or older than its oldest row.
 fn check_kept(journal: &Running, acknowledged: &HashSet<i64>) {
     let rows = rows(&journal.path);

@@ -48,3 +48,27 @@ fn fill_holes(file: &File) -> rustix::io::Result<()> {
         result => result,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_with_holes_has_all_its_blocks_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let mut index = LogIndex::default();
+        assert!(
+            index.allocate(&path).is_err(),
+            "there is no index before a database is open"
+        );
+        // Made anew, as after each time that the last one closed it.
+        for _ in 0..2 {
+            let file = File::create(dir.path().join("journal.db-shm")).unwrap();
+            file.set_len(INDEX_BYTES).unwrap();
+            assert_eq!(file.metadata().unwrap().blocks(), 0);
+            index.allocate(&path).unwrap();
+            assert!(file.metadata().unwrap().blocks() * 512 >= INDEX_BYTES);
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! The journal: what was given out, on the volume.
 //!
 //! One thread owns the database. Requests reach it through a bounded queue, and it commits as many as are waiting in one
-//! transaction. [`writer`] is that thread, [`store`] the file and its share of the volume ([`log_index`] a trap in it), [`aside`] what becomes of a corrupt
+//! transaction. [`writer`] is that thread, [`store`] the database and its share of the volume
+//! ([`ballast`] to leave a full one, [`log_index`] a trap in it), [`aside`] what becomes of a corrupt
 //! one, [`reader`] how others look into it.
 //!
 //! The journal never takes the service down. On a full or broken volume it says so ([`JournalState`]), drops and counts what it
@@ -9,6 +10,7 @@
 
 mod aside;
 pub(crate) mod backoff;
+mod ballast;
 mod log_index;
 mod metrics;
 mod reader;

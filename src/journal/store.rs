@@ -1,24 +1,22 @@
 //! The journal's database, and its share of the volume.
 //!
-//! The share is divided once ([`Budget`]): pages of the database, a log that is emptied before it is longer than that, and a
-//! ballast, a file of no use but to be given back when the volume is full. Deleting rows from a full database needs room in
-//! the log first, so without ballast a full volume could not be left by deleting.
+//! The share is divided once ([`Budget`]): pages of the database, a log that is emptied before it is longer than that, and the
+//! [`ballast`].
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior, params};
-use rustix::fs::FallocateFlags;
 
-use super::aside::{self, length, with_suffix};
+use super::aside::{length, with_suffix};
+use super::ballast::{self, BALLAST_BYTES};
 use super::log_index::{INDEX_BYTES, LogIndex};
 use super::{Durability, Entry};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
-use crate::identity::volume_space;
 
 /// Bytes of entries in one transaction, about. It bounds the log, and how long a reply waits for those before it.
 pub const BATCH_BYTES: usize = 64 * 1024;
@@ -32,7 +30,6 @@ const HEADROOM_PAGES: u64 = 40;
 const FRAME: u64 = PAGE as u64 + 24;
 /// A database is opened only with so much space free: until its index is allocated, a full volume would kill the process.
 const OPENING_BYTES: u64 = 128 * 1024;
-const BALLAST_BYTES: u64 = 256 * 1024;
 /// The volume must have so much room for the database to grow, if it isn't at its share's end, before it counts as not full.
 const GROWTH_BYTES: u64 = 512 * 1024;
 /// Longer texts are cut, so that a row has a bounded size.
@@ -106,9 +103,9 @@ impl Store {
             path: path.to_owned(),
             source,
         };
-        if space(path).map_err(failed)? < OPENING_BYTES {
-            release(path);
-            if space(path).map_err(failed)? < OPENING_BYTES {
+        if ballast::free_space(path).map_err(failed)? < OPENING_BYTES {
+            ballast::release(path);
+            if ballast::free_space(path).map_err(failed)? < OPENING_BYTES {
                 return Err(DatabaseError::Full { path: path.to_owned() }.into());
             }
         }
@@ -204,7 +201,7 @@ impl Store {
     /// The volume is full. Gives back what the journal can do without, takes the log into the database, and deletes the oldest
     /// rows; from here on the database doesn't grow.
     pub fn make_room(&mut self) -> Result<(), StoreError> {
-        release(&self.path);
+        ballast::release(&self.path);
         // A log that can't be taken over yet may be after the deletion, which frees pages.
         let _ = self.empty_log("RESTART");
         let pages = self.pages()?;
@@ -218,13 +215,13 @@ impl Store {
         let path = &self.path;
         let growth = (self.budget.max_pages.saturating_sub(self.pages()?) * u64::from(PAGE)).min(GROWTH_BYTES);
         let log = self.budget.log_bytes.saturating_sub(length(&self.log));
-        let needed = BALLAST_BYTES.saturating_sub(length(&ballast(path))) + log + growth;
+        let needed = BALLAST_BYTES.saturating_sub(ballast::held(path)) + log + growth;
         // Without looking, the ballast would be made of its own space, given back a moment before, and be lost again at once.
-        let free = space(path).map_err(|source| StoreError::Io {
+        let free = ballast::free_space(path).map_err(|source| StoreError::Io {
             path: path.clone(),
             source,
         })?;
-        if free < needed || !make_ballast(path) {
+        if free < needed || !ballast::make(path) {
             return Ok(false);
         }
         self.limit_pages(self.budget.max_pages)?;
@@ -258,8 +255,8 @@ impl Store {
         Ok(self.used_pages()? as f64 / self.budget.max_pages as f64)
     }
 
-    /// Leaves the files as they are: emptying the log on closing would give the space of the log away, on a volume that has
-    /// no other.
+    /// Leaves the files as they are. Emptying the log on closing would give its space away, on a volume that has no other; and
+    /// SQLite removes it by name, though it may be another database's by now.
     pub fn abandon(self) {
         // An error leaves SQLite's own way of closing, which is safe as well.
         let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -387,61 +384,9 @@ fn prepare(db: &Connection, path: &Path, budget: Budget) -> rusqlite::Result<((u
     Ok((file, oldest.unwrap_or(1), newest.map_or(1, |newest| newest + 1)))
 }
 
-/// Bytes that the file system of the journal has free.
-fn space(path: &Path) -> io::Result<u64> {
-    Ok(volume_space(path.parent().unwrap_or(path))?.free)
-}
-
-fn ballast(path: &Path) -> PathBuf {
-    with_suffix(path, ".ballast")
-}
-
-/// Gives the ballast and the corrupt journals moved aside back to the volume.
-fn release(path: &Path) {
-    // Cut rather than removed: a directory may need a block for the name when it is made again.
-    if let Ok(file) = OpenOptions::new().write(true).open(ballast(path)) {
-        let _ = file.set_len(0);
-    }
-    let _ = aside::clear(path);
-}
-
-/// Whether the ballast is there in full, made now if need be.
-fn make_ballast(path: &Path) -> bool {
-    let ballast = ballast(path);
-    if length(&ballast) >= BALLAST_BYTES {
-        return true;
-    }
-    let make = || -> io::Result<()> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&ballast)?;
-        let made = allocate(&file);
-        if made.is_err() {
-            // Half of one is of no use, and takes what others need.
-            file.set_len(0)?;
-        }
-        made
-    };
-    make().is_ok()
-}
-
-fn allocate(file: &File) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, BALLAST_BYTES) {
-        Err(rustix::io::Errno::OPNOTSUPP) => {
-            use std::os::unix::fs::FileExt;
-            file.write_all_at(&vec![0; BALLAST_BYTES as usize], 0)?;
-            file.sync_all()
-        }
-        result => Ok(result?),
-    }
-}
-
 /// Bytes of all that the journal has on the volume, without corrupt ones moved aside.
 pub fn bytes(path: &Path) -> u64 {
-    ["", "-wal", "-shm", ".ballast"]
+    ["", "-wal", "-shm", ballast::SUFFIX]
         .iter()
         .map(|suffix| length(&with_suffix(path, suffix)))
         .sum()

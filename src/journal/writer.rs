@@ -215,7 +215,9 @@ impl Writer {
                 StoreError::Replaced(path) if !aside => {
                     aside = true;
                     tracing::error!(path = %path.display(), "the journal was removed under this process: a new one is begun");
-                    self.store = None;
+                    if let Some(store) = self.store.take() {
+                        store.abandon();
+                    }
                 }
                 _ => return Err(error),
             }

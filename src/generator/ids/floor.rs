@@ -21,7 +21,7 @@ pub enum FloorError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error(
-        "{path}: no valid slot; remove it once no clock of this member was ever ahead of now, and ids go on from now"
+        "{path} is damaged, so nobody knows which ids were given out; if this member's clock was never ahead of the present, remove it, and ids go on from now"
     )]
     Corrupt { path: PathBuf },
 }

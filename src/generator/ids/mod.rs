@@ -3,12 +3,14 @@
 //!
 //! An ordinal never repeats one, whatever becomes of the process or the wall clock. A floor on the volume ([`floor`]) is
 //! kept ahead of use: an id is given out only when the floor that lies above it is durable, and a new process begins at the
-//! floor. [`source`] gives ids out and keeps the floor ahead.
+//! floor. [`source`] gives ids out, [`keeper`] keeps the floor ahead.
 
 mod floor;
+mod keeper;
 mod source;
 
-pub use source::{IdKeeper, IdSource, IdsConfig, IdsError, KeeperError, MAX_IDS, start};
+pub use keeper::{IdKeeper, KeeperError, start};
+pub use source::{IdSource, IdsConfig, IdsError, MAX_IDS};
 
 use crate::clock::Wall;
 

@@ -1,29 +1,21 @@
-//! Gives ids out, and keeps the floor ahead of them.
-//!
-//! A caller takes positions with one compare-and-swap and waits for nobody, as long as the floor is ahead. A thread raises the
-//! floor when half of the reserve is used.
+//! Gives ids out. A caller takes positions with one compare-and-swap and waits for nobody, as long as the floor is ahead.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::floor::{FloorError, FloorFile};
 use super::{COUNTER_BITS, END_MS, id, milliseconds};
 use crate::clock::{Clock, Now};
-use crate::journal::backoff::Backoff;
-use crate::shutdown::{self, Signal, Trigger};
 
 /// So far ids may run ahead of time when more than 4,096 a millisecond are asked for.
 const LEAD_MS: u64 = 1_000;
 /// So far the floor is set ahead of use. A restart skips up to as much; under load the file is written once in half of it.
 /// More than twice the lead, which one request may take.
-const AHEAD_MS: u64 = 4_000;
+pub(super) const AHEAD_MS: u64 = 4_000;
 /// So many ids at once are within the lead on any clock.
 pub const MAX_IDS: u32 = 1 << 20;
 
@@ -57,12 +49,12 @@ pub enum IdsError {
 
 /// What the thread tells.
 #[derive(Clone, Debug, Default)]
-struct Kept {
+pub(super) struct Kept {
     /// Ids of milliseconds below this may be given out.
-    reserved_ms: u64,
+    pub reserved_ms: u64,
     /// Attempts to raise the floor, failed ones too.
-    attempts: u64,
-    trouble: Option<Arc<str>>,
+    pub attempts: u64,
+    pub trouble: Option<Arc<str>>,
 }
 
 /// Gives ids. Clones draw from the same positions.
@@ -78,18 +70,29 @@ pub struct IdSource {
 
 /// Positions: a millisecond and a counter. Atomics, so that no caller waits for another.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     /// The first position that isn't given out yet.
-    next: AtomicU64,
+    pub next: AtomicU64,
     /// Ids of milliseconds below this may be given out.
-    reserved_ms: AtomicU64,
+    pub reserved_ms: AtomicU64,
     /// What is added to boot time to get the ids' own time. It only grows, so a wall clock that steps back changes nothing.
     offset_ms: AtomicI64,
 }
 
+impl Default for Shared {
+    fn default() -> Shared {
+        Shared {
+            next: AtomicU64::new(0),
+            reserved_ms: AtomicU64::new(0),
+            // Before any time that a floor or a clock gives.
+            offset_ms: AtomicI64::new(i64::MIN / 2),
+        }
+    }
+}
+
 impl Shared {
     /// The ids' own time: goes at the pace of boot time, follows the wall clock forward, never goes back.
-    fn time_ms(&self, now: Now) -> u64 {
+    pub fn time_ms(&self, now: Now) -> u64 {
         let boot_ms = boot_ms(now);
         let mut offset = self.offset_ms.load(Ordering::Acquire);
         if let Some(wall_ms) = milliseconds(now.wall) {
@@ -100,7 +103,7 @@ impl Shared {
     }
 
     /// Begins at a floor that is read from the volume.
-    fn begin(&self, floor_ms: u64, now: Now) {
+    pub fn begin(&self, floor_ms: u64, now: Now) {
         self.next.fetch_max(floor_ms << COUNTER_BITS, Ordering::AcqRel);
         self.offset_ms
             .fetch_max(floor_ms.cast_signed() - boot_ms(now), Ordering::AcqRel);
@@ -119,6 +122,23 @@ enum Take {
 }
 
 impl IdSource {
+    pub(super) fn new(
+        config: &IdsConfig,
+        clock: Clock,
+        shared: Arc<Shared>,
+        kept: watch::Receiver<Kept>,
+        raise: mpsc::Sender<()>,
+    ) -> IdSource {
+        IdSource {
+            ordinal: config.ordinal,
+            patience: config.patience,
+            clock,
+            shared,
+            kept,
+            raise,
+        }
+    }
+
     /// `count` new ids, ascending. Waits at most `patience`, and only when the floor is not ahead. Cancelled, it may leave a
     /// gap, never a repetition.
     pub async fn take(&self, count: u32) -> Result<Vec<u64>, IdsError> {
@@ -213,214 +233,5 @@ impl IdSource {
                 Err(current) => next = current,
             }
         }
-    }
-}
-
-/// The thread that keeps the floor, to be joined by [`IdKeeper::run`].
-#[derive(Debug)]
-pub struct IdKeeper {
-    thread: Option<JoinHandle<io::Result<()>>>,
-    ended: oneshot::Receiver<()>,
-    stop: Trigger,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
-    #[error("the thread that keeps the floor of ids can't start: {0}")]
-    Start(#[from] io::Error),
-    #[error("the thread that keeps the floor of ids panicked")]
-    Panicked,
-}
-
-/// Starts the keeper. The floor is read at once, and raised when ids are asked for.
-pub fn start(config: IdsConfig, clock: Clock) -> Result<(IdSource, IdKeeper), KeeperError> {
-    let shared = Arc::new(Shared {
-        next: AtomicU64::new(0),
-        reserved_ms: AtomicU64::new(0),
-        offset_ms: AtomicI64::new(i64::MIN / 2),
-    });
-    let (told, kept) = watch::channel(Kept::default());
-    let (raise, asked) = mpsc::channel(1);
-    let (end, ended) = oneshot::channel();
-    let (stop, stopping) = shutdown::stage();
-    let keeper = Keeper {
-        path: config.path,
-        clock: clock.clone(),
-        shared: Arc::clone(&shared),
-        told,
-        file: None,
-        backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
-    };
-    let thread = match config.ordinal {
-        Some(_) => Some(thread::Builder::new().name("ids".into()).spawn(move || {
-            let _end = end;
-            // Built here: a runtime must not be dropped in an async context, as it would be when no thread can be had.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            runtime.block_on(keeper.run(asked, stopping));
-            Ok(())
-        })?),
-        None => None,
-    };
-    let source = IdSource {
-        ordinal: config.ordinal,
-        patience: config.patience,
-        clock,
-        shared,
-        kept,
-        raise,
-    };
-    Ok((source, IdKeeper { thread, ended, stop }))
-}
-
-impl IdKeeper {
-    /// Returns when the stop was asked for and the thread has ended, or with an error when it ended by itself.
-    pub async fn run(mut self, mut stop: Signal) -> Result<(), KeeperError> {
-        let Some(thread) = self.thread else {
-            stop.requested().await;
-            return Ok(());
-        };
-        tokio::select! {
-            biased;
-            () = stop.requested() => {
-                self.stop.pull();
-                let _ = (&mut self.ended).await;
-            }
-            _ = &mut self.ended => {}
-        }
-        Ok(thread.join().map_err(|_| KeeperError::Panicked)??)
-    }
-}
-
-struct Keeper {
-    path: PathBuf,
-    clock: Clock,
-    shared: Arc<Shared>,
-    told: watch::Sender<Kept>,
-    file: Option<FloorFile>,
-    backoff: Backoff,
-}
-
-impl Keeper {
-    async fn run(mut self, mut asked: mpsc::Receiver<()>, mut stop: Signal) {
-        let mut resting = !self.attempt(Keeper::read);
-        loop {
-            if resting {
-                let rest = self.backoff.next();
-                tokio::select! {
-                    biased;
-                    () = stop.requested() => return,
-                    () = self.refuse(&mut asked, rest) => {}
-                }
-            } else {
-                tokio::select! {
-                    biased;
-                    () = stop.requested() => return,
-                    question = asked.recv() => match question {
-                        Some(()) => {}
-                        None => return,
-                    },
-                }
-            }
-            resting = !self.attempt(Keeper::raise);
-        }
-    }
-
-    /// While the volume rests, who asks hears at once what is wrong.
-    async fn refuse(&self, asked: &mut mpsc::Receiver<()>, rest: Duration) {
-        let refuse = async {
-            while asked.recv().await.is_some() {
-                self.told.send_modify(|kept| kept.attempts += 1);
-            }
-            // Nobody is left to ask; the rest is for the stop to end.
-            std::future::pending::<()>().await;
-        };
-        let _ = tokio::time::timeout(rest, refuse).await;
-    }
-
-    fn read(&mut self) -> Result<(), FloorError> {
-        if self.file.is_none() {
-            let file = FloorFile::open(&self.path)?;
-            self.shared.begin(file.floor_ms(), self.clock.now());
-            self.file = Some(file);
-        }
-        Ok(())
-    }
-
-    fn raise(&mut self) -> Result<(), FloorError> {
-        self.read()?;
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        let used_ms = self.shared.next.load(Ordering::Acquire) >> COUNTER_BITS;
-        let time_ms = self.shared.time_ms(self.clock.now());
-        let wanted_ms = time_ms.max(used_ms) + AHEAD_MS / 2;
-        if file.floor_ms() > wanted_ms && self.shared.reserved_ms.load(Ordering::Acquire) == file.floor_ms() {
-            // Somebody asked while the floor was being raised.
-            return Ok(());
-        }
-        let floor_ms = wanted_ms + AHEAD_MS / 2;
-        file.raise(floor_ms)?;
-        self.shared.reserved_ms.store(floor_ms, Ordering::Release);
-        Ok(())
-    }
-
-    /// Whether it succeeded; tells either.
-    fn attempt(&mut self, step: fn(&mut Keeper) -> Result<(), FloorError>) -> bool {
-        let result = step(self);
-        let trouble: Option<Arc<str>> = match &result {
-            Ok(()) => {
-                self.backoff.reset();
-                None
-            }
-            Err(error) => {
-                // What a failed write left is known only to who reads it anew. Ids below the floor that was durable go on.
-                self.file = None;
-                Some(error.to_string().into())
-            }
-        };
-        let reserved_ms = self.shared.reserved_ms.load(Ordering::Acquire);
-        self.told.send_modify(|kept| {
-            match (&kept.trouble, &trouble) {
-                (None, Some(trouble)) => tracing::warn!(%trouble, "no ids can be given: their floor can't be kept"),
-                (Some(_), None) => tracing::info!("the floor of ids is kept again"),
-                _ => {}
-            }
-            kept.attempts += 1;
-            kept.reserved_ms = reserved_ms;
-            kept.trouble = trouble;
-        });
-        result.is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_reserved_before_its_floor_is_on_the_volume() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ids.floor");
-        let (told, kept) = watch::channel(Kept::default());
-        let mut keeper = Keeper {
-            path: path.clone(),
-            clock: Clock::system(),
-            shared: Arc::new(Shared {
-                next: AtomicU64::new(0),
-                reserved_ms: AtomicU64::new(0),
-                offset_ms: AtomicI64::new(i64::MIN / 2),
-            }),
-            told,
-            file: Some(FloorFile::broken(&path)),
-            backoff: Backoff::new(Duration::from_millis(1), Duration::from_millis(1)),
-        };
-        assert!(!keeper.attempt(Keeper::raise));
-        assert_eq!(keeper.shared.reserved_ms.load(Ordering::Acquire), 0);
-        assert!(kept.borrow().trouble.is_some());
-        // The next attempt opens the file anew.
-        assert!(keeper.attempt(Keeper::raise));
-        let reserved_ms = keeper.shared.reserved_ms.load(Ordering::Acquire);
-        assert!(reserved_ms > 0 && FloorFile::open(&path).unwrap().floor_ms() == reserved_ms);
-        assert!(kept.borrow().trouble.is_none());
     }
 }
