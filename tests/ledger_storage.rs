@@ -315,14 +315,15 @@ fn a_crash_within_a_transaction_on_a_full_disk_is_rolled_back_and_leaves_the_res
         .unwrap();
     drop(storage);
     disk.fill();
-    let inode = fs::metadata(&journal).unwrap().ino();
+    // Held open, so that its inode can't be given to another.
+    let reserved = fs::File::open(&journal).unwrap();
     for round in 2..5 {
         let died = child("child_dies_within_a_transaction", &path).output().unwrap();
         assert!(!died.status.success());
         assert_ne!(fs::read(&journal).unwrap()[0], 0, "a hot journal");
         let (mut storage, stored) = open(&path).unwrap();
         // Deleted and made again, it would have been without its space in between.
-        assert_eq!(fs::metadata(&journal).unwrap().ino(), inode);
+        assert_eq!(reserved.metadata().unwrap().nlink(), 1);
         assert_eq!(stored.promise, Some(promise(5)));
         assert_eq!(stored.records.len() as u64, round - 1);
         storage.commit(&[Write::Record(record(round, 3))]).unwrap();
