@@ -317,10 +317,16 @@ async fn a_journal_left_by_a_removed_file_does_not_reach_its_successor() {
     for fence in 1..4 {
         object = written(opened.store.write(&object, &change("a", fence)).await);
     }
-    // A journal of the last transaction, as a writer that is killed before its commit leaves it: hot.
-    let mut hot = std::fs::read(&journal).unwrap();
-    hot[..8].copy_from_slice(&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
-    hot[8..12].copy_from_slice(&[0xff; 4]);
+    // The journal of a transaction that is killed before its commit, with pages written already: hot.
+    let killed = rusqlite::Connection::open(&path).unwrap();
+    killed
+        .execute_batch("BEGIN IMMEDIATE; UPDATE lease SET holder_identity = 'killed'")
+        .unwrap();
+    killed.cache_flush().unwrap();
+    let hot = std::fs::read(&journal).unwrap();
+    assert!(hot.starts_with(&[0xd9, 0xd5, 0x05, 0xf9]));
+    killed.execute_batch("ROLLBACK").unwrap();
+    drop(killed);
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&journal, &hot).unwrap();
     assert_eq!(opened.store.read().await, Ok(None));
