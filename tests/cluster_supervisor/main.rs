@@ -1,184 +1,30 @@
 //! The supervisor of `cluster` with real processes: shell scripts stand in for members.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod harness;
+
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
 use random_generator::cli::cluster::{ClusterArgs, ClusterWiring};
 use random_generator::clock::Clock;
-use random_generator::local::layout::{ClusterError, Layout};
+use random_generator::local::layout::{Layout, Place};
 use random_generator::local::output::Output;
-use random_generator::local::supervisor::Supervisor;
-use random_generator::shutdown::{self, Trigger};
-use rustix::process::{Pid, Signal};
+use random_generator::shutdown;
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-const SERVICE: &str = "rg.default.svc.cluster.local";
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Lives until SIGTERM, SIGKILL or the end of standard input.
-const LIVES: &str = "read x";
-
-/// What was written, for all to see.
-#[derive(Clone, Default)]
-struct Screen(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Screen {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Screen {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn lines_with(&self, part: &str) -> Vec<String> {
-        self.text()
-            .lines()
-            .filter(|line| line.contains(part))
-            .map(str::to_owned)
-            .collect()
-    }
-}
-
-struct Running {
-    dir: TempDir,
-    layout: Layout,
-    screen: Screen,
-    stop: Trigger,
-    kill: Trigger,
-    tasks: JoinSet<Result<(), ClusterError>>,
-}
-
-/// Tests run at the same time, and each asks for ports of its own. Below the kernel's ephemeral range, so that no
-/// connection of another test takes one in between.
-fn next_base() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let part = (std::process::id() % 80) as u16 * 100;
-    20_000 + part + NEXT.fetch_add(40, Ordering::SeqCst) % 8_000
-}
-
-async fn prepared(dir: &Path, members: u16) -> (Layout, Supervisor) {
-    for _ in 0..100 {
-        let layout = Layout::new("rg", members, next_base(), dir).unwrap();
-        let limit = Duration::from_secs(15);
-        match Supervisor::prepare(layout.clone(), "rg", SERVICE, Clock::system(), limit).await {
-            Ok(supervisor) => return (layout, supervisor),
-            Err(ClusterError::PortInUse { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("no free ports")
-}
-
-/// A set whose member n runs `script(n)`; `$DIR` is the data directory, `$N` the ordinal.
-async fn running(members: u16, json: bool, script: impl Fn(u16) -> &'static str + Send + Sync + 'static) -> Running {
-    running_in(tempfile::tempdir().unwrap(), members, json, script).await
-}
-
-async fn running_in(
-    dir: TempDir,
-    members: u16,
-    json: bool,
-    script: impl Fn(u16) -> &'static str + Send + Sync + 'static,
-) -> Running {
-    let (layout, supervisor) = prepared(dir.path(), members).await;
-    let screen = Screen::default();
-    let output = Output::new(
-        Box::new(screen.clone()),
-        json,
-        false,
-        Clock::system(),
-        layout.members.clone(),
-    );
-    let (stop, stopped) = shutdown::stage();
-    let (kill, killed) = shutdown::stage();
-    let data_dir = dir.path().to_owned();
-    let command = Arc::new(move |place: &random_generator::local::layout::Place| {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", script(place.ordinal)])
-            .env("DIR", &data_dir)
-            .env("N", place.ordinal.to_string());
-        command
-    });
-    let mut tasks = JoinSet::new();
-    tasks.spawn(supervisor.run(command, output, stopped, killed));
-    Running {
-        dir,
-        layout,
-        screen,
-        stop,
-        kill,
-        tasks,
-    }
-}
-
-async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-fn is_alive(pid: Pid) -> bool {
-    rustix::process::test_kill_process(pid).is_ok()
-}
-
-/// The third field of /proc/PID/stat and the fifth: state and process group.
-fn state(pid: Pid) -> (String, String) {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    (fields[0].to_owned(), fields[2].to_owned())
-}
-
-impl Running {
-    fn pid(&self, n: usize) -> Option<Pid> {
-        let text = fs::read_to_string(&self.layout.members[n].pid_file).ok()?;
-        Pid::from_raw(text.strip_suffix('\n').expect("the file is whole").parse().unwrap())
-    }
-
-    async fn pids(&self) -> Vec<Pid> {
-        let all = || (0..self.layout.members.len()).map(|n| self.pid(n)).collect();
-        until("all pid files", all).await
-    }
-
-    fn births(&self) -> Vec<Duration> {
-        let text = fs::read_to_string(self.dir.path().join("births")).unwrap_or_default();
-        text.lines()
-            .map(|line| Duration::from_nanos(line.parse().unwrap()))
-            .collect()
-    }
-
-    async fn ended(&mut self) {
-        let ended = tokio::time::timeout(PATIENCE, self.tasks.join_next())
-            .await
-            .expect("it ends");
-        ended.unwrap().unwrap().unwrap();
-    }
-}
+use harness::{LIVES, PATIENCE, Screen, is_alive, next_base, prepared, running, running_in, state, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_start_in_groups_of_their_own_and_all_end_within_a_second() {
@@ -361,7 +207,7 @@ async fn members_end_when_their_supervisor_is_killed() {
         );
         let (_stop, stopped) = shutdown::stage();
         let (_kill, killed) = shutdown::stage();
-        let command = Arc::new(move |place: &random_generator::local::layout::Place| {
+        let command = Arc::new(move |place: &Place| {
             let mut command = Command::new("/bin/sh");
             command
                 .args(["-c", SCRIPT])
