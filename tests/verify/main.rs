@@ -8,6 +8,7 @@ mod commands;
 mod member;
 mod random;
 mod service;
+mod texts;
 mod vectors;
 
 use std::fmt::Write as _;
