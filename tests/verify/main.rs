@@ -7,6 +7,8 @@ mod builder;
 mod commands;
 mod member;
 mod random;
+mod service;
+mod texts;
 mod vectors;
 
 use std::fmt::Write as _;

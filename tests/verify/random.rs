@@ -114,7 +114,7 @@ const BREACHES: [fn(&mut Record, &Record); 14] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
     fn a_chain_of_any_members_voters_and_schedules_verifies_and_no_breach_of_it_does(
