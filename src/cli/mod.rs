@@ -28,13 +28,14 @@ const AFTER_HELP: &str = "\
 Without a command it serves: `random-generator --voters 1` is `random-generator serve --voters 1`.
 
 Examples:
-  random-generator                                  a member alone, on 127.0.0.1:8080 and every other interface
-  random-generator cluster --members 3              a set of three on this machine
+  random-generator                                a member alone, on port 8080
+  random-generator cluster --members 3            a set of three on this machine
   random-generator serve --draw-schedule '@every 10s'
+  random-generator verify http://127.0.0.1:8080   the whole chain that a member keeps
   random-generator ledger restore --admin http://127.0.0.1:8082
 
-Exit codes: 0 ended as asked, 64 usage, 65 data that doesn't verify, 70 a bug, 74 I/O, 75 try again later,
-78 configuration, or a volume that belongs to another member.";
+Exit codes: 0 ended as asked, 64 usage, 65 data that doesn't verify, 70 a bug, 74 I/O,
+75 try again later, 78 configuration, or a volume that belongs to another member.";
 
 const AFTER_SERVE_HELP: &str = "\
 Durations are a number and a unit: 500ms, 1.5s, 2m. Sizes are bytes or a number and a unit: 64KB, 10MiB.
@@ -86,7 +87,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Command::Serve(args) => serve::run(*args),
-            Command::Ledger(args) => ledger::run(&args),
+            Command::Ledger(args) => asking(async |console| ledger::run(&args, console).await),
             Command::Verify(args) => asking(async |console| verify::run(&args, console).await),
             Command::Draws(args) => asking(async |console| draws::run(&args, console).await),
             Command::Peers(args) => asking(async |console| peers::run(&args, console).await),
