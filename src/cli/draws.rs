@@ -4,7 +4,7 @@ use hyper::StatusCode;
 
 use super::Failure;
 use super::console::Console;
-use super::target::{MemberArgs, Target};
+use super::target::{Member, Resolve, TargetArgs};
 use crate::draw::record::Record;
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ const PAGE: u64 = 1000;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    target: MemberArgs,
+    at: TargetArgs,
     /// First round to show; the newest rounds without it
     #[arg(long, value_name = "ROUND", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
     from: Option<u64>,
@@ -36,11 +36,11 @@ struct Page {
 ///
 /// # Errors
 /// Try again: the member can't be reached. Data: what it says are no records.
-pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = &args.target.member;
+pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
+    let member = args.at.target.member(resolve).await?;
     let mut from = match args.from {
         Some(round) => Some(round),
-        None => newest(member, args.limit).await?,
+        None => newest(&member, args.limit).await?,
     };
     let mut left = args.limit;
     let mut first = true;
@@ -64,7 +64,7 @@ pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> 
 }
 
 /// The round to begin with so that the newest `limit` are shown; none for the oldest kept.
-async fn newest(member: &Target, limit: u64) -> Result<Option<u64>, Failure> {
+async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     let (path, accept) = ("/draws/latest", "application/json");
     let answer = member.ask(path, accept).await?;
     if answer.status == StatusCode::NOT_FOUND {

@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::console::Console;
-use super::target::Target;
+use super::target::{Member, Resolve, Target};
 use super::{Exit, Failure};
 
 /// Members asked at the same time.
@@ -13,7 +13,7 @@ const AT_ONCE: usize = 16;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Public listeners of one or more members
+    /// Public listeners of one or more members, or srv://SERVICE for all members of that Service
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
     members: Vec<Target>,
     /// Write JSON, one line a member
@@ -33,8 +33,12 @@ struct Health {
 ///
 /// # Errors
 /// Try again: one of them isn't ready.
-pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
-    let asked = futures_util::stream::iter(args.members.iter().map(ask));
+pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
+    let mut members = Vec::new();
+    for target in &args.members {
+        members.extend(target.members(resolve).await?);
+    }
+    let asked = futures_util::stream::iter(members.iter().map(ask));
     // In the order of the arguments, whoever answers first.
     let all: Vec<Health> = asked.buffered(AT_ONCE).collect().await;
     let text = if args.json {
@@ -81,7 +85,7 @@ pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> 
     ))
 }
 
-async fn ask(member: &Target) -> Health {
+async fn ask(member: &Member) -> Health {
     let mut health = Health {
         member: member.to_string(),
         live: false,

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 
 use super::console::Console;
 use super::exit::one_line;
-use super::target::{Answer, Target, explanation};
+use super::target::{Answer, Member, explanation};
 use super::{Exit, Failure};
 
 /// A restore walks the chain over the network; longer than this, the member's log tells how it went.
@@ -37,8 +37,13 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Admin {
     /// Admin listener of the member
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082")]
-    admin: Target,
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082", value_parser = listener)]
+    admin: Member,
+}
+
+fn listener(text: &str) -> Result<Member, &'static str> {
+    text.parse()
+        .map_err(|_| "expected the URL of a member's admin listener, such as http://127.0.0.1:8082")
 }
 
 pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {

@@ -22,7 +22,11 @@ pub use exit::{Exit, Failure};
 
 use crate::clock::Clock;
 use crate::config::{ServeArgs, Terminal};
+use crate::discovery::service::public_listeners;
+use crate::discovery::{DiscoveryConfig, Nameservers};
 use console::Console;
+use futures_util::future::BoxFuture;
+use target::Resolve;
 
 const AFTER_HELP: &str = "\
 Without a command it serves: `random-generator --voters 1` is `random-generator serve --voters 1`.
@@ -87,12 +91,12 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Command::Serve(args) => serve::run(*args),
-            Command::Ledger(args) => asking(async |console| ledger::run(&args, console).await),
-            Command::Verify(args) => asking(async |console| verify::run(&args, console).await),
-            Command::Draws(args) => asking(async |console| draws::run(&args, console).await),
-            Command::Peers(args) => asking(async |console| peers::run(&args, console).await),
-            Command::Leader(args) => asking(async |console| leader::run(&args, console).await),
-            Command::Health(args) => asking(async |console| health::run(&args, console).await),
+            Command::Ledger(args) => asking(async |_, console| ledger::run(&args, console).await),
+            Command::Verify(args) => asking(async |resolve, console| verify::run(&args, resolve, console).await),
+            Command::Draws(args) => asking(async |resolve, console| draws::run(&args, resolve, console).await),
+            Command::Peers(args) => asking(async |resolve, console| peers::run(&args, resolve, console).await),
+            Command::Leader(args) => asking(async |resolve, console| leader::run(&args, resolve, console).await),
+            Command::Health(args) => asking(async |resolve, console| health::run(&args, resolve, console).await),
         }
     }
 }
@@ -147,7 +151,7 @@ pub fn report_panics() {
 }
 
 /// Runs a command that asks members, with standard output and the terminal that it may have.
-fn asking(command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+fn asking(command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
     let (mut out, mut error) = (io::stdout().lock(), io::stderr());
     let mut console = Console {
         out: &mut out,
@@ -155,7 +159,10 @@ fn asking(command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>) ->
         colour: Terminal::stdout().colour,
         clock: Clock::system(),
     };
-    client_runtime()?.block_on(command(&mut console))
+    let resolve = |service: String| -> BoxFuture<'static, _> {
+        Box::pin(async move { public_listeners(&service, &Nameservers::ResolvConf, DiscoveryConfig::TIMEOUT).await })
+    };
+    client_runtime()?.block_on(command(&resolve, &mut console))
 }
 
 /// The runtime of a command that talks to members and ends.

@@ -4,12 +4,12 @@ use serde::Deserialize;
 
 use super::Failure;
 use super::console::Console;
-use super::target::MemberArgs;
+use super::target::{Resolve, TargetArgs};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    target: MemberArgs,
+    at: TargetArgs,
     /// Write the member's JSON
     #[arg(long)]
     json: bool,
@@ -36,8 +36,9 @@ struct Peer {
 ///
 /// # Errors
 /// Try again: the member can't be reached. Data: its answer isn't one.
-pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
-    let (json, peers): (_, Peers) = args.target.member.get_json("/peers").await?;
+pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
+    let member = args.at.target.member(resolve).await?;
+    let (json, peers): (_, Peers) = member.get_json("/peers").await?;
     if args.json {
         console.put(&(json + "\n"))?;
         return Ok(());

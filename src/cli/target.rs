@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper::{Method, Request, StatusCode, Uri, header};
@@ -21,30 +22,104 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// More than a hundred of the largest records.
 pub(super) const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
+/// What a person names: one member, or the Service that publishes the members.
+#[derive(Clone, Debug)]
+pub enum Target {
+    Member(Member),
+    Service(String),
+}
+
 /// A member by the URL of its public listener.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct Member {
     authority: String,
     host: String,
     port: u16,
 }
 
+/// Finds the public listeners that a Service publishes; the error is in the operator's words. Bounded in time.
+pub type Resolve = dyn Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>>;
+
 /// clap's argument for the commands that ask one member.
 #[derive(Debug, clap::Args)]
-pub struct MemberArgs {
-    /// Public listener of a member
+pub struct TargetArgs {
+    /// Public listener of a member, or srv://SERVICE for the first member of that Service that answers
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    pub member: Target,
+    pub target: Target,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("expected the URL of a member's public listener, http://HOST:PORT, such as http://127.0.0.1:8080")]
+#[error(
+    "expected the URL of a member's public listener, http://HOST:PORT, such as http://127.0.0.1:8080, or srv://SERVICE, \
+     such as srv://rg.default.svc.cluster.local"
+)]
 pub struct TargetError;
 
 impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Target, TargetError> {
+        let Some(service) = text.strip_prefix("srv://") else {
+            return text.parse().map(Target::Member);
+        };
+        let in_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if service.is_empty() || !service.bytes().all(in_name) {
+            return Err(TargetError);
+        }
+        Ok(Target::Service(service.to_owned()))
+    }
+}
+
+impl Target {
+    /// All members meant.
+    ///
+    /// # Errors
+    /// Try again: the Service could not be looked up, or publishes nobody.
+    pub(super) async fn members(&self, resolve: &Resolve) -> Result<Vec<Member>, Failure> {
+        let service = match self {
+            Target::Member(member) => return Ok(vec![member.clone()]),
+            Target::Service(service) => service,
+        };
+        let failed = |reason: String| Failure::new(Exit::TryAgain, format!("srv://{service}: {reason}"));
+        let found = resolve(service.clone()).await.map_err(failed)?;
+        if found.is_empty() {
+            return Err(failed("nobody is published there now".into()));
+        }
+        Ok(found.into_iter().map(Member::from).collect())
+    }
+
+    /// The member named, or the first of the Service that answers.
+    ///
+    /// # Errors
+    /// Try again: as [`members`](Target::members), or none of them answers.
+    pub(super) async fn member(&self, resolve: &Resolve) -> Result<Member, Failure> {
+        let mut members = self.members(resolve).await?;
+        let Some(last) = members.pop() else {
+            return Err(Failure::new(Exit::TryAgain, "nobody is published there now"));
+        };
+        for member in members {
+            if member.ask("/livez", "application/json").await.is_ok() {
+                return Ok(member);
+            }
+        }
+        Ok(last)
+    }
+}
+
+impl From<SocketAddr> for Member {
+    fn from(address: SocketAddr) -> Member {
+        Member {
+            authority: address.to_string(),
+            host: address.ip().to_string(),
+            port: address.port(),
+        }
+    }
+}
+
+impl FromStr for Member {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Member, TargetError> {
         let uri: Uri = text.parse().map_err(|_| TargetError)?;
         let authority = uri.authority().ok_or(TargetError)?;
         let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
@@ -55,7 +130,7 @@ impl FromStr for Target {
         if authority.port().is_none() && authority.as_str() != authority.host() {
             return Err(TargetError);
         }
-        Ok(Target {
+        Ok(Member {
             authority: authority.to_string(),
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(80),
@@ -63,7 +138,7 @@ impl FromStr for Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}", self.authority)
     }
@@ -76,7 +151,7 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
-impl Target {
+impl Member {
     /// GET of one path, with any status.
     ///
     /// # Errors
@@ -88,7 +163,7 @@ impl Target {
     /// POST of nothing to one path, with any status.
     ///
     /// # Errors
-    /// Try again later: as [`ask`](Target::ask).
+    /// Try again later: as [`ask`](Member::ask).
     pub(super) async fn post(&self, path: &str, limit: Duration) -> Result<Answer, Failure> {
         self.answer(Method::POST, path, "application/json", limit).await
     }
@@ -115,7 +190,7 @@ impl Target {
     /// GET of one path that is to succeed.
     ///
     /// # Errors
-    /// Try again later: as [`ask`](Target::ask), or a status other than 200.
+    /// Try again later: as [`ask`](Member::ask), or a status other than 200.
     pub(super) async fn get(&self, path: &str, accept: &'static str) -> Result<Bytes, Failure> {
         let answer = self.ask(path, accept).await?;
         if answer.status == StatusCode::OK {
@@ -199,7 +274,7 @@ mod tests {
             ("http://[::1]:8080/", "::1", 8080),
             ("http://rg-0.rg", "rg-0.rg", 80),
         ] {
-            let target: Target = text.parse().unwrap();
+            let target: Member = text.parse().unwrap();
             assert_eq!((target.host.as_str(), target.port), (host, port));
         }
         for text in [
@@ -212,8 +287,45 @@ mod tests {
             "http://a/draws",
             "http://u@a:1",
             "http://a?b",
+            "srv://",
+            "srv://a/b",
+            "srv://a:53",
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_service_is_the_first_of_its_members_that_answers() {
+        let closed: Vec<SocketAddr> = (0..2)
+            .map(|_| {
+                std::net::TcpListener::bind("127.0.0.1:0")
+                    .unwrap()
+                    .local_addr()
+                    .unwrap()
+            })
+            .collect();
+        let resolve = move |service: String| -> BoxFuture<'static, _> {
+            let found = if service == "rg.example" {
+                closed.clone()
+            } else {
+                Vec::new()
+            };
+            Box::pin(async move { Ok(found) })
+        };
+        let target: Target = "srv://rg.example".parse().unwrap();
+        assert_eq!(target.members(&resolve).await.unwrap().len(), 2);
+        // None answers: the last one's failure is what the command will tell.
+        let member = target.member(&resolve).await.unwrap();
+        assert_eq!(member.ask("/livez", "*/*").await.unwrap_err().exit, Exit::TryAgain);
+        let nobody: Target = "srv://other.example".parse().unwrap();
+        assert!(
+            nobody
+                .member(&resolve)
+                .await
+                .unwrap_err()
+                .line
+                .contains("nobody is published")
+        );
     }
 }

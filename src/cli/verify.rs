@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::json;
 
 use super::console::Console;
-use super::target::Target;
+use super::target::{Member, Resolve, Target};
 use super::{Exit, Failure};
 use crate::draw::chain::{Summary, Verifier, VerifyError};
 use crate::draw::record::{Hash, MAX_TEXT};
@@ -51,9 +51,9 @@ impl FromStr for Source {
 ///
 /// # Errors
 /// Data: not verified, and by which rule. I/O: the file can't be read. Try again: the member can't be reached.
-pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
+pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
     let verified = match &args.source {
-        Source::Member(member) => of_member(member, args.head, console).await?,
+        Source::Member(target) => of_member(&target.member(resolve).await?, args.head, console).await?,
         Source::Stdin => of_lines(io::stdin().lock(), args.head, console).map_err(|e| unread("standard input", &e))?,
         Source::File(path) => {
             let failed = |error| unread(&path.display().to_string(), &error);
@@ -127,7 +127,7 @@ fn of_lines(mut input: impl BufRead, head: Option<Hash>, console: &mut Console<'
     }
 }
 
-async fn of_member(member: &Target, head: Option<Hash>, console: &mut Console<'_>) -> Result<Verified, Failure> {
+async fn of_member(member: &Member, head: Option<Hash>, console: &mut Console<'_>) -> Result<Verified, Failure> {
     let mut progress = console.progress();
     let mut verifier = Verifier::new();
     // Without `from`, a member begins with the oldest record it keeps.

@@ -193,7 +193,7 @@ impl Lookup {
     }
 }
 
-fn resolver(nameservers: &Nameservers, timeout: Duration) -> Result<TokioResolver, NetError> {
+pub(super) fn resolver(nameservers: &Nameservers, timeout: Duration) -> Result<TokioResolver, NetError> {
     let mut builder = match nameservers {
         Nameservers::ResolvConf => TokioResolver::builder_tokio()?,
         Nameservers::At(servers) => {
@@ -223,7 +223,7 @@ fn resolver(nameservers: &Nameservers, timeout: Duration) -> Result<TokioResolve
     builder.build()
 }
 
-async fn look_up_addresses(resolver: &TokioResolver, host: &str) -> Result<BTreeSet<IpAddr>, &'static str> {
+pub(super) async fn look_up_addresses(resolver: &TokioResolver, host: &str) -> Result<BTreeSet<IpAddr>, &'static str> {
     // The dot makes it absolute: no search domain is tried.
     match resolver.lookup_ip(format!("{host}.")).await {
         Ok(addresses) => Ok(addresses.iter().collect()),

@@ -6,6 +6,7 @@
 mod answer;
 mod lookup;
 mod metrics;
+pub mod service;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;

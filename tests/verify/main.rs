@@ -7,6 +7,7 @@ mod builder;
 mod commands;
 mod member;
 mod random;
+mod service;
 mod vectors;
 
 use std::fmt::Write as _;

@@ -1,0 +1,53 @@
+//! Where the public listeners of a set are, for the commands that are given `srv://SERVICE`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::{RData, RecordType};
+
+use super::Nameservers;
+use super::lookup::{look_up_addresses, resolver};
+
+/// Addresses of `_http._tcp.SERVICE`, by ascending name of the target; empty when nobody is published now. A name without
+/// dot at the end is absolute all the same. The whole look-up is given up after three times `timeout`.
+///
+/// # Errors
+/// DNS gave no answer, in the operator's words.
+pub async fn public_listeners(
+    service: &str,
+    nameservers: &Nameservers,
+    timeout: Duration,
+) -> Result<Vec<SocketAddr>, String> {
+    let name = format!("_http._tcp.{}.", service.trim_end_matches('.'));
+    let look_up = async {
+        let resolver = resolver(nameservers, timeout).map_err(|error| format!("no resolver: {error}"))?;
+        let answer = match resolver.lookup(name.clone(), RecordType::SRV).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_nx_domain() || error.is_no_records_found() => return Ok(Vec::new()),
+            Err(error) => return Err(format!("DNS could not be asked for {name}: {error}")),
+        };
+        let mut targets: Vec<(String, u16)> = answer
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(srv) => Some((srv.target.to_ascii().trim_end_matches('.').to_owned(), srv.port)),
+                _ => None,
+            })
+            .collect();
+        targets.sort();
+        let mut found = Vec::new();
+        for (host, port) in targets {
+            let addresses = look_up_addresses(&resolver, &host).await;
+            let addresses = addresses.map_err(|outcome| format!("the address of {host}: {outcome}"))?;
+            found.extend(addresses.first().map(|address| SocketAddr::new(*address, port)));
+        }
+        Ok(found)
+    };
+    match tokio::time::timeout(timeout * 3, look_up).await {
+        Ok(found) => found,
+        Err(_) => Err(format!(
+            "no answer from DNS for {name} within {} s",
+            (timeout * 3).as_secs()
+        )),
+    }
+}
