@@ -1,7 +1,8 @@
 //! The command line: one file a subcommand. A new one is a `mod` line, a variant of [`Command`] and an arm of
 //! [`Command::run`].
 
-pub mod console;
+pub mod cluster;
+mod console;
 pub mod draws;
 pub mod exit;
 pub mod health;
@@ -50,6 +51,13 @@ Examples:
   random-generator serve --draw-schedule '*/5 * * * *' --draw-deadline 20s
   random-generator serve --pod-name rg-2 --voters 3 --discovery-name rg-peers.default.svc.cluster.local";
 
+const AFTER_CLUSTER_HELP: &str = "\
+Arguments of serve may follow, and are every member's. A member's process id is in DIR/rg-N.pid, its volume is DIR/rg-N.
+
+Examples:
+  random-generator cluster --members 5 --base-port 9000
+  random-generator cluster --members 3 --lease-duration 2s --draw-schedule '@every 2s'";
+
 const AFTER_VERIFY_HELP: &str = "\
 It checks the rules of docs/protocol.md, 1.3, and names the first that is broken. verify_draws.py does the same.
 Exit codes: 0 verified, 65 not verified, 64 usage, 74 the file can't be read, 75 the member can't be reached.
@@ -72,6 +80,8 @@ enum Command {
     /// Run one member: numbers, ids, and its part in the draws
     #[command(after_help = AFTER_SERVE_HELP)]
     Serve(Box<ServeArgs>),
+    #[command(after_help = AFTER_CLUSTER_HELP)]
+    Cluster(cluster::ClusterArgs),
     /// Mend the ledger of a running member
     Ledger(ledger::Args),
     /// Check a chain of draws: a file, standard input, or all that a member keeps
@@ -91,6 +101,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Command::Serve(args) => serve::run(*args),
+            Command::Cluster(args) => set(args),
             Command::Ledger(args) => asking(async |_, console| ledger::run(&args, console).await),
             Command::Verify(args) => asking(async |resolve, console| verify::run(&args, resolve, console).await),
             Command::Draws(args) => asking(async |resolve, console| draws::run(&args, resolve, console).await),
@@ -148,6 +159,32 @@ pub fn report_panics() {
         let line = exit::one_line(&format!("a bug{place}: {message}; please report it"));
         let _ = writeln!(io::stderr().lock(), "random-generator: {line}");
     }));
+}
+
+/// Runs a set, with what only the command line knows.
+fn set(args: cluster::ClusterArgs) -> Result<(), Failure> {
+    let wiring = cluster::ClusterWiring {
+        program: std::env::current_exe().map_err(|error| {
+            Failure::new(
+                Exit::Io,
+                format!("cannot find the program to start members with: {error}"),
+            )
+        })?,
+        validate: |arguments| {
+            let arguments = std::iter::once("random-generator").chain(arguments.iter().map(String::as_str));
+            match Cli::try_parse_from(arguments).map(|cli| cli.command) {
+                Ok(Command::Serve(args)) => serve::check(*args).map(|_| ()).map_err(|failure| failure.line),
+                Ok(_) => Err(String::from("only arguments of serve may follow those of cluster")),
+                Err(error) => Err(usage::failure(&error).line),
+            }
+        },
+        output: Box::new(io::stdout()),
+        colour: Terminal::stdout().colour,
+        clock: Clock::system(),
+    };
+    client_runtime()?
+        .block_on(cluster::run(args, wiring))
+        .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
 }
 
 /// Runs a command that asks members, with standard output and the terminal that it may have.

@@ -6,8 +6,13 @@ use super::{Cli, Exit, Failure};
 use crate::config::{self, Config, ServeArgs};
 use crate::{member, telemetry};
 
+/// Whether a member would take these arguments.
+pub(super) fn check(args: ServeArgs) -> Result<Config, Failure> {
+    Config::try_from(args).map_err(|error| Failure::new(Exit::Usage, format!("{error}; see --help")))
+}
+
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let config = Config::try_from(args).map_err(|error| Failure::new(Exit::Usage, format!("{error}; see --help")))?;
+    let config = check(args)?;
     let log = telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Bug, error))?;
     for variable in config::unknown_variables(&Cli::command()) {
         tracing::warn!(

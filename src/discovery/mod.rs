@@ -123,7 +123,7 @@ pub struct Discovery {
 #[derive(Debug)]
 enum Source {
     Alone,
-    Dns(Lookup),
+    Dns(Box<Lookup>),
 }
 
 /// What the other parts hold. Clones see the same list.
@@ -177,7 +177,7 @@ impl Discovery {
                 if matches!(&config.nameservers, Nameservers::At(servers) if servers.is_empty()) {
                     return Err(DiscoveryError::NoNameserver);
                 }
-                let lookup = Lookup::new(name, config.nameservers.clone(), config.timeout);
+                let lookup = Box::new(Lookup::new(name, config.nameservers.clone(), config.timeout));
                 let nothing_yet = PeerList {
                     peers: Vec::new(),
                     resolved_at: None,

@@ -1,1 +1,308 @@
-//! (in the making)
+//! Asks the members over public HTTP who leads and what was drawn. What is shown is what members report, and nothing
+//! that the supervisor would know otherwise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::layout::Place;
+use super::output::{Drawn, Event};
+use crate::shutdown::Signal;
+
+/// From one round of questions to the next.
+const PACE: Duration = Duration::from_millis(250);
+/// One question with its answer: a stopped member takes the connection and never answers.
+const LIMIT: Duration = Duration::from_millis(500);
+/// More than any answer asked for here.
+const LARGEST_ANSWER: usize = 1024 * 1024;
+/// Draws told at most after a gap in what was seen.
+const MOST_CAUGHT_UP: u64 = 32;
+/// Digits shown of an output.
+const DIGITS: usize = 16;
+
+/// The parts of `/leader` that are shown.
+#[derive(Debug, Deserialize)]
+struct LeaderAnswer {
+    member: Option<String>,
+    fence: Option<u64>,
+}
+
+/// The parts of a record that are shown.
+#[derive(Debug, Deserialize)]
+struct RecordAnswer {
+    round: u64,
+    slot: String,
+    holder: String,
+    fence: u64,
+    missed: u64,
+    missing: Vec<MissingAnswer>,
+    output: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct MissingAnswer {
+    ordinal: u16,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct DrawsAnswer {
+    draws: Vec<RecordAnswer>,
+}
+
+/// Asks until it is stopped.
+pub struct Observer {
+    client: Client<HttpConnector, Empty<Bytes>>,
+    places: Arc<[Place]>,
+    set: String,
+    events: mpsc::Sender<Event>,
+    seen: Seen,
+}
+
+/// What was told. Members lag behind one another, and one that was stopped wakes with an old view: nothing told goes
+/// back.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// Greater is newer. At one fence a holder may become nobody, and never the other way round.
+    leader: Option<(u64, bool)>,
+    /// (fence, round): a new chain begins at round 1 with a greater fence.
+    draw: Option<(u64, u64)>,
+}
+
+impl Observer {
+    pub fn new(set: &str, places: Arc<[Place]>, events: mpsc::Sender<Event>) -> Observer {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(LIMIT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(10))
+            .pool_max_idle_per_host(1)
+            .build(connector);
+        Observer {
+            client,
+            places,
+            set: set.to_owned(),
+            events,
+            seen: Seen::default(),
+        }
+    }
+
+    pub async fn run(mut self, mut stop: Signal) {
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                _ = pace.tick() => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                () = self.look() => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        let answers = join_all(self.places.iter().map(async |place| {
+            let leader: Option<LeaderAnswer> = self.get(place, "leader").await;
+            // Without an answer to the first there is none to the second.
+            match leader {
+                Some(leader) => (
+                    Some(leader),
+                    self.get::<RecordAnswer>(place, "draws/latest").await,
+                    place.ordinal,
+                ),
+                None => (None, None, place.ordinal),
+            }
+        }))
+        .await;
+
+        let mut newest: Option<(RecordAnswer, u16)> = None;
+        let mut leaders = Vec::new();
+        for (leader, record, ordinal) in answers {
+            leaders.extend(leader);
+            if let Some(record) = record
+                && newest
+                    .as_ref()
+                    .is_none_or(|(best, _)| (best.fence, best.round) < (record.fence, record.round))
+            {
+                newest = Some((record, ordinal));
+            }
+        }
+        if let Some(event) = self.seen.leader(leaders) {
+            self.tell(event);
+        }
+        if let Some((record, ordinal)) = newest {
+            self.draws_up_to(record, ordinal).await;
+        }
+    }
+
+    async fn draws_up_to(&mut self, newest: RecordAnswer, ordinal: u16) {
+        let Some(from) = self.seen.next(&newest) else { return };
+        if from < newest.round {
+            let place = self.places.get(usize::from(ordinal)).cloned();
+            let limit = newest.round - from;
+            let between: Option<DrawsAnswer> = match &place {
+                Some(place) => self.get(place, &format!("draws?from={from}&limit={limit}")).await,
+                None => None,
+            };
+            for record in between.into_iter().flat_map(|answer| answer.draws) {
+                if record.round < newest.round && self.seen.next(&record).is_some() {
+                    self.tell_draw(record);
+                }
+            }
+        }
+        self.tell_draw(newest);
+    }
+
+    fn tell_draw(&mut self, record: RecordAnswer) {
+        self.seen.draw = Some((record.fence, record.round));
+        let set = &self.set;
+        let missing = record
+            .missing
+            .iter()
+            .map(|missing| format!("{set}-{} ({})", missing.ordinal, missing.reason));
+        self.tell(Event::Draw(Drawn {
+            round: record.round,
+            slot: record.slot,
+            // The identity is NAME_UID-NONCE.
+            holder: record.holder.split('_').next().unwrap_or_default().to_owned(),
+            output: record.output.map(|output| output.chars().take(DIGITS).collect()),
+            missed: record.missed,
+            missing: missing.collect(),
+        }));
+    }
+
+    /// With the queue full (a reader that stopped) the line is lost, and asking goes on.
+    fn tell(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+
+    /// None whatever went wrong: another member answers, or this one next time.
+    async fn get<T: DeserializeOwned>(&self, place: &Place, path: &str) -> Option<T> {
+        let uri = format!("http://127.0.0.1:{}/{path}", place.public_port).parse().ok()?;
+        let bytes = timeout(LIMIT, async {
+            let response = self.client.get(uri).await.ok()?;
+            if !response.status().is_success() {
+                return None;
+            }
+            let body = Limited::new(response.into_body(), LARGEST_ANSWER)
+                .collect()
+                .await
+                .ok()?;
+            Some(body.to_bytes())
+        })
+        .await
+        .ok()??;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+impl Seen {
+    /// What to tell of who leads, from all answers of one round.
+    fn leader(&mut self, answers: Vec<LeaderAnswer>) -> Option<Event> {
+        let newest = answers
+            .into_iter()
+            .max_by_key(|answer| (answer.fence, answer.member.is_none()))?;
+        let fence = newest.fence.unwrap_or(0);
+        let key = (fence, newest.member.is_none());
+        // A set that never had a leader isn't worth a line.
+        if self.leader.is_none() && newest.member.is_none() {
+            return None;
+        }
+        if self.leader.is_some_and(|seen| seen >= key) {
+            return None;
+        }
+        self.leader = Some(key);
+        Some(Event::Leader {
+            member: newest.member,
+            fence,
+        })
+    }
+
+    /// The first round to tell of, if `record` is news. Of a chain that was there before, only its newest.
+    fn next(&self, record: &RecordAnswer) -> Option<u64> {
+        match self.draw {
+            None => Some(record.round),
+            Some(seen) if seen >= (record.fence, record.round) => None,
+            Some((_, round)) if round < record.round => {
+                Some((round + 1).max(record.round.saturating_sub(MOST_CAUGHT_UP)))
+            }
+            Some(_) => Some(record.round),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(member: Option<&str>, fence: u64) -> LeaderAnswer {
+        LeaderAnswer {
+            member: member.map(str::to_owned),
+            fence: Some(fence),
+        }
+    }
+
+    fn leads(member: Option<&str>, fence: u64) -> Option<Event> {
+        Some(Event::Leader {
+            member: member.map(str::to_owned),
+            fence,
+        })
+    }
+
+    #[test]
+    fn who_leads_is_told_once_and_never_goes_back() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.leader(vec![says(None, 0)]), None, "nobody ever led");
+        assert_eq!(
+            seen.leader(vec![says(None, 0), says(Some("rg-1"), 1)]),
+            leads(Some("rg-1"), 1)
+        );
+        assert_eq!(seen.leader(vec![says(Some("rg-1"), 1)]), None);
+        assert_eq!(seen.leader(vec![says(None, 1), says(Some("rg-1"), 1)]), leads(None, 1));
+        assert_eq!(seen.leader(vec![says(Some("rg-1"), 1)]), None, "a member that lags");
+        assert_eq!(
+            seen.leader(vec![says(Some("rg-1"), 1), says(Some("rg-2"), 2)]),
+            leads(Some("rg-2"), 2)
+        );
+        assert_eq!(seen.leader(vec![]), None);
+    }
+
+    #[test]
+    fn draws_are_told_once_in_order_and_a_new_chain_from_its_first() {
+        let record = |fence, round| RecordAnswer {
+            round,
+            slot: String::new(),
+            holder: String::new(),
+            fence,
+            missed: 0,
+            missing: Vec::new(),
+            output: None,
+        };
+        let mut seen = Seen::default();
+        assert_eq!(
+            seen.next(&record(1, 100)),
+            Some(100),
+            "what was before the start is not told again"
+        );
+        seen.draw = Some((1, 100));
+        assert_eq!(seen.next(&record(1, 100)), None);
+        assert_eq!(seen.next(&record(1, 99)), None);
+        assert_eq!(seen.next(&record(2, 103)), Some(101));
+        assert_eq!(seen.next(&record(2, 1000)), Some(1000 - MOST_CAUGHT_UP));
+        assert_eq!(seen.next(&record(9, 1)), Some(1));
+    }
+}
