@@ -52,7 +52,7 @@ $(TOOLS)/bin/cargo-deny:
 
 .PHONY: simulate
 simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print its trace
-	RANDOM_GENERATOR_TEST_SEEDS=$(SEEDS) RANDOM_GENERATOR_TEST_SEED=$(SEED) $(CARGO) test --release --test simulation simulate -- --nocapture
+	$(if $(SEED),RANDOM_GENERATOR_SEED=$(SEED),RANDOM_GENERATOR_SEEDS=$(SEEDS)) $(CARGO) test --release --test simulation -- --nocapture
 
 .PHONY: mutants
 mutants: ## Plant each bug of tests/mutations, and show which test or seed turns red

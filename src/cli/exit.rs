@@ -22,6 +22,23 @@ pub enum Exit {
     Config = 78,
 }
 
+impl Exit {
+    /// The one of this number, as a part's error names it. A number that is none of ours is a bug.
+    pub fn from_code(code: u8) -> Exit {
+        [
+            Exit::Done,
+            Exit::Usage,
+            Exit::Data,
+            Exit::Io,
+            Exit::TryAgain,
+            Exit::Config,
+        ]
+        .into_iter()
+        .find(|exit| *exit as u8 == code)
+        .unwrap_or(Exit::Bug)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)

@@ -1,23 +1,18 @@
 //! `ledger`: asks the admin listener of a running member to mend its ledger. What restoring and restarting mean is in
 //! docs/protocol.md, 3.5.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::Subcommand;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Method, Request, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::StatusCode;
 
+use super::console::Console;
 use super::exit::one_line;
+use super::target::{Answer, Member, explanation};
 use super::{Exit, Failure};
 
 /// A restore walks the chain over the network; longer than this, the member's log tells how it went.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-const ANSWER_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,11 +23,11 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Put a damaged ledger aside, begin an empty one, and fetch the chain from the peers
-    Restore(Target),
+    Restore(Admin),
     /// Begin a new chain though a majority of the voters can't be asked for theirs; the old one is kept and listed
     Restart {
         #[command(flatten)]
-        target: Target,
+        admin: Admin,
         /// Confirm: records that only absent voters have will not be part of the new chain
         #[arg(long)]
         yes: bool,
@@ -40,16 +35,21 @@ enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-struct Target {
+struct Admin {
     /// Admin listener of the member
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082")]
-    admin: String,
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082", value_parser = listener)]
+    admin: Member,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (target, action) = match &args.action {
-        Action::Restore(target) => (target, "restore"),
-        Action::Restart { target, yes: true } => (target, "restart"),
+fn listener(text: &str) -> Result<Member, &'static str> {
+    text.parse()
+        .map_err(|_| "expected the URL of a member's admin listener, such as http://127.0.0.1:8082")
+}
+
+pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
+    let (member, path) = match &args.action {
+        Action::Restore(member) => (member, "/ledger/restore"),
+        Action::Restart { admin, yes: true } => (admin, "/ledger/restart"),
         Action::Restart { yes: false, .. } => {
             return Err(Failure::new(
                 Exit::Usage,
@@ -58,71 +58,50 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             ));
         }
     };
-    let url = format!("{}/ledger/{action}", target.admin.trim_end_matches('/'));
-    let uri = url
-        .parse::<Uri>()
-        .ok()
-        .filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
-        .ok_or_else(|| {
-            let wrong = format!("--admin '{}': an http URL, such as http://127.0.0.1:8082", target.admin);
-            Failure::new(Exit::Usage, wrong)
-        })?;
-    let answer = super::client_runtime()?.block_on(post(uri))?;
-    writeln!(io::stdout().lock(), "{answer}")
-        .map_err(|error| Failure::new(Exit::Io, format!("standard output: {error}")))
+    let answer = member.admin.post(path, ANSWER_LIMIT).await?;
+    let done = outcome(&answer).map_err(|(exit, reason)| {
+        let line = format!("{}{path}: {}: {reason}", member.admin, answer.status);
+        Failure::new(exit, line)
+    })?;
+    console.put(&format!("{done}\n")).map(|_| ())
 }
 
-/// The member's answer in one line.
-async fn post(uri: Uri) -> Result<String, Failure> {
-    let unreachable = |reason: String| {
-        let line = format!("{uri}: {reason}; is the member running, and is this its --admin-listen?");
-        Failure::new(Exit::TryAgain, line)
+/// What was done, or how the command ends and why.
+fn outcome(answer: &Answer) -> Result<String, (Exit, String)> {
+    let exit = match answer.status {
+        StatusCode::OK => {
+            let value: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+            let done = value.as_ref().and_then(|value| value.get("done")?.as_str());
+            return done.map(one_line).ok_or_else(|| {
+                let listener = "it isn't the answer of a member's admin listener";
+                (Exit::Data, listener.to_owned())
+            });
+        }
+        // The listener is another one, or the ledger's state has no use for it: the same command stays wrong.
+        status if status.is_client_error() => Exit::Usage,
+        _ => Exit::TryAgain,
     };
-    let exchange = async {
-        let client: Client<HttpConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(uri.clone())
-            .body(Empty::new())
-            .map_err(|error| error.to_string())?;
-        let response = client.request(request).await.map_err(|error| causes(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES)
-            .collect()
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok((status, body.to_bytes()))
-    };
-    let (status, body) = tokio::time::timeout(ANSWER_LIMIT, exchange)
-        .await
-        .map_err(|_| unreachable(format!("no answer within {} s", ANSWER_LIMIT.as_secs())))?
-        .map_err(unreachable)?;
-    let said = summary(&body);
-    if status.is_success() {
-        return Ok(said);
+    Err((exit, explanation(&answer.body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &'static str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: body.into(),
+        }
     }
-    let exit = if status.is_server_error() {
-        Exit::TryAgain
-    } else {
-        Exit::Data
-    };
-    Err(Failure::new(exit, format!("{uri}: {status}: {said}")))
-}
 
-/// `detail` of a problem (RFC 9457) or of a result; else the body as it is.
-fn summary(body: &[u8]) -> String {
-    let said = |value: &serde_json::Value| {
-        ["detail", "title"]
-            .iter()
-            .find_map(|name| value.get(name)?.as_str().map(str::to_owned))
-    };
-    let parsed = serde_json::from_slice(body).ok().and_then(|value| said(&value));
-    one_line(&parsed.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()))
-}
-
-/// hyper-util says `client error (Connect)`; what happened is among its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source())
-        .last()
-        .map_or_else(|| error.to_string(), ToString::to_string)
+    #[test]
+    fn the_answer_decides_the_line_and_the_exit_code() {
+        let done = outcome(&answer(200, r#"{"done":"the ledger begins anew"}"#));
+        assert_eq!(done, Ok("the ledger begins anew".to_owned()));
+        let conflict = outcome(&answer(409, r#"{"detail":"the ledger isn't corrupt"}"#));
+        assert_eq!(conflict, Err((Exit::Usage, "the ledger isn't corrupt".to_owned())));
+        assert_eq!(outcome(&answer(503, "")).unwrap_err().0, Exit::TryAgain);
+        assert_eq!(outcome(&answer(200, "hello")).unwrap_err().0, Exit::Data);
+    }
 }

@@ -2,7 +2,7 @@
 //! [`Command::run`].
 
 pub mod cluster;
-pub mod console;
+mod console;
 pub mod draws;
 pub mod exit;
 pub mod health;
@@ -33,13 +33,14 @@ const AFTER_HELP: &str = "\
 Without a command it serves: `random-generator --voters 1` is `random-generator serve --voters 1`.
 
 Examples:
-  random-generator                                  a member alone, on 127.0.0.1:8080 and every other interface
-  random-generator cluster --members 3              a set of three on this machine
+  random-generator                                a member alone, on port 8080
+  random-generator cluster --members 3            a set of three on this machine
   random-generator serve --draw-schedule '@every 10s'
+  random-generator verify http://127.0.0.1:8080   the whole chain that a member keeps
   random-generator ledger restore --admin http://127.0.0.1:8082
 
-Exit codes: 0 ended as asked, 64 usage, 65 data that doesn't verify, 70 a bug, 74 I/O, 75 try again later,
-78 configuration, or a volume that belongs to another member.";
+Exit codes: 0 ended as asked, 64 usage, 65 data that doesn't verify, 70 a bug, 74 I/O,
+75 try again later, 78 configuration, or a volume that belongs to another member.";
 
 const AFTER_SERVE_HELP: &str = "\
 Durations are a number and a unit: 500ms, 1.5s, 2m. Sizes are bytes or a number and a unit: 64KB, 10MiB.
@@ -49,6 +50,13 @@ Examples:
   random-generator serve --data-dir /data --durability power
   random-generator serve --draw-schedule '*/5 * * * *' --draw-deadline 20s
   random-generator serve --pod-name rg-2 --voters 3 --discovery-name rg-peers.default.svc.cluster.local";
+
+const AFTER_CLUSTER_HELP: &str = "\
+Arguments of serve may follow, and are every member's. A member's process id is in DIR/rg-N.pid, its volume is DIR/rg-N.
+
+Examples:
+  random-generator cluster --members 5 --base-port 9000
+  random-generator cluster --members 3 --lease-duration 2s --draw-schedule '@every 2s'";
 
 const AFTER_VERIFY_HELP: &str = "\
 It checks the rules of docs/protocol.md, 1.3, and names the first that is broken. verify_draws.py does the same.
@@ -72,6 +80,8 @@ enum Command {
     /// Run one member: numbers, ids, and its part in the draws
     #[command(after_help = AFTER_SERVE_HELP)]
     Serve(Box<ServeArgs>),
+    #[command(after_help = AFTER_CLUSTER_HELP)]
+    Cluster(cluster::ClusterArgs),
     /// Mend the ledger of a running member
     Ledger(ledger::Args),
     /// Check a chain of draws: a file, standard input, or all that a member keeps
@@ -91,7 +101,8 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Command::Serve(args) => serve::run(*args),
-            Command::Ledger(args) => ledger::run(&args),
+            Command::Cluster(args) => set(args),
+            Command::Ledger(args) => asking(async |_, console| ledger::run(&args, console).await),
             Command::Verify(args) => asking(async |resolve, console| verify::run(&args, resolve, console).await),
             Command::Draws(args) => asking(async |resolve, console| draws::run(&args, resolve, console).await),
             Command::Peers(args) => asking(async |resolve, console| peers::run(&args, resolve, console).await),
@@ -148,6 +159,32 @@ pub fn report_panics() {
         let line = exit::one_line(&format!("a bug{place}: {message}; please report it"));
         let _ = writeln!(io::stderr().lock(), "random-generator: {line}");
     }));
+}
+
+/// Runs a set, with what only the command line knows.
+fn set(args: cluster::ClusterArgs) -> Result<(), Failure> {
+    let wiring = cluster::ClusterWiring {
+        program: std::env::current_exe().map_err(|error| {
+            Failure::new(
+                Exit::Io,
+                format!("cannot find the program to start members with: {error}"),
+            )
+        })?,
+        validate: |arguments| {
+            let arguments = std::iter::once("random-generator").chain(arguments.iter().map(String::as_str));
+            match Cli::try_parse_from(arguments).map(|cli| cli.command) {
+                Ok(Command::Serve(args)) => serve::check(*args).map(|_| ()).map_err(|failure| failure.line),
+                Ok(_) => Err(String::from("only arguments of serve may follow those of cluster")),
+                Err(error) => Err(usage::failure(&error).line),
+            }
+        },
+        output: Box::new(io::stdout()),
+        colour: Terminal::stdout().colour,
+        clock: Clock::system(),
+    };
+    client_runtime()?
+        .block_on(cluster::run(args, wiring))
+        .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
 }
 
 /// Runs a command that asks members, with standard output and the terminal that it may have.

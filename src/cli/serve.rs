@@ -1,13 +1,20 @@
 //! `serve`: one member, until it is asked to stop.
 
-use super::{Exit, Failure};
+use clap::CommandFactory;
+
+use super::{Cli, Exit, Failure};
 use crate::config::{self, Config, ServeArgs};
 use crate::{member, telemetry};
 
+/// Whether a member would take these arguments.
+pub(super) fn check(args: ServeArgs) -> Result<Config, Failure> {
+    Config::try_from(args).map_err(|error| Failure::new(Exit::Usage, format!("{error}; see --help")))
+}
+
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let config = Config::try_from(args).map_err(|error| Failure::new(Exit::Usage, format!("{error}; see --help")))?;
+    let config = check(args)?;
     let log = telemetry::start(&config.log).map_err(|error| Failure::new(Exit::Bug, error))?;
-    for variable in config::unknown_variables() {
+    for variable in config::unknown_variables(&Cli::command()) {
         tracing::warn!(
             variable,
             "no argument has this variable, so it changes nothing; see serve --help"

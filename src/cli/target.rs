@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::handshake;
-use hyper::{Request, StatusCode, Uri, header};
+use hyper::{Method, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
@@ -157,15 +157,33 @@ impl Member {
     /// # Errors
     /// Try again later: no answer, an answer cut off, or one that is too large.
     pub(super) async fn ask(&self, path: &str, accept: &'static str) -> Result<Answer, Failure> {
+        self.answer(Method::GET, path, accept, TIME_LIMIT).await
+    }
+
+    /// POST of nothing to one path, with any status.
+    ///
+    /// # Errors
+    /// Try again later: as [`ask`](Member::ask).
+    pub(super) async fn post(&self, path: &str, limit: Duration) -> Result<Answer, Failure> {
+        self.answer(Method::POST, path, "application/json", limit).await
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        limit: Duration,
+    ) -> Result<Answer, Failure> {
         let failed = |reason: String| {
             Failure::new(
                 Exit::TryAgain,
                 format!("{self}{path}: {reason}; is the member running?"),
             )
         };
-        match tokio::time::timeout(TIME_LIMIT, self.exchange(path, accept)).await {
+        match tokio::time::timeout(limit, self.exchange(method, path, accept)).await {
             Ok(answer) => answer.map_err(failed),
-            Err(_) => Err(failed(format!("no answer within {} s", TIME_LIMIT.as_secs()))),
+            Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs()))),
         }
     }
 
@@ -195,12 +213,14 @@ impl Member {
         Ok((text.trim_end().to_owned(), value))
     }
 
-    async fn exchange(&self, path: &str, accept: &'static str) -> Result<Answer, String> {
+    async fn exchange(&self, method: Method, path: &str, accept: &'static str) -> Result<Answer, String> {
         let stream = self.connect().await?;
         let (mut sender, connection) = handshake(TokioIo::new(stream))
             .await
             .map_err(|error| error.to_string())?;
-        let request = Request::get(path)
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(header::HOST, &self.authority)
             .header(header::ACCEPT, accept)
             .header(header::CONNECTION, "close")
@@ -236,7 +256,7 @@ impl Member {
 }
 
 /// `detail` of a problem (RFC 9457), else the beginning of the body.
-fn explanation(body: &[u8]) -> String {
+pub(super) fn explanation(body: &[u8]) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let detail = problem.and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
     let text = detail.unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned());

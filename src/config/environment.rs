@@ -3,13 +3,9 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use clap::{Args, Command};
-
-use super::ServeArgs;
+use clap::Command;
 
 const PREFIX: &str = "RANDOM_GENERATOR_";
-/// What the project's own tests read.
-const OF_TESTS: &str = "RANDOM_GENERATOR_TEST_";
 
 /// One variable.
 #[allow(clippy::disallowed_methods)] // This is the one reader.
@@ -27,18 +23,19 @@ pub fn source_of(argument: &str, value: &str) -> Option<String> {
 
 /// Variables that look like an argument's and are none: misspelt ones, which would otherwise be ignored in silence. Not
 /// an error, since the environment is also written by others.
-pub fn unknown_variables() -> Vec<String> {
-    unknown(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+pub fn unknown_variables(cli: &Command) -> Vec<String> {
+    unknown(cli, std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
-fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
-    let serve = ServeArgs::augment_args(Command::new("serve"));
-    let known: BTreeSet<&str> = serve
-        .get_arguments()
+fn unknown(cli: &Command, names: impl Iterator<Item = String>) -> Vec<String> {
+    // Those of every command: a member that `cluster` started has the environment of `cluster`.
+    let known: BTreeSet<&str> = cli
+        .get_subcommands()
+        .flat_map(Command::get_arguments)
         .filter_map(|argument| argument.get_env()?.to_str())
         .collect();
     let unknown: BTreeSet<String> = names
-        .filter(|name| name.starts_with(PREFIX) && !name.starts_with(OF_TESTS))
+        .filter(|name| name.starts_with(PREFIX))
         .filter(|name| !known.contains(name.as_str()) && !is_injected(name))
         .collect();
     unknown.into_iter().collect()
@@ -54,7 +51,10 @@ fn is_injected(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use clap::Args;
+
     use super::*;
+    use crate::config::ServeArgs;
 
     #[test]
     fn a_misspelt_variable_is_noticed_and_those_of_others_are_not() {
@@ -66,11 +66,11 @@ mod tests {
             "RANDOM_GENERATOR_PORT_8080_TCP_ADDR",
             "RANDOM_GENERATOR_SERVICE_HOST",
             "RANDOM_GENERATOR_PEERS_SERVICE_PORT_PEER",
-            "RANDOM_GENERATOR_TEST_SEEDS",
             "HOME",
         ];
+        let cli = Command::new("rg").subcommand(ServeArgs::augment_args(Command::new("serve")));
         assert_eq!(
-            unknown(names.map(String::from).into_iter()),
+            unknown(&cli, names.map(String::from).into_iter()),
             ["RANDOM_GENERATOR_VOTRES"]
         );
     }
