@@ -207,7 +207,8 @@ impl Parts {
             interval: config.discovery.interval,
             timeout: DiscoveryConfig::TIMEOUT,
         };
-        let (discovery_part, discovery) = Discovery::new(discovery, clock.clone(), DiscoveryMetrics::register(registry))?;
+        let (discovery_part, discovery) =
+            Discovery::new(discovery, clock.clone(), DiscoveryMetrics::register(registry))?;
         stages.keeper("discovery", |stop| async move { Ok(discovery_part.run(stop).await?) });
 
         let (store, store_part) = FileLeaseStore::open(config.lease.file.clone()).await?;
@@ -218,8 +219,13 @@ impl Parts {
             renew_deadline: config.lease.renew_deadline,
             retry: config.lease.retry,
         };
-        let (elector, lease, outcomes) =
-            lease::new(elector, store, clock.clone(), LeaseMetrics::register(registry), rand::random());
+        let (elector, lease, outcomes) = lease::new(
+            elector,
+            store,
+            clock.clone(),
+            LeaseMetrics::register(registry),
+            rand::random(),
+        );
         stages.office("elector", |stop| async move {
             elector.run(stop).await;
             Ok(())

@@ -42,7 +42,10 @@ pub struct Peer {
 impl Peer {
     /// Where its peer port is, by each of its addresses.
     pub fn sockets(&self) -> Vec<SocketAddr> {
-        self.addresses.iter().map(|address| SocketAddr::new(*address, self.peer_port)).collect()
+        self.addresses
+            .iter()
+            .map(|address| SocketAddr::new(*address, self.peer_port))
+            .collect()
     }
 }
 

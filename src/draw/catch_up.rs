@@ -20,7 +20,12 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
 /// Runs until asked to stop.
-pub async fn run(ledger: LedgerHandle, peers: watch::Receiver<Arc<PeerList>>, client: Arc<PeerClient>, mut stop: Signal) {
+pub async fn run(
+    ledger: LedgerHandle,
+    peers: watch::Receiver<Arc<PeerList>>,
+    client: Arc<PeerClient>,
+    mut stop: Signal,
+) {
     let mut snapshots = ledger.snapshots();
     let mut retry = FIRST_RETRY;
     let mut told = None;
@@ -34,12 +39,21 @@ pub async fn run(ledger: LedgerHandle, peers: watch::Receiver<Arc<PeerList>>, cl
             }
             continue;
         };
-        let mut others: Vec<_> = peers.borrow().peers.iter().filter(|peer| !peer.is_self).cloned().collect();
+        let mut others: Vec<_> = peers
+            .borrow()
+            .peers
+            .iter()
+            .filter(|peer| !peer.is_self)
+            .cloned()
+            .collect();
         others.shuffle(&mut rand::rng());
         let mut found = false;
         for peer in &others {
             let addresses = peer.sockets();
-            let target = Target { addresses: &addresses, host: &peer.host };
+            let target = Target {
+                addresses: &addresses,
+                host: &peer.host,
+            };
             let asked = client.records(target, &hash, BATCH, ASK_WITHIN);
             let answer = tokio::select! {
                 biased;

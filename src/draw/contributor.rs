@@ -24,7 +24,12 @@ impl Contributor {
 
     /// What to make durable, and what to answer once it is. The answer depends on the seed and the request alone, so that
     /// a question asked again gets the same answer.
-    pub fn keep(&self, ledger: &Ledger, request: &KeepRequest, wall: Wall) -> Result<(Vec<Write>, KeepAnswer), Refusal> {
+    pub fn keep(
+        &self,
+        ledger: &Ledger,
+        request: &KeepRequest,
+        wall: Wall,
+    ) -> Result<(Vec<Write>, KeepAnswer), Refusal> {
         self.is_for_us(request.version, &request.set)?;
         well_formed(request)?;
         let ahead_ms = request.slot.0.saturating_mul(1000).saturating_sub(wall.0 / 1000);

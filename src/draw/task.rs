@@ -54,17 +54,34 @@ struct Outcome {
 impl DrawMetrics {
     pub fn register(registry: &mut Registry) -> DrawMetrics {
         let metrics = DrawMetrics::default();
-        registry.register("draw_slots", "Slots of this holder by outcome", metrics.outcomes.clone());
-        registry.register("draw_conducting", "1 while this holder is at a draw or a recovery", metrics.conducting.clone());
+        registry.register(
+            "draw_slots",
+            "Slots of this holder by outcome",
+            metrics.outcomes.clone(),
+        );
+        registry.register(
+            "draw_conducting",
+            "1 while this holder is at a draw or a recovery",
+            metrics.conducting.clone(),
+        );
         metrics
     }
 
     fn count(&self, report: &Report) {
         let outcome = match report {
             Report::Drawn(_) => "drawn",
-            Report::Missed { obstacle: Obstacle::NoMajority { .. }, .. } => "no_majority",
-            Report::Missed { obstacle: Obstacle::Recovering, .. } => "recovering",
-            Report::Missed { obstacle: Obstacle::NotCommitted, .. } => "not_committed",
+            Report::Missed {
+                obstacle: Obstacle::NoMajority { .. },
+                ..
+            } => "no_majority",
+            Report::Missed {
+                obstacle: Obstacle::Recovering,
+                ..
+            } => "recovering",
+            Report::Missed {
+                obstacle: Obstacle::NotCommitted,
+                ..
+            } => "not_committed",
             Report::Undecided { .. } => "undecided",
             Report::Restored(_) => "restored",
             Report::Waiting { .. } => return,
@@ -126,7 +143,11 @@ impl DrawTask {
         peers.mark_changed();
         loop {
             let now = self.clock.now();
-            let wake = self.conductor.wake_at(now).map_or(LONGEST_SLEEP, |wake| wake.since(now.boot)).min(LONGEST_SLEEP);
+            let wake = self
+                .conductor
+                .wake_at(now)
+                .map_or(LONGEST_SLEEP, |wake| wake.since(now.boot))
+                .min(LONGEST_SLEEP);
             let event = tokio::select! {
                 biased;
                 () = stop.requested() => return,
@@ -153,7 +174,10 @@ impl DrawTask {
         let lease = self.parts.lease.snapshots();
         let snapshot = lease.borrow();
         let leads = snapshot.leads(self.clock.boot()).is_some();
-        let holder = snapshot.object.as_ref().and_then(|object| object.spec.held_by().map(str::to_owned));
+        let holder = snapshot
+            .object
+            .as_ref()
+            .and_then(|object| object.spec.held_by().map(str::to_owned));
         let answer = if leads { Ok(()) } else { Err(NotHolder { holder }) };
         // Whoever asked may be gone; the wish stands.
         let _ = reply.send(answer);
@@ -171,7 +195,18 @@ impl DrawTask {
                     questions.push(Box::pin(async move {
                         let result = match peer {
                             _ if own => ledger.keep(request).await.map_err(AskError::Refused),
-                            Some(peer) => flatten(client.keep(Target { addresses: &peer.sockets(), host: &peer.host }, &request, ASK_WITHIN).await),
+                            Some(peer) => flatten(
+                                client
+                                    .keep(
+                                        Target {
+                                            addresses: &peer.sockets(),
+                                            host: &peer.host,
+                                        },
+                                        &request,
+                                        ASK_WITHIN,
+                                    )
+                                    .await,
+                            ),
                             None => Err(AskError::Unreachable),
                         };
                         Event::Kept { ask, ordinal, result }
@@ -185,7 +220,18 @@ impl DrawTask {
                     questions.push(Box::pin(async move {
                         let result = match peer {
                             _ if own => ledger.heads(request).await.map_err(AskError::Refused),
-                            Some(peer) => flatten(client.heads(Target { addresses: &peer.sockets(), host: &peer.host }, &request, ASK_WITHIN).await),
+                            Some(peer) => flatten(
+                                client
+                                    .heads(
+                                        Target {
+                                            addresses: &peer.sockets(),
+                                            host: &peer.host,
+                                        },
+                                        &request,
+                                        ASK_WITHIN,
+                                    )
+                                    .await,
+                            ),
                             None => Err(AskError::Unreachable),
                         };
                         Event::Heads { ask, ordinal, result }
@@ -201,13 +247,19 @@ impl DrawTask {
                 Action::Floor(fence) => self.parts.lease.floor(fence),
                 Action::Look => self.parts.lease.look(),
                 Action::StayOut(time) => {
-                    tracing::warn!(?time, "two slots missed in a row: this member stays out, so that another may reach more");
+                    tracing::warn!(
+                        ?time,
+                        "two slots missed in a row: this member stays out, so that another may reach more"
+                    );
                     self.parts.lease.stay_out(time);
                 }
                 Action::Report(report) => self.report(&report),
             }
         }
-        self.parts.metrics.conducting.set(i64::from(self.conductor.phase() != "idle"));
+        self.parts
+            .metrics
+            .conducting
+            .set(i64::from(self.conductor.phase() != "idle"));
         let leads = self.parts.lease.snapshots().borrow().leads(self.clock.boot()).is_some();
         if !leads {
             self.tell(None);
@@ -232,7 +284,9 @@ impl DrawTask {
             }
             Report::Missed { slot, obstacle } => {
                 let why = match obstacle {
-                    Obstacle::NoMajority { missing } => format!("no majority of the voters answered: {} did not", self.names(missing)),
+                    Obstacle::NoMajority { missing } => {
+                        format!("no majority of the voters answered: {} did not", self.names(missing))
+                    }
                     Obstacle::Recovering => "the chain's head is not recovered yet".to_owned(),
                     Obstacle::NotCommitted => "the record could not be put into the Lease".to_owned(),
                 };

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::elector::{Action, CommitOutcome, CommitRequest, Elector, ElectorConfig, Event};
-use super::{LeaseSnapshot, LeaseStore, Leadership, StoreError, WriteOutcome};
+use super::{Leadership, LeaseSnapshot, LeaseStore, StoreError, WriteOutcome};
 use crate::clock::Clock;
 use crate::shutdown::Signal;
 
@@ -81,22 +81,52 @@ pub struct LeaseMetrics {
 impl LeaseMetrics {
     pub fn register(registry: &mut Registry) -> LeaseMetrics {
         let metrics = LeaseMetrics::default();
-        registry.register("lease_leading", "1 while this member holds the lease and may conduct", metrics.leading.clone());
+        registry.register(
+            "lease_leading",
+            "1 while this member holds the lease and may conduct",
+            metrics.leading.clone(),
+        );
         registry.register("lease_fence", "Fence of the lease as last seen", metrics.fence.clone());
-        registry.register("lease_terms", "Times this member became the holder", metrics.terms.clone());
+        registry.register(
+            "lease_terms",
+            "Times this member became the holder",
+            metrics.terms.clone(),
+        );
         registry.register("lease_writes", "Writes sent to the lease store", metrics.writes.clone());
-        registry.register("lease_conflicts", "Writes that another write came before", metrics.conflicts.clone());
-        registry.register("lease_doubtful_writes", "Writes whose answer was lost", metrics.doubtful.clone());
+        registry.register(
+            "lease_conflicts",
+            "Writes that another write came before",
+            metrics.conflicts.clone(),
+        );
+        registry.register(
+            "lease_doubtful_writes",
+            "Writes whose answer was lost",
+            metrics.doubtful.clone(),
+        );
         registry.register("lease_reads", "Reads sent to the lease store", metrics.reads.clone());
-        registry.register("lease_failures", "Reads and writes that the lease store failed or refused", metrics.failures.clone());
+        registry.register(
+            "lease_failures",
+            "Reads and writes that the lease store failed or refused",
+            metrics.failures.clone(),
+        );
         metrics
     }
 
     fn count(&self, event: &Event) {
         match event {
-            Event::Wrote { outcome: WriteOutcome::Conflict, .. } => drop(self.conflicts.inc()),
-            Event::Wrote { outcome: WriteOutcome::Unknown(_), .. } => drop(self.doubtful.inc()),
-            Event::Wrote { outcome: WriteOutcome::Failed(_), .. } | Event::Read { result: Err(_), .. } => {
+            Event::Wrote {
+                outcome: WriteOutcome::Conflict,
+                ..
+            } => drop(self.conflicts.inc()),
+            Event::Wrote {
+                outcome: WriteOutcome::Unknown(_),
+                ..
+            } => drop(self.doubtful.inc()),
+            Event::Wrote {
+                outcome: WriteOutcome::Failed(_),
+                ..
+            }
+            | Event::Read { result: Err(_), .. } => {
                 self.failures.inc();
             }
             _ => {}
@@ -179,7 +209,11 @@ impl<S: LeaseStore> LeaseTask<S> {
                 tracing::warn!("the lease could not be released in time; it will expire");
                 return;
             }
-            let wake = self.elector.wake_at().map_or(LONGEST_SLEEP, |wake| wake.since(now)).min(LONGEST_SLEEP);
+            let wake = self
+                .elector
+                .wake_at()
+                .map_or(LONGEST_SLEEP, |wake| wake.since(now))
+                .min(LONGEST_SLEEP);
             let event = tokio::select! {
                 biased;
                 () = stop.requested(), if leave_at.is_none() => {
@@ -210,7 +244,10 @@ impl<S: LeaseStore> LeaseTask<S> {
                     operations.push(Box::pin(async move {
                         let result = timeout(bound, store.read()).await;
                         let late = || Err(StoreError::Unreachable(format!("no answer within {bound:?}")));
-                        Event::Read { op, result: result.unwrap_or_else(|_| late()) }
+                        Event::Read {
+                            op,
+                            result: result.unwrap_or_else(|_| late()),
+                        }
                     }));
                 }
                 Action::Write { op, base, change } => {
@@ -218,7 +255,10 @@ impl<S: LeaseStore> LeaseTask<S> {
                     operations.push(Box::pin(async move {
                         let outcome = timeout(bound, store.write(&base, &change)).await;
                         let late = || WriteOutcome::Unknown(format!("no answer within {bound:?}"));
-                        Event::Wrote { op, outcome: outcome.unwrap_or_else(|_| late()) }
+                        Event::Wrote {
+                            op,
+                            outcome: outcome.unwrap_or_else(|_| late()),
+                        }
                     }));
                 }
                 Action::Publish(snapshot) => self.publish(snapshot),
@@ -246,7 +286,9 @@ impl<S: LeaseStore> LeaseTask<S> {
             (Some(was), None) => tracing::info!(fence = was, "this member holds the lease no more"),
             _ => {}
         }
-        self.metrics.leading.set(i64::from(fence(&snapshot.leadership).is_some()));
+        self.metrics
+            .leading
+            .set(i64::from(fence(&snapshot.leadership).is_some()));
         if let Some(object) = &snapshot.object {
             self.metrics.fence.set(i64::try_from(object.fence).unwrap_or(i64::MAX));
         }

@@ -11,8 +11,8 @@ use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::draw::record::{Hash, Record};
-use crate::generator::random::{self, RandomError};
 use crate::generator::ids;
+use crate::generator::random::{self, RandomError};
 use crate::http::admin::{Action, AdminActions, AdminError};
 use crate::http::peer::{Declined, PeerService};
 use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
@@ -107,11 +107,18 @@ pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdo
     let ledger_restore: Action = Arc::new(move || {
         let ledger = ledger.clone();
         Box::pin(async move {
-            let aside = ledger.ok_or_else(no_ledger)?.restore().await.map_err(|error| match error {
-                RestoreError::Sound => AdminError::Conflict(error.to_string()),
-                RestoreError::Failed(_) | RestoreError::Busy(_) => AdminError::Failed(error.to_string()),
-            })?;
-            Ok(format!("the corrupt ledger is kept as {}; a new one fills from the peers", aside.display()))
+            let aside = ledger
+                .ok_or_else(no_ledger)?
+                .restore()
+                .await
+                .map_err(|error| match error {
+                    RestoreError::Sound => AdminError::Conflict(error.to_string()),
+                    RestoreError::Failed(_) | RestoreError::Busy(_) => AdminError::Failed(error.to_string()),
+                })?;
+            Ok(format!(
+                "the corrupt ledger is kept as {}; a new one fills from the peers",
+                aside.display()
+            ))
         })
     });
     let ledger_restart: Action = Arc::new(move || {
@@ -120,7 +127,10 @@ pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdo
             let (reply, answer) = oneshot::channel();
             let busy = || AdminError::Failed("the conductor is busy; try again".to_owned());
             restarts.ok_or_else(no_ledger)?.try_send(reply).map_err(|_| busy())?;
-            let answer = timeout(RESTART_WITHIN, answer).await.map_err(|_| busy())?.map_err(|_| busy())?;
+            let answer = timeout(RESTART_WITHIN, answer)
+                .await
+                .map_err(|_| busy())?
+                .map_err(|_| busy())?;
             answer.map_err(|error| AdminError::Conflict(error.to_string()))?;
             Ok("a new chain begins with the next slot; the old one is set aside".to_owned())
         })

@@ -56,7 +56,9 @@ impl Conditions {
 
     fn lease(&self) -> Option<String> {
         match self.lease.borrow().trouble.as_ref()? {
-            LeaseTrouble::Absent => Some("there is no Lease, so nobody leads: create it, as the manifest does".to_owned()),
+            LeaseTrouble::Absent => {
+                Some("there is no Lease, so nobody leads: create it, as the manifest does".to_owned())
+            }
             LeaseTrouble::Store(error) => Some(error.to_string()),
         }
     }
@@ -102,9 +104,11 @@ impl Told {
             self.lease.say(conditions.lease());
             self.peers.say(conditions.peers());
             self.journal.say(conditions.journal());
-            self.ids.say(conditions.ids.trouble().map(|trouble| trouble.to_string()));
+            self.ids
+                .say(conditions.ids.trouble().map(|trouble| trouble.to_string()));
             self.ledger.say(conditions.ledger());
-            self.draw.say(conditions.draw.as_ref().and_then(|draw| draw.borrow().clone()));
+            self.draw
+                .say(conditions.draw.as_ref().and_then(|draw| draw.borrow().clone()));
             tokio::select! {
                 biased;
                 () = stop.requested() => return,

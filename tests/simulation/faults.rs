@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::rngs::StdRng;
 use rand::RngExt;
+use rand::rngs::StdRng;
 use random_generator::lease::{Head, LeaseObject};
 
 use crate::oracle::Verdict;
@@ -42,7 +42,11 @@ pub enum Fault {
 impl Plan {
     pub fn random(rng: &mut StdRng) -> Plan {
         let members = rng.random_range(1..=5);
-        let voters = if rng.random_ratio(1, 4) { rng.random_range(1..=members) } else { members };
+        let voters = if rng.random_ratio(1, 4) {
+            rng.random_range(1..=members)
+        } else {
+            members
+        };
         let (duration, renew_deadline, retry) = match rng.random_range(0..3) {
             0 => (15_000, 10_000, 2_000),
             1 => (6_000, 4_000, 800),
@@ -81,7 +85,9 @@ impl World {
             Fault::FillVolume,
             Fault::Pause,
         ];
-        let kinds: Vec<Fault> = (0..self.rng.random_range(1..=5)).filter_map(|_| pick(&mut self.rng, &KINDS)).collect();
+        let kinds: Vec<Fault> = (0..self.rng.random_range(1..=5))
+            .filter_map(|_| pick(&mut self.rng, &KINDS))
+            .collect();
         let mut at = self.rng.random_range(2..15) * SECOND;
         while at < self.plan.faults_until {
             if let Some(fault) = pick(&mut self.rng, &kinds) {
@@ -96,7 +102,11 @@ impl World {
         let alive: Vec<usize> = (0..self.processes.len())
             .filter(|id| self.processes[*id].alive && !self.processes[*id].paused)
             .collect();
-        let leading: Vec<usize> = alive.iter().copied().filter(|id| self.processes[*id].leads(self.t)).collect();
+        let leading: Vec<usize> = alive
+            .iter()
+            .copied()
+            .filter(|id| self.processes[*id].leads(self.t))
+            .collect();
         match self.rng.random_ratio(3, 5) && !leading.is_empty() {
             true => pick(&mut self.rng, &leading),
             false => pick(&mut self.rng, &alive),
@@ -264,8 +274,15 @@ impl World {
         if let Some(older) = pick(&mut self.rng, &(0..history.len()).collect::<Vec<_>>()).map(|i| history[i].clone()) {
             self.lease_lost("lease set back");
             // A restored backup is the same object; one re-applied from a file is a new one.
-            let uid = if self.rng.random() { present.uid.clone() } else { format!("{}-again-{}", present.uid, self.t) };
-            self.store.set(LeaseObject { uid, ..LeaseObject::clone(&older) });
+            let uid = if self.rng.random() {
+                present.uid.clone()
+            } else {
+                format!("{}-again-{}", present.uid, self.t)
+            };
+            self.store.set(LeaseObject {
+                uid,
+                ..LeaseObject::clone(&older)
+            });
             self.tell_watchers();
         }
     }

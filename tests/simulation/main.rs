@@ -41,7 +41,11 @@ fn run(world: &mut World) -> Verdict {
         return Err("no progress: nothing was drawn though every fault has ended".to_owned());
     }
     // Every member follows the Lease's chain: none sticks to a fork.
-    let head = world.store.object.as_ref().and_then(|object| object.head.record().cloned());
+    let head = world
+        .store
+        .object
+        .as_ref()
+        .and_then(|object| object.head.record().cloned());
     let Some(head) = head else {
         return Err("the Lease has no record at the end".to_owned());
     };
@@ -49,7 +53,10 @@ fn run(world: &mut World) -> Verdict {
         let last = process.reported.last();
         let near = last.is_some_and(|last| last.chain == head.chain && last.round + 3 >= head.round);
         if !near {
-            return Err(format!("{} stays at {last:?}, and the Lease is at round {}", process.identity, head.round));
+            return Err(format!(
+                "{} stays at {last:?}, and the Lease is at round {}",
+                process.identity, head.round
+            ));
         }
     }
     Ok(())
@@ -76,7 +83,9 @@ fn replay(seed: u64) -> Verdict {
         world.plan.members, world.plan.voters, world.plan.duration, world.plan.schedule, world.plan.noise
     );
     let trace = world.trace.take().unwrap_or_default();
-    let skipped = trace.len().saturating_sub(number("RANDOM_GENERATOR_TRACE").unwrap_or(150) as usize);
+    let skipped = trace
+        .len()
+        .saturating_sub(number("RANDOM_GENERATOR_TRACE").unwrap_or(150) as usize);
     println!("… {skipped} lines before (RANDOM_GENERATOR_TRACE=n prints n)");
     trace.iter().skip(skipped).for_each(|line| println!("{line}"));
     if let Err(broken) = &verdict {
@@ -86,7 +95,9 @@ fn replay(seed: u64) -> Verdict {
 }
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
 #[test]
@@ -102,7 +113,11 @@ fn every_seed_keeps_every_promise() {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let results: Vec<_> = std::thread::scope(|scope| {
         let worker = || {
-            let mut total = Run { drawn: 0, restored: 0, met: BTreeMap::new() };
+            let mut total = Run {
+                drawn: 0,
+                restored: 0,
+                met: BTreeMap::new(),
+            };
             let mut broken = Vec::new();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +128,9 @@ fn every_seed_keeps_every_promise() {
                     Ok(run) => {
                         total.drawn += run.drawn;
                         total.restored += run.restored;
-                        run.met.into_iter().for_each(|(key, n)| *total.met.entry(key).or_default() += n);
+                        run.met
+                            .into_iter()
+                            .for_each(|(key, n)| *total.met.entry(key).or_default() += n);
                     }
                     Err(error) => broken.push((seed, error)),
                 }
@@ -128,9 +145,15 @@ fn every_seed_keeps_every_promise() {
         drawn += total.drawn;
         restored += total.restored;
         broken.extend(failed);
-        total.met.into_iter().for_each(|((fault, state), n)| *met.entry(fault).or_default().entry(state).or_default() += n);
+        total
+            .met
+            .into_iter()
+            .for_each(|((fault, state), n)| *met.entry(fault).or_default().entry(state).or_default() += n);
     }
-    println!("{seeds} seeds in {:.1?}: {drawn} records drawn, {restored} heads restored", started.elapsed());
+    println!(
+        "{seeds} seeds in {:.1?}: {drawn} records drawn, {restored} heads restored",
+        started.elapsed()
+    );
     print_met(&met);
     if let Some((seed, error)) = broken.iter().min() {
         let again = replay(*seed);
@@ -141,7 +164,11 @@ fn every_seed_keeps_every_promise() {
 
 fn print_met(met: &BTreeMap<&str, BTreeMap<&str, u64>>) {
     let states = ["down", "following", "idle", "collecting", "committing", "recovering"];
-    println!("{:<22}{}", "fault met state", states.map(|state| format!("{state:>12}")).concat());
+    println!(
+        "{:<22}{}",
+        "fault met state",
+        states.map(|state| format!("{state:>12}")).concat()
+    );
     for (fault, by_state) in met {
         let counts = states.map(|state| format!("{:>12}", by_state.get(state).copied().unwrap_or(0)));
         println!("{fault:<22}{}", counts.concat());

@@ -41,7 +41,11 @@ fn majority_holds(record: &Record, holders: &BTreeSet<u16>) -> bool {
 
 pub fn holders(record: &Record, volumes: &[Volume]) -> BTreeSet<u16> {
     let has = |volume: &Volume| volume.records.contains_key(&record.hash);
-    (0u16..).zip(volumes).filter(|(_, volume)| has(volume)).map(|(ordinal, _)| ordinal).collect()
+    (0u16..)
+        .zip(volumes)
+        .filter(|(_, volume)| has(volume))
+        .map(|(ordinal, _)| ordinal)
+        .collect()
 }
 
 impl Oracle {
@@ -51,11 +55,22 @@ impl Oracle {
         self.lost_at = now;
         self.lost = true;
         let held = |record: &Arc<Record>| (record.clone(), holders(record, volumes));
-        self.secured = self.finals.values().map(held).filter(|(r, h)| majority_holds(r, h)).collect();
+        self.secured = self
+            .finals
+            .values()
+            .map(held)
+            .filter(|(r, h)| majority_holds(r, h))
+            .collect();
     }
 
     /// A member's write took effect in the store.
-    pub fn written(&mut self, before: Option<&LeaseObject>, after: &LeaseObject, by: &Process, volumes: &[Volume]) -> Verdict {
+    pub fn written(
+        &mut self,
+        before: Option<&LeaseObject>,
+        after: &LeaseObject,
+        by: &Process,
+        volumes: &[Volume],
+    ) -> Verdict {
         let Some(before) = before else {
             return Err(format!("{} created the Lease by an update", by.identity));
         };
@@ -67,8 +82,13 @@ impl Oracle {
         if held_after.is_none() && held_before.is_some_and(|holder| holder != by.identity) {
             return Err(format!("{} released the lease of {held_before:?}", by.identity));
         }
-        if after.fence < before.fence || (held_after.is_some() && held_after != held_before && after.fence == before.fence) {
-            return Err(format!("fence {} after {} for {held_after:?}", after.fence, before.fence));
+        if after.fence < before.fence
+            || (held_after.is_some() && held_after != held_before && after.fence == before.fence)
+        {
+            return Err(format!(
+                "fence {} after {} for {held_after:?}",
+                after.fence, before.fence
+            ));
         }
         if before.head != after.head {
             self.head_changed(before, after, by, volumes)?;
@@ -80,7 +100,9 @@ impl Oracle {
         let Head::Record(record) = &after.head else {
             return Err(format!("{} took the record away", by.identity));
         };
-        record.check().map_err(|error| format!("a record that breaks a rule: {error}"))?;
+        record
+            .check()
+            .map_err(|error| format!("a record that breaks a rule: {error}"))?;
         if let Head::Record(previous) = &before.head {
             if record.slot <= previous.slot && !self.lost {
                 return Err(format!("slot {} was drawn again, after {}", record.slot, previous.slot));
@@ -101,7 +123,10 @@ impl Oracle {
                     // A volume lost after it answered is the claim's own exception.
                     let lost = self.wiped.iter().filter(|o| **o < voters).count();
                     if 2 * (keep + lost) <= usize::from(voters) {
-                        return Err(format!("round {} was drawn, and only {keep} keep the one before", record.round));
+                        return Err(format!(
+                            "round {} was drawn, and only {keep} keep the one before",
+                            record.round
+                        ));
                     }
                 }
             }
@@ -111,9 +136,15 @@ impl Oracle {
         if record.holder != by.identity || record.fence != after.fence {
             return Err("the record names another holder or fence than the Lease".into());
         }
-        let taken = self.finals.values().find(|old| old.chain == record.chain && (old.slot == record.slot || old.round == record.round));
+        let taken = self
+            .finals
+            .values()
+            .find(|old| old.chain == record.chain && (old.slot == record.slot || old.round == record.round));
         if let Some(old) = taken.filter(|_| self.losses == 0) {
-            return Err(format!("slot {} or round {} was drawn twice: {}", record.slot, record.round, old.hash));
+            return Err(format!(
+                "slot {} or round {} was drawn twice: {}",
+                record.slot, record.round, old.hash
+            ));
         }
         self.finals.insert(record.hash, record.clone());
         self.newest = Some(record.clone());
@@ -130,7 +161,11 @@ impl Oracle {
     fn goes_on(&self, record: &Record, volumes: &[Volume]) -> Verdict {
         for (secured, had) in &self.secured {
             let have = holders(secured, volumes);
-            let kept: BTreeSet<u16> = had.intersection(&have).filter(|o| !self.wiped.contains(o)).copied().collect();
+            let kept: BTreeSet<u16> = had
+                .intersection(&have)
+                .filter(|o| !self.wiped.contains(o))
+                .copied()
+                .collect();
             if majority_holds(secured, &kept) && !self.is_past_of(secured, record) {
                 return Err(format!(
                     "round {} (fence {}) came in place of round {} (fence {}), which the majority {kept:?} kept",
@@ -159,16 +194,25 @@ impl Oracle {
         let head = request.head.as_ref().map(|head| head.hash);
         let key = (ordinal, seed, request.chain, request.round, head);
         match self.given.insert(key, given.clone()) {
-            Some(before) if before != *given => Err(format!("rg-{ordinal} gave two answers for round {}", request.round)),
+            Some(before) if before != *given => {
+                Err(format!("rg-{ordinal} gave two answers for round {}", request.round))
+            }
             _ => Ok(()),
         }
     }
 
     /// What a member shows its readers now, against what its ordinal showed before.
     pub fn shows(&mut self, ordinal: u16, before: &[Arc<Record>], chain: &[Arc<Record>]) -> Verdict {
-        for record in chain.iter().rev().take_while(|record| before.last().is_none_or(|last| last.hash != record.hash)) {
+        for record in chain
+            .iter()
+            .rev()
+            .take_while(|record| before.last().is_none_or(|last| last.hash != record.hash))
+        {
             if !self.finals.contains_key(&record.hash) {
-                return Err(format!("rg-{ordinal} shows round {}, which was never in the Lease", record.round));
+                return Err(format!(
+                    "rg-{ordinal} shows round {}, which was never in the Lease",
+                    record.round
+                ));
             }
         }
         for pair in chain.windows(2) {
@@ -181,13 +225,18 @@ impl Oracle {
         }
         let (Some(last), Some(now)) = (before.last(), chain.last()) else {
             return match before.last() {
-                Some(last) if !self.wiped.contains(&ordinal) => Err(format!("rg-{ordinal} shows round {} no more", last.round)),
+                Some(last) if !self.wiped.contains(&ordinal) => {
+                    Err(format!("rg-{ordinal} shows round {} no more", last.round))
+                }
                 _ => Ok(()),
             };
         };
         let back = before.iter().any(|record| record.hash == now.hash) && last.hash != now.hash;
         if back && !self.wiped.contains(&ordinal) {
-            return Err(format!("rg-{ordinal} went back from round {} to {}", last.round, now.round));
+            return Err(format!(
+                "rg-{ordinal} went back from round {} to {}",
+                last.round, now.round
+            ));
         }
         if self.losses == 0 && now.age() < last.age() && !self.wiped.contains(&ordinal) {
             return Err(format!("rg-{ordinal} shows another, older round {}", now.round));
@@ -198,9 +247,10 @@ impl Oracle {
     /// What a holder says became of a slot.
     pub fn said(&self, by: &Process, report: &Report) -> Verdict {
         match report {
-            Report::Drawn(record) if !self.finals.contains_key(&record.hash) => {
-                Err(format!("{} calls round {} final, which it isn't", by.identity, record.round))
-            }
+            Report::Drawn(record) if !self.finals.contains_key(&record.hash) => Err(format!(
+                "{} calls round {} final, which it isn't",
+                by.identity, record.round
+            )),
             Report::Missed { slot, .. } if self.drawn_by(&by.identity, *slot) && self.losses == 0 => {
                 Err(format!("{} calls slot {slot} missed, which it drew", by.identity))
             }
@@ -209,7 +259,9 @@ impl Oracle {
     }
 
     fn drawn_by(&self, identity: &str, slot: Slot) -> bool {
-        self.finals.values().any(|record| record.holder == identity && record.slot == slot)
+        self.finals
+            .values()
+            .any(|record| record.holder == identity && record.slot == slot)
     }
 
     /// A process conducts: asks, or sends a record. What it saw takes `grace` to get from one of its tasks to the other.
@@ -217,9 +269,11 @@ impl Oracle {
         let now = by.now(t).boot;
         match by.last_success_sent {
             None => Err(format!("{} conducts without ever having led", by.identity)),
-            Some(sent) if now.since(sent) > renew_deadline => {
-                Err(format!("{} conducts {:?} after its last renewal was sent", by.identity, now.since(sent)))
-            }
+            Some(sent) if now.since(sent) > renew_deadline => Err(format!(
+                "{} conducts {:?} after its last renewal was sent",
+                by.identity,
+                now.since(sent)
+            )),
             Some(_) if by.saw_other.is_some_and(|at| t > at + grace) => {
                 Err(format!("{} conducts though it saw another holder", by.identity))
             }

@@ -12,8 +12,8 @@ use random_generator::draw::ledger::logic::Ledger;
 use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
 use random_generator::draw::record::{Hash, Record};
 use random_generator::draw::secrets::Seed;
-use random_generator::lease::{LeaseObject, LeaseSnapshot};
 use random_generator::lease::elector::{Elector, ElectorConfig};
+use random_generator::lease::{LeaseObject, LeaseSnapshot};
 
 use crate::world::{Plan, START};
 
@@ -114,7 +114,10 @@ impl Process {
             lease_duration: plan.duration,
         });
         let ledger = Ledger::new(volume.stored());
-        let reported = ledger.snapshot(random_generator::draw::ledger::Condition::Writable).chain.to_vec();
+        let reported = ledger
+            .snapshot(random_generator::draw::ledger::Condition::Writable)
+            .chain
+            .to_vec();
         Process {
             ordinal,
             identity,

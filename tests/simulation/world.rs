@@ -43,7 +43,10 @@ pub struct Plan {
 #[derive(Clone)]
 pub enum Call {
     Read,
-    Write { base: Arc<LeaseObject>, change: LeaseChange },
+    Write {
+        base: Arc<LeaseObject>,
+        change: LeaseChange,
+    },
 }
 
 /// A message from a holder to a peer on its way.
@@ -259,9 +262,15 @@ impl World {
         let process = &mut self.processes[id];
         let now = process.now(self.t);
         let view = match &event {
-            elector::Event::Read { result: Ok(Some(object)), .. }
+            elector::Event::Read {
+                result: Ok(Some(object)),
+                ..
+            }
             | elector::Event::Watched(WatchEvent::Seen(object))
-            | elector::Event::Wrote { outcome: WriteOutcome::Written(object), .. } => Some(object.clone()),
+            | elector::Event::Wrote {
+                outcome: WriteOutcome::Written(object),
+                ..
+            } => Some(object.clone()),
             _ => None,
         };
         let quiet = matches!(event, elector::Event::Tick);
@@ -277,10 +286,16 @@ impl World {
                 elector::Action::Read { op } => self.call(id, op, Call::Read),
                 elector::Action::Write { op, base, change } => {
                     if change.head != base.head {
-                        self.oracle.conducts(&self.processes[id], self.t, self.plan.renew_deadline, 0)?;
+                        self.oracle
+                            .conducts(&self.processes[id], self.t, self.plan.renew_deadline, 0)?;
                     }
                     self.processes[id].sent(op, now.boot);
-                    self.note(|| format!("p{id} writes v{} {:?} fence {}", base.version, change.spec.holder, change.fence));
+                    self.note(|| {
+                        format!(
+                            "p{id} writes v{} {:?} fence {}",
+                            base.version, change.spec.holder, change.fence
+                        )
+                    });
                     self.call(id, op, Call::Write { base, change });
                 }
                 elector::Action::Publish(snapshot) => {
@@ -305,12 +320,18 @@ impl World {
         for action in actions {
             match action {
                 conductor::Action::Keep { ask, ordinal, request } => {
-                    self.oracle.conducts(&self.processes[id], self.t, self.plan.renew_deadline, 1_000)?;
+                    self.oracle
+                        .conducts(&self.processes[id], self.t, self.plan.renew_deadline, 1_000)?;
                     self.ask(id, ask, ordinal, Ask::Keep(request));
                 }
                 conductor::Action::Heads { ask, ordinal, request } => self.ask(id, ask, ordinal, Ask::Heads(request)),
                 conductor::Action::Commit(request) => {
-                    self.note(|| format!("p{id} commits round {} slot {}", request.record.round, request.record.slot));
+                    self.note(|| {
+                        format!(
+                            "p{id} commits round {} slot {}",
+                            request.record.round, request.record.slot
+                        )
+                    });
                     self.within(id, Input::Elector(elector::Event::Commit(request)));
                 }
                 conductor::Action::Floor(fence) => self.within(id, Input::Elector(elector::Event::Floor(fence))),
@@ -332,7 +353,10 @@ impl World {
             let at = self.processes[id].when(wake).max(self.t + 1);
             // One wake-up a process is enough as long as it isn't later than this one.
             let process = &mut self.processes[id];
-            if process.elector_wake.is_none_or(|planned| planned <= self.t || planned > at) {
+            if process
+                .elector_wake
+                .is_none_or(|planned| planned <= self.t || planned > at)
+            {
                 process.elector_wake = Some(at);
                 self.schedule(at, Happening::Wake { to: id });
             }
@@ -413,7 +437,8 @@ impl World {
     fn show(&mut self, id: usize) -> Verdict {
         let snapshot = self.processes[id].ledger.snapshot(Condition::Writable);
         let ordinal = self.processes[id].ordinal;
-        self.oracle.shows(ordinal, &self.processes[id].reported, &snapshot.chain)?;
+        self.oracle
+            .shows(ordinal, &self.processes[id].reported, &snapshot.chain)?;
         self.processes[id].reported = snapshot.chain.to_vec();
         self.fetch(id, &snapshot);
         self.conductor(id, conductor::Event::Ledger(Arc::new(snapshot)))
@@ -426,7 +451,10 @@ impl World {
             process.asked_for = None;
             return;
         };
-        if process.asked_for.is_some_and(|(hash, at)| hash == wanted && self.t < at + 2 * SECOND) {
+        if process
+            .asked_for
+            .is_some_and(|(hash, at)| hash == wanted && self.t < at + 2 * SECOND)
+        {
             return;
         }
         process.asked_for = Some((wanted, self.t));
@@ -441,7 +469,13 @@ impl World {
         let write = matches!(call, Call::Write { .. });
         let timeout = self.processes[from].when(self.processes[from].now(self.t).boot + self.plan.renew_deadline / 3);
         let lost = elector_failure(write, op);
-        self.schedule(timeout, Happening::Input { to: from, input: Input::Elector(lost) });
+        self.schedule(
+            timeout,
+            Happening::Input {
+                to: from,
+                input: Input::Elector(lost),
+            },
+        );
         if self.processes[from].cut_store {
             return;
         }
@@ -469,7 +503,8 @@ impl World {
                     Put::Written(object) => {
                         self.note(|| format!("store by p{from}: {}", brief_view(&object)));
                         self.overlap(before.as_deref(), &object)?;
-                        self.oracle.written(before.as_deref(), &object, &self.processes[from], &self.volumes)?;
+                        self.oracle
+                            .written(before.as_deref(), &object, &self.processes[from], &self.volumes)?;
                         self.processes[from].succeeded(op);
                         self.tell_watchers();
                         WriteOutcome::Written(object)
@@ -487,7 +522,13 @@ impl World {
             return Ok(());
         }
         let at = self.t + self.rng.random_range(200..6_000);
-        self.schedule(at, Happening::Input { to: from, input: Input::Elector(event) });
+        self.schedule(
+            at,
+            Happening::Input {
+                to: from,
+                input: Input::Elector(event),
+            },
+        );
         Ok(())
     }
 
@@ -498,8 +539,15 @@ impl World {
             return Ok(());
         };
         let calm = self.oracle.lost_at == 0 || self.t > self.oracle.lost_at + 2 * self.plan.duration.as_micros() as u64;
-        match self.processes.iter().find(|process| process.identity == was && process.leads(self.t)) {
-            Some(process) if calm => Err(format!("{:?} took the lease while {} led", after.spec.holder, process.identity)),
+        match self
+            .processes
+            .iter()
+            .find(|process| process.identity == was && process.leads(self.t))
+        {
+            Some(process) if calm => Err(format!(
+                "{:?} took the lease while {} led",
+                after.spec.holder, process.identity
+            )),
             _ => Ok(()),
         }
     }
@@ -538,7 +586,11 @@ impl World {
         let input = answered(failure(AskError::Timeout));
         self.schedule(timeout, Happening::Input { to: from, input });
         let to_self = self.processes[from].ordinal == ordinal;
-        let target = if to_self { Some(from) } else { self.current.get(usize::from(ordinal)).copied().flatten() };
+        let target = if to_self {
+            Some(from)
+        } else {
+            self.current.get(usize::from(ordinal)).copied().flatten()
+        };
         let target = target.filter(|to| self.processes[*to].alive);
         let Some(to) = target else {
             let at = self.t + 500;
@@ -556,7 +608,13 @@ impl World {
             }
             let at = self.t + self.peer_delay(to_self);
             let message = message.clone();
-            self.schedule(at, Happening::Input { to, input: Input::Asked { from, ask, message } });
+            self.schedule(
+                at,
+                Happening::Input {
+                    to,
+                    input: Input::Asked { from, ask, message },
+                },
+            );
         }
     }
 
@@ -587,7 +645,14 @@ impl World {
                     let seed = self.processes[id].ledger.seed().0;
                     self.oracle.given(ordinal, seed, &request, given)?;
                 }
-                self.note(|| format!("p{id} asked by p{from} for round {} slot {}: {}", request.round, request.slot, outcome(&answer)));
+                self.note(|| {
+                    format!(
+                        "p{id} asked by p{from} for round {} slot {}: {}",
+                        request.round,
+                        request.slot,
+                        outcome(&answer)
+                    )
+                });
                 Answer::Keep(self.forged(from, answer).map_err(AskError::Refused))
             }
             Ask::Heads(request) => {
@@ -601,13 +666,23 @@ impl World {
             return Ok(());
         }
         let at = self.t + self.peer_delay(to_self);
-        self.schedule(at, Happening::Input { to: from, input: Input::Answered { ask, ordinal, answer } });
+        self.schedule(
+            at,
+            Happening::Input {
+                to: from,
+                input: Input::Answered { ask, ordinal, answer },
+            },
+        );
         Ok(())
     }
 
     /// Now and then a member gives a reveal that nobody committed to.
     fn forged(&mut self, from: usize, mut answer: Result<KeepAnswer, Refusal>) -> Result<KeepAnswer, Refusal> {
-        if let Ok(KeepAnswer { contribution: Some(given), .. }) = &mut answer {
+        if let Ok(KeepAnswer {
+            contribution: Some(given),
+            ..
+        }) = &mut answer
+        {
             if self.noisy(3) {
                 self.met("forged reveal", from);
                 given.reveal = Some(random_generator::draw::record::Hex(self.rng.random()));
@@ -634,7 +709,11 @@ impl World {
 
     /// True now and then while faults come; `rarity` 1 is the plan's noise, greater is rarer.
     pub fn noisy(&mut self, rarity: u32) -> bool {
-        let noise = if self.t < self.plan.faults_until { self.plan.noise } else { 0 };
+        let noise = if self.t < self.plan.faults_until {
+            self.plan.noise
+        } else {
+            0
+        };
         noise > 0 && self.rng.random_ratio(noise.min(999), 1000 * rarity)
     }
 
@@ -665,14 +744,23 @@ fn elector_failure(write: bool, op: u64) -> elector::Event {
 fn brief_view(object: &LeaseObject) -> String {
     let head = object.head.record().map(|record| (record.round, record.fence));
     let holder = object.spec.holder.as_deref().unwrap_or("-");
-    format!("{} v{} {holder:?} fence {} head {head:?}", object.uid, object.version, object.fence)
+    format!(
+        "{} v{} {holder:?} fence {} head {head:?}",
+        object.uid, object.version, object.fence
+    )
 }
 
 fn brief_event(event: &elector::Event) -> String {
     match event {
-        elector::Event::Read { op, result: Ok(Some(object)) } => format!("read {op}: {}", brief_view(object)),
+        elector::Event::Read {
+            op,
+            result: Ok(Some(object)),
+        } => format!("read {op}: {}", brief_view(object)),
         elector::Event::Watched(WatchEvent::Seen(object)) => format!("watched {}", brief_view(object)),
-        elector::Event::Wrote { op, outcome: WriteOutcome::Written(object) } => format!("wrote {op}: {}", brief_view(object)),
+        elector::Event::Wrote {
+            op,
+            outcome: WriteOutcome::Written(object),
+        } => format!("wrote {op}: {}", brief_view(object)),
         elector::Event::Commit(request) => format!("commit {} round {}", request.ticket, request.record.round),
         other => format!("{other:?}"),
     }

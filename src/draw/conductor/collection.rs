@@ -85,7 +85,11 @@ impl Collection {
             State::Failed { again, .. } => now >= again,
             State::Kept(_) => false,
         };
-        self.members.iter().filter(|(_, member)| due(member)).map(|(o, _)| *o).collect()
+        self.members
+            .iter()
+            .filter(|(_, member)| due(member))
+            .map(|(o, _)| *o)
+            .collect()
     }
 
     pub fn asked(&mut self, ordinal: u16, ask: u64, now: Boot) {
@@ -175,12 +179,22 @@ impl Collection {
     }
 
     fn has_kept(&self, ordinal: u16) -> bool {
-        matches!(self.members.get(&ordinal), Some(Member { state: State::Kept(_), .. }))
+        matches!(
+            self.members.get(&ordinal),
+            Some(Member {
+                state: State::Kept(_),
+                ..
+            })
+        )
     }
 
     /// With a majority: nobody is waited for, or not any longer.
     pub fn is_ripe(&self, now: Boot) -> bool {
-        now >= self.patience || self.members.values().all(|member| matches!(member.state, State::Kept(_)))
+        now >= self.patience
+            || self
+                .members
+                .values()
+                .all(|member| matches!(member.state, State::Kept(_)))
     }
 
     pub fn wake_at(&self, now: Boot) -> Boot {
@@ -229,7 +243,10 @@ impl Collection {
             voters: config.voters,
             previous: before.map(|head| head.hash),
             contributions,
-            missing: missing.into_iter().map(|(ordinal, reason)| Missing { ordinal, reason }).collect(),
+            missing: missing
+                .into_iter()
+                .map(|(ordinal, reason)| Missing { ordinal, reason })
+                .collect(),
         }
         .seal()
     }

@@ -114,13 +114,20 @@ pub enum Action {
 pub enum Report {
     Drawn(Arc<Record>),
     /// This member led, and the slot's deadline passed without a draw.
-    Missed { slot: Slot, obstacle: Obstacle },
+    Missed {
+        slot: Slot,
+        obstacle: Obstacle,
+    },
     /// The slot's record was sent and may stand in the Lease yet.
-    Undecided { slot: Slot },
+    Undecided {
+        slot: Slot,
+    },
     /// An older head was brought back into the Lease.
     Restored(Arc<Record>),
     /// Recovery can't go on: these voters' heads are missing.
-    Waiting { missing: Vec<u16> },
+    Waiting {
+        missing: Vec<u16>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +144,11 @@ pub enum Obstacle {
 enum Work {
     Idle,
     Collecting(Collection),
-    Committing { ticket: u64, record: Arc<Record>, restoring: bool },
+    Committing {
+        ticket: u64,
+        record: Arc<Record>,
+        restoring: bool,
+    },
     Recovering(Recovery),
 }
 
@@ -268,7 +279,12 @@ impl Conductor {
     }
 
     fn on_committed(&mut self, ticket: u64, outcome: CommitOutcome) {
-        let Work::Committing { ticket: mine, record, restoring } = &self.work else {
+        let Work::Committing {
+            ticket: mine,
+            record,
+            restoring,
+        } = &self.work
+        else {
             return;
         };
         if *mine != ticket {
@@ -385,7 +401,8 @@ impl Conductor {
             self.missed_in_row = 0;
             let longest = self.config.lease_duration * (1 << self.stays.min(2));
             self.stays += 1;
-            self.actions.push(Action::StayOut(longest.mul_f64(rng.random_range(0.5..1.0))));
+            self.actions
+                .push(Action::StayOut(longest.mul_f64(rng.random_range(0.5..1.0))));
         }
     }
 
@@ -409,7 +426,11 @@ impl Conductor {
         if restart.is_none() {
             let head_known = head.record().is_some() || self.new_chain.is_some();
             if !head_known || heard_newer {
-                let newest = [self.newest.as_ref(), self.heard.as_ref().map(|(heard, _)| heard), head.record()];
+                let newest = [
+                    self.newest.as_ref(),
+                    self.heard.as_ref().map(|(heard, _)| heard),
+                    head.record(),
+                ];
                 let newest = newest.into_iter().flatten().max_by_key(|record| record.age()).cloned();
                 self.work = Work::Recovering(Recovery::new(fence, head.clone(), newest, self.config.voters));
                 return;
@@ -418,7 +439,13 @@ impl Conductor {
         let Some(duty) = &self.duty else {
             return;
         };
-        let asked = Collection::new(&self.config, fence, head, self.new_chain.map(|new| (new.id, new.restart)), duty.slot);
+        let asked = Collection::new(
+            &self.config,
+            fence,
+            head,
+            self.new_chain.map(|new| (new.id, new.restart)),
+            duty.slot,
+        );
         self.work = Work::Collecting(asked.beginning(now.boot, self.config.deadline(duty.slot), &self.published));
     }
 

@@ -52,7 +52,9 @@ impl Recovery {
     pub fn to_ask(&self, now: Boot, published: &[u16]) -> Vec<u16> {
         let idle = |ordinal: &u16| self.pending.get(ordinal).is_none_or(|(_, again)| now >= *again);
         let open = |ordinal: &u16| !self.answers.contains_key(ordinal) && idle(ordinal);
-        (0..self.voters()).filter(|o| published.contains(o) && open(o)).collect()
+        (0..self.voters())
+            .filter(|o| published.contains(o) && open(o))
+            .collect()
     }
 
     pub fn asked(&mut self, ordinal: u16, ask: u64, now: Boot) {
@@ -65,7 +67,10 @@ impl Recovery {
             return;
         }
         match result {
-            Ok(answer) if answer.ordinal == ordinal && answer.head.as_ref().is_none_or(|head| self.is_sound(head, &answer)) => {
+            Ok(answer)
+                if answer.ordinal == ordinal
+                    && answer.head.as_ref().is_none_or(|head| self.is_sound(head, &answer)) =>
+            {
                 if let Some(head) = &answer.head {
                     if self.newest.as_ref().is_none_or(|newest| newest.age() < head.age()) {
                         self.newest = Some(head.clone());
@@ -94,7 +99,11 @@ impl Recovery {
                 None => Found::Nothing,
             };
         }
-        Found::Missing((0..voters).filter(|ordinal| !self.answers.contains_key(ordinal)).collect())
+        Found::Missing(
+            (0..voters)
+                .filter(|ordinal| !self.answers.contains_key(ordinal))
+                .collect(),
+        )
     }
 
     /// Whether it was not said before that these are missing.
@@ -107,7 +116,10 @@ impl Recovery {
     }
 
     pub fn wake_at(&self) -> Boot {
-        let again = self.pending.iter().filter(|(ordinal, _)| !self.answers.contains_key(ordinal));
+        let again = self
+            .pending
+            .iter()
+            .filter(|(ordinal, _)| !self.answers.contains_key(ordinal));
         again.map(|(_, (_, again))| *again).min().unwrap_or(Boot(u64::MAX))
     }
 }

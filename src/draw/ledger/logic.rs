@@ -113,7 +113,12 @@ impl Ledger {
             .collect();
         oldest.sort_by_key(|record| (record.slot, record.hash));
         let surplus = self.records.len().saturating_sub(count);
-        match oldest.iter().take(surplus).map(|record| record.hash).collect::<Vec<_>>() {
+        match oldest
+            .iter()
+            .take(surplus)
+            .map(|record| record.hash)
+            .collect::<Vec<_>>()
+        {
             none if none.is_empty() => Vec::new(),
             hashes => vec![Write::Prune(hashes)],
         }
@@ -254,7 +259,12 @@ impl Ledger {
             chain: self.chain.clone().into(),
             newest: self.newest().cloned(),
             wanted: oldest.and_then(|record| record.previous),
-            aside: self.aside.iter().filter(|a| !self.chain.iter().any(|r| r.hash == a.head)).cloned().collect(),
+            aside: self
+                .aside
+                .iter()
+                .filter(|a| !self.chain.iter().any(|r| r.hash == a.head))
+                .cloned()
+                .collect(),
             condition,
             promised_fence: self.promise.as_ref().map_or(0, |promise| promise.fence),
         }

@@ -90,13 +90,17 @@ impl LedgerHandle {
     /// # Errors
     /// A refusal; `Busy` as [`Refusal::Ledger`], since to a holder it is the same.
     pub async fn keep(&self, request: Arc<KeepRequest>) -> Result<KeepAnswer, Refusal> {
-        self.ask(|reply| Request::Keep(request, reply)).await.unwrap_or_else(|busy| Err(busy.into()))
+        self.ask(|reply| Request::Keep(request, reply))
+            .await
+            .unwrap_or_else(|busy| Err(busy.into()))
     }
 
     /// # Errors
     /// As [`LedgerHandle::keep`].
     pub async fn heads(&self, request: Arc<HeadsRequest>) -> Result<HeadsAnswer, Refusal> {
-        self.ask(|reply| Request::Heads(request, reply)).await.unwrap_or_else(|busy| Err(busy.into()))
+        self.ask(|reply| Request::Heads(request, reply))
+            .await
+            .unwrap_or_else(|busy| Err(busy.into()))
     }
 
     /// Up to `count` records from `hash` backwards, newest first.
@@ -145,12 +149,32 @@ pub struct LedgerMetrics {
 impl LedgerMetrics {
     pub fn register(registry: &mut Registry) -> LedgerMetrics {
         let metrics = LedgerMetrics::default();
-        registry.register("ledger_head_round", "Round of the newest final record", metrics.head.clone());
+        registry.register(
+            "ledger_head_round",
+            "Round of the newest final record",
+            metrics.head.clone(),
+        );
         registry.register("ledger_records", "Records in the ledger", metrics.records.clone());
-        registry.register("ledger_used_bytes", "Bytes of records in the ledger", metrics.used.clone());
-        registry.register("ledger_aside", "Tails that the Lease left behind", metrics.aside.clone());
-        registry.register("ledger_promised_fence", "Greatest fence promised to a holder", metrics.fence.clone());
-        registry.register("ledger_write_failures", "Writes to the ledger that failed", metrics.failures.clone());
+        registry.register(
+            "ledger_used_bytes",
+            "Bytes of records in the ledger",
+            metrics.used.clone(),
+        );
+        registry.register(
+            "ledger_aside",
+            "Tails that the Lease left behind",
+            metrics.aside.clone(),
+        );
+        registry.register(
+            "ledger_promised_fence",
+            "Greatest fence promised to a holder",
+            metrics.fence.clone(),
+        );
+        registry.register(
+            "ledger_write_failures",
+            "Writes to the ledger that failed",
+            metrics.failures.clone(),
+        );
         metrics
     }
 }
@@ -162,7 +186,11 @@ pub struct LedgerTask {
 }
 
 /// Starts the thread. It opens the ledger itself, so that a slow volume doesn't hold up the start.
-pub fn start(config: LedgerConfig, clock: Clock, metrics: LedgerMetrics) -> Result<(LedgerTask, LedgerHandle), LedgerError> {
+pub fn start(
+    config: LedgerConfig,
+    clock: Clock,
+    metrics: LedgerMetrics,
+) -> Result<(LedgerTask, LedgerHandle), LedgerError> {
     let (requests, receiver) = sync_channel(QUEUE);
     let (publisher, snapshots) = watch::channel(Arc::new(unopened(Condition::Unwritable("not opened yet".into()))));
     let worker = Worker {
@@ -174,7 +202,9 @@ pub fn start(config: LedgerConfig, clock: Clock, metrics: LedgerMetrics) -> Resu
         condition: Condition::Writable,
         unseen: None,
     };
-    let thread = thread::Builder::new().name("ledger".into()).spawn(move || worker.run(&receiver))?;
+    let thread = thread::Builder::new()
+        .name("ledger".into())
+        .spawn(move || worker.run(&receiver))?;
     let handle = LedgerHandle {
         requests: requests.clone(),
         snapshots,
@@ -184,7 +214,11 @@ pub fn start(config: LedgerConfig, clock: Clock, metrics: LedgerMetrics) -> Resu
 
 impl LedgerTask {
     /// Hands every record seen in the Lease to the thread, until asked to stop; then joins it.
-    pub async fn run(self, mut lease: watch::Receiver<Arc<LeaseSnapshot>>, mut stop: Signal) -> Result<(), LedgerError> {
+    pub async fn run(
+        self,
+        mut lease: watch::Receiver<Arc<LeaseSnapshot>>,
+        mut stop: Signal,
+    ) -> Result<(), LedgerError> {
         let mut told = None;
         let mut unsent = false;
         loop {
@@ -409,7 +443,8 @@ impl Worker {
         if !matches!(self.condition, Condition::Corrupt(_)) {
             return Err(RestoreError::Sound);
         }
-        let aside = Storage::set_aside(&self.config.path, &self.clock).map_err(|error| RestoreError::Failed(error.to_string()))?;
+        let aside = Storage::set_aside(&self.config.path, &self.clock)
+            .map_err(|error| RestoreError::Failed(error.to_string()))?;
         tracing::warn!(path = %aside.display(), "the corrupt ledger is set aside, and a new one begun");
         self.try_open();
         Ok(aside)
@@ -421,7 +456,9 @@ impl Worker {
         }
         match &condition {
             Condition::Writable => tracing::info!("the ledger can be written again"),
-            Condition::Unwritable(detail) => tracing::warn!(%detail, "the ledger can't be written: this member doesn't stand for the lease"),
+            Condition::Unwritable(detail) => {
+                tracing::warn!(%detail, "the ledger can't be written: this member doesn't stand for the lease")
+            }
             Condition::Corrupt(detail) => tracing::error!(%detail,
                 "the ledger is corrupt: this member doesn't draw; `random-generator ledger restore` restores it from its peers"),
         }
@@ -435,15 +472,27 @@ impl Worker {
                 if percent(&open.storage) >= ROOM_PERCENT {
                     snapshot.wanted = None;
                 }
-                self.metrics.records.set(i64::try_from(open.ledger.len()).unwrap_or(i64::MAX));
-                self.metrics.used.set(i64::try_from(open.storage.used()).unwrap_or(i64::MAX));
+                self.metrics
+                    .records
+                    .set(i64::try_from(open.ledger.len()).unwrap_or(i64::MAX));
+                self.metrics
+                    .used
+                    .set(i64::try_from(open.storage.used()).unwrap_or(i64::MAX));
                 snapshot
             }
             None => unopened(self.condition.clone()),
         };
-        self.metrics.head.set(snapshot.head().map_or(0, |head| i64::try_from(head.round).unwrap_or(i64::MAX)));
-        self.metrics.aside.set(i64::try_from(snapshot.aside.len()).unwrap_or(i64::MAX));
-        self.metrics.fence.set(i64::try_from(snapshot.promised_fence).unwrap_or(i64::MAX));
+        self.metrics.head.set(
+            snapshot
+                .head()
+                .map_or(0, |head| i64::try_from(head.round).unwrap_or(i64::MAX)),
+        );
+        self.metrics
+            .aside
+            .set(i64::try_from(snapshot.aside.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .fence
+            .set(i64::try_from(snapshot.promised_fence).unwrap_or(i64::MAX));
         self.publisher.send_if_modified(|current| {
             let changed = **current != snapshot;
             if changed {

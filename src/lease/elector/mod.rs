@@ -10,7 +10,9 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use self::sight::Sight;
-use super::{Head, LeaseChange, LeaseObject, LeaseSnapshot, LeaseTrouble, Leadership, StoreError, WatchEvent, WriteOutcome};
+use super::{
+    Head, Leadership, LeaseChange, LeaseObject, LeaseSnapshot, LeaseTrouble, StoreError, WatchEvent, WriteOutcome,
+};
 use crate::clock::{Boot, Now};
 use crate::draw::record::Record;
 
@@ -285,7 +287,10 @@ impl Elector {
         } else if let Some(term) = self.term.clone() {
             if let Some(request) = self.commit.take() {
                 // L7, and step 4 of the draw: the version must have what the members answered for.
-                let later = request.base.record().is_none_or(|base| request.record.age() > base.age());
+                let later = request
+                    .base
+                    .record()
+                    .is_none_or(|base| request.record.age() > base.age());
                 if request.fence == term.fence && object.head == request.base && later {
                     let ticket = request.ticket;
                     self.write_head(Kind::Commit { ticket }, object, Head::Record(request.record), now);
@@ -389,7 +394,10 @@ impl Elector {
             leadership,
             object,
             confirmed_at: self.confirmed_at,
-            expires_at: self.sight.as_ref().and_then(|sight| sight.expires_at(self.config.duration)),
+            expires_at: self
+                .sight
+                .as_ref()
+                .and_then(|sight| sight.expires_at(self.config.duration)),
             trouble: self.trouble.clone(),
         };
         if self.published.as_ref() != Some(&snapshot) {

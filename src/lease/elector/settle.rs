@@ -232,6 +232,7 @@ fn happened_in(sent: &Sent, object: &LeaseObject) -> bool {
 /// in its place. Of another Lease, or one set back, nothing can be said.
 fn absent_in(record: &Record, base: &LeaseObject, object: &LeaseObject) -> bool {
     let since = object.uid == base.uid && object.version > base.version;
-    let elsewhere = |head: &Arc<Record>| head.chain == record.chain && (record.round..=record.round + 1).contains(&head.round);
+    let elsewhere =
+        |head: &Arc<Record>| head.chain == record.chain && (record.round..=record.round + 1).contains(&head.round);
     since && (object.head == base.head || object.head.record().is_some_and(elsewhere))
 }
