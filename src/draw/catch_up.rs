@@ -60,12 +60,12 @@ pub async fn run(
                 () = stop.requested() => return,
                 answer = asked => answer,
             };
-            if let Ok(records) = answer {
-                if records.first().is_some_and(|first| first.hash == hash) {
-                    ledger.fill(hash, records);
-                    found = true;
-                    break;
-                }
+            if let Ok(records) = answer
+                && records.first().is_some_and(|first| first.hash == hash)
+            {
+                ledger.fill(hash, records);
+                found = true;
+                break;
             }
         }
         if found {

@@ -3,7 +3,7 @@
 use super::ledger::logic::Ledger;
 use super::ledger::{Promise, Write};
 use super::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, VERSION};
-use super::record::{MAX_CONTRIBUTIONS, MAX_INTEGER, SCHEMA};
+use super::record::{MAX_CONTRIBUTIONS, MAX_INTEGER};
 use super::secrets::commitment;
 use crate::clock::Wall;
 
@@ -31,7 +31,7 @@ impl Contributor {
         wall: Wall,
     ) -> Result<(Vec<Write>, KeepAnswer), Refusal> {
         self.is_for_us(request.version, &request.set)?;
-        well_formed(request)?;
+        well_formed(request, ledger)?;
         let ahead_ms = request.slot.0.saturating_mul(1000).saturating_sub(wall.0 / 1000);
         if ahead_ms > EARLY_MS {
             return Err(Refusal::Early {
@@ -53,7 +53,7 @@ impl Contributor {
             return Err(Refusal::Ahead { head: head.clone() });
         }
         let mut writes = Vec::new();
-        if let Some(head) = request.head.as_ref().filter(|head| !ledger.has(&head.hash)) {
+        if let Some(head) = request.head.as_ref().filter(|head| ledger.get(&head.hash).is_none()) {
             writes.push(Write::Record(head.clone()));
         }
         if ledger.promise().is_none_or(|promise| promise.fence < request.fence) {
@@ -113,7 +113,7 @@ impl Contributor {
     }
 }
 
-fn well_formed(request: &KeepRequest) -> Result<(), Refusal> {
+fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
     let malformed = |detail: &str| {
         Err(Refusal::Malformed {
             detail: detail.to_owned(),
@@ -133,7 +133,9 @@ fn well_formed(request: &KeepRequest) -> Result<(), Refusal> {
         None => malformed("only round 1 has no head"),
         Some(_) if request.restart => malformed("a restart begins with round 1"),
         Some(head) => {
-            if head.check().is_err() || head.schema != SCHEMA || head.set != request.set {
+            // One that is held here was checked when it came.
+            let known = ledger.get(&head.hash).is_some_and(|known| known == head);
+            if !known && head.check().is_err() || head.set != request.set {
                 return malformed("the head is no record of this set");
             }
             if request.round != head.round + 1 || request.chain != head.chain {

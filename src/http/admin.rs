@@ -166,6 +166,7 @@ struct Aside {
 async fn ledger(State(admin): State<Arc<Admin>>) -> Response {
     let ledger = admin.ledger.borrow().clone();
     let (condition, detail) = match &ledger.condition {
+        Condition::Opening => ("opening", None),
         Condition::Writable => ("writable", None),
         Condition::Unwritable(detail) => ("unwritable", Some(&**detail)),
         Condition::Corrupt(detail) => ("corrupt", Some(&**detail)),

@@ -88,7 +88,7 @@ impl Conditions {
     fn ledger(&self) -> Option<String> {
         self.draw.as_ref()?;
         match &self.ledger.borrow().condition {
-            Condition::Writable => None,
+            Condition::Opening | Condition::Writable => None,
             Condition::Unwritable(detail) => Some(format!("{detail}: this member doesn't stand for the lease")),
             Condition::Corrupt(detail) => Some(format!(
                 "{detail}: this member takes no part in draws; `random-generator ledger restore` restores it from its peers"

@@ -60,7 +60,7 @@ impl Plan {
             renew_deadline: Duration::from_millis(renew_deadline),
             retry: Duration::from_millis(retry),
             schedule: schedule.parse().unwrap(),
-            faults_until: rng.random_range(60..140) * SECOND,
+            faults_until: rng.random_range(40..90) * SECOND,
             noise: [0, 5, 20, 60][rng.random_range(0..4)],
         }
     }

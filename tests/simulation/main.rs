@@ -21,7 +21,7 @@ use crate::world::World;
 
 const SECOND: u64 = 1_000_000;
 /// After the last fault, so many lease durations and schedule periods until a record must have been drawn.
-const PATIENCE: u64 = 90 * SECOND;
+const PATIENCE: u64 = 70 * SECOND;
 
 struct Run {
     drawn: u64,
@@ -36,7 +36,7 @@ fn run(world: &mut World) -> Verdict {
     // Time to heal: leases expire, those that stay out return.
     world.run_until(world.plan.faults_until + PATIENCE)?;
     let before = world.oracle.drawn;
-    world.run_until(world.plan.faults_until + PATIENCE + 25 * SECOND)?;
+    world.run_until(world.plan.faults_until + PATIENCE + 20 * SECOND)?;
     if world.oracle.drawn == before {
         return Err("no progress: nothing was drawn though every fault has ended".to_owned());
     }

@@ -13,6 +13,9 @@ use crate::process::{Process, Volume};
 
 pub type Verdict = Result<(), String>;
 
+/// Ordinal, its seed, chain, round, and the head that was to be kept.
+type Question = (u16, [u8; 32], ChainId, u64, Option<Hash>);
+
 #[derive(Default)]
 pub struct Oracle {
     /// Every record that was ever in the Lease, in the order in which it came there first.
@@ -21,7 +24,7 @@ pub struct Oracle {
     /// Pairs of records that were found to follow each other.
     links: HashSet<(Hash, Hash)>,
     /// What each (ordinal, seed) gave for (chain, round, head).
-    given: HashMap<(u16, [u8; 32], ChainId, u64, Option<Hash>), Given>,
+    given: HashMap<Question, Given>,
     /// The Lease was deleted, set back or damaged, and its head hasn't been valid and newest since.
     pub lost: bool,
     pub losses: u64,
@@ -103,10 +106,11 @@ impl Oracle {
         record
             .check()
             .map_err(|error| format!("a record that breaks a rule: {error}"))?;
-        if let Head::Record(previous) = &before.head {
-            if record.slot <= previous.slot && !self.lost {
-                return Err(format!("slot {} was drawn again, after {}", record.slot, previous.slot));
-            }
+        if let Head::Record(previous) = &before.head
+            && record.slot <= previous.slot
+            && !self.lost
+        {
+            return Err(format!("slot {} was drawn again, after {}", record.slot, previous.slot));
         }
         if self.finals.contains_key(&record.hash) {
             if !self.lost {

@@ -682,11 +682,10 @@ impl World {
             contribution: Some(given),
             ..
         }) = &mut answer
+            && self.noisy(3)
         {
-            if self.noisy(3) {
-                self.met("forged reveal", from);
-                given.reveal = Some(random_generator::draw::record::Hex(self.rng.random()));
-            }
+            self.met("forged reveal", from);
+            given.reveal = Some(random_generator::draw::record::Hex(self.rng.random()));
         }
         answer
     }

@@ -371,14 +371,14 @@ impl Conductor {
                 self.miss(rng);
             }
         }
-        if self.duty.is_none() {
-            if let Some(slot) = self.due(now).filter(|slot| head.is_none_or(|head| *slot > head)) {
-                self.duty = Some(Duty {
-                    slot,
-                    obstacle: Obstacle::NotCommitted,
-                    undecided: false,
-                });
-            }
+        if self.duty.is_none()
+            && let Some(slot) = self.due(now).filter(|slot| head.is_none_or(|head| *slot > head))
+        {
+            self.duty = Some(Duty {
+                slot,
+                obstacle: Obstacle::NotCommitted,
+                undecided: false,
+            });
         }
     }
 

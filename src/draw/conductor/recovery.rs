@@ -71,10 +71,10 @@ impl Recovery {
                 if answer.ordinal == ordinal
                     && answer.head.as_ref().is_none_or(|head| self.is_sound(head, &answer)) =>
             {
-                if let Some(head) = &answer.head {
-                    if self.newest.as_ref().is_none_or(|newest| newest.age() < head.age()) {
-                        self.newest = Some(head.clone());
-                    }
+                if let Some(head) = &answer.head
+                    && self.newest.as_ref().is_none_or(|newest| newest.age() < head.age())
+                {
+                    self.newest = Some(head.clone());
                 }
                 self.answers.insert(ordinal, answer.head);
             }

@@ -3,7 +3,7 @@
 //! A function first says what to write; only when the volume has it does [`Ledger::apply`] make it true here. So nothing is
 //! reported, and no answer given, that a crash could take back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Aside, Condition, LedgerSnapshot, Promise, Stored, Write};
@@ -16,7 +16,7 @@ const KEPT_AT_LEAST: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Ledger {
     seed: Seed,
-    records: HashMap<Hash, Arc<Record>>,
+    records: BTreeMap<Hash, Arc<Record>>,
     head: Option<Arc<Record>>,
     promise: Option<Promise>,
     aside: Vec<Aside>,
@@ -35,7 +35,7 @@ enum Relation {
 
 impl Ledger {
     pub fn new(stored: Stored) -> Ledger {
-        let records: HashMap<_, _> = stored.records.into_iter().map(|r| (r.hash, r)).collect();
+        let records: BTreeMap<_, _> = stored.records.into_iter().map(|r| (r.hash, r)).collect();
         let head = stored.head.and_then(|hash| records.get(&hash).cloned());
         let mut ledger = Ledger {
             seed: stored.seed,
@@ -57,8 +57,8 @@ impl Ledger {
         self.promise.as_ref()
     }
 
-    pub fn has(&self, hash: &Hash) -> bool {
-        self.records.contains_key(hash)
+    pub fn get(&self, hash: &Hash) -> Option<&Arc<Record>> {
+        self.records.get(hash)
     }
 
     /// The newest by (fence, round), final for this member or not.
@@ -84,7 +84,7 @@ impl Ledger {
                 break;
             }
             wanted = record.previous;
-            if !self.has(&record.hash) {
+            if self.get(&record.hash).is_none() {
                 writes.push(Write::Record(record.clone()));
             }
         }
@@ -104,7 +104,7 @@ impl Ledger {
 
     /// What to delete so that at most `count` records stay: the oldest slots first.
     pub fn prune(&self, count: usize) -> Vec<Write> {
-        let keep: HashSet<Hash> = self.chain.iter().rev().take(KEPT_AT_LEAST).map(|r| r.hash).collect();
+        let keep: BTreeSet<Hash> = self.chain.iter().rev().take(KEPT_AT_LEAST).map(|r| r.hash).collect();
         let newest = self.newest().map(|record| record.hash);
         let mut oldest: Vec<_> = self
             .records
@@ -186,9 +186,9 @@ impl Ledger {
         let (Some(head), Some(oldest)) = (&self.head, self.chain.first()) else {
             return Vec::new();
         };
-        let on_chain: HashSet<Hash> = self.chain.iter().map(|record| record.hash).collect();
-        let parents: HashSet<Hash> = self.records.values().filter_map(|record| record.previous).collect();
-        let listed: HashSet<Hash> = self.aside.iter().map(|aside| aside.head).collect();
+        let on_chain: BTreeSet<Hash> = self.chain.iter().map(|record| record.hash).collect();
+        let parents: BTreeSet<Hash> = self.records.values().filter_map(|record| record.previous).collect();
+        let listed: BTreeSet<Hash> = self.aside.iter().map(|aside| aside.head).collect();
         let mut tips: Vec<_> = self
             .records
             .values()

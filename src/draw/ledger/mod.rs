@@ -23,6 +23,8 @@ pub struct Aside {
 /// Whether this ledger can take part in draws.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
+    /// Not read yet.
+    Opening,
     Writable,
     /// The last write failed; it is tried again.
     Unwritable(Arc<str>),

@@ -192,14 +192,14 @@ pub fn start(
     metrics: LedgerMetrics,
 ) -> Result<(LedgerTask, LedgerHandle), LedgerError> {
     let (requests, receiver) = sync_channel(QUEUE);
-    let (publisher, snapshots) = watch::channel(Arc::new(unopened(Condition::Unwritable("not opened yet".into()))));
+    let (publisher, snapshots) = watch::channel(Arc::new(unopened(Condition::Opening)));
     let worker = Worker {
         config,
         clock,
         metrics,
         publisher,
         open: None,
-        condition: Condition::Writable,
+        condition: Condition::Opening,
         unseen: None,
     };
     let thread = thread::Builder::new()
@@ -270,6 +270,19 @@ struct Open {
     ledger: Ledger,
 }
 
+impl Open {
+    /// As many of these records as one commit has reserved space for.
+    fn fitting<'a>(&self, records: &'a [Arc<Record>]) -> &'a [Arc<Record>] {
+        let most = self.storage.largest_commit();
+        let mut bytes = 0;
+        let fits = records.iter().take_while(|record| {
+            bytes += Storage::cost(record.canonical().len());
+            bytes <= most
+        });
+        &records[..fits.count()]
+    }
+}
+
 struct Worker {
     config: LedgerConfig,
     clock: Clock,
@@ -316,7 +329,7 @@ impl Worker {
             }
             Request::Fill(asked, records) => {
                 if let Some(open) = &self.open {
-                    let writes = open.ledger.fill(asked, &records);
+                    let writes = open.ledger.fill(asked, open.fitting(&records));
                     self.store(&writes);
                 }
             }
@@ -338,7 +351,7 @@ impl Worker {
 
     fn refusal(&self) -> Refusal {
         let detail = match &self.condition {
-            Condition::Writable => "not opened".to_owned(),
+            Condition::Opening | Condition::Writable => "not opened yet".to_owned(),
             Condition::Unwritable(detail) | Condition::Corrupt(detail) => detail.to_string(),
         };
         Refusal::Ledger { detail }
@@ -369,11 +382,25 @@ impl Worker {
         if writes.is_empty() {
             return true;
         }
-        match open.storage.commit(writes) {
+        let mut stored = open.storage.commit(writes);
+        if stored == Err(StorageError::Full) && self.prune() {
+            // Records were larger than those before them: with the oldest gone there is room.
+            let Some(open) = &mut self.open else {
+                return false;
+            };
+            stored = open.storage.commit(writes);
+        }
+        match stored {
             Ok(()) => {
-                writes.iter().for_each(|write| open.ledger.apply(write));
+                self.apply(writes);
                 self.set_condition(Condition::Writable);
-                self.prune();
+                if self
+                    .open
+                    .as_ref()
+                    .is_some_and(|open| percent(&open.storage) >= FULL_PERCENT)
+                {
+                    self.prune();
+                }
                 true
             }
             Err(error) => {
@@ -383,17 +410,30 @@ impl Worker {
         }
     }
 
-    fn prune(&mut self) {
-        let Some(open) = &mut self.open else {
-            return;
-        };
-        if percent(&open.storage) < FULL_PERCENT {
-            return;
+    fn apply(&mut self, writes: &[Write]) {
+        if let Some(open) = &mut self.open {
+            writes.iter().for_each(|write| open.ledger.apply(write));
         }
+    }
+
+    /// Deletes the oldest tenth. False when nothing could be deleted.
+    fn prune(&mut self) -> bool {
+        let Some(open) = &mut self.open else {
+            return false;
+        };
         let writes = open.ledger.prune(open.ledger.len() * 9 / 10);
+        if writes.is_empty() {
+            return false;
+        }
         match open.storage.commit(&writes) {
-            Ok(()) => writes.iter().for_each(|write| open.ledger.apply(write)),
-            Err(error) => self.failed(&error),
+            Ok(()) => {
+                self.apply(&writes);
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
         }
     }
 
@@ -410,7 +450,7 @@ impl Worker {
     }
 
     fn try_open(&mut self) {
-        match Storage::open(&self.config.path, self.config.storage.clone(), rand::random()) {
+        match Storage::open(&self.config.path, self.config.storage, rand::random()) {
             Ok((storage, stored)) => {
                 self.open = Some(Open {
                     storage,
@@ -428,7 +468,7 @@ impl Worker {
         match (&self.condition, &self.open) {
             (Condition::Corrupt(_), _) => {}
             (_, None) => self.try_open(),
-            (Condition::Writable, Some(_)) => {}
+            (Condition::Opening | Condition::Writable, Some(_)) => {}
             (Condition::Unwritable(_), Some(open)) => {
                 let probe = open.ledger.promise().cloned().map(Write::Promise);
                 match self.unseen.is_some() {
@@ -455,6 +495,8 @@ impl Worker {
             return;
         }
         match &condition {
+            Condition::Opening => {}
+            Condition::Writable if self.condition == Condition::Opening => tracing::debug!("the ledger is open"),
             Condition::Writable => tracing::info!("the ledger can be written again"),
             Condition::Unwritable(detail) => {
                 tracing::warn!(%detail, "the ledger can't be written: this member doesn't stand for the lease")

@@ -256,10 +256,10 @@ impl Elector {
             // The office ends before the lease is let go, not when the answer tells that it is.
             self.term = None;
         }
-        if self.term.is_none() {
-            if let Some(request) = self.commit.take() {
-                self.tell(request.ticket, CommitOutcome::NotDone);
-            }
+        if self.term.is_none()
+            && let Some(request) = self.commit.take()
+        {
+            self.tell(request.ticket, CommitOutcome::NotDone);
         }
         if self.writing.is_some() {
             return;

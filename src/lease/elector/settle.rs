@@ -158,10 +158,10 @@ impl Elector {
 
     /// The next write on the same version decides: either lands first, never both.
     fn leave_undecided(&mut self) {
-        if let Some((sent, _)) = self.doubt.take() {
-            if let Kind::Commit { ticket } = sent.kind {
-                self.tell(ticket, CommitOutcome::Undecided);
-            }
+        if let Some((sent, _)) = self.doubt.take()
+            && let Kind::Commit { ticket } = sent.kind
+        {
+            self.tell(ticket, CommitOutcome::Undecided);
         }
     }
 
