@@ -38,10 +38,15 @@ impl Contributor {
                 ahead_ms: ahead_ms.unsigned_abs(),
             });
         }
-        if let Some(promise) = ledger.promise() {
-            let taken = request.fence == promise.fence && request.holder != promise.holder;
-            if request.fence < promise.fence || taken {
-                return Err(Refusal::Fence { fence: promise.fence });
+        let promised = ledger.promise().map(|promise| (promise.fence, &promise.holder));
+        // A record stands for the promises that a majority gave for it: a volume that is new has only the record.
+        let drawn = [ledger.newest(), request.head.as_ref()].into_iter().flatten();
+        let taken = promised
+            .into_iter()
+            .chain(drawn.map(|record| (record.fence, &record.holder)));
+        for (fence, holder) in taken {
+            if request.fence < fence || (request.fence == fence && request.holder != *holder) {
+                return Err(Refusal::Fence { fence });
             }
         }
         let known = match &request.head {
