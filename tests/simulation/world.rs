@@ -680,10 +680,15 @@ impl World {
                 Answer::Keep(self.forged(from, answer).map_err(AskError::Refused))
             }
             Ask::Heads(request) => {
-                let answer = process.contributor.heads(&process.ledger, &request);
+                let answer = match process.contributor.heads(&process.ledger, &request) {
+                    Ok((writes, answer)) if writes.is_empty() || self.store_in_ledger(id, &writes)? => Ok(answer),
+                    Ok(_) if !self.processes[id].alive => return Ok(()),
+                    Ok(_) => Err(Refusal::Ledger { detail: "full".into() }),
+                    Err(refusal) => Err(refusal),
+                };
                 Answer::Heads(answer.map_err(AskError::Refused))
             }
-            Ask::Records(hash) => Answer::Records(hash, process.ledger.ancestors(&hash, 64)),
+            Ask::Records(hash) => Answer::Records(hash, self.processes[id].ledger.ancestors(&hash, 64)),
         };
         let to_self = id == from;
         if !to_self && (self.processes[from].cut_peers || self.processes[id].cut_peers || self.noisy(1)) {

@@ -219,6 +219,7 @@ impl Conductor {
             Event::Published(published) => self.published = published,
             Event::Kept { ask, ordinal, result } => self.on_kept(ask, ordinal, result, now),
             Event::Heads { ask, ordinal, result } => {
+                self.heed(result.as_ref().err(), now);
                 if let Work::Recovering(recovery) = &mut self.work {
                     recovery.on_answer(ask, ordinal, result, now.boot);
                 }
@@ -269,20 +270,25 @@ impl Conductor {
     }
 
     fn on_kept(&mut self, ask: u64, ordinal: u16, result: Result<KeepAnswer, AskError>, now: Now) {
-        match &result {
-            Err(AskError::Refused(Refusal::Fence { fence })) if *fence < MAX_INTEGER / 2 => {
+        self.heed(result.as_ref().err(), now);
+        if let Work::Collecting(collection) = &mut self.work {
+            collection.on_answer(ask, ordinal, result, now.boot);
+        }
+    }
+
+    /// Some refusals say that this holder is behind: in its fence, or in the chain.
+    fn heed(&mut self, error: Option<&AskError>, now: Now) {
+        match error {
+            Some(AskError::Refused(Refusal::Fence { fence })) if *fence < MAX_INTEGER / 2 => {
                 self.actions.push(Action::Floor(*fence));
             }
-            Err(AskError::Refused(Refusal::Ahead { head })) if head.set == self.config.set && head.check().is_ok() => {
+            Some(AskError::Refused(Refusal::Ahead { head })) if head.set == self.config.set && head.check().is_ok() => {
                 if self.heard.as_ref().is_none_or(|(heard, _)| heard.age() < head.age()) {
                     self.heard = Some((head.clone(), now.boot));
                 }
                 self.actions.push(Action::Look);
             }
             _ => {}
-        }
-        if let Work::Collecting(collection) = &mut self.work {
-            collection.on_answer(ask, ordinal, result, now.boot);
         }
     }
 
