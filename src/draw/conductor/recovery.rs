@@ -17,6 +17,8 @@ pub(super) struct Recovery {
     newest: Option<Arc<Record>>,
     /// N, where no record says otherwise.
     own_voters: u16,
+    /// What a member refused with: no answer to a question of ours, so it doesn't count towards the majority.
+    heard: Option<(u16, Arc<Record>)>,
     /// What each voter answered: its head, or that it has none.
     answers: BTreeMap<u16, Option<Arc<Record>>>,
     pending: BTreeMap<u16, (u64, Boot)>,
@@ -46,7 +48,8 @@ impl Recovery {
             newest: known.max_by_key(|record| record.age()),
             base,
             own_voters,
-            answers: heard.into_iter().map(|(by, record)| (by, Some(record))).collect(),
+            answers: BTreeMap::new(),
+            heard,
             pending: BTreeMap::new(),
             told: None,
         }
@@ -103,7 +106,12 @@ impl Recovery {
         let all = counted().count() == usize::from(voters);
         if 2 * with_head > usize::from(voters) || all {
             let heads = counted().filter_map(|(_, head)| head.as_ref());
-            return match heads.chain(self.base.record()).max_by_key(|head| head.age()) {
+            let heard = self.heard.iter().filter(|(by, _)| *by < voters).map(|(_, head)| head);
+            return match heads
+                .chain(heard)
+                .chain(self.base.record())
+                .max_by_key(|head| head.age())
+            {
                 Some(newest) => Found::Newest(newest.clone()),
                 None => Found::Nothing,
             };
