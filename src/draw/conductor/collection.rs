@@ -16,6 +16,7 @@ pub(super) struct Collection {
     /// What stood in the Lease when it began.
     pub base: Head,
     head: Option<Arc<Record>>,
+    set: String,
     chain: ChainId,
     round: u64,
     restart: bool,
@@ -56,6 +57,7 @@ impl Collection {
             round: head.as_ref().map_or(1, |head| head.round + 1),
             chain: chain.unwrap_or(crate::draw::record::Hex([0; 16])),
             head,
+            set: config.set.clone(),
             restart,
             slot,
             patience: Boot(u64::MAX),
@@ -144,6 +146,7 @@ impl Collection {
     fn accept(&self, ordinal: u16, answer: KeepAnswer) -> Option<Option<Contribution>> {
         let member = self.members.get(&ordinal)?;
         let ours = answer.version == VERSION
+            && answer.set == self.set
             && answer.ordinal == ordinal
             && answer.chain == self.chain
             && answer.round == self.round

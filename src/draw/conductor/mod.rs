@@ -471,6 +471,7 @@ impl Conductor {
         if restart.is_none() && (!head_known || heard_newer) {
             let heard = self.heard.as_ref().map(|heard| (heard.by, heard.record.clone()));
             self.work = Work::Recovering(Recovery::new(
+                &self.config.set,
                 fence,
                 head.clone(),
                 self.newest.clone(),

@@ -10,6 +10,7 @@ use crate::draw::record::Record;
 use crate::lease::Head;
 
 pub(super) struct Recovery {
+    set: String,
     pub fence: u64,
     /// What stood in the Lease when it began.
     pub base: Head,
@@ -35,6 +36,7 @@ pub(super) enum Found {
 
 impl Recovery {
     pub fn new(
+        set: &str,
         fence: u64,
         base: Head,
         own: Option<Arc<Record>>,
@@ -44,6 +46,7 @@ impl Recovery {
         let heard_record = heard.as_ref().map(|(_, record)| record.clone());
         let known = [own, heard_record, base.record().cloned()].into_iter().flatten();
         Recovery {
+            set: set.to_owned(),
             fence,
             newest: known.max_by_key(|record| record.age()),
             base,
@@ -96,7 +99,7 @@ impl Recovery {
     }
 
     fn is_sound(&self, head: &Record, answer: &HeadsAnswer) -> bool {
-        head.set == answer.set && head.check().is_ok()
+        answer.set == self.set && head.set == self.set && head.check().is_ok()
     }
 
     pub fn found(&self) -> Found {
