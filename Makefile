@@ -40,7 +40,7 @@ test: ## Run all tests
 lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, the documentation's links, and the dependencies' licences, versions and sources
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) deny check --hide-inclusion-graph licenses bans sources
 
 # Built once, beside the project's own build; one of that version on the PATH is taken as it is.
