@@ -41,11 +41,8 @@ impl Contributor {
             });
         }
         let promise = promise(ledger, request.head.as_ref(), request.fence, &request.holder)?;
-        let known = match &request.head {
-            Some(head) => ledger.ahead_of(head),
-            None if request.restart => None,
-            None => ledger.newest(),
-        };
+        let older = |newest: &&Arc<Record>| request.head.as_ref().is_none_or(|head| head.age() < newest.age());
+        let known = ledger.newest().filter(|newest| !request.restart && older(newest));
         if let Some(head) = known {
             return Err(Refusal::Ahead { head: head.clone() });
         }

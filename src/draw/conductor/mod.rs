@@ -13,7 +13,7 @@ use self::collection::Collection;
 use self::recovery::{Found, Recovery};
 use super::ledger::LedgerSnapshot;
 use super::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, VERSION};
-use super::record::{ChainId, Hex, MAX_INTEGER, Record, Slot};
+use super::record::{ChainId, Hash, Hex, MAX_INTEGER, Record, Slot};
 use super::schedule::Schedule;
 use crate::clock::{Boot, Now};
 use crate::lease::elector::{CommitOutcome, CommitRequest};
@@ -160,6 +160,13 @@ struct Duty {
     undecided: bool,
 }
 
+/// A member knows a newer record than we do.
+struct Heard {
+    record: Arc<Record>,
+    by: u16,
+    at: Boot,
+}
+
 /// Leave to begin a chain: no voter has one, or a person said so.
 #[derive(Clone, Copy)]
 struct NewChain {
@@ -174,8 +181,11 @@ pub struct Conductor {
     published: Arc<[u16]>,
     work: Work,
     duty: Option<Duty>,
-    /// A record that a member refused us with, and when.
-    heard: Option<(Arc<Record>, Boot)>,
+    /// The newest record that a member refused us with.
+    heard: Option<Heard>,
+    /// A record that a recovery heard of, and that the voters have passed over: a member that is no voter may have it from
+    /// before the voters lost theirs.
+    dismissed: Option<Hash>,
     new_chain: Option<NewChain>,
     /// A restart waits for a fence above this.
     restart_above: Option<u64>,
@@ -199,6 +209,7 @@ impl Conductor {
             work: Work::Idle,
             duty: None,
             heard: None,
+            dismissed: None,
             new_chain: None,
             restart_above: None,
             missed_in_row: 0,
@@ -219,7 +230,7 @@ impl Conductor {
             Event::Published(published) => self.published = published,
             Event::Kept { ask, ordinal, result } => self.on_kept(ask, ordinal, result, now),
             Event::Heads { ask, ordinal, result } => {
-                self.heed(result.as_ref().err(), now);
+                self.heed(ordinal, result.as_ref().err(), now);
                 if let Work::Recovering(recovery) = &mut self.work {
                     recovery.on_answer(ask, ordinal, result, now.boot);
                 }
@@ -270,23 +281,28 @@ impl Conductor {
     }
 
     fn on_kept(&mut self, ask: u64, ordinal: u16, result: Result<KeepAnswer, AskError>, now: Now) {
-        self.heed(result.as_ref().err(), now);
+        self.heed(ordinal, result.as_ref().err(), now);
         if let Work::Collecting(collection) = &mut self.work {
             collection.on_answer(ask, ordinal, result, now.boot);
         }
     }
 
     /// Some refusals say that this holder is behind: in its fence, or in the chain.
-    fn heed(&mut self, error: Option<&AskError>, now: Now) {
+    fn heed(&mut self, by: u16, error: Option<&AskError>, now: Now) {
         match error {
             Some(AskError::Refused(Refusal::Fence { fence })) if *fence < MAX_INTEGER / 2 => {
                 self.actions.push(Action::Floor(*fence));
             }
             Some(AskError::Refused(Refusal::Ahead { head })) if head.set == self.config.set && head.check().is_ok() => {
-                if self.heard.as_ref().is_none_or(|(heard, _)| heard.age() < head.age()) {
-                    self.heard = Some((head.clone(), now.boot));
+                let newer = |heard: &Heard| heard.record.age() < head.age();
+                if self.dismissed != Some(head.hash) && self.heard.as_ref().is_none_or(newer) {
+                    self.heard = Some(Heard {
+                        record: head.clone(),
+                        by,
+                        at: now.boot,
+                    });
+                    self.actions.push(Action::Look);
                 }
-                self.actions.push(Action::Look);
             }
             _ => {}
         }
@@ -447,21 +463,21 @@ impl Conductor {
     /// Begins what is to be done first under this head.
     fn begin(&mut self, now: Now, fence: u64, head: &Head, lease: &LeaseSnapshot) {
         let restart = self.new_chain.filter(|new| new.restart);
-        let heard_newer = self.heard.as_ref().is_some_and(|(heard, at)| {
-            head.record().is_none_or(|head| heard.age() > head.age()) && lease.confirmed_at.is_some_and(|c| c > *at)
+        let heard_newer = self.heard.as_ref().is_some_and(|heard| {
+            let newer = head.record().is_none_or(|head| heard.record.age() > head.age());
+            newer && lease.confirmed_at.is_some_and(|confirmed| confirmed > heard.at)
         });
-        if restart.is_none() {
-            let head_known = head.record().is_some() || self.new_chain.is_some();
-            if !head_known || heard_newer {
-                let newest = [
-                    self.newest.as_ref(),
-                    self.heard.as_ref().map(|(heard, _)| heard),
-                    head.record(),
-                ];
-                let newest = newest.into_iter().flatten().max_by_key(|record| record.age()).cloned();
-                self.work = Work::Recovering(Recovery::new(fence, head.clone(), newest, self.config.voters));
-                return;
-            }
+        let head_known = head.record().is_some() || self.new_chain.is_some();
+        if restart.is_none() && (!head_known || heard_newer) {
+            let heard = self.heard.as_ref().map(|heard| (heard.by, heard.record.clone()));
+            self.work = Work::Recovering(Recovery::new(
+                fence,
+                head.clone(),
+                self.newest.clone(),
+                heard,
+                self.config.voters,
+            ));
+            return;
         }
         let Some(duty) = &self.duty else {
             return;
@@ -547,7 +563,7 @@ impl Conductor {
                 self.work = Work::Idle;
             }
             Found::Newest(record) if head.record().is_some_and(|head| head.age() >= record.age()) => {
-                self.heard = None;
+                self.dismissed = self.heard.take().map(|heard| heard.record.hash);
                 self.work = Work::Idle;
             }
             Found::Newest(record) => {

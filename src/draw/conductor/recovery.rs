@@ -13,7 +13,7 @@ pub(super) struct Recovery {
     pub fence: u64,
     /// What stood in the Lease when it began.
     pub base: Head,
-    /// The newest record known: here, or from an answer.
+    /// The newest record known, here or from others: it names the voters, and counts only if a voter has it.
     newest: Option<Arc<Record>>,
     /// N, where no record says otherwise.
     own_voters: u16,
@@ -32,13 +32,21 @@ pub(super) enum Found {
 }
 
 impl Recovery {
-    pub fn new(fence: u64, base: Head, newest: Option<Arc<Record>>, own_voters: u16) -> Recovery {
+    pub fn new(
+        fence: u64,
+        base: Head,
+        own: Option<Arc<Record>>,
+        heard: Option<(u16, Arc<Record>)>,
+        own_voters: u16,
+    ) -> Recovery {
+        let heard_record = heard.as_ref().map(|(_, record)| record.clone());
+        let known = [own, heard_record, base.record().cloned()].into_iter().flatten();
         Recovery {
             fence,
+            newest: known.max_by_key(|record| record.age()),
             base,
-            newest,
             own_voters,
-            answers: BTreeMap::new(),
+            answers: heard.into_iter().map(|(by, record)| (by, Some(record))).collect(),
             pending: BTreeMap::new(),
             told: None,
         }
@@ -94,7 +102,8 @@ impl Recovery {
         let with_head = counted().filter(|(_, head)| head.is_some()).count();
         let all = counted().count() == usize::from(voters);
         if 2 * with_head > usize::from(voters) || all {
-            return match &self.newest {
+            let heads = counted().filter_map(|(_, head)| head.as_ref());
+            return match heads.chain(self.base.record()).max_by_key(|head| head.age()) {
                 Some(newest) => Found::Newest(newest.clone()),
                 None => Found::Nothing,
             };

@@ -24,15 +24,6 @@ pub struct Ledger {
     chain: Vec<Arc<Record>>,
 }
 
-/// How a record relates to the chain that a tip ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Relation {
-    Tip,
-    Ancestor,
-    /// A successor, a fork, another chain, or too far away to tell.
-    Other,
-}
-
 impl Ledger {
     pub fn new(stored: Stored) -> Ledger {
         let records: BTreeMap<_, _> = stored.records.into_iter().map(|r| (r.hash, r)).collect();
@@ -67,12 +58,14 @@ impl Ledger {
         self.records.values().max_by_key(|record| (record.age(), record.hash))
     }
 
-    /// D1, D2: what to write because the Lease was seen to hold `record`. Nothing, when it is known, or older.
+    /// D1, D2: what to write because the Lease was seen to hold `record`. Nothing when it is older than the head: then the
+    /// Lease was set back, and its holder will bring the head back.
     pub fn seen(&self, record: &Arc<Record>) -> Vec<Write> {
-        match self.head.as_ref().map(|head| self.relation(record, head)) {
-            Some(Relation::Tip | Relation::Ancestor) => Vec::new(),
-            _ => self.with_asides(vec![Write::Record(record.clone()), Write::Head(record.hash)]),
+        let known = |head: &Arc<Record>| head.hash == record.hash || head.age() > record.age();
+        if self.head.as_ref().is_some_and(known) {
+            return Vec::new();
         }
+        self.with_asides(vec![Write::Record(record.clone()), Write::Head(record.hash)])
     }
 
     /// D3: what to write for the records that peers gave, newest first, when `asked` was asked for.
@@ -132,36 +125,6 @@ impl Ledger {
         self.records.is_empty()
     }
 
-    /// True when `record` is an ancestor of a record held here: whoever goes on from it has lost something.
-    /// Gives the newest such record.
-    pub fn ahead_of(&self, record: &Record) -> Option<&Arc<Record>> {
-        let newest = self.newest().into_iter();
-        newest
-            .chain(self.head.as_ref())
-            .find(|tip| self.relation(record, tip) == Relation::Ancestor)
-    }
-
-    fn relation(&self, record: &Record, tip: &Arc<Record>) -> Relation {
-        if record.hash == tip.hash {
-            return Relation::Tip;
-        }
-        if record.chain != tip.chain || record.round >= tip.round {
-            return Relation::Other;
-        }
-        let mut oldest = tip;
-        while oldest.round > record.round {
-            match oldest.previous.and_then(|previous| self.records.get(&previous)) {
-                Some(previous) => oldest = previous,
-                // Pruned, or not fetched yet. Of the same chain and older: an ancestor, as far as anyone can tell here.
-                None => return Relation::Ancestor,
-            }
-        }
-        match oldest.hash == record.hash {
-            true => Relation::Ancestor,
-            false => Relation::Other,
-        }
-    }
-
     /// From `tip` back through `previous` as far as records are here; ascending.
     fn walk(&self, tip: Arc<Record>) -> Vec<Arc<Record>> {
         let mut chain = self.ancestors(&tip.hash, usize::MAX);
@@ -176,13 +139,13 @@ impl Ledger {
         }
         let mut after = self.clone();
         writes.iter().for_each(|write| after.apply(write));
-        let left_behind = after.left_behind(self.head.as_ref());
+        let left_behind = after.left_behind();
         writes.extend(left_behind.into_iter().map(Write::Aside));
         writes
     }
 
     /// Tails that are not on the chain, certainly never will be, and aren't listed yet.
-    fn left_behind(&self, former: Option<&Arc<Record>>) -> Vec<Aside> {
+    fn left_behind(&self) -> Vec<Aside> {
         let (Some(head), Some(oldest)) = (&self.head, self.chain.first()) else {
             return Vec::new();
         };
@@ -195,11 +158,7 @@ impl Ledger {
             .filter(|tip| !on_chain.contains(&tip.hash) && !parents.contains(&tip.hash) && !listed.contains(&tip.hash))
             // Newer than the head: kept for a holder, and perhaps final; the Lease will tell. Older than the oldest here:
             // it may join once the gap between is filled.
-            .filter(|tip| {
-                let was_head = || former.is_some_and(|former| self.relation(former, tip) != Relation::Other);
-                let settled = tip.age() <= head.age() || was_head();
-                settled && (tip.chain != head.chain || tip.round >= oldest.round)
-            })
+            .filter(|tip| tip.age() <= head.age() && (tip.chain != head.chain || tip.round >= oldest.round))
             .collect();
         tips.sort_by_key(|tip| (tip.slot, tip.hash));
         let first_off = |tip: &Arc<Record>| {
