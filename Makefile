@@ -31,12 +31,19 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 
 .PHONY: test
 test: ## Run all tests
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-run
+	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | wc -l) + 3)); part=0; \
+	echo "running $$parts parts, a few minutes in all"; \
+	$(CARGO) test --workspace --no-fail-fast 2>&1 | while IFS= read -r line; do \
+	  case "$$line" in "     Running "* | "   Doc-tests "*) part=$$((part + 1)); line="[$$part/$$parts]$$line";; esac; \
+	  printf '%s\n' "$$line"; \
+	done
 
 .PHONY: lint
-lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, and the dependencies' licences, versions and sources
+lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, the documentation's links, and the dependencies' licences, versions and sources
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) deny check --hide-inclusion-graph licenses bans sources
 
 # Built once, beside the project's own build; one of that version on the PATH is taken as it is.

@@ -3,19 +3,24 @@
 //! The modules, in the order in which to read them:
 //!
 //! - [`clock`]: boot time and wall time, from one place that tests can hold.
+//! - [`shutdown`]: the order to stop, passed on in stages.
 //! - [`identity`]: who this member is; the owner mark and lock of its volume.
-//! - [`config`]: the only reader of arguments and environment.
-//! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
-//! - [`journal`]: what was given out, on the volume; one writer thread.
+//! - [`config`]: the only reader of arguments and environment; raw arguments become a checked configuration once.
+//! - [`draw`]: the scheduled job. [`draw::schedule`] says when, [`draw::record`] and [`draw::chain`] what; then the
+//!   holder's side ([`draw::conductor`]), the peer's side ([`draw::contributor`]) and what a volume keeps ([`draw::ledger`]).
+//! - [`lease`]: who conducts: [`lease::elector`], a state machine over a [`lease::LeaseStore`]; the store that is a file.
 //! - [`discovery`]: SRV records become a watch of peer lists.
-//! - [`lease`]: the elector, a state machine over a lease store.
-//! - [`draw`]: the scheduled job: schedule, record, conductor, contributor, ledger.
-//! - [`http`]: the four listeners: public, peer, admin, metrics.
+//! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
+//! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
+//! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
+//! - [`http`]: the four listeners (public, peer, admin, metrics), and the client that asks peers.
+//! - [`readiness`], [`telemetry`], [`metrics`]: how a member is, as probes, logs and Prometheus read it.
 //! - [`member`]: the composition root: builds the parts, starts and stops them in order.
-//! - [`readiness`], [`shutdown`], [`telemetry`], [`metrics`]: what every part needs to say how it is, and to stop.
-//! - [`local`]: `cluster`, a set of real members on this machine.
+//! - [`local`]: `cluster`, a set of real members on this machine, with its DNS server.
 //! - [`cli`]: one file a subcommand.
-//! - [`database`]: opens a SQLite file properly.
+//!
+//! How data flows between them and what holds always is in `ARCHITECTURE.md`; the rules of lease and draw, by their numbers,
+//! in `docs/protocol.md`.
 
 pub mod cli;
 pub mod clock;

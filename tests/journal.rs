@@ -171,7 +171,7 @@ async fn the_oldest_rows_go_first_and_the_share_holds() {
         assert!(rows.len() > 1_000 && rows.len() < 80_000, "{} rows", rows.len());
         assert_eq!(journal.metric("journal_rows"), rows.len() as f64);
         assert_eq!(journal.metric("journal_oldest_row"), rows[0].id as f64);
-        assert!(journal.metric("journal_fill_ratios") > 0.7);
+        assert!(journal.metric("journal_fill_ratio") > 0.7);
         assert_eq!(journal.metric("journal_working"), 1.0);
         journal.stop().await;
     }

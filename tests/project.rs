@@ -5,6 +5,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+const DOCUMENTS: [&str; 5] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/protocol.md",
+];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -40,14 +48,17 @@ fn code(source: &str) -> impl Iterator<Item = &str> {
 /// The cells of the Markdown table whose first heading is `heading`.
 fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| {
-        line.trim_matches('|')
-            .split(" | ")
+        // A cell may be empty.
+        line.trim()
+            .trim_start_matches('|')
+            .trim_end_matches('|')
+            .split('|')
             .map(|cell| cell.trim().to_owned())
             .collect::<Vec<_>>()
     };
     let rows: Vec<_> = document
         .lines()
-        .skip_while(|line| !line.starts_with(&format!("| {heading} |")))
+        .skip_while(|line| !line.starts_with(&format!("| {heading}{}|", if heading.is_empty() { "" } else { " " })))
         .skip(2)
         .take_while(|line| line.starts_with('|'))
         .map(cells)
@@ -176,57 +187,45 @@ fn a_file_is_short_enough_to_have_one_reason() {
     assert!(text("src/main.rs").lines().count() < 60);
 }
 
-#[test]
-fn every_endpoint_of_the_readme_is_routed_and_every_public_route_is_in_the_readme() {
-    let routed: BTreeSet<String> = files("src/http", "rs")
-        .iter()
-        .flat_map(|(_, source)| {
-            let calls = source.split(".route(").skip(1);
-            calls.filter_map(|call| {
-                call.trim_start()
-                    .strip_prefix('"')?
+/// The paths that a file of src/http routes, or the files below it.
+fn routed(door: &str) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for (_, source) in files("src/http", "rs").iter().filter(|(path, _)| within(path, door)) {
+        for call in source.split(".route(").skip(1) {
+            let literal = call.trim_start().strip_prefix('"').unwrap_or_default();
+            paths.extend(
+                literal
                     .split('"')
                     .next()
-                    .map(str::to_owned)
-            })
-        })
-        .collect();
-    let mut told = BTreeSet::new();
-    for row in table(&text("README.md"), "path") {
-        for path in row[0].split(", ") {
-            let path = path.trim_matches('`').split('?').next().unwrap().to_owned();
-            assert!(routed.contains(&path), "README.md names {path}, which isn't routed");
-            told.insert(path);
+                    .filter(|path| path.starts_with('/'))
+                    .map(str::to_owned),
+            );
         }
     }
-    // The peer and admin listeners have versions or a door of their own; people find them in docs/protocol.md and --help.
-    let public: BTreeSet<String> = files("src/http", "rs")
-        .iter()
-        .filter(|(path, _)| path.starts_with("src/http/public"))
-        .flat_map(|(_, source)| {
-            let calls = source.split(".route(").skip(1);
-            calls.filter_map(|call| {
-                call.trim_start()
-                    .strip_prefix('"')?
-                    .split('"')
-                    .next()
-                    .map(str::to_owned)
-            })
-        })
+    paths
+}
+
+#[test]
+fn the_readme_has_every_endpoint_and_no_other() {
+    let readme = text("README.md");
+    let rows = readme.lines().filter(|line| line.starts_with("| `/"));
+    let told: BTreeSet<String> = rows
+        .flat_map(|row| quoted(row.split(" | ").next().unwrap()))
+        .chain(quoted(&readme).into_iter().filter(|quoted| quoted == "/metrics"))
         .collect();
-    let untold: Vec<_> = public.difference(&told).collect();
-    assert!(untold.is_empty(), "README.md doesn't name {untold:?}");
+    let doors = ["src/http/public", "src/http/admin", "src/http/metrics"];
+    let there: BTreeSet<String> = doors.into_iter().flat_map(routed).collect();
+    assert_eq!(told, there, "README.md (left) and src/http (right) differ");
+    let protocol = text("docs/protocol.md");
+    for path in routed("src/http/peer") {
+        let path = path.split('{').next().unwrap();
+        assert!(protocol.contains(path), "docs/protocol.md doesn't have {path}");
+    }
 }
 
 #[test]
 fn documents_link_only_to_what_exists() {
-    for document in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "ARCHITECTURE.md",
-        "CHANGELOG.md",
-        "docs/protocol.md",
-    ] {
+    for document in DOCUMENTS {
         let body = text(document);
         let base = root().join(document);
         for link in body.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -235,6 +234,111 @@ fn documents_link_only_to_what_exists() {
             assert!(there, "{document} links to {link}");
         }
     }
+}
+
+/// What stands in single backticks, outside of fenced blocks.
+fn quoted(document: &str) -> Vec<String> {
+    let mut prose = String::new();
+    let mut fenced = false;
+    for line in document.lines() {
+        if line.trim_start_matches(['/', '!', ' ']).starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            prose.push_str(line);
+            prose.push('\n');
+        }
+    }
+    prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_path_that_documents_and_sources_name_exists() {
+    let documents = DOCUMENTS.iter().map(|name| ((*name).to_owned(), text(name)));
+    for (name, body) in documents.chain(files("src", "rs")) {
+        for path in quoted(&body) {
+            let begins = ["src/", "tests/", "docs/", ".ci/"]
+                .iter()
+                .any(|room| path.starts_with(room));
+            let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            let is_document = path.ends_with(".md") && plain;
+            if (begins && plain) || is_document {
+                assert!(root().join(&path).exists(), "{name} names {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn architecture_names_each_invariants_files_tests_and_mutations() {
+    let mut tests: BTreeSet<String> = BTreeSet::new();
+    for (_, source) in files("src", "rs").into_iter().chain(files("tests", "rs")) {
+        let names = source.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
+        tests.extend(names.map(str::to_owned));
+    }
+    let mut told = BTreeSet::new();
+    let rows = table(&text("ARCHITECTURE.md"), "");
+    assert!(rows.len() >= 8, "{} invariants", rows.len());
+    for row in rows {
+        let [_, _, kept, shown, mutations] = &row[..] else {
+            panic!("{row:?}");
+        };
+        for file in quoted(kept) {
+            assert!(root().join(&file).is_file(), "there is no {file}");
+        }
+        for test in quoted(shown) {
+            assert!(tests.contains(&test), "there is no test {test}");
+        }
+        assert!(!quoted(shown).is_empty() && !quoted(mutations).is_empty(), "{row:?}");
+        told.extend(quoted(mutations));
+    }
+    let planted: BTreeSet<String> = files("tests/mutations", "patch")
+        .iter()
+        .map(|(path, _)| Path::new(path).file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        told, planted,
+        "ARCHITECTURE.md (left) and tests/mutations (right) differ"
+    );
+}
+
+#[test]
+fn a_room_uses_only_the_rooms_that_architecture_says() {
+    let rows = table(&text("ARCHITECTURE.md"), "room");
+    let rooms: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+    for row in &rows {
+        let (room, uses) = (&quoted(&row[0])[0], row.get(2).map_or("", String::as_str));
+        if uses.starts_with("everything") {
+            continue;
+        }
+        let allowed = quoted(uses);
+        for (path, source) in files("src", "rs") {
+            if !within(&path, &format!("src/{room}")) {
+                continue;
+            }
+            for line in code(&source) {
+                for used in line.split("crate::").skip(1) {
+                    let used = used
+                        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                        .next()
+                        .unwrap();
+                    let known = used == room || allowed.iter().any(|room| room == used);
+                    assert!(
+                        known || !rooms.contains(used),
+                        "{path} uses {used}, which ARCHITECTURE.md doesn't say"
+                    );
+                    assert!(
+                        !line.contains("crate::{"),
+                        "{path}: one `use` a room, which this test can read"
+                    );
+                }
+            }
+        }
+    }
+    let modules: BTreeSet<String> = text("src/lib.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned))
+        .collect();
+    assert_eq!(modules, rooms, "src/lib.rs (left) and ARCHITECTURE.md (right) differ");
 }
 
 #[test]

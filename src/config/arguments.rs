@@ -91,7 +91,7 @@ pub struct ServeArgs {
     /// OpenMetrics text
     #[arg(long, env = "RANDOM_GENERATOR_METRICS_LISTEN", value_name = "IP:PORT", value_parser = values::address, default_value = "0.0.0.0:9797", help_heading = "Listeners")]
     pub metrics_listen: SocketAddr,
-    /// Connections that each listener holds at once, 1 to 1000000
+    /// Connections that the public listener holds at once, 1 to 1000000
     #[arg(long, env = "RANDOM_GENERATOR_CONNECTION_LIMIT", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000), default_value = "16384", help_heading = "Listeners")]
     pub connection_limit: u32,
 

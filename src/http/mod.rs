@@ -3,7 +3,7 @@
 //! - [`listener`]: accepts and serves connections within [`listener::Limits`], and drains them.
 //! - [`connection`]: what one connection is doing, and when it has been doing it for too long.
 //! - [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
-//! - [`problem`], [`query`], [`format`]: errors, parameters and representations, the same everywhere.
+//! - [`problem`], [`query`], [`mod@format`]: errors, parameters and representations, the same everywhere.
 //! - [`public`]: what people ask for. [`peer`] and [`peer_client`]: what members ask each other, authenticated by
 //!   [`peer_secret`]. [`admin`]: what an operator asks for on the member's own host. [`metrics`]: what Prometheus asks for.
 

@@ -71,7 +71,7 @@ impl JournalMetrics {
         registry.register_with_unit(
             "fill",
             "Pages of the database in use, of those it may have",
-            Unit::Ratios,
+            Unit::Other("ratio".to_owned()),
             metrics.fill.clone(),
         );
         registry.register_with_unit("lag", "Time from entry to commit", Unit::Seconds, metrics.lag.clone());
