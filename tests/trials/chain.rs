@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::harness::{Set, until};
+use crate::harness::{Http, Set, until};
 
 /// Every record that was ever seen, at any member: one hash for a round, one for a slot, one chain.
 #[derive(Debug, Default)]
@@ -100,9 +100,8 @@ fn of_lines(mut command: Command, lines: &[u8]) -> Output {
 
 /// Both verifiers accept the chain of a member: from its URL, and from its lines with the hash of the last; and they notice
 /// when the last line is cut off.
-pub async fn check_verified(set: &Set, n: usize) {
-    let url = set.url(n);
-    let lines = set.http.get(&format!("{url}/draws?format=jsonl"), None).await;
+pub async fn check_verified(http: &Http, url: &str) {
+    let lines = http.get(&format!("{url}/draws?format=jsonl"), None).await;
     let (status, lines) = lines.expect("an answer");
     assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&lines));
     let ends: Vec<usize> = (0..lines.len()).filter(|at| lines[*at] == b'\n').collect();
@@ -110,7 +109,7 @@ pub async fn check_verified(set: &Set, n: usize) {
     let last: Value = serde_json::from_slice(&lines[cut..]).unwrap();
     let head = text(&last, "hash");
     for mut command in verifiers() {
-        let output = command.arg(&url).output().unwrap();
+        let output = command.arg(url).output().unwrap();
         assert!(output.status.success(), "{command:?}: {output:?}");
     }
     for mut command in verifiers() {

@@ -6,15 +6,8 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use crate::chain::{Seen, check_verified, number, text};
-use crate::harness::{Set, directory, median_and_worst, turn, until};
+use crate::harness::{Set, asked, directory, median_and_worst, turn, until};
 use crate::load::Load;
-
-/// `tests/soak/run` asks for more kills, and for longer leases.
-fn asked(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_killed_under_load_is_followed_in_time_and_nothing_is_lost_or_comes_twice() {
@@ -25,7 +18,7 @@ async fn a_holder_killed_under_load_is_followed_in_time_and_nothing_is_lost_or_c
     let set = Set::start(dir.path(), 3, lease).await;
     set.all_have(1).await;
     let mut seen = Seen::default();
-    let load = Load::start(&set);
+    let load = Load::start(&set.urls(), 1);
     let mut times = Vec::new();
     let killing = async {
         let (mut holder, mut fence) = set.holder().await;
@@ -52,16 +45,19 @@ async fn a_holder_killed_under_load_is_followed_in_time_and_nothing_is_lost_or_c
         () = killing => {}
     }
     let (median, worst) = median_and_worst(&times);
-    eprintln!("{kills} kills: the next leads after {median:?} at the median, {worst:?} at worst, of {:?}", set.takeover_limit());
+    eprintln!(
+        "{kills} kills: the next leads after {median:?} at the median, {worst:?} at worst, of {:?}",
+        set.takeover_limit()
+    );
 
     let acknowledged = load.stop().await;
     let newest = set.newest().await;
     set.all_have(newest + 2).await;
     seen.check_all(&set).await;
     for n in 0..set.size() {
-        check_verified(&set, n).await;
+        check_verified(&set.http, &set.url(n)).await;
     }
-    acknowledged.check_journals(&set);
+    acknowledged.check_journals(&set.journals());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +79,10 @@ async fn a_holder_stopped_past_its_lease_conducts_nothing_on_it_afterwards() {
         set.signal(stopped, Signal::CONT).await;
         let knows = async || {
             let leader = set.leader(stopped).await?;
-            assert!(!leader.own || leader.fence > old, "it still thinks that it leads: {leader:?}");
+            assert!(
+                !leader.own || leader.fence > old,
+                "it still thinks that it leads: {leader:?}"
+            );
             (leader.fence > old).then_some(())
         };
         until("it sees the new holder", knows).await;
@@ -95,18 +94,21 @@ async fn a_holder_stopped_past_its_lease_conducts_nothing_on_it_afterwards() {
         for (round, record) in &seen.by_round {
             assert_eq!(number(record, "fence") > old, *round >= first_of_next, "{record}");
             let conducted_by_it = text(record, "holder").starts_with(&format!("{}_", set.place(stopped).name));
-            assert!(*round < first_of_next || !conducted_by_it || number(record, "fence") > old, "{record}");
+            assert!(
+                *round < first_of_next || !conducted_by_it || number(record, "fence") > old,
+                "{record}"
+            );
         }
     }
-    check_verified(&set, 0).await;
+    check_verified(&set.http, &set.url(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_ends_in_order_is_followed_within_200_ms() {
     let _turn = turn().await;
     let dir = directory();
-    // With a lease that no other member could wait for.
-    let set = Set::start(dir.path(), 3, Duration::from_secs(60)).await;
+    // The default lease, which is far longer.
+    let set = Set::start(dir.path(), 3, Duration::from_secs(15)).await;
     let mut times = Vec::new();
     for _ in 0..20 {
         let (holder, fence) = set.holder().await;

@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::load::Source;
+
 /// The longest wait for anything that has no limit of its own: for a machine that is busy with other things too.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
@@ -45,6 +47,12 @@ pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>)
         assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}");
         sleep(LOOK).await;
     }
+}
+
+/// `tests/soak/run` asks for more of a trial by the environment.
+pub fn asked(name: &str, default: u64) -> u64 {
+    let number = |text: String| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number"));
+    std::env::var(name).ok().map_or(default, number)
 }
 
 /// The middle one, and the greatest.
@@ -180,6 +188,18 @@ impl Set {
         format!("http://127.0.0.1:{}", self.place(n).public_port)
     }
 
+    pub fn urls(&self) -> Vec<String> {
+        (0..self.size()).map(|n| self.url(n)).collect()
+    }
+
+    pub fn journals(&self) -> Vec<Source> {
+        let journal = |place: &Place| Source {
+            name: place.name.clone(),
+            journal: place.volume.join("journal.db"),
+        };
+        self.layout.members.iter().map(journal).collect()
+    }
+
     pub fn pid(&self, n: usize) -> Option<Pid> {
         let text = fs::read_to_string(&self.place(n).pid_file).ok()?;
         Pid::from_raw(text.trim().parse().unwrap())
@@ -225,7 +245,7 @@ impl Set {
             let all = join_all((0..self.size()).map(|n| self.look(n))).await;
             let taken = all.iter().enumerate().find_map(|(ordinal, answer)| {
                 let (leader, before) = answer.as_ref()?;
-                (leader.own && leader.fence > fence).then(|| (ordinal, leader.fence, *before))
+                (leader.own && leader.fence > fence).then_some((ordinal, leader.fence, *before))
             });
             if let Some((ordinal, fence, before)) = taken {
                 return Takeover {

@@ -2,7 +2,7 @@
 //! of it is in the journals and nothing came twice.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
 use random_generator::journal::{self, MAX_PAGE, Row};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
 
-use crate::harness::{Http, Set};
+use crate::harness::Http;
 
 /// Ids in one request.
 const IDS: usize = 20;
@@ -38,13 +38,16 @@ pub struct Load {
 }
 
 impl Load {
-    /// On each member one client takes `/`, one ids and one integers, each over a connection that is kept alive.
-    pub fn start(set: &Set) -> Load {
+    /// On each member so many clients take `/`, as many ids and as many integers, each over a connection that is kept alive.
+    pub fn start(urls: &[String], each: usize) -> Load {
         let (stop, stopping) = shutdown::stage();
         let mut clients = JoinSet::new();
-        for member in 0..set.size() {
+        for (member, url) in urls.iter().enumerate() {
             for path in ["/", "/ids", "/integers"] {
-                clients.spawn(client(set.url(member), member, path, stopping.clone()));
+                for n in 0..each {
+                    let name = format!("trial-{member}{path}-{n}-");
+                    clients.spawn(client(url.clone(), member, path, name, stopping.clone()));
+                }
             }
         }
         Load { stop, clients }
@@ -66,9 +69,8 @@ impl Load {
     }
 }
 
-async fn client(url: String, member: usize, path: &'static str, stopping: Signal) -> Given {
+async fn client(url: String, member: usize, path: &'static str, client: String, stopping: Signal) -> Given {
     let http = Http::new();
-    let client = format!("trial-{member}{path}-");
     let mut given = Given {
         member,
         client,
@@ -112,6 +114,13 @@ fn ids(answer: &Value) -> Vec<u64> {
     ids.map(|id| id.as_str().unwrap().parse().unwrap()).collect()
 }
 
+/// A member's journal, in the order of the members that the load was put on.
+#[derive(Debug)]
+pub struct Source {
+    pub name: String,
+    pub journal: PathBuf,
+}
+
 /// What members gave out and said 200 to.
 #[derive(Debug)]
 pub struct Acknowledged {
@@ -121,9 +130,9 @@ pub struct Acknowledged {
 impl Acknowledged {
     /// Every value is in the journal of its member. A journal that is full has lost its oldest rows: then what is
     /// absent is the beginning of what a client was given, never one after another that is there.
-    pub fn check_journals(&self, set: &Set) {
-        for member in 0..set.size() {
-            let rows = rows(&set.place(member).volume.join("journal.db"));
+    pub fn check_journals(&self, members: &[Source]) {
+        for (member, source) in members.iter().enumerate() {
+            let rows = rows(&source.journal);
             let complete = rows.first().is_some_and(|row| row.id == 1);
             let journalled: HashMap<&str, Option<i64>> =
                 rows.iter().map(|row| (row.request.as_str(), row.value)).collect();
@@ -141,17 +150,18 @@ impl Acknowledged {
                         None => assert!(
                             !complete && kept == before,
                             "{request} was acknowledged and isn't in the journal of {}",
-                            set.place(member).name
+                            source.name
                         ),
                     }
                 }
             }
-            eprintln!("{}: {} rows, {kept} values found", set.place(member).name, rows.len());
+            eprintln!("{}: {} rows, {kept} values found", source.name, rows.len());
         }
     }
 }
 
-fn rows(path: &Path) -> Vec<Row> {
+/// All rows, ascending.
+pub fn rows(path: &Path) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     loop {
         let page = journal::read(path, rows.last().map_or(0, |row| row.id + 1), MAX_PAGE).unwrap();

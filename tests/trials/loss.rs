@@ -36,7 +36,7 @@ async fn a_member_that_lost_its_volume_catches_up_and_draws_go_on() {
         assert_eq!(last["contributions"].as_array().unwrap().len(), 3, "{who}: {last}");
     }
     for n in 0..3 {
-        check_verified(&set, n).await;
+        check_verified(&set.http, &set.url(n)).await;
     }
 }
 
@@ -61,7 +61,7 @@ async fn the_chain_goes_on_when_the_lease_is_deleted_and_the_volumes_are_kept() 
     let newest = set.newest().await;
     set.all_have(newest + 3).await;
     seen.check_all(&set).await;
-    check_verified(&set, 1).await;
+    check_verified(&set.http, &set.url(1)).await;
 
     let (_, fence) = set.holder().await;
     set.interrupt().await;
@@ -70,9 +70,12 @@ async fn the_chain_goes_on_when_the_lease_is_deleted_and_the_volumes_are_kept() 
     let newest = seen.by_round.len() as u64;
     set.all_have(newest + 3).await;
     seen.check_all(&set).await;
-    assert!(number(&seen.by_round[&(newest + 3)], "fence") > fence, "fences go on as well");
+    assert!(
+        number(&seen.by_round[&(newest + 3)], "fence") > fence,
+        "fences go on as well"
+    );
     for n in 0..3 {
-        check_verified(&set, n).await;
+        check_verified(&set.http, &set.url(n)).await;
     }
 }
 
@@ -89,7 +92,7 @@ async fn the_chain_goes_on_when_the_set_is_scaled_down_and_up_again() {
         newest = set.newest().await;
         let last = &seen.by_round[&(newest - 1).max(1)];
         assert_eq!(number(last, "voters"), u64::from(members), "{last}");
-        check_verified(&set, usize::from(members) - 1).await;
+        check_verified(&set.http, &set.url(usize::from(members) - 1)).await;
         set.interrupt().await;
     }
 }

@@ -48,7 +48,7 @@ async fn three_members_find_each_other_and_draw_in_every_slot() {
         assert!(*round <= first || contributions == 3, "{record}");
     }
     for n in 0..3 {
-        check_verified(&set, n).await;
+        check_verified(&set.http, &set.url(n)).await;
         check_verified_at_the_head(&set, n).await;
     }
 }
@@ -59,7 +59,7 @@ async fn an_interrupt_ends_the_set_within_a_second_and_leaves_no_process() {
     let dir = directory();
     let mut times = Vec::new();
     for _ in 0..5 {
-        let set = Set::start(dir.path(), 3, SHORT).await;
+        let set = Set::start(dir.path(), 3, Duration::from_secs(15)).await;
         set.holder().await;
         times.push(set.interrupt().await);
     }
