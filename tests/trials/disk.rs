@@ -56,16 +56,22 @@ impl Member {
             url: format!("http://{}", address[0]),
             http: Http::new(),
         };
-        until("a member that is ready", async || {
-            (member.json("/readyz").await?["ready"] == true).then_some(())
-        })
-        .await;
+        member.wants_for_nothing().await;
         member
     }
 
     async fn json(&self, path: &str) -> Option<Value> {
         let (_, body) = self.http.get(&format!("{}{path}", self.url), None).await?;
         serde_json::from_slice(&body).ok()
+    }
+
+    async fn wants_for_nothing(&self) {
+        until("a member that draws and is not degraded", async || {
+            self.json("/draws/latest").await?;
+            let status = self.json("/readyz").await?;
+            (status["ready"] == true && status["degraded"] == json!([])).then_some(())
+        })
+        .await;
     }
 
     async fn stop(&mut self) {
@@ -128,11 +134,17 @@ async fn full_load_on_a_small_volume_keeps_within_its_shares_and_needs_no_hand()
         );
         // Too busy to answer in time is no trouble of the volume.
         if let Some(status) = member.json("/readyz").await {
-            assert_eq!((&status["ready"], &status["degraded"]), (&json!(true), &json!([])));
+            let mut told = status["degraded"].as_array().unwrap().iter();
+            // A busy machine may cost a slot; the volume may cost nothing.
+            assert!(
+                status["ready"] == true && told.all(|told| told["source"] == "draw"),
+                "{status}"
+            );
         }
         sleep(Duration::from_millis(50)).await;
     }
     let acknowledged = load.stop().await;
+    member.wants_for_nothing().await;
     let latest = member.json("/draws/latest").await.unwrap();
     let rounds = number(&latest, "round");
     assert!(rounds >= duration.as_secs() / 2, "{rounds} draws");
@@ -153,7 +165,6 @@ async fn full_load_on_a_small_volume_keeps_within_its_shares_and_needs_no_hand()
     }]);
     // Filled to its share, it starts again as it is.
     let mut member = Member::start(&volume, &beside.path().join("log")).await;
-    assert_eq!(member.json("/readyz").await.unwrap()["degraded"], json!([]));
     assert!(member.json("/").await.unwrap()["random"].is_i64());
     member.stop().await;
 }

@@ -10,5 +10,6 @@ mod harness;
 mod load;
 mod loss;
 mod run;
+#[allow(dead_code)] // it is filled by load alone
 #[path = "../small_disk/mod.rs"]
 mod small_disk;
