@@ -127,8 +127,7 @@ async fn a_holder_stopped_past_its_lease_conducts_nothing_on_it_afterwards() {
 async fn a_holder_that_ends_in_order_is_followed_within_200_ms() {
     let _turn = turn().await;
     let dir = directory();
-    // The default lease, which is far longer.
-    let set = Set::start(dir.path(), 3, Duration::from_secs(15)).await;
+    let set = Set::start(dir.path(), 3, Duration::from_secs(8)).await;
     let mut times = Vec::new();
     for _ in 0..20 {
         let (holder, fence) = set.holder().await;
@@ -139,10 +138,12 @@ async fn a_holder_that_ends_in_order_is_followed_within_200_ms() {
         times.push(next.before - began);
         let back = async || (set.pid(holder) != ended && set.all_ready().await).then_some(());
         until("the member is back", back).await;
+        // Who lost the race for the lease tries again after a retry, at most 1.3 s here.
+        let round = set.newest().await;
+        set.all_have(round + 2).await;
     }
     let (median, worst) = median_and_worst(&times);
     eprintln!("graceful stop: the next leads after {median:?} at the median, {worst:?} at worst");
     assert!(median < Duration::from_millis(200), "{times:?}");
-    set.all_have(1).await;
     Seen::default().check_all(&set).await;
 }
