@@ -252,6 +252,8 @@ impl LeaseFile {
         remove(&draft).and_then(|()| remove(&draft_journal)).map_err(unusable)?;
         let built = database::open(&draft, settings()).and_then(|mut db| {
             let build = |db: &mut Connection| {
+                // The draft is synced once, when it is whole: a member's start waits for this.
+                db.pragma_update(None, "synchronous", "off")?;
                 let transaction = db.transaction()?;
                 transaction.execute_batch(row::CREATE)?;
                 row::insert(&transaction)?;
