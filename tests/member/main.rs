@@ -1,0 +1,10 @@
+//! Bad input and bad luck, shown on real member processes: what they say, how they end, and what mends them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod harness;
+mod set;
+#[path = "../small_disk/mod.rs"]
+mod small_disk;
+
+mod ending;
+mod exits;
