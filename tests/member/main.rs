@@ -6,5 +6,7 @@ mod set;
 #[path = "../small_disk/mod.rs"]
 mod small_disk;
 
+mod damage;
 mod ending;
 mod exits;
+mod outages;

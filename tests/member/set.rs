@@ -90,6 +90,7 @@ impl Set {
     /// Members that draw once a second, published and not started.
     pub fn prepared(count: u16, more: &[&str]) -> Set {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("lease")).unwrap();
         let dns = Dns::start();
         let bases: Vec<u16> = (0..count).map(|_| free_base()).collect();
         let published: Vec<_> = (0..count).zip(bases.iter().copied()).collect();
@@ -98,7 +99,10 @@ impl Set {
             ("--discovery-name", SERVICE.to_owned()),
             ("--discovery-nameserver", dns.address.to_string()),
             ("--discovery-interval", "500ms".to_owned()),
-            ("--lease-file", dir.path().join("lease.db").to_str().unwrap().to_owned()),
+            (
+                "--lease-file",
+                dir.path().join("lease/lease.db").to_str().unwrap().to_owned(),
+            ),
             ("--lease-duration", "2s".to_owned()),
             ("--draw-schedule", "@every 1s".to_owned()),
             ("--voters", count.to_string()),
@@ -129,6 +133,10 @@ impl Set {
 
     pub fn volume(&self, ordinal: u16) -> PathBuf {
         self.dir.path().join(format!("rg-{ordinal}"))
+    }
+
+    pub fn lease_file(&self) -> PathBuf {
+        self.dir.path().join("lease/lease.db")
     }
 
     pub fn start_member(&mut self, ordinal: u16, more: &[&str]) {
