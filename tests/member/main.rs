@@ -9,4 +9,8 @@ mod small_disk;
 mod damage;
 mod ending;
 mod exits;
+mod full_disk;
+mod lease_shell;
+mod ledger_shell;
 mod outages;
+mod peer_messages;

@@ -46,11 +46,17 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 fn post(member: &Member, body: &Value) -> Reply {
-    member.peer("/v1/keep", &[("content-type", "application/json")], body.to_string().as_bytes())
+    member.peer(
+        "/v1/keep",
+        &[("content-type", "application/json")],
+        body.to_string().as_bytes(),
+    )
 }
 
 fn refusals(member: &Member, reason: &str) -> f64 {
-    member.metric(&format!("random_generator_peer_messages_refused_total{{reason=\"{reason}\"}}"))
+    member.metric(&format!(
+        "random_generator_peer_messages_refused_total{{reason=\"{reason}\"}}"
+    ))
 }
 
 #[test]
@@ -93,7 +99,10 @@ fn a_message_of_another_version_set_or_form_is_refused_and_counted() {
     // From here on a lower fence, and another holder with the same, are refused.
     for (key, value) in [("fence", json!(99)), ("holder", json!("rg-8_uid-0"))] {
         let reply = post(&member, &with(key, value));
-        assert_eq!((reply.status, reply.json()), (409, json!({"refusal": "fence", "fence": 100})));
+        assert_eq!(
+            (reply.status, reply.json()),
+            (409, json!({"refusal": "fence", "fence": 100}))
+        );
     }
     assert_eq!(refusals(&member, "fence"), 2.0);
     assert_eq!(member.peer("/v2/keep", &[], b"{}").status, 404);
@@ -107,7 +116,10 @@ fn a_message_cut_off_on_its_way_changes_nothing() {
     let member = Member::start(&volume, &QUIET);
     let body = keep().to_string();
     let mut stream = TcpStream::connect(("127.0.0.1", member.base + 1)).unwrap();
-    let head = format!("POST /v1/keep HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1/keep HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&body.as_bytes()[..body.len() - 1]).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
@@ -131,9 +143,15 @@ fn the_same_keep_gets_the_same_answer_also_after_kill_9() {
     let base = member.base;
     member.kill();
     let member = Member::start_at(base, &volume, &QUIET);
-    until("the ledger is open", || (member.admin("/ledger")["condition"] == "writable").then_some(()));
+    until("the ledger is open", || {
+        (member.admin("/ledger")["condition"] == "writable").then_some(())
+    });
     assert_eq!(post(&member, &keep()).body, first.body);
-    assert_eq!(member.admin("/ledger")["promised_fence"], 100, "the promise was kept as well");
+    assert_eq!(
+        member.admin("/ledger")["promised_fence"],
+        100,
+        "the promise was kept as well"
+    );
     let lower = post(&member, &with("fence", json!(99)));
     assert_eq!(lower.json()["refusal"], "fence");
     member.stop();
@@ -168,7 +186,12 @@ fn a_message_that_is_unsigned_forged_or_old_is_refused_and_counted() {
         (signed(b"0123456789abcdef", &body, -60), "late"),
     ] {
         assert_eq!(reply.status, 401, "{reason}: {}", reply.text());
-        assert!(reply.header("content-type").unwrap().starts_with("application/problem+json"));
+        assert!(
+            reply
+                .header("content-type")
+                .unwrap()
+                .starts_with("application/problem+json")
+        );
         assert!(refusals(&member, reason) >= 1.0, "{reason}");
     }
     assert_ne!(member.admin("/ledger")["promised_fence"], 100);
@@ -186,7 +209,10 @@ fn a_member_with_another_secret_is_left_out_and_the_others_go_on() {
         fs::write(&path, text).unwrap();
         path
     };
-    let (ours, other) = (file("ours", "the secret of the set"), file("other", "a secret of another set"));
+    let (ours, other) = (
+        file("ours", "the secret of the set"),
+        file("other", "a secret of another set"),
+    );
     let mut set = Set::prepared(3, &[]);
     for (ordinal, path) in [(0, &ours), (1, &ours), (2, &other)] {
         set.start_member(ordinal, &["--peer-secret-file", path.to_str().unwrap()]);
@@ -195,7 +221,11 @@ fn a_member_with_another_secret_is_left_out_and_the_others_go_on() {
     let round = set.member(0).round();
     set.member(0).until_round(round + 3);
     let latest = set.member(0).json("/draws/latest");
-    let named = latest["missing"].as_array().unwrap().iter().find(|missing| missing["ordinal"] == 2);
+    let named = latest["missing"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|missing| missing["ordinal"] == 2);
     assert!(named.is_some(), "{latest}");
     assert_ne!(set.holder(), 2, "it can't conduct, and lets others");
     assert_eq!(set.member(2).get("/").unwrap().status, 200);
