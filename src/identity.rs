@@ -94,9 +94,14 @@ impl Identity {
 
     /// `POD_NAME_UID-NONCE`: who holds the lease, down to the process.
     pub fn lease(&self) -> String {
-        let uid = self.pod_uid.as_deref().unwrap_or(NO_UID);
-        format!("{}_{uid}-{}", self.name, self.nonce)
+        lease_identity(&self.name, self.pod_uid.as_deref(), &self.nonce)
     }
+}
+
+/// `POD_NAME_UID-NONCE`. Without the nonce a restarted process would take its predecessor's lease for its own, while that
+/// one, cut off and not dead, still believes in it.
+pub fn lease_identity(name: &MemberName, uid: Option<&str>, nonce: &str) -> String {
+    format!("{name}_{}-{nonce}", uid.unwrap_or(NO_UID))
 }
 
 /// A DNS label (RFC 1123), which is what Kubernetes wants of a namespace.

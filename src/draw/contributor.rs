@@ -1,9 +1,11 @@
 //! The peer's side of a draw: what a member answers to a holder's *keep* (`docs/protocol.md`, 3.3).
 
+use std::sync::Arc;
+
 use super::ledger::logic::Ledger;
 use super::ledger::{Promise, Write};
 use super::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, VERSION};
-use super::record::{MAX_CONTRIBUTIONS, MAX_INTEGER};
+use super::record::{MAX_CONTRIBUTIONS, MAX_INTEGER, Record};
 use super::secrets::commitment;
 use crate::clock::Wall;
 
@@ -38,12 +40,7 @@ impl Contributor {
                 ahead_ms: ahead_ms.unsigned_abs(),
             });
         }
-        if let Some(promise) = ledger.promise() {
-            let taken = request.fence == promise.fence && request.holder != promise.holder;
-            if request.fence < promise.fence || taken {
-                return Err(Refusal::Fence { fence: promise.fence });
-            }
-        }
+        let promise = promise(ledger, request.head.as_ref(), request.fence, &request.holder)?;
         let known = match &request.head {
             Some(head) => ledger.ahead_of(head),
             None if request.restart => None,
@@ -56,12 +53,7 @@ impl Contributor {
         if let Some(head) = request.head.as_ref().filter(|head| ledger.get(&head.hash).is_none()) {
             writes.push(Write::Record(head.clone()));
         }
-        if ledger.promise().is_none_or(|promise| promise.fence < request.fence) {
-            writes.push(Write::Promise(Promise {
-                fence: request.fence,
-                holder: request.holder.clone(),
-            }));
-        }
+        writes.extend(promise);
         let answer = KeepAnswer {
             version: VERSION,
             set: self.set.clone(),
@@ -89,17 +81,20 @@ impl Contributor {
         }
     }
 
-    /// The newest record known here: asked for in recovery.
-    pub fn heads(&self, ledger: &Ledger, request: &HeadsRequest) -> Result<HeadsAnswer, Refusal> {
+    /// The newest record known here: asked for in recovery. What to make durable first is the promise, so that a process
+    /// whose volume has gone to another can't speak for it from memory.
+    pub fn heads(&self, ledger: &Ledger, request: &HeadsRequest) -> Result<(Vec<Write>, HeadsAnswer), Refusal> {
         self.is_for_us(request.version, &request.set)?;
-        Ok(HeadsAnswer {
+        let promise = promise(ledger, None, request.fence, &request.holder)?;
+        let answer = HeadsAnswer {
             version: VERSION,
             set: self.set.clone(),
             member: self.member(),
             ordinal: self.ordinal,
             head: ledger.newest().cloned(),
-            fence: ledger.promise().map_or(0, |promise| promise.fence),
-        })
+            fence: request.fence,
+        };
+        Ok((promise.into_iter().collect(), answer))
     }
 
     fn is_for_us(&self, version: u32, set: &str) -> Result<(), Refusal> {
@@ -111,6 +106,29 @@ impl Contributor {
         }
         Ok(())
     }
+}
+
+/// The promise to make to this holder; none if it was made before. Refused when a greater fence, or this one of another
+/// holder, was promised, or drawn with: a record stands for the promises that a majority gave for it, and a volume that is
+/// new has only the record.
+fn promise(ledger: &Ledger, head: Option<&Arc<Record>>, fence: u64, holder: &str) -> Result<Option<Write>, Refusal> {
+    let promised = ledger.promise().map(|promise| (promise.fence, promise.holder.as_str()));
+    let drawn = [ledger.newest(), head].into_iter().flatten();
+    let taken = drawn
+        .map(|record| (record.fence, record.holder.as_str()))
+        .chain(promised);
+    for (taken, by) in taken {
+        if fence < taken || (fence == taken && holder != by) {
+            return Err(Refusal::Fence { fence: taken });
+        }
+    }
+    let new = promised.is_none_or(|(promised, _)| promised < fence);
+    Ok(new.then(|| {
+        Write::Promise(Promise {
+            fence,
+            holder: holder.to_owned(),
+        })
+    }))
 }
 
 fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {

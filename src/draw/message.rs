@@ -73,7 +73,7 @@ pub struct HeadsAnswer {
     pub ordinal: u16,
     /// The newest by (fence, round); none in an empty ledger.
     pub head: Option<Arc<Record>>,
-    /// The greatest fence this member has promised.
+    /// The request's fence, which this member has promised.
     pub fence: u64,
 }
 

@@ -12,6 +12,7 @@ use random_generator::draw::ledger::logic::Ledger;
 use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
 use random_generator::draw::record::{Hash, Record};
 use random_generator::draw::secrets::Seed;
+use random_generator::identity::{MemberName, lease_identity};
 use random_generator::lease::elector::{Elector, ElectorConfig};
 use random_generator::lease::{LeaseObject, LeaseSnapshot};
 
@@ -92,12 +93,19 @@ pub struct Process {
     pub newest_seen: u64,
     writes: HashMap<u64, Boot>,
     pub elector_wake: Option<u64>,
+    /// The second of the last wake-up, and how many there were in it.
+    pub wakes: (u64, u64),
     pub asked_for: Option<(Hash, u64)>,
 }
 
 impl Process {
     pub fn new(ordinal: u16, incarnation: u64, plan: &Plan, volume: &Volume, rng_seed: u64) -> Process {
-        let identity = format!("rg-{ordinal}_uid-{incarnation:08x}");
+        let name = MemberName {
+            set: "rg".to_owned(),
+            ordinal: Some(ordinal),
+        };
+        // A container that restarts in its Pod keeps the Pod's UID.
+        let identity = lease_identity(&name, Some("uid"), &format!("{incarnation:08x}"));
         let elector = Elector::new(ElectorConfig {
             identity: identity.clone(),
             duration: plan.duration,
@@ -143,6 +151,7 @@ impl Process {
             newest_seen: 0,
             writes: HashMap::new(),
             elector_wake: None,
+            wakes: (0, 0),
             asked_for: None,
         }
     }

@@ -24,6 +24,8 @@ use crate::store::{Put, Store};
 /// Simulated time 0 in seconds since the epoch.
 pub const START: i64 = 1_800_000_000;
 const SECOND: u64 = 1_000_000;
+/// Wake-ups of a process in a second; a few dozen are usual.
+const MOST_WAKES: u64 = 500;
 
 /// What a seed decides before anything happens.
 pub struct Plan {
@@ -67,9 +69,18 @@ pub enum Answer {
 pub enum Input {
     Elector(elector::Event),
     Conductor(conductor::Event),
-    Lease(LeaseSnapshot),
-    Asked { from: usize, ask: u64, message: Ask },
-    Answered { ask: u64, ordinal: u16, answer: Answer },
+    /// The elector published: whoever watches sees the newest, never an older one after it.
+    LeaseChanged,
+    Asked {
+        from: usize,
+        ask: u64,
+        message: Ask,
+    },
+    Answered {
+        ask: u64,
+        ordinal: u16,
+        answer: Answer,
+    },
 }
 
 enum Happening {
@@ -237,6 +248,16 @@ impl World {
         if !self.processes[id].alive || self.processes[id].paused {
             return Ok(());
         }
+        let second = self.t / SECOND;
+        let process = &mut self.processes[id];
+        let (in_second, wakes) = process.wakes;
+        process.wakes = (second, if in_second == second { wakes + 1 } else { 1 });
+        if wakes > MOST_WAKES {
+            return Err(format!(
+                "{} is awake all the time: a wake-up is asked for that nothing comes of",
+                process.identity
+            ));
+        }
         self.elector(id, elector::Event::Tick)?;
         self.conductor(id, conductor::Event::Tick)
     }
@@ -252,7 +273,10 @@ impl World {
         match input {
             Input::Elector(event) => self.elector(id, event),
             Input::Conductor(event) => self.conductor(id, event),
-            Input::Lease(snapshot) => self.lease_changed(id, snapshot),
+            Input::LeaseChanged => match self.processes[id].lease.clone() {
+                Some(snapshot) => self.lease_changed(id, snapshot),
+                None => Ok(()),
+            },
             Input::Asked { from, ask, message } => self.asked(id, from, ask, message),
             Input::Answered { ask, ordinal, answer } => self.answered(id, ask, ordinal, answer),
         }
@@ -299,8 +323,8 @@ impl World {
                     self.call(id, op, Call::Write { base, change });
                 }
                 elector::Action::Publish(snapshot) => {
-                    self.processes[id].lease = Some(snapshot.clone());
-                    self.within(id, Input::Lease(snapshot));
+                    self.processes[id].lease = Some(snapshot);
+                    self.within(id, Input::LeaseChanged);
                 }
                 elector::Action::Commit { ticket, outcome } => {
                     self.within(id, Input::Conductor(conductor::Event::Committed { ticket, outcome }));
@@ -656,10 +680,15 @@ impl World {
                 Answer::Keep(self.forged(from, answer).map_err(AskError::Refused))
             }
             Ask::Heads(request) => {
-                let answer = process.contributor.heads(&process.ledger, &request);
+                let answer = match process.contributor.heads(&process.ledger, &request) {
+                    Ok((writes, answer)) if writes.is_empty() || self.store_in_ledger(id, &writes)? => Ok(answer),
+                    Ok(_) if !self.processes[id].alive => return Ok(()),
+                    Ok(_) => Err(Refusal::Ledger { detail: "full".into() }),
+                    Err(refusal) => Err(refusal),
+                };
                 Answer::Heads(answer.map_err(AskError::Refused))
             }
-            Ask::Records(hash) => Answer::Records(hash, process.ledger.ancestors(&hash, 64)),
+            Ask::Records(hash) => Answer::Records(hash, self.processes[id].ledger.ancestors(&hash, 64)),
         };
         let to_self = id == from;
         if !to_self && (self.processes[from].cut_peers || self.processes[id].cut_peers || self.noisy(1)) {

@@ -148,6 +148,7 @@ enum Work {
         ticket: u64,
         record: Arc<Record>,
         restoring: bool,
+        replaces: (u64, Head),
     },
     Recovering(Recovery),
 }
@@ -180,6 +181,10 @@ pub struct Conductor {
     restart_above: Option<u64>,
     missed_in_row: u32,
     stays: u32,
+    /// The fence and head that a commit of ours has replaced: a snapshot that still shows them is from before.
+    replaced: Option<(u64, Head)>,
+    /// A commit came to nothing: not again before this.
+    rest_until: Boot,
     asks: u64,
     actions: Vec<Action>,
 }
@@ -198,6 +203,8 @@ impl Conductor {
             restart_above: None,
             missed_in_row: 0,
             stays: 0,
+            replaced: None,
+            rest_until: Boot(0),
             asks: 0,
             actions: Vec::new(),
         }
@@ -212,11 +219,12 @@ impl Conductor {
             Event::Published(published) => self.published = published,
             Event::Kept { ask, ordinal, result } => self.on_kept(ask, ordinal, result, now),
             Event::Heads { ask, ordinal, result } => {
+                self.heed(result.as_ref().err(), now);
                 if let Work::Recovering(recovery) = &mut self.work {
                     recovery.on_answer(ask, ordinal, result, now.boot);
                 }
             }
-            Event::Committed { ticket, outcome } => self.on_committed(ticket, outcome),
+            Event::Committed { ticket, outcome } => self.on_committed(ticket, outcome, now.boot),
             Event::Restart => {
                 let floor = self.fence_known().saturating_add(RESTART_STRIDE).min(MAX_INTEGER / 2);
                 self.restart_above = Some(floor);
@@ -238,7 +246,8 @@ impl Conductor {
         let mut wake = now.boot + until_slot.min(Duration::from_secs(1));
         match &self.work {
             Work::Collecting(collection) => wake = wake.min(collection.wake_at(now.boot)),
-            Work::Recovering(recovery) => wake = wake.min(recovery.wake_at()),
+            Work::Recovering(recovery) => wake = wake.min(recovery.wake_at(&self.published)),
+            Work::Idle if self.rest_until > now.boot => wake = wake.min(self.rest_until),
             Work::Idle | Work::Committing { .. } => {}
         }
         Some(wake)
@@ -261,11 +270,19 @@ impl Conductor {
     }
 
     fn on_kept(&mut self, ask: u64, ordinal: u16, result: Result<KeepAnswer, AskError>, now: Now) {
-        match &result {
-            Err(AskError::Refused(Refusal::Fence { fence })) if *fence < MAX_INTEGER / 2 => {
+        self.heed(result.as_ref().err(), now);
+        if let Work::Collecting(collection) = &mut self.work {
+            collection.on_answer(ask, ordinal, result, now.boot);
+        }
+    }
+
+    /// Some refusals say that this holder is behind: in its fence, or in the chain.
+    fn heed(&mut self, error: Option<&AskError>, now: Now) {
+        match error {
+            Some(AskError::Refused(Refusal::Fence { fence })) if *fence < MAX_INTEGER / 2 => {
                 self.actions.push(Action::Floor(*fence));
             }
-            Err(AskError::Refused(Refusal::Ahead { head })) if head.set == self.config.set && head.check().is_ok() => {
+            Some(AskError::Refused(Refusal::Ahead { head })) if head.set == self.config.set && head.check().is_ok() => {
                 if self.heard.as_ref().is_none_or(|(heard, _)| heard.age() < head.age()) {
                     self.heard = Some((head.clone(), now.boot));
                 }
@@ -273,16 +290,14 @@ impl Conductor {
             }
             _ => {}
         }
-        if let Work::Collecting(collection) = &mut self.work {
-            collection.on_answer(ask, ordinal, result, now.boot);
-        }
     }
 
-    fn on_committed(&mut self, ticket: u64, outcome: CommitOutcome) {
+    fn on_committed(&mut self, ticket: u64, outcome: CommitOutcome, now: Boot) {
         let Work::Committing {
             ticket: mine,
             record,
             restoring,
+            replaces,
         } = &self.work
         else {
             return;
@@ -290,8 +305,12 @@ impl Conductor {
         if *mine != ticket {
             return;
         }
-        let (record, restoring) = (record.clone(), *restoring);
+        let (record, restoring, replaces) = (record.clone(), *restoring, replaces.clone());
         self.work = Work::Idle;
+        match &outcome {
+            CommitOutcome::Final => self.replaced = Some(replaces),
+            CommitOutcome::NotDone | CommitOutcome::Undecided => self.rest_until = now + ASK_AGAIN,
+        }
         match outcome {
             CommitOutcome::Final if restoring => self.report(Report::Restored(record)),
             CommitOutcome::Final => {
@@ -335,8 +354,16 @@ impl Conductor {
             });
         }
         // A recovery that ends may let a collection begin at once, and the other way round.
+        let replaced = self
+            .replaced
+            .as_ref()
+            .is_some_and(|replaced| *replaced == (fence, object.head.clone()));
+        if !replaced {
+            self.replaced = None;
+        }
+        let rests = replaced || now.boot < self.rest_until;
         for _ in 0..3 {
-            if matches!(self.work, Work::Idle) {
+            if matches!(self.work, Work::Idle) && !rests {
                 self.begin(now, fence, &object.head, &lease);
             }
             match &mut self.work {
@@ -479,6 +506,7 @@ impl Conductor {
                 ticket: self.asks,
                 record,
                 restoring: false,
+                replaces: (request.fence, head.clone()),
             };
             self.actions.push(Action::Commit(request));
         }
@@ -535,6 +563,7 @@ impl Conductor {
                     ticket: self.asks,
                     record,
                     restoring: true,
+                    replaces: (fence, head.clone()),
                 };
                 self.actions.push(Action::Commit(request));
             }

@@ -115,11 +115,11 @@ impl Recovery {
         news
     }
 
-    pub fn wake_at(&self) -> Boot {
-        let again = self
-            .pending
-            .iter()
-            .filter(|(ordinal, _)| !self.answers.contains_key(ordinal));
-        again.map(|(_, (_, again))| *again).min().unwrap_or(Boot(u64::MAX))
+    pub fn wake_at(&self, published: &[u16]) -> Boot {
+        let open = |ordinal: &u16| published.contains(ordinal) && !self.answers.contains_key(ordinal);
+        let asked = (0..self.voters())
+            .filter(open)
+            .filter_map(|ordinal| self.pending.get(&ordinal));
+        asked.map(|(_, again)| *again).min().unwrap_or(Boot(u64::MAX))
     }
 }

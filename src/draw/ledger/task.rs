@@ -312,13 +312,7 @@ impl Worker {
         // A reply that nobody waits for any more is dropped: the holder asks again, and gets the same.
         match request {
             Request::Keep(request, reply) => drop(reply.send(self.keep(&request))),
-            Request::Heads(request, reply) => {
-                let answer = match &self.open {
-                    Some(open) => self.config.contributor.heads(&open.ledger, &request),
-                    None => Err(self.refusal()),
-                };
-                drop(reply.send(answer));
-            }
+            Request::Heads(request, reply) => drop(reply.send(self.heads(&request))),
             Request::Records(hash, count, reply) => {
                 let found = self.open.as_ref().map(|open| open.ledger.ancestors(&hash, count));
                 drop(reply.send(found.unwrap_or_default()));
@@ -343,6 +337,17 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.keep(&open.ledger, request, self.clock.wall())?;
+        match self.store(&writes) {
+            true => Ok(answer),
+            false => Err(self.refusal()),
+        }
+    }
+
+    fn heads(&mut self, request: &HeadsRequest) -> Result<HeadsAnswer, Refusal> {
+        let Some(open) = &self.open else {
+            return Err(self.refusal());
+        };
+        let (writes, answer) = self.config.contributor.heads(&open.ledger, request)?;
         match self.store(&writes) {
             true => Ok(answer),
             false => Err(self.refusal()),

@@ -216,7 +216,7 @@ impl Elector {
 
     /// When to call [`Elector::step`] with a tick, if nothing else happens before.
     pub fn wake_at(&self) -> Option<Boot> {
-        let read = self.reading.is_none().then_some(self.next_read);
+        let read = (self.reading.is_none() && self.writing.is_none()).then_some(self.next_read);
         let term = self.term.as_ref().map(|term| term.until);
         read.into_iter().chain(term).chain(self.next_move()).min()
     }
