@@ -306,9 +306,10 @@ async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
         (&serde_json::Value::Null, &serde_json::json!(0))
     );
     let boot = Clock::system().boot();
-    member.lease.send_replace(Arc::new(LeaseSnapshot {
-        leadership: Leadership::Follower {
-            holder: Some("rg-1_uid-nonce".into()),
+    let mut snapshot = LeaseSnapshot {
+        leadership: Leadership::Leader {
+            fence: 3,
+            until: boot + Duration::from_secs(3600),
         },
         object: Some(Arc::new(LeaseObject {
             uid: "u".into(),
@@ -327,7 +328,8 @@ async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
         confirmed_at: Some(boot),
         expires_at: Some(boot + Duration::from_secs(3600)),
         trouble: None,
-    }));
+    };
+    member.lease.send_replace(Arc::new(snapshot.clone()));
     let leader = member.get("/leader").await.json();
     assert_eq!(leader["holder"], "rg-1_uid-nonce");
     assert_eq!(leader["member"], "rg-1");
@@ -335,6 +337,12 @@ async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
     assert_eq!(leader["fence"], 3);
     assert_eq!(leader["acquired_at"], "2027-01-15T08:00:00.5Z");
     assert!((3_500_000..=3_600_000).contains(&leader["remaining_ms"].as_u64().unwrap()));
+
+    // Its term is over, though nobody has taken its name out of the Lease.
+    snapshot.leadership = Leadership::Leader { fence: 3, until: boot };
+    member.lease.send_replace(Arc::new(snapshot));
+    let leader = member.get("/leader").await.json();
+    assert_eq!((&leader["member"], &leader["self"]), (&"rg-1".into(), &false.into()));
 }
 
 #[tokio::test]

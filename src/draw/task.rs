@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obstacle, Report};
 use super::ledger::task::LedgerHandle;
-use crate::clock::Clock;
+use crate::clock::{Boot, Clock};
 use crate::discovery::{Peer, PeerList};
 use crate::http::peer_client::{PeerClient, PeerError, Target};
 use crate::lease::elector::CommitOutcome;
@@ -29,6 +29,8 @@ use crate::shutdown::Signal;
 /// Bound of one question. A member that is stopped costs a draw no more than the patience it has for it anyway.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// A recovery is told when it lasts so long: most of them end within a round trip.
+const RECOVERY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks that a new chain be begun.
 pub type Restart = tokio::sync::oneshot::Sender<Result<(), NotHolder>>;
@@ -108,7 +110,16 @@ pub struct DrawTask {
     parts: DrawParts,
     /// What stands in the way of draws while this member leads; none when nothing does.
     trouble: watch::Sender<Option<String>>,
+    waiting: Option<Waiting>,
     rng: StdRng,
+}
+
+/// A recovery that lacks answers.
+struct Waiting {
+    since: Boot,
+    /// In the operator's words: who is missing, and what to do.
+    why: String,
+    told: bool,
 }
 
 type Questions = FuturesUnordered<BoxFuture<'static, Event>>;
@@ -127,6 +138,7 @@ impl DrawTask {
             clock,
             parts,
             trouble,
+            waiting: None,
             rng: StdRng::from_seed(seed),
         };
         (task, troubles)
@@ -260,7 +272,9 @@ impl DrawTask {
             .metrics
             .conducting
             .set(i64::from(self.conductor.phase() != "idle"));
-        let leads = self.parts.lease.snapshots().borrow().leads(self.clock.boot()).is_some();
+        let now = self.clock.boot();
+        self.tell_waiting(now);
+        let leads = self.parts.lease.snapshots().borrow().leads(now).is_some();
         if !leads {
             self.tell(None);
         }
@@ -271,7 +285,27 @@ impl DrawTask {
         list.peers.iter().find(|peer| peer.ordinal == ordinal).cloned()
     }
 
-    fn report(&self, report: &Report) {
+    /// Tells of a recovery that lasts, and takes it back when that has ended.
+    fn tell_waiting(&mut self, now: Boot) {
+        let recovering = self.conductor.phase() == "recovering";
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        if !recovering {
+            let told = waiting.told;
+            self.waiting = None;
+            if told {
+                self.tell(None);
+            }
+        } else if !waiting.told && now.since(waiting.since) >= RECOVERY_PATIENCE {
+            waiting.told = true;
+            let why = waiting.why.clone();
+            tracing::warn!("{why}");
+            self.tell(Some(why));
+        }
+    }
+
+    fn report(&mut self, report: &Report) {
         self.parts.metrics.count(report);
         match report {
             Report::Drawn(record) => {
@@ -287,7 +321,10 @@ impl DrawTask {
                     Obstacle::NoMajority { missing } => {
                         format!("no majority of the voters answered: {} did not", self.names(missing))
                     }
-                    Obstacle::Recovering => "the chain's head is not recovered yet".to_owned(),
+                    Obstacle::Recovering => match &self.waiting {
+                        Some(waiting) => waiting.why.clone(),
+                        None => "the chain's head is not recovered yet".to_owned(),
+                    },
                     Obstacle::NotCommitted => "the record could not be put into the Lease".to_owned(),
                 };
                 tracing::warn!(%slot, why, "slot missed");
@@ -298,11 +335,17 @@ impl DrawTask {
             }
             Report::Waiting { missing } => {
                 let missing = self.names(missing);
-                tracing::warn!(missing, "recovery waits for these voters' heads");
-                self.tell(Some(format!(
+                let since = self.waiting.as_ref().map_or(self.clock.boot(), |waiting| waiting.since);
+                let why = format!(
                     "the chain's head can't be recovered before a majority of the voters answered: {missing} did not; \
                      if they are lost for good, `random-generator ledger restart` on the holder begins a new chain"
-                )));
+                );
+                // Who is missing has changed: told anew.
+                self.waiting = Some(Waiting {
+                    since,
+                    why,
+                    told: false,
+                });
             }
         }
     }

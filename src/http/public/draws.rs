@@ -10,7 +10,7 @@ use axum::response::Response;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::draw::ledger::LedgerSnapshot;
+use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::record::{MAX_INTEGER, Record};
 use crate::http::format::{Format, fresh, negotiate};
 use crate::http::problem::Problem;
@@ -20,6 +20,9 @@ use crate::lease::LeaseSnapshot;
 /// Records in one response of `/draws`; JSON lines have no such limit, since the ledger is small and a verifier wants all.
 const LIMIT: i64 = 1_000;
 const LIMIT_DEFAULT: i64 = 100;
+
+/// So often a ledger that could not be opened is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 static VIEW_AGE: HeaderName = HeaderName::from_static("random-generator-view-age-ms");
 static NEXT: HeaderName = HeaderName::from_static("random-generator-next");
@@ -52,7 +55,7 @@ pub(super) async fn list(State(state): State<Arc<Draws>>, request: Request) -> R
         (Format::JsonLines, None) => usize::MAX,
         _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
     };
-    let ledger = state.ledger.borrow().clone();
+    let ledger = state.known()?;
     let records = match from {
         Some(from) => after(&ledger, from)?,
         None => &ledger.chain[..],
@@ -77,10 +80,10 @@ pub(super) async fn list(State(state): State<Arc<Draws>>, request: Request) -> R
     Ok(state.with_age(response))
 }
 
-/// `GET /draws/latest` → the newest record, 404 before the first.
+/// `GET /draws/latest` → the newest record, 404 before the first. Like the others, 503 while the ledger can't be read.
 pub(super) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let format = record_format(&request)?;
-    let ledger = state.ledger.borrow().clone();
+    let ledger = state.known()?;
     let record = ledger
         .head()
         .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
@@ -92,7 +95,7 @@ pub(super) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Re
     let format = record_format(&request)?;
     let text = request.uri().path().rsplit('/').next().unwrap_or_default();
     let round = integer("round", text, 1..=MAX_INTEGER as i64)? as u64;
-    let ledger = state.ledger.borrow().clone();
+    let ledger = state.known()?;
     match after(&ledger, round)?.first() {
         Some(record) => Ok(state.with_age(one_record(format, record))),
         None => Err(Problem::not_found(match ledger.head() {
@@ -134,6 +137,21 @@ fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem>
 }
 
 impl Draws {
+    /// What the ledger holds; 503 when that can't be said, since "nothing has been drawn" would take back what was reported
+    /// before a restart.
+    fn known(&self) -> Result<Arc<LedgerSnapshot>, Problem> {
+        let ledger = self.ledger.borrow().clone();
+        let unknown = match &ledger.condition {
+            Condition::Writable => return Ok(ledger),
+            _ if !ledger.chain.is_empty() => return Ok(ledger),
+            Condition::Opening => "the ledger is not opened yet".to_owned(),
+            Condition::Unwritable(detail) | Condition::Corrupt(detail) => {
+                format!("this member can't read its ledger: {detail}; ask another")
+            }
+        };
+        Err(Problem::unavailable(unknown, RETRY_AFTER))
+    }
+
     /// Says how old the view of the Lease is, when it is old: newer records may be final than are reported here.
     fn with_age(&self, mut response: Response) -> Response {
         let lease = self.lease.borrow();

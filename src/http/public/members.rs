@@ -106,7 +106,8 @@ pub(super) async fn leader(State(state): State<Arc<Members>>, request: Request) 
     Ok(json(&Leader {
         holder,
         member: holder.map(|holder| holder.split_once('_').map_or(holder, |(member, _)| member)),
-        own: holder == Some(state.identity.as_str()),
+        // Its name may stand there still when its term is over.
+        own: lease.leads(now).is_some(),
         fence: object.map_or(0, |object| object.fence),
         acquired_at: holder
             .and(object)

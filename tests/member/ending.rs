@@ -1,0 +1,110 @@
+//! Ending as asked: in order, with what is under way finished.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use random_generator::clock::Clock;
+use rusqlite::{Connection, OpenFlags};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::harness::{Member, read_reply, until, volume};
+
+/// The Lease's holder and duration as they stand in the file.
+fn lease(path: &Path) -> (Option<String>, u32) {
+    let file = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let query = "SELECT holder_identity, lease_duration_seconds FROM lease";
+    file.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
+
+#[test]
+fn sigterm_makes_it_unready_at_once_frees_the_lease_and_serves_until_the_delay_is_over() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &["--shutdown-delay", "3s", "--draw-schedule", "@every 1s"]);
+    member.until_round(1);
+    let clock = Clock::system();
+    let began = clock.boot();
+    member.signal(Signal::TERM);
+    let status = until("not ready", || {
+        Some(member.readyz()).filter(|reply| reply.status == 503)
+    })
+    .json();
+    assert_eq!((&status["ready"], &status["stopping"]), (&json!(false), &json!(true)));
+    until("the lease is free", || {
+        let freed = (Some(String::new()), 1);
+        (lease(&volume.join("lease.db")) == freed).then_some(())
+    });
+    assert!(
+        clock.boot().since(began) < Duration::from_secs(2),
+        "both come before the delay is over"
+    );
+    for target in ["/", "/integers?count=3", "/ids", "/draws/latest", "/livez"] {
+        assert_eq!(member.get(target).unwrap().status, 200, "{target}");
+    }
+    let (code, log) = member.ended();
+    assert_eq!(code, Some(0), "{log}");
+    let took = clock.boot().since(began);
+    assert!(took >= Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_request_under_way_is_finished_before_the_end() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &[]);
+    let mut half = TcpStream::connect(("127.0.0.1", member.base)).unwrap();
+    half.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").unwrap();
+    // The connection is taken before the signal: what came after it on another one is answered.
+    assert_eq!(member.get("/livez").unwrap().status, 200);
+    member.signal(Signal::TERM);
+    until("not ready or closed", || member.readyz_or_closed());
+    half.write_all(b"connection: close\r\n\r\n").unwrap();
+    let reply = read_reply(&mut half).unwrap();
+    assert_eq!(reply.status, 200);
+    let (code, log) = member.ended();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn sigint_and_the_admin_listener_end_it_as_sigterm_does() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &[]);
+    member.signal(Signal::INT);
+    assert_eq!(member.ended().0, Some(0));
+    let member = Member::start(&volume, &[]);
+    let reply = crate::harness::ask(member.base + 2, "POST", "/shutdown", &[], b"").unwrap();
+    assert_eq!(reply.status, 202);
+    assert_eq!(member.ended().0, Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &["--shutdown-delay", "10m"]);
+    member.signal(Signal::TERM);
+    until("not ready", || (member.readyz().status == 503).then_some(()));
+    let clock = Clock::system();
+    let began = clock.boot();
+    member.signal(Signal::TERM);
+    let (code, log) = member.ended();
+    let took = clock.boot().since(began);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(code, Some(0), "{log}");
+    Member::start(&volume, &[]).stop();
+}
+
+#[test]
+fn an_idle_client_does_not_hold_up_the_end() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &[]);
+    let mut idle = TcpStream::connect(("127.0.0.1", member.base)).unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert_eq!(member.get("/livez").unwrap().status, 200);
+    let clock = Clock::system();
+    let began = clock.boot();
+    member.stop();
+    let took = clock.boot().since(began);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}

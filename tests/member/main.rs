@@ -1,0 +1,16 @@
+//! Bad input and bad luck, shown on real member processes: what they say, how they end, and what mends them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod harness;
+mod set;
+#[path = "../small_disk/mod.rs"]
+mod small_disk;
+
+mod damage;
+mod ending;
+mod exits;
+mod full_disk;
+mod lease_shell;
+mod ledger_shell;
+mod outages;
+mod peer_messages;

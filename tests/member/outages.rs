@@ -1,0 +1,145 @@
+//! What a member depends on goes away and comes back: DNS, the lease file. Numbers are served all the while.
+
+use std::fs;
+
+use random_generator::clock::Clock;
+
+use crate::harness::{Member, run, until};
+use crate::set::Set;
+
+fn serves(member: &Member) {
+    for target in ["/", "/integers?count=2", "/ids"] {
+        let reply = member.get(target).unwrap();
+        assert_eq!(reply.status, 200, "{target}: {}", reply.text());
+    }
+}
+
+/// As [`until`], while numbers are served without a gap.
+fn serving_until<T>(member: &Member, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    until(what, || {
+        serves(member);
+        condition()
+    })
+}
+
+#[test]
+fn without_dns_numbers_and_draws_go_on_with_the_last_list_and_the_next_answer_heals() {
+    let mut set = Set::start(3, &[]);
+    set.dns.falls_silent();
+    let member = set.member(0);
+    serving_until(member, "peers degraded", || member.degraded("peers"));
+    let peers = member.json("/peers");
+    assert_eq!(
+        (&peers["stale"], peers["peers"].as_array().unwrap().len()),
+        (&true.into(), 3)
+    );
+    let round = member.round();
+    serving_until(member, "draws by the last list", || {
+        (member.round() > round + 3).then_some(())
+    });
+    assert_eq!(member.readyz().status, 200);
+    set.dns.answers();
+    let member = set.member(0);
+    serving_until(member, "healed", || member.degraded("peers").is_none().then_some(()));
+    assert_eq!(member.json("/peers")["stale"], false);
+    member.until_well();
+}
+
+#[test]
+fn a_member_that_starts_without_dns_serves_numbers_and_joins_when_it_answers() {
+    let mut set = Set::prepared(2, &[]);
+    set.dns.falls_silent();
+    set.start_member(0, &[]);
+    set.start_member(1, &[]);
+    let member = set.member(0);
+    let told = serving_until(member, "peers degraded", || member.degraded("peers"));
+    assert!(!told.is_empty());
+    assert_eq!((member.readyz().status, member.round()), (200, 0));
+    set.dns.answers();
+    set.member(0).until_round(2);
+    set.member(1).until_well();
+}
+
+#[test]
+fn a_lease_file_that_is_removed_is_made_anew_and_the_chain_goes_on() {
+    let set = Set::start(3, &[]);
+    let before = set.member(0).json("/draws/latest");
+    for _ in 0..3 {
+        fs::remove_file(set.lease_file()).unwrap();
+        let member = set.member(1);
+        let round = member.round();
+        serving_until(member, "draws again", || (member.round() > round + 2).then_some(()));
+    }
+    let member = set.member(1);
+    let latest = member.json("/draws/latest");
+    assert_eq!(latest["chain"], before["chain"]);
+    assert_eq!(member.json("/draws?limit=1")["draws"][0]["round"], 1);
+    (0..3).for_each(|ordinal| set.member(ordinal).until_well());
+    let verified = run(&["verify", &format!("http://127.0.0.1:{}", member.base)]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+#[test]
+fn a_lease_directory_that_goes_away_leaves_nobody_leading_until_it_is_back() {
+    let set = Set::start(3, &[]);
+    let (dir, away) = (
+        set.lease_file().parent().unwrap().to_owned(),
+        set.dir.path().join("away"),
+    );
+    fs::rename(&dir, &away).unwrap();
+    let member = set.member(1);
+    let told = serving_until(member, "lease degraded", || member.degraded("lease"));
+    assert!(told.contains(dir.to_str().unwrap()), "{told}");
+    let leads = |ordinal| set.member(ordinal).json("/leader")["self"] == true;
+    serving_until(member, "nobody leads", || (!(0..3).any(leads)).then_some(()));
+    let round = member.round();
+    let clock = Clock::system();
+    let began = clock.boot();
+    serving_until(member, "some slots", || {
+        (clock.boot().since(began).as_secs() >= 3).then_some(())
+    });
+    assert_eq!(member.round(), round, "nothing is drawn without a Lease");
+    assert_eq!(member.readyz().status, 200);
+    assert!(
+        member
+            .get("/draws/latest")
+            .unwrap()
+            .header("random-generator-view-age-ms")
+            .is_some()
+    );
+    fs::rename(&away, &dir).unwrap();
+    serving_until(member, "draws again", || (member.round() > round + 3).then_some(()));
+    (0..3).for_each(|ordinal| set.member(ordinal).until_well());
+}
+
+#[test]
+fn a_lease_file_that_is_garbage_is_told_and_replacing_it_heals() {
+    let set = Set::start(3, &[]);
+    let file = set.lease_file();
+    let good = fs::read(&file).unwrap();
+    crate::harness::garble(&file);
+    let member = set.member(0);
+    let told = serving_until(member, "lease degraded", || member.degraded("lease"));
+    assert!(
+        told.contains("damaged") && told.contains(file.to_str().unwrap()),
+        "{told}"
+    );
+    until("nobody leads by its own word", || {
+        (member.json("/leader")["self"] == false).then_some(())
+    });
+    let fresh = set.dir.path().join("fresh.db");
+    fs::write(&fresh, good).unwrap();
+    fs::rename(&fresh, &file).unwrap();
+    let round = member.round();
+    serving_until(member, "draws again", || (member.round() > round + 3).then_some(()));
+    (0..3).for_each(|ordinal| set.member(ordinal).until_well());
+
+    // As the message says: moved away, it is made anew.
+    crate::harness::garble(&file);
+    member.until_degraded("lease", "damaged");
+    fs::remove_file(&file).unwrap();
+    let _ = fs::remove_file(file.with_extension("db-journal"));
+    let round = member.round();
+    serving_until(member, "draws again", || (member.round() > round + 3).then_some(()));
+    assert_eq!(member.json("/draws?limit=1")["draws"][0]["round"], 1);
+}
