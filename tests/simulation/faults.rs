@@ -35,6 +35,9 @@ pub enum Fault {
     /// Somebody adds a label.
     Label,
     StepClock,
+    /// N is changed, and every member restarted one after the other, as a rollout does.
+    ChangeVoters,
+    Restart(u16),
     FillVolume,
     FreeVolume(u16),
 }
@@ -69,7 +72,7 @@ impl Plan {
 impl World {
     /// Strews faults over the time that the plan leaves for them. A seed has few kinds of them, so that each gets its turn.
     pub fn plan_faults(&mut self) {
-        const KINDS: [Fault; 14] = [
+        const KINDS: [Fault; 15] = [
             Fault::Pause,
             Fault::Kill,
             Fault::KillAndWipe,
@@ -83,6 +86,7 @@ impl World {
             Fault::Label,
             Fault::StepClock,
             Fault::FillVolume,
+            Fault::ChangeVoters,
             Fault::Pause,
         ];
         let kinds: Vec<Fault> = (0..self.rng.random_range(1..=5))
@@ -133,6 +137,14 @@ impl World {
                 }
             }
             Fault::FreeVolume(ordinal) => self.free(ordinal),
+            Fault::ChangeVoters => self.change_voters(),
+            Fault::Restart(ordinal) => {
+                let running = self.current[usize::from(ordinal)].filter(|id| self.processes[*id].alive);
+                if let Some(id) = running {
+                    self.met("restarted with another N", id);
+                    self.die_and_return(id);
+                }
+            }
             Fault::DeleteLease => self.delete_lease(),
             Fault::SetBack => self.set_back(),
             Fault::DamageRecord => self.damage(),
@@ -210,6 +222,15 @@ impl World {
                 self.schedule_fault(at, Fault::FreeVolume(ordinal));
             }
             _ => {}
+        }
+    }
+
+    fn change_voters(&mut self) {
+        self.plan.voters = self.rng.random_range(1..=self.plan.members);
+        let mut at = self.t;
+        for ordinal in (0..self.plan.members).rev() {
+            self.schedule_fault(at, Fault::Restart(ordinal));
+            at += self.rng.random_range(SECOND..8 * SECOND);
         }
     }
 

@@ -165,12 +165,12 @@ fn every_seed_keeps_every_promise() {
 fn print_met(met: &BTreeMap<&str, BTreeMap<&str, u64>>) {
     let states = ["down", "following", "idle", "collecting", "committing", "recovering"];
     println!(
-        "{:<22}{}",
+        "{:<26}{}",
         "fault met state",
         states.map(|state| format!("{state:>12}")).concat()
     );
     for (fault, by_state) in met {
         let counts = states.map(|state| format!("{:>12}", by_state.get(state).copied().unwrap_or(0)));
-        println!("{fault:<22}{}", counts.concat());
+        println!("{fault:<26}{}", counts.concat());
     }
 }

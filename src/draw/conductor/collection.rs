@@ -16,6 +16,8 @@ pub(super) struct Collection {
     /// What stood in the Lease when it began.
     pub base: Head,
     head: Option<Arc<Record>>,
+    /// N of the record before the head, if it is known here.
+    voters_before: Option<u16>,
     set: String,
     chain: ChainId,
     round: u64,
@@ -57,6 +59,7 @@ impl Collection {
             round: head.as_ref().map_or(1, |head| head.round + 1),
             chain: chain.unwrap_or(crate::draw::record::Hex([0; 16])),
             head,
+            voters_before: None,
             set: config.set.clone(),
             restart,
             slot,
@@ -65,7 +68,10 @@ impl Collection {
         }
     }
 
-    pub fn beginning(mut self, now: Boot, deadline: Duration, published: &[u16]) -> Collection {
+    pub fn beginning(mut self, now: Boot, deadline: Duration, published: &[u16], chain: &[Arc<Record>]) -> Collection {
+        let before = self.head.as_ref().and_then(|head| head.previous);
+        let known = chain.iter().rev().take(3).find(|record| Some(record.hash) == before);
+        self.voters_before = known.map(|record| record.voters);
         self.patience = now + (deadline / 4).min(MOST_PATIENCE);
         self.publish(published);
         self
@@ -171,14 +177,18 @@ impl Collection {
         }))
     }
 
-    /// The voters whose answers are missing for a majority; none when there is one, of N and of the head's N.
+    /// The voters whose answers are missing for a majority; none when there is one of each: of N, of the head's N, and of the N
+    /// before that, since whoever knows only the record before the head would ask those voters in a recovery.
     pub fn lacks_majority(&self, voters: u16) -> Option<Vec<u16>> {
         let before = self.head.as_ref().map(|head| head.voters);
-        std::iter::once(voters).chain(before).find_map(|voters| {
-            let missing: Vec<u16> = (0..voters).filter(|ordinal| !self.has_kept(*ordinal)).collect();
-            let kept = usize::from(voters) - missing.len();
-            (2 * kept <= usize::from(voters)).then_some(missing)
-        })
+        [Some(voters), before, self.voters_before]
+            .into_iter()
+            .flatten()
+            .find_map(|voters| {
+                let missing: Vec<u16> = (0..voters).filter(|ordinal| !self.has_kept(*ordinal)).collect();
+                let kept = usize::from(voters) - missing.len();
+                (2 * kept <= usize::from(voters)).then_some(missing)
+            })
     }
 
     fn has_kept(&self, ordinal: u16) -> bool {

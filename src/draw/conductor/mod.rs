@@ -163,7 +163,6 @@ struct Duty {
 /// A member knows a newer record than we do.
 struct Heard {
     record: Arc<Record>,
-    by: u16,
     at: Boot,
 }
 
@@ -178,6 +177,8 @@ pub struct Conductor {
     config: ConductorConfig,
     lease: Option<Arc<LeaseSnapshot>>,
     newest: Option<Arc<Record>>,
+    /// The ledger's chain, ascending.
+    chain: Arc<[Arc<Record>]>,
     published: Arc<[u16]>,
     work: Work,
     duty: Option<Duty>,
@@ -205,6 +206,7 @@ impl Conductor {
             config,
             lease: None,
             newest: None,
+            chain: Arc::new([]),
             published: Arc::new([]),
             work: Work::Idle,
             duty: None,
@@ -226,11 +228,14 @@ impl Conductor {
         match event {
             Event::Tick => {}
             Event::Lease(lease) => self.lease = Some(lease),
-            Event::Ledger(ledger) => self.newest = ledger.newest.clone(),
+            Event::Ledger(ledger) => {
+                self.newest = ledger.newest.clone();
+                self.chain = ledger.chain.clone();
+            }
             Event::Published(published) => self.published = published,
             Event::Kept { ask, ordinal, result } => self.on_kept(ask, ordinal, result, now),
             Event::Heads { ask, ordinal, result } => {
-                self.heed(ordinal, result.as_ref().err(), now);
+                self.heed(result.as_ref().err(), now);
                 if let Work::Recovering(recovery) = &mut self.work {
                     recovery.on_answer(ask, ordinal, result, now.boot);
                 }
@@ -281,14 +286,14 @@ impl Conductor {
     }
 
     fn on_kept(&mut self, ask: u64, ordinal: u16, result: Result<KeepAnswer, AskError>, now: Now) {
-        self.heed(ordinal, result.as_ref().err(), now);
+        self.heed(result.as_ref().err(), now);
         if let Work::Collecting(collection) = &mut self.work {
             collection.on_answer(ask, ordinal, result, now.boot);
         }
     }
 
     /// Some refusals say that this holder is behind: in its fence, or in the chain.
-    fn heed(&mut self, by: u16, error: Option<&AskError>, now: Now) {
+    fn heed(&mut self, error: Option<&AskError>, now: Now) {
         match error {
             Some(AskError::Refused(Refusal::Fence { fence })) if *fence < MAX_INTEGER / 2 => {
                 self.actions.push(Action::Floor(*fence));
@@ -298,7 +303,6 @@ impl Conductor {
                 if self.dismissed != Some(head.hash) && self.heard.as_ref().is_none_or(newer) {
                     self.heard = Some(Heard {
                         record: head.clone(),
-                        by,
                         at: now.boot,
                     });
                     self.actions.push(Action::Look);
@@ -469,7 +473,7 @@ impl Conductor {
         });
         let head_known = head.record().is_some() || self.new_chain.is_some();
         if restart.is_none() && (!head_known || heard_newer) {
-            let heard = self.heard.as_ref().map(|heard| (heard.by, heard.record.clone()));
+            let heard = self.heard.as_ref().map(|heard| heard.record.clone());
             self.work = Work::Recovering(Recovery::new(
                 &self.config.set,
                 fence,
@@ -490,7 +494,8 @@ impl Conductor {
             self.new_chain.map(|new| (new.id, new.restart)),
             duty.slot,
         );
-        self.work = Work::Collecting(asked.beginning(now.boot, self.config.deadline(duty.slot), &self.published));
+        self.work =
+            Work::Collecting(asked.beginning(now.boot, self.config.deadline(duty.slot), &self.published, &self.chain));
     }
 
     fn advance_collection(&mut self, now: Now, head: &Head) {

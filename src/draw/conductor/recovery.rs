@@ -14,12 +14,10 @@ pub(super) struct Recovery {
     pub fence: u64,
     /// What stood in the Lease when it began.
     pub base: Head,
-    /// The newest record known, here or from others: it names the voters, and counts only if a voter has it.
+    /// The newest record known, here or from others: it names the voters.
     newest: Option<Arc<Record>>,
     /// N, where no record says otherwise.
     own_voters: u16,
-    /// What a member refused with: no answer to a question of ours, so it doesn't count towards the majority.
-    heard: Option<(u16, Arc<Record>)>,
     /// What each voter answered: its head, or that it has none.
     answers: BTreeMap<u16, Option<Arc<Record>>>,
     pending: BTreeMap<u16, (u64, Boot)>,
@@ -40,11 +38,10 @@ impl Recovery {
         fence: u64,
         base: Head,
         own: Option<Arc<Record>>,
-        heard: Option<(u16, Arc<Record>)>,
+        heard: Option<Arc<Record>>,
         own_voters: u16,
     ) -> Recovery {
-        let heard_record = heard.as_ref().map(|(_, record)| record.clone());
-        let known = [own, heard_record, base.record().cloned()].into_iter().flatten();
+        let known = [own, heard, base.record().cloned()].into_iter().flatten();
         Recovery {
             set: set.to_owned(),
             fence,
@@ -52,7 +49,6 @@ impl Recovery {
             base,
             own_voters,
             answers: BTreeMap::new(),
-            heard,
             pending: BTreeMap::new(),
             told: None,
         }
@@ -109,15 +105,16 @@ impl Recovery {
         let all = counted().count() == usize::from(voters);
         if 2 * with_head > usize::from(voters) || all {
             let heads = counted().filter_map(|(_, head)| head.as_ref());
-            let heard = self.heard.iter().filter(|(by, _)| *by < voters).map(|(_, head)| head);
-            return match heads
-                .chain(heard)
-                .chain(self.base.record())
-                .max_by_key(|head| head.age())
-            {
-                Some(newest) => Found::Newest(newest.clone()),
-                None => Found::Nothing,
+            let Some(newest) = heads.chain(self.base.record()).max_by_key(|head| head.age()) else {
+                return Found::Nothing;
             };
+            // What others know of this chain counts as well: of two final records the newer has the older in its past. Another
+            // chain that no voter has is from before the voters lost theirs.
+            let known = self
+                .newest
+                .as_ref()
+                .filter(|known| known.chain == newest.chain && known.age() > newest.age());
+            return Found::Newest(known.unwrap_or(newest).clone());
         }
         Found::Missing(
             (0..voters)

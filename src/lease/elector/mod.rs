@@ -141,6 +141,8 @@ pub struct Elector {
     must_read: Option<Boot>,
     commit: Option<CommitRequest>,
     floor: u64,
+    /// The greatest fence that any view had: a Lease made anew begins with none, and draws don't.
+    seen_fence: u64,
     standing: bool,
     out_until: Boot,
     resigning: bool,
@@ -168,6 +170,7 @@ impl Elector {
             must_read: Some(Boot(0)),
             commit: None,
             floor: 0,
+            seen_fence: 0,
             standing: false,
             out_until: Boot(0),
             resigning: false,
@@ -253,8 +256,11 @@ impl Elector {
         }
         let stands = self.standing && !self.resigning && now.boot >= self.out_until;
         if !stands {
-            // The office ends before the lease is let go, not when the answer tells that it is.
-            self.term = None;
+            // The office ends before the lease is let go, not when the answer tells that it is; and it is let go at once, not
+            // when the next renewal would have been due.
+            if self.term.take().is_some() {
+                self.next_write = now.boot;
+            }
         }
         if self.term.is_none()
             && let Some(request) = self.commit.take()
@@ -349,8 +355,7 @@ impl Elector {
                 spec.duration_seconds = Some(u32::try_from(self.config.duration.as_secs()).unwrap_or(u32::MAX));
                 spec.acquire_time = time;
                 spec.renew_time = time;
-                let of_record = base.head.record().map_or(0, |record| record.fence);
-                fence = 1 + base.fence.max(of_record).max(self.floor);
+                fence = 1 + fence_of(base).max(self.seen_fence).max(self.floor);
             }
             Kind::Release => {
                 spec.holder = Some(String::new());
@@ -405,6 +410,11 @@ impl Elector {
             self.actions.push(Action::Publish(snapshot));
         }
     }
+}
+
+/// The fence that an object has, by its annotation or by its record.
+fn fence_of(object: &LeaseObject) -> u64 {
+    object.fence.max(object.head.record().map_or(0, |record| record.fence))
 }
 
 /// `time` ± 20 %, so that members that lost the same store don't return to it in step.

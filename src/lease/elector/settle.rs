@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand::Rng;
 
 use super::sight::Sight;
-use super::{CommitOutcome, Elector, Kind, Sent, Term, jittered};
+use super::{CommitOutcome, Elector, Kind, Sent, Term, fence_of, jittered};
 use crate::clock::{Boot, Now};
 use crate::draw::record::Record;
 use crate::lease::{Head, LeaseObject, LeaseTrouble, StoreError, WriteOutcome};
@@ -99,10 +99,16 @@ impl Elector {
     fn accept(&mut self, object: Arc<LeaseObject>, now: Now) {
         self.confirmed_at = Some(now.boot);
         self.trouble = None;
+        let freed = |sight: &Sight| sight.object.spec.held_by().is_some() && object.spec.held_by().is_none();
+        if self.term.is_none() && self.sight.as_ref().is_some_and(freed) {
+            // Whoever lost a race a moment ago may run in this one.
+            self.next_write = now.boot;
+        }
         match &mut self.sight {
             Some(sight) if sight.object.uid == object.uid => sight.update(object.clone(), now.boot),
             _ => self.sight = Some(Sight::first(object.clone(), self.known_uid.as_deref(), now.boot)),
         }
+        self.seen_fence = self.seen_fence.max(fence_of(&object));
         self.known_uid = Some(object.uid.clone());
         if let Some((sent, since)) = self.doubt.take() {
             self.settle(sent, since, &object, now);
