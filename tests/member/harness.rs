@@ -335,6 +335,7 @@ impl Member {
 }
 
 impl Drop for Member {
+    #[allow(clippy::print_stdout)] // the only stream that libtest keeps apart by test
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("--- log of the member at {} ---\n{}", self.base, self.log());
