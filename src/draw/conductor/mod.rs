@@ -1,7 +1,10 @@
 //! The holder's side of a draw (`docs/protocol.md`, 3.4 and 3.5): decided as a function of (state, event, now).
-//! [`collection`] gathers one slot's answers, [`recovery`] the voters' heads; here stands when either begins and ends.
+//! [`interface`] is what it takes and gives; [`collection`] gathers one slot's answers, [`recovery`] the voters' heads, [`duty`] keeps
+//! account of the slot; here stands when each begins and ends.
 
 mod collection;
+mod duty;
+mod interface;
 mod recovery;
 
 use std::sync::Arc;
@@ -10,135 +13,21 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use self::collection::Collection;
+use self::duty::Duty;
+pub use self::interface::{Action, AskError, ConductorConfig, Event, Obstacle, Report};
 use self::recovery::{Found, Recovery};
-use super::ledger::LedgerSnapshot;
-use super::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, VERSION};
-use super::record::{ChainId, Hash, Hex, MAX_INTEGER, Record, Slot};
-use super::schedule::Schedule;
+use super::message::{HeadsRequest, KeepAnswer, Refusal, VERSION};
+use super::record::{ChainId, Hash, Hex, MAX_INTEGER, Record};
 use crate::clock::{Boot, Now};
 use crate::lease::elector::{CommitOutcome, CommitRequest};
 use crate::lease::{Head, LeaseSnapshot};
 
 /// A restart begins so far above every fence known that nothing an absent voter promised can be newer.
 const RESTART_STRIDE: u64 = 1 << 20;
-/// So many slots missed in a row, and another member may reach more.
-const PATIENCE_SLOTS: u32 = 2;
 /// How long the members that answer wait for those that don't, once they are a majority.
 const MOST_PATIENCE: Duration = Duration::from_secs(1);
 /// A member that failed is asked again after so long.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
-
-#[derive(Clone, Debug)]
-pub struct ConductorConfig {
-    pub set: String,
-    pub ordinal: u16,
-    /// The lease identity.
-    pub identity: String,
-    /// N, 1 to 32.
-    pub voters: u16,
-    pub schedule: Schedule,
-    /// How long after its instant a slot may be drawn; none for half the period, at most 30 s.
-    pub deadline: Option<Duration>,
-    pub lease_duration: Duration,
-}
-
-impl ConductorConfig {
-    pub fn member(&self) -> String {
-        format!("{}-{}", self.set, self.ordinal)
-    }
-
-    fn deadline(&self, slot: Slot) -> Duration {
-        self.deadline
-            .unwrap_or_else(|| (self.schedule.period_hint(slot.0) / 2).min(Duration::from_secs(30)))
-    }
-}
-
-/// Why a member's answer didn't come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AskError {
-    Refused(Refusal),
-    Unreachable,
-    Timeout,
-    /// What came was no answer to this question.
-    Invalid,
-}
-
-#[derive(Clone, Debug)]
-pub enum Event {
-    Tick,
-    Lease(Arc<LeaseSnapshot>),
-    Ledger(Arc<LedgerSnapshot>),
-    /// Ordinals that SRV publishes, ascending.
-    Published(Arc<[u16]>),
-    Kept {
-        ask: u64,
-        ordinal: u16,
-        result: Result<KeepAnswer, AskError>,
-    },
-    Heads {
-        ask: u64,
-        ordinal: u16,
-        result: Result<HeadsAnswer, AskError>,
-    },
-    Committed {
-        ticket: u64,
-        outcome: CommitOutcome,
-    },
-    /// A person wants a new chain.
-    Restart,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    Keep {
-        ask: u64,
-        ordinal: u16,
-        request: Arc<KeepRequest>,
-    },
-    Heads {
-        ask: u64,
-        ordinal: u16,
-        request: Arc<HeadsRequest>,
-    },
-    Commit(CommitRequest),
-    /// The lease must be acquired anew, with a greater fence than this.
-    Floor(u64),
-    /// The Lease may have moved.
-    Look,
-    StayOut(Duration),
-    Report(Report),
-}
-
-/// What became of a slot, or what stands in the way: for the log, the metrics and `/readyz`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    Drawn(Arc<Record>),
-    /// This member led, and the slot's deadline passed without a draw.
-    Missed {
-        slot: Slot,
-        obstacle: Obstacle,
-    },
-    /// The slot's record was sent and may stand in the Lease yet.
-    Undecided {
-        slot: Slot,
-    },
-    /// An older head was brought back into the Lease.
-    Restored(Arc<Record>),
-    /// Recovery can't go on: these voters' heads are missing.
-    Waiting {
-        missing: Vec<u16>,
-    },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// Fewer than a majority answered; these voters did not.
-    NoMajority { missing: Vec<u16> },
-    /// The chain's head has to be recovered first.
-    Recovering,
-    /// The write came to nothing.
-    NotCommitted,
-}
 
 /// What the holder is at.
 enum Work {
@@ -151,13 +40,6 @@ enum Work {
         replaces: (u64, Head),
     },
     Recovering(Recovery),
-}
-
-/// The slot that this holder is to draw.
-struct Duty {
-    slot: Slot,
-    obstacle: Obstacle,
-    undecided: bool,
 }
 
 /// A member knows a newer record than we do.
@@ -407,61 +289,6 @@ impl Conductor {
         if !valid {
             self.work = Work::Idle;
         }
-    }
-
-    /// Keeps account of the slot that is this holder's to draw: begun while leading, ended by a draw or its deadline.
-    fn attend(&mut self, now: Now, head: Option<Slot>, rng: &mut impl Rng) {
-        if let Some(duty) = &self.duty {
-            if head.is_some_and(|head| head >= duty.slot) {
-                self.duty = None;
-            } else if !self.in_time(duty.slot, now) && !matches!(self.work, Work::Committing { .. }) {
-                self.miss(rng);
-            }
-        }
-        if self.duty.is_none()
-            && let Some(slot) = self.due(now).filter(|slot| head.is_none_or(|head| *slot > head))
-        {
-            self.duty = Some(Duty {
-                slot,
-                obstacle: Obstacle::NotCommitted,
-                undecided: false,
-            });
-        }
-    }
-
-    fn miss(&mut self, rng: &mut impl Rng) {
-        let Some(duty) = self.duty.take() else {
-            return;
-        };
-        if matches!(self.work, Work::Collecting(_)) {
-            self.work = Work::Idle;
-        }
-        self.report(match duty.undecided {
-            true => Report::Undecided { slot: duty.slot },
-            false => Report::Missed {
-                slot: duty.slot,
-                obstacle: duty.obstacle,
-            },
-        });
-        self.missed_in_row += 1;
-        if self.missed_in_row >= PATIENCE_SLOTS {
-            self.missed_in_row = 0;
-            let longest = self.config.lease_duration * (1 << self.stays.min(2));
-            self.stays += 1;
-            self.actions
-                .push(Action::StayOut(longest.mul_f64(rng.random_range(0.5..1.0))));
-        }
-    }
-
-    /// The slot whose time it is.
-    fn due(&self, now: Now) -> Option<Slot> {
-        let slot = self.config.schedule.at_or_before(now.wall.seconds())?;
-        self.in_time(slot, now).then_some(slot)
-    }
-
-    fn in_time(&self, slot: Slot, now: Now) -> bool {
-        let since = now.wall.0.saturating_sub(slot.0.saturating_mul(1_000_000));
-        u128::try_from(since).is_ok_and(|since| since < self.config.deadline(slot).as_micros())
     }
 
     /// Begins what is to be done first under this head.
