@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)] // the number of seeds comes from the environment, and runs are timed
 
 mod faults;
+mod network;
 mod oracle;
 mod process;
 mod store;

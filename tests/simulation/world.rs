@@ -19,11 +19,11 @@ use random_generator::lease::{LeaseChange, LeaseObject, LeaseSnapshot, StoreErro
 use crate::faults::Fault;
 use crate::oracle::{Oracle, Verdict};
 use crate::process::{Process, Volume};
-use crate::store::{Put, Store};
+use crate::store::Store;
 
 /// Simulated time 0 in seconds since the epoch.
 pub const START: i64 = 1_800_000_000;
-const SECOND: u64 = 1_000_000;
+pub const SECOND: u64 = 1_000_000;
 /// Wake-ups of a process in a second; a few dozen are usual.
 const MOST_WAKES: u64 = 500;
 
@@ -83,7 +83,7 @@ pub enum Input {
     },
 }
 
-enum Happening {
+pub enum Happening {
     Input { to: usize, input: Input },
     Wake { to: usize },
     StoreCall { from: usize, op: u64, call: Call },
@@ -160,7 +160,7 @@ impl World {
         Ok(())
     }
 
-    fn schedule(&mut self, at: u64, happening: Happening) {
+    pub fn schedule(&mut self, at: u64, happening: Happening) {
         self.sequence += 1;
         self.queue.push(Reverse((at.max(self.t), self.sequence)));
         self.happenings.insert(self.sequence, happening);
@@ -282,7 +282,7 @@ impl World {
         }
     }
 
-    fn elector(&mut self, id: usize, event: elector::Event) -> Verdict {
+    pub fn elector(&mut self, id: usize, event: elector::Event) -> Verdict {
         let process = &mut self.processes[id];
         let now = process.now(self.t);
         let view = match &event {
@@ -337,7 +337,7 @@ impl World {
         Ok(())
     }
 
-    fn conductor(&mut self, id: usize, event: conductor::Event) -> Verdict {
+    pub fn conductor(&mut self, id: usize, event: conductor::Event) -> Verdict {
         let process = &mut self.processes[id];
         let now = process.now(self.t);
         let actions = process.conductor.step(now, event, &mut process.rng);
@@ -435,7 +435,7 @@ impl World {
     }
 
     /// Makes writes durable and then true; false when the volume is full, or the process dies on the way.
-    fn store_in_ledger(&mut self, id: usize, writes: &[Write]) -> Result<bool, String> {
+    pub fn store_in_ledger(&mut self, id: usize, writes: &[Write]) -> Result<bool, String> {
         let ordinal = usize::from(self.processes[id].ordinal);
         if self.processes[id].detached || self.volumes[ordinal].full {
             self.within(id, Input::Elector(elector::Event::Stand(false)));
@@ -458,7 +458,7 @@ impl World {
     }
 
     /// What readers of this member see now.
-    fn show(&mut self, id: usize) -> Verdict {
+    pub fn show(&mut self, id: usize) -> Verdict {
         let snapshot = self.processes[id].ledger.snapshot(Condition::Writable);
         let ordinal = self.processes[id].ordinal;
         self.oracle
@@ -487,252 +487,6 @@ impl World {
         }
     }
 
-    // ----- the store
-
-    fn call(&mut self, from: usize, op: u64, call: Call) {
-        let write = matches!(call, Call::Write { .. });
-        let timeout = self.processes[from].when(self.processes[from].now(self.t).boot + self.plan.renew_deadline / 3);
-        let lost = elector_failure(write, op);
-        self.schedule(
-            timeout,
-            Happening::Input {
-                to: from,
-                input: Input::Elector(lost),
-            },
-        );
-        if self.processes[from].cut_store {
-            return;
-        }
-        if self.noisy(1) {
-            self.met(if write { "write lost" } else { "read lost" }, from);
-            return;
-        }
-        let mut delay = self.rng.random_range(200..6_000);
-        if self.noisy(1) {
-            self.met(if write { "late write" } else { "late read" }, from);
-            delay = self.rng.random_range(SECOND / 2..8 * SECOND);
-        }
-        self.schedule(self.t + delay, Happening::StoreCall { from, op, call });
-    }
-
-    fn store_call(&mut self, from: usize, op: u64, call: Call) -> Verdict {
-        let event = match call {
-            Call::Read => elector::Event::Read {
-                op,
-                result: Ok(self.store.object.clone()),
-            },
-            Call::Write { base, change } => {
-                let before = self.store.object.clone();
-                let outcome = match self.store.put(&base, change) {
-                    Put::Written(object) => {
-                        self.note(|| format!("store by p{from}: {}", brief_view(&object)));
-                        self.overlap(before.as_deref(), &object)?;
-                        self.oracle
-                            .written(before.as_deref(), &object, &self.processes[from], &self.volumes)?;
-                        self.processes[from].succeeded(op);
-                        self.tell_watchers();
-                        WriteOutcome::Written(object)
-                    }
-                    Put::Conflict => WriteOutcome::Conflict,
-                };
-                elector::Event::Wrote { op, outcome }
-            }
-        };
-        if self.processes[from].cut_store {
-            return Ok(());
-        }
-        if self.noisy(1) {
-            self.met("answer lost", from);
-            return Ok(());
-        }
-        let at = self.t + self.rng.random_range(200..6_000);
-        self.schedule(
-            at,
-            Happening::Input {
-                to: from,
-                input: Input::Elector(event),
-            },
-        );
-        Ok(())
-    }
-
-    /// Nobody may get the lease while another still believes in it, but for a lost Lease.
-    fn overlap(&self, before: Option<&LeaseObject>, after: &LeaseObject) -> Verdict {
-        let was = before.and_then(|before| before.spec.held_by());
-        let Some(was) = was.filter(|was| Some(*was) != after.spec.held_by()) else {
-            return Ok(());
-        };
-        let calm = self.oracle.lost_at == 0 || self.t > self.oracle.lost_at + 2 * self.plan.duration.as_micros() as u64;
-        match self
-            .processes
-            .iter()
-            .find(|process| process.identity == was && process.leads(self.t))
-        {
-            Some(process) if calm => Err(format!(
-                "{:?} took the lease while {} led",
-                after.spec.holder, process.identity
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// Sends the present state to every watch; some of it gets lost or overtaken.
-    pub fn tell_watchers(&mut self) {
-        let event = match &self.store.object {
-            Some(object) => WatchEvent::Seen(object.clone()),
-            None => WatchEvent::Gone,
-        };
-        for to in 0..self.processes.len() {
-            let process = &self.processes[to];
-            if !process.alive || process.cut_store || self.noisy(2) {
-                continue;
-            }
-            let mut delay = self.rng.random_range(200..10_000);
-            if self.noisy(2) {
-                self.met("late watch", to);
-                delay = self.rng.random_range(SECOND / 2..5 * SECOND);
-            }
-            let input = Input::Elector(elector::Event::Watched(event.clone()));
-            self.schedule(self.t + delay, Happening::Input { to, input });
-        }
-    }
-
-    // ----- the peer network
-
-    fn ask(&mut self, from: usize, ask: u64, ordinal: u16, message: Ask) {
-        let failure = |error| match message {
-            Ask::Keep(_) => Answer::Keep(Err(error)),
-            Ask::Heads(_) => Answer::Heads(Err(error)),
-            Ask::Records(hash) => Answer::Records(hash, Vec::new()),
-        };
-        let answered = |answer| Input::Answered { ask, ordinal, answer };
-        let timeout = self.t + SECOND;
-        let input = answered(failure(AskError::Timeout));
-        self.schedule(timeout, Happening::Input { to: from, input });
-        let to_self = self.processes[from].ordinal == ordinal;
-        let target = if to_self {
-            Some(from)
-        } else {
-            self.current.get(usize::from(ordinal)).copied().flatten()
-        };
-        let target = target.filter(|to| self.processes[*to].alive);
-        let Some(to) = target else {
-            let at = self.t + 500;
-            let input = answered(failure(AskError::Unreachable));
-            self.schedule(at, Happening::Input { to: from, input });
-            return;
-        };
-        if !to_self && (self.processes[from].cut_peers || self.processes[to].cut_peers) {
-            return;
-        }
-        for _ in 0..if self.noisy(1) { 2 } else { 1 } {
-            if !to_self && self.noisy(1) {
-                self.met("question lost", from);
-                continue;
-            }
-            let at = self.t + self.peer_delay(to_self);
-            let message = message.clone();
-            self.schedule(
-                at,
-                Happening::Input {
-                    to,
-                    input: Input::Asked { from, ask, message },
-                },
-            );
-        }
-    }
-
-    fn peer_delay(&mut self, to_self: bool) -> u64 {
-        match (to_self, self.noisy(2)) {
-            (true, _) => self.rng.random_range(10..500),
-            (false, false) => self.rng.random_range(100..5_000),
-            (false, true) => self.rng.random_range(SECOND / 20..6 * SECOND),
-        }
-    }
-
-    fn asked(&mut self, id: usize, from: usize, ask: u64, message: Ask) -> Verdict {
-        let process = &self.processes[id];
-        let ordinal = process.ordinal;
-        let wall = process.now(self.t).wall;
-        let answer = match message {
-            Ask::Keep(request) => {
-                let answer = match process.contributor.keep(&process.ledger, &request, wall) {
-                    Ok((writes, answer)) if writes.is_empty() || self.store_in_ledger(id, &writes)? => {
-                        self.show(id)?;
-                        Ok(answer)
-                    }
-                    Ok(_) if !self.processes[id].alive => return Ok(()),
-                    Ok(_) => Err(Refusal::Ledger { detail: "full".into() }),
-                    Err(refusal) => Err(refusal),
-                };
-                if let Ok(Some(given)) = answer.as_ref().map(|answer| &answer.contribution) {
-                    let seed = self.processes[id].ledger.seed().0;
-                    self.oracle.given(ordinal, seed, &request, given)?;
-                }
-                self.note(|| {
-                    format!(
-                        "p{id} asked by p{from} for round {} slot {}: {}",
-                        request.round,
-                        request.slot,
-                        outcome(&answer)
-                    )
-                });
-                Answer::Keep(self.forged(from, answer).map_err(AskError::Refused))
-            }
-            Ask::Heads(request) => {
-                let answer = match process.contributor.heads(&process.ledger, &request) {
-                    Ok((writes, answer)) if writes.is_empty() || self.store_in_ledger(id, &writes)? => Ok(answer),
-                    Ok(_) if !self.processes[id].alive => return Ok(()),
-                    Ok(_) => Err(Refusal::Ledger { detail: "full".into() }),
-                    Err(refusal) => Err(refusal),
-                };
-                Answer::Heads(answer.map_err(AskError::Refused))
-            }
-            Ask::Records(hash) => Answer::Records(hash, self.processes[id].ledger.ancestors(&hash, 64)),
-        };
-        let to_self = id == from;
-        if !to_self && (self.processes[from].cut_peers || self.processes[id].cut_peers || self.noisy(1)) {
-            return Ok(());
-        }
-        let at = self.t + self.peer_delay(to_self);
-        self.schedule(
-            at,
-            Happening::Input {
-                to: from,
-                input: Input::Answered { ask, ordinal, answer },
-            },
-        );
-        Ok(())
-    }
-
-    /// Now and then a member gives a reveal that nobody committed to.
-    fn forged(&mut self, from: usize, mut answer: Result<KeepAnswer, Refusal>) -> Result<KeepAnswer, Refusal> {
-        if let Ok(KeepAnswer {
-            contribution: Some(given),
-            ..
-        }) = &mut answer
-            && self.noisy(3)
-        {
-            self.met("forged reveal", from);
-            given.reveal = Some(random_generator::draw::record::Hex(self.rng.random()));
-        }
-        answer
-    }
-
-    fn answered(&mut self, id: usize, ask: u64, ordinal: u16, answer: Answer) -> Verdict {
-        match answer {
-            Answer::Keep(result) => self.conductor(id, conductor::Event::Kept { ask, ordinal, result }),
-            Answer::Heads(result) => self.conductor(id, conductor::Event::Heads { ask, ordinal, result }),
-            Answer::Records(asked, records) => {
-                let writes = self.processes[id].ledger.fill(asked, &records);
-                if !writes.is_empty() && !self.store_in_ledger(id, &writes)? {
-                    return Ok(());
-                }
-                self.show(id)
-            }
-        }
-    }
-
     // ----- chance
 
     /// True now and then while faults come; `rarity` 1 is the plan's noise, greater is rarer.
@@ -756,7 +510,7 @@ pub fn pick<T: Copy>(rng: &mut impl Rng, of: &[T]) -> Option<T> {
     (!of.is_empty()).then(|| of[rng.random_range(0..of.len())])
 }
 
-fn elector_failure(write: bool, op: u64) -> elector::Event {
+pub fn elector_failure(write: bool, op: u64) -> elector::Event {
     match write {
         true => elector::Event::Wrote {
             op,
@@ -769,7 +523,7 @@ fn elector_failure(write: bool, op: u64) -> elector::Event {
     }
 }
 
-fn brief_view(object: &LeaseObject) -> String {
+pub fn brief_view(object: &LeaseObject) -> String {
     let head = object.head.record().map(|record| (record.round, record.fence));
     let holder = object.spec.holder.as_deref().unwrap_or("-");
     format!(
@@ -802,7 +556,7 @@ fn brief(report: &Report) -> String {
     }
 }
 
-fn outcome(answer: &Result<KeepAnswer, Refusal>) -> String {
+pub fn outcome(answer: &Result<KeepAnswer, Refusal>) -> String {
     match answer {
         Ok(_) => "kept".to_owned(),
         Err(refusal) => refusal.to_string(),

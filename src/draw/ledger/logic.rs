@@ -229,3 +229,121 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::record::{Draft, Hex, Slot};
+
+    /// The record after `previous`, of this fence.
+    fn after(previous: Option<&Arc<Record>>, fence: u64) -> Arc<Record> {
+        let round = previous.map_or(1, |record| record.round + 1);
+        Arc::new(
+            Draft {
+                set: "rg".to_owned(),
+                chain: Hex([7; 16]),
+                round,
+                schedule: "@every 1s".to_owned(),
+                slot: Slot(1_800_000_000 + i64::try_from(round).unwrap()),
+                missed: 0,
+                holder: format!("rg-0_local-{fence}"),
+                fence,
+                voters: 1,
+                previous: previous.map(|record| record.hash),
+                contributions: Vec::new(),
+                missing: Vec::new(),
+            }
+            .seal(),
+        )
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(Stored {
+            seed: Seed([0; 32]),
+            records: Vec::new(),
+            head: None,
+            promise: None,
+            aside: Vec::new(),
+        })
+    }
+
+    fn see(ledger: &mut Ledger, record: &Arc<Record>) {
+        ledger.seen(record).iter().for_each(|write| ledger.apply(write));
+    }
+
+    fn rounds(ledger: &Ledger) -> Vec<(u64, u64)> {
+        let snapshot = ledger.snapshot(Condition::Writable);
+        snapshot
+            .chain
+            .iter()
+            .map(|record| (record.round, record.fence))
+            .collect()
+    }
+
+    #[test]
+    fn a_head_that_does_not_link_starts_a_chain_of_its_own_until_the_gap_is_filled() {
+        let mut ledger = ledger();
+        let first = after(None, 1);
+        let lost = after(Some(&first), 1);
+        let second = after(Some(&first), 2);
+        let third = after(Some(&second), 2);
+        see(&mut ledger, &first);
+        see(&mut ledger, &lost);
+        see(&mut ledger, &third);
+        assert_eq!(
+            rounds(&ledger),
+            [(3, 2)],
+            "its round follows the head's, and it doesn't"
+        );
+        assert_eq!(ledger.snapshot(Condition::Writable).wanted, Some(second.hash));
+        assert!(
+            ledger.snapshot(Condition::Writable).aside.is_empty(),
+            "the gap may hide that it joins"
+        );
+
+        // What peers give is checked as well; these records have no contributions, so they are put in as they stand.
+        let writes = ledger.with_asides(vec![Write::Record(second.clone())]);
+        writes.iter().for_each(|write| ledger.apply(write));
+        assert_eq!(rounds(&ledger), [(1, 1), (2, 2), (3, 2)]);
+        let aside = ledger.snapshot(Condition::Writable).aside;
+        assert_eq!(aside.len(), 1);
+        assert_eq!(
+            (aside[0].head, aside[0].from_round, aside[0].to_round),
+            (lost.hash, 2, 2)
+        );
+    }
+
+    #[test]
+    fn a_lease_that_was_set_back_takes_nothing_from_the_chain() {
+        let mut ledger = ledger();
+        let first = after(None, 1);
+        let second = after(Some(&first), 1);
+        see(&mut ledger, &first);
+        see(&mut ledger, &second);
+        assert!(ledger.seen(&first).is_empty());
+        assert!(ledger.seen(&after(None, 1)).is_empty());
+        assert_eq!(rounds(&ledger), [(1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn a_record_that_was_not_asked_for_is_not_taken() {
+        let ledger = ledger();
+        let asked = after(None, 1);
+        assert!(ledger.fill(asked.hash, &[after(None, 2)]).is_empty());
+    }
+
+    #[test]
+    fn pruning_takes_the_oldest_and_never_the_head() {
+        let mut ledger = ledger();
+        let mut last: Option<Arc<Record>> = None;
+        for _ in 0..10 {
+            let next = after(last.as_ref(), 1);
+            see(&mut ledger, &next);
+            last = Some(next);
+        }
+        ledger.prune(4).iter().for_each(|write| ledger.apply(write));
+        assert_eq!(rounds(&ledger).first(), Some(&(7, 1)));
+        ledger.prune(0).iter().for_each(|write| ledger.apply(write));
+        assert_eq!(rounds(&ledger), [(9, 1), (10, 1)]);
+    }
+}
