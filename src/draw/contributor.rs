@@ -163,3 +163,163 @@ fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::ledger::Stored;
+    use crate::draw::record::{Contribution, Draft, Hex, Slot};
+    use crate::draw::secrets::Seed;
+
+    const CHAIN: crate::draw::record::ChainId = Hex([7; 16]);
+    const START: i64 = 1_800_000_000;
+
+    fn contributor() -> Contributor {
+        Contributor {
+            set: "rg".to_owned(),
+            ordinal: 0,
+        }
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(Stored {
+            seed: Seed([3; 32]),
+            records: Vec::new(),
+            head: None,
+            promise: None,
+            aside: Vec::new(),
+        })
+    }
+
+    fn request(head: Option<&Arc<Record>>, fence: u64, holder: &str) -> KeepRequest {
+        let round = head.map_or(1, |head| head.round + 1);
+        KeepRequest {
+            version: VERSION,
+            set: "rg".to_owned(),
+            from: "rg-1".to_owned(),
+            holder: holder.to_owned(),
+            fence,
+            voters: 1,
+            chain: CHAIN,
+            round,
+            slot: slot(round),
+            head: head.cloned(),
+            contribute: true,
+            restart: false,
+        }
+    }
+
+    fn slot(round: u64) -> Slot {
+        Slot(START + i64::try_from(round).unwrap())
+    }
+
+    fn wall(round: u64) -> Wall {
+        Wall(slot(round).0 * 1_000_000)
+    }
+
+    /// Asks, and lets the ledger have what is to be written.
+    fn ask(ledger: &mut Ledger, request: &KeepRequest) -> Result<KeepAnswer, Refusal> {
+        let (writes, answer) = contributor().keep(ledger, request, wall(request.round))?;
+        writes.iter().for_each(|write| ledger.apply(write));
+        Ok(answer)
+    }
+
+    /// The record that follows from one member's answer.
+    fn drawn(request: &KeepRequest, answer: &KeepAnswer) -> Arc<Record> {
+        let given = answer.contribution.clone().unwrap();
+        let record = Draft {
+            set: request.set.clone(),
+            chain: request.chain,
+            round: request.round,
+            schedule: "@every 1s".to_owned(),
+            slot: request.slot,
+            missed: 0,
+            holder: request.holder.clone(),
+            fence: request.fence,
+            voters: 1,
+            previous: request.head.as_ref().map(|head| head.hash),
+            contributions: vec![Contribution {
+                member: "rg-0".to_owned(),
+                next_commitment: given.next_commitment,
+                ordinal: 0,
+                reveal: given.reveal,
+            }],
+            missing: Vec::new(),
+        };
+        Arc::new(record.seal())
+    }
+
+    #[test]
+    fn a_fence_below_the_promise_is_refused_and_so_is_another_holder_with_the_same() {
+        let mut ledger = ledger();
+        ask(&mut ledger, &request(None, 5, "a")).unwrap();
+        assert_eq!(
+            ask(&mut ledger, &request(None, 4, "b")),
+            Err(Refusal::Fence { fence: 5 })
+        );
+        assert_eq!(
+            ask(&mut ledger, &request(None, 5, "b")),
+            Err(Refusal::Fence { fence: 5 })
+        );
+        ask(&mut ledger, &request(None, 5, "a")).unwrap();
+        ask(&mut ledger, &request(None, 6, "b")).unwrap();
+        assert_eq!(
+            ask(&mut ledger, &request(None, 5, "a")),
+            Err(Refusal::Fence { fence: 6 })
+        );
+    }
+
+    #[test]
+    fn a_record_stands_for_the_promise_that_a_new_volume_lacks() {
+        let mut first = ledger();
+        let opening = request(None, 5, "a");
+        let record = drawn(&opening, &ask(&mut first, &opening).unwrap());
+        let mut new = ledger();
+        new.seen(&record).iter().for_each(|write| new.apply(write));
+        assert_eq!(
+            ask(&mut new, &request(Some(&record), 5, "b")),
+            Err(Refusal::Fence { fence: 5 })
+        );
+    }
+
+    #[test]
+    fn the_same_request_gets_the_same_answer_and_reveals_what_was_committed() {
+        let mut ledger = ledger();
+        let opening = request(None, 1, "a");
+        let answer = ask(&mut ledger, &opening).unwrap();
+        assert_eq!(
+            answer.contribution.as_ref().unwrap().reveal,
+            None,
+            "nothing was committed to"
+        );
+        let record = drawn(&opening, &answer);
+        let second = request(Some(&record), 1, "a");
+        let given = ask(&mut ledger, &second).unwrap();
+        let reveal = given.contribution.as_ref().unwrap().reveal.unwrap();
+        assert_eq!(commitment(0, &reveal), record.contributions[0].next_commitment);
+        let mut later = KeepRequest {
+            slot: Slot(second.slot.0 + 3),
+            ..second.clone()
+        };
+        later.fence = 2;
+        assert_eq!(ask(&mut ledger, &later).unwrap().contribution, given.contribution);
+    }
+
+    #[test]
+    fn an_older_head_and_a_slot_ahead_of_time_are_refused() {
+        let mut ledger = ledger();
+        let opening = request(None, 1, "a");
+        let first = drawn(&opening, &ask(&mut ledger, &opening).unwrap());
+        let next = request(Some(&first), 1, "a");
+        let second = drawn(&next, &ask(&mut ledger, &next).unwrap());
+        ask(&mut ledger, &request(Some(&second), 1, "a")).unwrap();
+        let behind = ask(&mut ledger, &request(Some(&first), 1, "a"));
+        assert_eq!(behind, Err(Refusal::Ahead { head: second.clone() }));
+        assert_eq!(
+            ask(&mut ledger, &request(None, 1, "a")),
+            Err(Refusal::Ahead { head: second.clone() })
+        );
+        let early = contributor().keep(&ledger, &request(Some(&second), 1, "a"), Wall((START - 10) * 1_000_000));
+        assert!(matches!(early, Err(Refusal::Early { .. })));
+    }
+}
