@@ -1,8 +1,10 @@
 //! The ledger: the records of draws on this member's volume, and what it reports of them.
 //!
-//! [`logic`] is the state machine, [`storage`] the SQLite file, [`task`] the thread that owns both and the contributor.
+//! [`logic`] is the state machine, [`storage`] the SQLite file, [`task`] the thread that owns both and the contributor, [`handle`] what others ask of it.
 
+pub mod handle;
 pub mod logic;
+mod metrics;
 pub mod storage;
 pub mod task;
 

@@ -7,26 +7,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
-use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
 
+use super::handle::Request;
+pub use super::handle::{Busy, LedgerHandle, RestoreError};
 use super::logic::Ledger;
+pub use super::metrics::LedgerMetrics;
 use super::storage::{Storage, StorageConfig, StorageError};
 use super::{Condition, LedgerSnapshot, Write};
 use crate::clock::Clock;
 use crate::draw::contributor::Contributor;
 use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use crate::draw::record::{Hash, Record};
+use crate::draw::record::Record;
 use crate::lease::LeaseSnapshot;
 use crate::shutdown::Signal;
 
 /// Requests that may wait for the thread; more are answered as busy.
 const QUEUE: usize = 64;
-/// Bound of one request: several times what a commit to a slow disk takes.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// A volume that could not be written is tried again so often.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Records are pruned when so much of the ledger's share is used, …
@@ -41,142 +38,12 @@ pub struct LedgerConfig {
     pub contributor: Contributor,
 }
 
-/// The ledger's thread can't answer in time, or has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the ledger is busy")]
-pub struct Busy;
-
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     #[error("the ledger's thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
     #[error("the ledger's thread ended by a panic")]
     Panicked,
-}
-
-/// Why `restore` did nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    #[error("the ledger is sound: there is nothing to restore")]
-    Sound,
-    #[error("the ledger could not be moved aside: {0}")]
-    Failed(String),
-    #[error(transparent)]
-    Busy(#[from] Busy),
-}
-
-enum Request {
-    Keep(Arc<KeepRequest>, oneshot::Sender<Result<KeepAnswer, Refusal>>),
-    Heads(Arc<HeadsRequest>, oneshot::Sender<Result<HeadsAnswer, Refusal>>),
-    Records(Hash, usize, oneshot::Sender<Vec<Arc<Record>>>),
-    Seen(Arc<Record>),
-    Fill(Hash, Vec<Arc<Record>>),
-    Restore(oneshot::Sender<Result<PathBuf, RestoreError>>),
-    Stop,
-}
-
-/// What other parts ask of the ledger, and see of it.
-#[derive(Clone, Debug)]
-pub struct LedgerHandle {
-    requests: SyncSender<Request>,
-    snapshots: watch::Receiver<Arc<LedgerSnapshot>>,
-}
-
-impl LedgerHandle {
-    pub fn snapshots(&self) -> watch::Receiver<Arc<LedgerSnapshot>> {
-        self.snapshots.clone()
-    }
-
-    /// # Errors
-    /// A refusal; `Busy` as [`Refusal::Ledger`], since to a holder it is the same.
-    pub async fn keep(&self, request: Arc<KeepRequest>) -> Result<KeepAnswer, Refusal> {
-        self.ask(|reply| Request::Keep(request, reply))
-            .await
-            .unwrap_or_else(|busy| Err(busy.into()))
-    }
-
-    /// # Errors
-    /// As [`LedgerHandle::keep`].
-    pub async fn heads(&self, request: Arc<HeadsRequest>) -> Result<HeadsAnswer, Refusal> {
-        self.ask(|reply| Request::Heads(request, reply))
-            .await
-            .unwrap_or_else(|busy| Err(busy.into()))
-    }
-
-    /// Up to `count` records from `hash` backwards, newest first.
-    pub async fn records(&self, hash: Hash, count: usize) -> Result<Vec<Arc<Record>>, Busy> {
-        self.ask(|reply| Request::Records(hash, count, reply)).await
-    }
-
-    /// Hands over records that a peer gave for `asked`. Dropped when the thread is busy: they will be asked for again.
-    pub fn fill(&self, asked: Hash, records: Vec<Arc<Record>>) {
-        let _ = self.requests.try_send(Request::Fill(asked, records));
-    }
-
-    /// Moves a corrupt ledger aside and begins a new one, which fills from the Lease and the peers.
-    pub async fn restore(&self) -> Result<PathBuf, RestoreError> {
-        self.ask(Request::Restore).await?
-    }
-
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Busy> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.try_send(request(reply)).map_err(|_| Busy)?;
-        match timeout(ANSWER_WITHIN, answer).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) | Err(_) => Err(Busy),
-        }
-    }
-}
-
-impl From<Busy> for Refusal {
-    fn from(busy: Busy) -> Refusal {
-        Refusal::Ledger {
-            detail: busy.to_string(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct LedgerMetrics {
-    head: Gauge,
-    records: Gauge,
-    used: Gauge,
-    aside: Gauge,
-    fence: Gauge,
-    failures: Counter,
-}
-
-impl LedgerMetrics {
-    pub fn register(registry: &mut Registry) -> LedgerMetrics {
-        let metrics = LedgerMetrics::default();
-        registry.register(
-            "ledger_head_round",
-            "Round of the newest final record",
-            metrics.head.clone(),
-        );
-        registry.register("ledger_records", "Records in the ledger", metrics.records.clone());
-        registry.register(
-            "ledger_used_bytes",
-            "Bytes of records in the ledger",
-            metrics.used.clone(),
-        );
-        registry.register(
-            "ledger_aside",
-            "Tails that the Lease left behind",
-            metrics.aside.clone(),
-        );
-        registry.register(
-            "ledger_promised_fence",
-            "Greatest fence promised to a holder",
-            metrics.fence.clone(),
-        );
-        registry.register(
-            "ledger_write_failures",
-            "Writes to the ledger that failed",
-            metrics.failures.clone(),
-        );
-        metrics
-    }
 }
 
 /// The running thread, to be joined.

@@ -1,0 +1,104 @@
+//! What other parts ask of the ledger, and see of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::LedgerSnapshot;
+use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::draw::record::{Hash, Record};
+
+/// Bound of one request: several times what a commit to a slow disk takes.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// The ledger's thread can't answer in time, or has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger is busy")]
+pub struct Busy;
+
+/// Why `restore` did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    #[error("the ledger is sound: there is nothing to restore")]
+    Sound,
+    #[error("the ledger could not be moved aside: {0}")]
+    Failed(String),
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+/// What the thread is asked.
+pub(super) enum Request {
+    Keep(Arc<KeepRequest>, oneshot::Sender<Result<KeepAnswer, Refusal>>),
+    Heads(Arc<HeadsRequest>, oneshot::Sender<Result<HeadsAnswer, Refusal>>),
+    Records(Hash, usize, oneshot::Sender<Vec<Arc<Record>>>),
+    Seen(Arc<Record>),
+    Fill(Hash, Vec<Arc<Record>>),
+    Restore(oneshot::Sender<Result<PathBuf, RestoreError>>),
+    Stop,
+}
+
+/// What other parts ask of the ledger, and see of it.
+#[derive(Clone, Debug)]
+pub struct LedgerHandle {
+    pub(super) requests: SyncSender<Request>,
+    pub(super) snapshots: watch::Receiver<Arc<LedgerSnapshot>>,
+}
+
+impl LedgerHandle {
+    pub fn snapshots(&self) -> watch::Receiver<Arc<LedgerSnapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// # Errors
+    /// A refusal; `Busy` as [`Refusal::Ledger`], since to a holder it is the same.
+    pub async fn keep(&self, request: Arc<KeepRequest>) -> Result<KeepAnswer, Refusal> {
+        self.ask(|reply| Request::Keep(request, reply))
+            .await
+            .unwrap_or_else(|busy| Err(busy.into()))
+    }
+
+    /// # Errors
+    /// As [`LedgerHandle::keep`].
+    pub async fn heads(&self, request: Arc<HeadsRequest>) -> Result<HeadsAnswer, Refusal> {
+        self.ask(|reply| Request::Heads(request, reply))
+            .await
+            .unwrap_or_else(|busy| Err(busy.into()))
+    }
+
+    /// Up to `count` records from `hash` backwards, newest first.
+    pub async fn records(&self, hash: Hash, count: usize) -> Result<Vec<Arc<Record>>, Busy> {
+        self.ask(|reply| Request::Records(hash, count, reply)).await
+    }
+
+    /// Hands over records that a peer gave for `asked`. Dropped when the thread is busy: they will be asked for again.
+    pub fn fill(&self, asked: Hash, records: Vec<Arc<Record>>) {
+        let _ = self.requests.try_send(Request::Fill(asked, records));
+    }
+
+    /// Moves a corrupt ledger aside and begins a new one, which fills from the Lease and the peers.
+    pub async fn restore(&self) -> Result<PathBuf, RestoreError> {
+        self.ask(Request::Restore).await?
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Busy> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(request(reply)).map_err(|_| Busy)?;
+        match timeout(ANSWER_WITHIN, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(Busy),
+        }
+    }
+}
+
+impl From<Busy> for Refusal {
+    fn from(busy: Busy) -> Refusal {
+        Refusal::Ledger {
+            detail: busy.to_string(),
+        }
+    }
+}
