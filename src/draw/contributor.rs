@@ -306,6 +306,20 @@ mod tests {
     }
 
     #[test]
+    fn a_head_is_told_with_a_promise_on_the_volume() {
+        let request = HeadsRequest {
+            version: VERSION,
+            set: "rg".to_owned(),
+            from: "rg-1".to_owned(),
+            holder: "a".to_owned(),
+            fence: 4,
+        };
+        let (writes, answer) = contributor().heads(&ledger(), &request).unwrap();
+        assert_eq!((answer.head, answer.fence), (None, 4));
+        assert!(matches!(&writes[..], [Write::Promise(promise)] if promise.fence == 4 && promise.holder == "a"));
+    }
+
+    #[test]
     fn an_older_head_and_a_slot_ahead_of_time_are_refused() {
         let mut ledger = ledger();
         let opening = request(None, 1, "a");

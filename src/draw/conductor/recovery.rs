@@ -140,3 +140,51 @@ impl Recovery {
         asked.map(|(_, again)| *again).min().unwrap_or(Boot(u64::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::message::VERSION;
+
+    /// A recovery of three voters that know of no record, all asked.
+    fn recovery() -> Recovery {
+        let mut recovery = Recovery::new("rg", 1, Head::Absent, None, None, 3);
+        for ordinal in recovery.to_ask(Boot(0), &[0, 1, 2]) {
+            recovery.asked(ordinal, u64::from(ordinal), Boot(0));
+        }
+        recovery
+    }
+
+    fn empty(recovery: &mut Recovery, ordinal: u16) {
+        let answer = HeadsAnswer {
+            version: VERSION,
+            set: "rg".to_owned(),
+            member: format!("rg-{ordinal}"),
+            ordinal,
+            head: None,
+            fence: 1,
+        };
+        recovery.on_answer(u64::from(ordinal), ordinal, Ok(answer), Boot(0));
+    }
+
+    #[test]
+    fn a_majority_of_empty_ledgers_says_nothing_of_what_the_others_have() {
+        let mut recovery = recovery();
+        empty(&mut recovery, 0);
+        empty(&mut recovery, 1);
+        assert!(matches!(recovery.found(), Found::Missing(missing) if missing == [2]));
+        empty(&mut recovery, 2);
+        assert!(matches!(recovery.found(), Found::Nothing), "all have answered");
+    }
+
+    #[test]
+    fn an_answer_to_another_question_does_not_count() {
+        let mut recovery = recovery();
+        empty(&mut recovery, 0);
+        recovery.on_answer(7, 1, Err(AskError::Timeout), Boot(0));
+        recovery.on_answer(1, 1, Err(AskError::Timeout), Boot(0));
+        assert!(matches!(recovery.found(), Found::Missing(missing) if missing == [1, 2]));
+        assert!(recovery.to_ask(Boot(0), &[0, 1, 2]).is_empty(), "not at once again");
+        assert_eq!(recovery.to_ask(Boot(0) + ASK_AGAIN, &[0, 1, 2]), [1]);
+    }
+}
