@@ -1,15 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 //! A volume has one owner: one process at a time, always the same set and ordinal. Who comes wrong is told so in one line.
 
-mod small_disk;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use random_generator::clock::Clock;
 use random_generator::identity::{Facts, Identity, Volume, VolumeError};
-use small_disk::SmallDisk;
 
 fn identity(pod_name: &str, namespace: &str) -> Identity {
     Identity::new(Facts {
@@ -119,41 +116,4 @@ fn a_path_that_cannot_be_a_volume_is_an_io_error() {
     for dir in [file.clone(), file.join("below")] {
         assert_eq!(told(&dir, &claim(&dir, "rg-2").unwrap_err()), 74);
     }
-}
-
-#[test]
-fn a_full_disk_stops_a_new_volume_and_not_one_that_is_marked() {
-    let disk = SmallDisk::new(10);
-    let (old, new) = (disk.path().join("rg-0"), disk.path().join("rg-1"));
-    drop(claim(&old, "rg-0").unwrap());
-    disk.fill();
-    drop(claim(&old, "rg-0").unwrap());
-    assert_eq!(told(&new, &claim(&new, "rg-1").unwrap_err()), 74);
-    disk.free();
-    claim(&new, "rg-1").unwrap();
-}
-
-#[test]
-fn a_read_only_volume_is_an_io_error() {
-    let disk = SmallDisk::new(10);
-    drop(claim(&disk.path(), "rg-0").unwrap());
-    disk.remount("ro");
-    assert_eq!(told(&disk.path(), &claim(&disk.path(), "rg-0").unwrap_err()), 74);
-}
-
-#[test]
-fn a_volume_knows_its_space_and_whether_it_is_a_mount() {
-    let disk = SmallDisk::new(10);
-    let volume = claim(&disk.path(), "rg-0").unwrap();
-    let before = volume.space().unwrap();
-    assert!(volume.is_mount().unwrap());
-    assert!(
-        (5 << 20..10 << 20).contains(&before.total) && before.free <= before.total,
-        "{before:?}"
-    );
-    disk.fill();
-    assert!(volume.space().unwrap().free < 64 * 1024);
-
-    let dir = tempfile::tempdir().unwrap();
-    assert!(!claim(&dir.path().join("rg-0"), "rg-0").unwrap().is_mount().unwrap());
 }
