@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Starts a set of members on this machine, each a process of its own, with DNS and a lease file between them
+/// Start a set of members on this machine, each a process of its own, with DNS and a lease file between them
 #[derive(Clone, Debug, clap::Args)]
 pub struct ClusterArgs {
     /// How many members, 1 to 32
