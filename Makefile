@@ -19,7 +19,7 @@ TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 # make image, kind-load, deploy
 DOCKER ?= docker
 IMAGE ?= random-generator:dev
-WORKSHOP_IMAGE ?= random-generator:workshop
+TARGET ?= member
 VERSION = $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 REVISION = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 # Where this clone came from; without the password that its address may carry.
@@ -49,7 +49,7 @@ client := $(or $(client-$(OVERLAY)),service/random-generator-client)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the member: target/release/random-generator
@@ -104,12 +104,8 @@ measure: ## Measure binary size, start, memory and hand-over
 	tests/measure/run
 
 .PHONY: image
-image: ## Build the image of a member: IMAGE=random-generator:dev
-	$(DOCKER) build --tag $(IMAGE) $(LABELS) .
-
-.PHONY: image-workshop
-image-workshop: ## Build the image with a shell and tools: WORKSHOP_IMAGE=random-generator:workshop
-	$(DOCKER) build --tag $(WORKSHOP_IMAGE) --target workshop $(LABELS) .
+image: ## Build the image of a member, or with a shell and tools: IMAGE=random-generator:dev TARGET=member (or workshop)
+	$(DOCKER) build --tag $(IMAGE) --target $(TARGET) $(LABELS) .
 
 .PHONY: reproducible
 reproducible: ## Build this commit twice in different places, and compare the binaries
