@@ -1,5 +1,7 @@
 //! Manifests against the API's own types: a field that is misspelt or in the wrong place is lost when it is read.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service, ServiceAccount};

@@ -26,10 +26,11 @@ impl Stubs {
             "kind",
             &format!("{record}cat {:?} 2>/dev/null || :\n", stubs.path("clusters")),
         );
+        // The reader of a pipe writes down its call when it has read all: after the writer, whichever started first.
         let kubectl = format!(
-            "{record}case \"$*\" in\n\
+            "case \"$*\" in *apply*--filename*) cat >{applied:?} ;; esac\n\
+             case \"$*\" in\n\
              kustomize*) printf 'image: random-generator:dev\\nimage: other:dev\\n' ;;\n\
-             *apply*--filename*) cat >{applied:?} ;;\n\
              *get*secret*) test -f {secret:?} && echo secret/random-generator-peer-secret ;;\n\
              *create*secret*) cat >{secret:?} ;;\n\
              *current-context*) echo kind-random-generator ;;\n\
@@ -37,6 +38,9 @@ impl Stubs {
             applied = stubs.path("applied"),
             secret = stubs.path("secret"),
         );
+        let (first, rest) = kubectl.split_once('\n').unwrap();
+        let (shell, written) = record.split_once('\n').unwrap();
+        let kubectl = format!("{shell}\n{first}\n{written}{rest}");
         stubs.write("kubectl", &kubectl);
         stubs
     }
