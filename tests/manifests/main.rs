@@ -131,6 +131,10 @@ fn configuration(workload: &Value) -> Config {
         let value = value.replace("$(POD_NAMESPACE)", "demo");
         arguments.push(format!("--{}={value}", argument.get_long().unwrap()));
     }
+    // Every Pod has the address of the API server as a variable; here it comes from elsewhere.
+    if arguments.contains(&String::from("--lease-store=kubernetes")) {
+        arguments.push(String::from("--kubeconfig=of-the-cluster"));
+    }
     let matches = command
         .try_get_matches_from(&arguments)
         .unwrap_or_else(|error| panic!("{error}"));
