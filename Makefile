@@ -136,7 +136,7 @@ deploy: ## Start the set on the cluster that kubectl is set to: OVERLAY=kind IMA
 
 .PHONY: undeploy
 undeploy: ## Remove what deploy started, save the claims of a StatefulSet: OVERLAY=kind
-	$(kubectl) delete --kustomize $(overlay) --ignore-not-found --cascade foreground --timeout 5m
+	$(kubectl) delete --kustomize $(overlay) --ignore-not-found --cascade=foreground --timeout 5m
 	@echo 'the claims of a StatefulSet stay, and the next deploy goes on with the same chain; to delete them, and what is on them:'
 	@echo '      $(kubectl) delete pvc --selector app.kubernetes.io/name=random-generator'
 

@@ -162,7 +162,7 @@ fn undeploy_waits_for_the_pods_and_says_how_to_delete_the_claims() {
     let (told, calls) = stubs.make(&["undeploy", "OVERLAY=secured"]);
     called(
         &calls,
-        &["kubectl delete --kustomize k8s/overlays/secured --ignore-not-found --cascade foreground --timeout 5m"],
+        &["kubectl delete --kustomize k8s/overlays/secured --ignore-not-found --cascade=foreground --timeout 5m"],
     );
     assert!(
         told.contains("kubectl delete pvc") || told.contains("delete pvc --selector"),
