@@ -79,6 +79,8 @@ impl Conditions {
             return Some(trouble.to_string());
         }
         list.resolved_at?;
+        // A member without ordinal takes no part in draws: it needs no voters.
+        self.draw.as_ref()?;
         let published = list.peers.iter().filter(|peer| peer.ordinal < self.voters).count();
         (2 * published <= usize::from(self.voters)).then(|| {
             format!(
