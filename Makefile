@@ -16,10 +16,40 @@ SEED ?=
 # make lint
 CARGO_DENY_VERSION := 0.20.2
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
+# make image, kind-load, deploy
+DOCKER ?= docker
+IMAGE ?= random-generator:dev
+TARGET ?= member
+VERSION = $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+REVISION = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
+# Where this clone came from; without the password that its address may carry.
+SOURCE = $(shell git remote get-url origin 2>/dev/null | sed 's|//[^/@]*@|//|')
+LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(or $(SOURCE),unknown)
+# make kind-up, kind-load, kind-down
+KIND ?= kind
+KIND_CLUSTER ?= random-generator
+# make deploy, undeploy, peer-secret: to the cluster that kubectl is set to
+KUBECTL ?= kubectl
+NAMESPACE ?=
+OVERLAY ?= kind
+comma := ,
+overlay := k8s/overlays/$(OVERLAY)
+kubectl = $(KUBECTL)$(if $(NAMESPACE), --namespace $(NAMESPACE))
+# What the overlay deploys, how to see that it is there, and the Service that clients use.
+workload-singleton-deployment := deployment/singleton
+workload-stateless := replicaset/stateless
+workload := $(or $(workload-$(OVERLAY)),statefulset/rg)
+rolled-out := rollout status $(workload) --timeout 5m
+ifeq ($(OVERLAY),stateless)
+rolled-out := wait $(workload) --for jsonpath='{.status.readyReplicas}'=3 --timeout 5m
+endif
+client-singleton-deployment := service/singleton
+client-stateless := service/stateless
+client := $(or $(client-$(OVERLAY)),service/random-generator-client)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the member: target/release/random-generator
@@ -72,3 +102,53 @@ soak: ## Run the long trials: the holder killed 50 times under load, with 2 s le
 .PHONY: measure
 measure: ## Measure binary size, start, memory and hand-over
 	tests/measure/run
+
+.PHONY: image
+image: ## Build the image of a member, or with a shell and tools: IMAGE=random-generator:dev TARGET=member (or workshop)
+	$(DOCKER) build --tag $(IMAGE) --target $(TARGET) $(LABELS) .
+
+.PHONY: reproducible
+reproducible: ## Build this commit twice in different places, and compare the binaries
+	tests/reproducible/run
+
+.PHONY: kind-up
+kind-up: ## Start a Kubernetes cluster of three workers in Docker, with kind
+	@if $(KIND) get clusters | grep -qx '$(KIND_CLUSTER)'; then \
+	  echo "the cluster $(KIND_CLUSTER) is there already"; $(KIND) export kubeconfig --name $(KIND_CLUSTER); \
+	else \
+	  set -x; $(KIND) create cluster --name $(KIND_CLUSTER) --config k8s/kind.yaml --wait 3m; \
+	fi
+	@echo 'next: make kind-load deploy'
+
+.PHONY: kind-load
+kind-load: image ## Build the image and put it on the nodes of the kind cluster
+	$(KIND) load docker-image $(IMAGE) --name $(KIND_CLUSTER)
+	@echo 'next: make deploy'
+
+.PHONY: deploy
+deploy: ## Start the set on the cluster that kubectl is set to: OVERLAY=kind IMAGE=random-generator:dev NAMESPACE=
+	@echo "to the cluster of context $$($(KUBECTL) config current-context)$(if $(NAMESPACE),$(comma) namespace $(NAMESPACE))"
+	$(KUBECTL) kustomize $(overlay) | sed 's|image: random-generator:dev$$|image: $(IMAGE)|' | $(kubectl) apply --filename -
+	$(kubectl) $(rolled-out)
+	$(kubectl) get pods --selector app.kubernetes.io/name=random-generator --output wide
+	@echo 'next: $(kubectl) port-forward $(client) 8080:80'
+	@echo '      and in another terminal: curl localhost:8080/'
+
+.PHONY: undeploy
+undeploy: ## Remove what deploy started, save the claims of a StatefulSet: OVERLAY=kind
+	$(kubectl) delete --kustomize $(overlay) --ignore-not-found --cascade=foreground --timeout 5m
+	@echo 'the claims of a StatefulSet stay, and the next deploy goes on with the same chain; to delete them, and what is on them:'
+	@echo '      $(kubectl) delete pvc --selector app.kubernetes.io/name=random-generator'
+
+.PHONY: peer-secret
+peer-secret: ## Make the Secret that OVERLAY=secured needs, once; its value is shown nowhere
+	@if $(kubectl) get secret random-generator-peer-secret --output name 2>/dev/null; then \
+	  echo 'it is there already, and members may hold it: delete it first to make another'; \
+	else \
+	  head -c 32 /dev/urandom | base64 | $(kubectl) create secret generic random-generator-peer-secret --from-file secret=/dev/stdin; \
+	fi
+	@echo 'next: make deploy OVERLAY=secured'
+
+.PHONY: kind-down
+kind-down: ## Delete the kind cluster, and everything in it
+	$(KIND) delete cluster --name $(KIND_CLUSTER)

@@ -6,6 +6,7 @@
 mod adapters;
 mod condition;
 mod error;
+mod lease_store;
 mod stages;
 
 use std::net::SocketAddr;
@@ -47,8 +48,8 @@ use crate::http::public::status::Status;
 use crate::http::public::{self, Public};
 use crate::identity::{Facts, Identity, Volume};
 use crate::journal::{self, Journal, JournalConfig, JournalMetrics};
+use crate::lease::StoreError;
 use crate::lease::elector::ElectorConfig;
-use crate::lease::file::FileLeaseStore;
 use crate::lease::task::{self as lease, LeaseHandle, LeaseMetrics};
 use crate::metrics::Metrics;
 use crate::readiness::{Latch, Readiness};
@@ -150,6 +151,8 @@ struct Parts {
     ids: ids::IdSource,
     discovery: DiscoveryHandle,
     lease: LeaseHandle,
+    /// Why the lease may only be polled, where the store tells.
+    lease_watch: Option<watch::Receiver<Option<StoreError>>>,
     /// None for a member without ordinal, which takes no part in draws.
     draws: Option<DrawHandles>,
     /// Of the ledger, or of none.
@@ -212,8 +215,7 @@ impl Parts {
             Discovery::new(discovery, clock.clone(), DiscoveryMetrics::register(registry))?;
         stages.keeper("discovery", |stop| async move { Ok(discovery_part.run(stop).await?) });
 
-        let (store, store_part) = FileLeaseStore::open(config.lease.file.clone()).await?;
-        stages.keeper("lease file", |stop| async move { Ok(store_part.run(stop).await?) });
+        let (store, lease_watch) = lease_store::open(config, identity, clock, registry, stages).await?;
         let elector = ElectorConfig {
             identity: identity.lease(),
             duration: config.lease.duration,
@@ -258,6 +260,7 @@ impl Parts {
             ids,
             discovery,
             lease,
+            lease_watch,
             draws,
             ledger,
             secret,
@@ -268,6 +271,8 @@ impl Parts {
     fn watch_conditions(&self, config: &Config, readiness: &Readiness, stages: &mut Stages) {
         let conditions = Conditions {
             lease: self.lease.snapshots(),
+            lease_watch: self.lease_watch.clone(),
+            lease_made_by: lease_store::made_by(config),
             peers: self.discovery.peers(),
             voters: config.draw.voters,
             journal: self.journal.state(),

@@ -29,7 +29,7 @@ pub struct Latches {
 /// One thing that is wrong, in the operator's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Degraded {
-    /// The part that says so: `lease`, `peers`, `draw`, `journal`, `ledger`.
+    /// The part that says so: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ledger`.
     pub source: &'static str,
     pub reason: String,
 }

@@ -256,7 +256,7 @@ fn every_path_that_documents_and_sources_name_exists() {
     let documents = DOCUMENTS.iter().map(|name| ((*name).to_owned(), text(name)));
     for (name, body) in documents.chain(files("src", "rs")) {
         for path in quoted(&body) {
-            let begins = ["src/", "tests/", "docs/", ".ci/"]
+            let begins = ["src/", "tests/", "docs/", ".ci/", "k8s/", "docker/"]
                 .iter()
                 .any(|room| path.starts_with(room));
             let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
@@ -354,7 +354,7 @@ fn every_make_target_that_is_told_exists() {
         let targets: Vec<_> = body
             .split(before)
             .skip(1)
-            .filter_map(|rest| rest.split(|c: char| !c.is_ascii_lowercase()).next())
+            .filter_map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '-').next())
             .collect();
         assert!(!targets.is_empty(), "{document} tells of no make target");
         for target in targets {

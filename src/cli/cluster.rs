@@ -101,7 +101,9 @@ fn serve_arguments(
         })
     };
     let listen = |port: u16| format!("127.0.0.1:{port}");
-    let options = [
+    let elsewhere = passed.windows(2).any(|two| two == ["--lease-store", "kubernetes"])
+        || passed.iter().any(|argument| argument == "--lease-store=kubernetes");
+    let mut options = vec![
         ("--pod-name", place.name.clone()),
         ("--data-dir", path(place.volume.clone())?),
         ("--public-listen", listen(place.public_port)),
@@ -110,9 +112,11 @@ fn serve_arguments(
         ("--metrics-listen", listen(place.metrics_port())),
         ("--discovery-name", SERVICE.to_owned()),
         ("--discovery-nameserver", nameserver.to_string()),
-        ("--lease-file", path(layout.lease_file())?),
         ("--voters", layout.members.len().to_string()),
     ];
+    if !elsewhere {
+        options.push(("--lease-file", path(layout.lease_file())?));
+    }
     let mut arguments = vec!["serve".to_owned()];
     arguments.extend(
         options
@@ -139,7 +143,13 @@ mod tests {
             "serve --pod-name rg-1 --data-dir d/rg-1 --public-listen 127.0.0.1:8090 --peer-listen 127.0.0.1:8091 \
              --admin-listen 127.0.0.1:8092 --metrics-listen 127.0.0.1:8093 \
              --discovery-name rg.default.svc.cluster.local --discovery-nameserver 127.0.0.1:5353 \
-             --lease-file d/lease.db --voters 2 --stop-with-parent --lease-duration 2s"
+             --voters 2 --lease-file d/lease.db --stop-with-parent --lease-duration 2s"
+        );
+        let passed = ["--lease-store", "kubernetes", "--kubeconfig", "k"].map(str::to_owned);
+        let line = serve_arguments(&layout.members[1], &layout, "127.0.0.1:5353".parse().unwrap(), &passed).unwrap();
+        assert!(
+            !line.contains(&"--lease-file".to_owned()),
+            "the Lease is elsewhere: {line:?}"
         );
     }
 }

@@ -25,6 +25,15 @@ pub enum Durability {
     Power,
 }
 
+/// Where the lease is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LeaseStoreArg {
+    /// A file that members on one machine share
+    File,
+    /// A Lease of Kubernetes, which the manifest creates
+    Kubernetes,
+}
+
 /// How log lines are written, before it is known who reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormatArg {
@@ -111,6 +120,16 @@ pub struct ServeArgs {
     #[arg(long, env = "RANDOM_GENERATOR_VOTERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32), default_value = "1", help_heading = "Draw")]
     pub voters: u16,
 
+    /// Where the lease is, and with it the newest draw
+    #[arg(
+        long,
+        env = "RANDOM_GENERATOR_LEASE_STORE",
+        value_name = "STORE",
+        value_enum,
+        default_value = "file",
+        help_heading = "Lease"
+    )]
+    pub lease_store: LeaseStoreArg,
     /// File that holds the lease; members on one machine share it [default: lease.db in the data directory]
     #[arg(
         long,
@@ -119,6 +138,17 @@ pub struct ServeArgs {
         help_heading = "Lease"
     )]
     pub lease_file: Option<PathBuf>,
+    /// Name of the Lease, in the set's namespace [default: random-generator]
+    #[arg(long, env = "RANDOM_GENERATOR_LEASE_NAME", value_name = "NAME", value_parser = values::object_name, help_heading = "Lease")]
+    pub lease_name: Option<String>,
+    /// How to reach the API server from outside of a cluster: the file's current context [default: as a Pod does]
+    #[arg(
+        long,
+        env = "RANDOM_GENERATOR_KUBECONFIG",
+        value_name = "PATH",
+        help_heading = "Lease"
+    )]
+    pub kubeconfig: Option<PathBuf>,
     /// How long others wait before they take a lease that isn't renewed; whole seconds, 2s to 1h
     #[arg(long, env = "RANDOM_GENERATOR_LEASE_DURATION", value_name = "DURATION", value_parser = values::duration, default_value = "15s", help_heading = "Lease")]
     pub lease_duration: Duration,

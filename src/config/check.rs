@@ -1,10 +1,12 @@
 //! The checks of arguments against each other and against their bounds.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::show_duration;
-use super::{ConfigError, Draw, Lease, Listen, ServeArgs};
+use super::{ClusterAccess, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, Listen, ServeArgs};
 use crate::draw::schedule::Schedule;
 
 pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
@@ -59,9 +61,53 @@ pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
     })
 }
 
+const LEASE_NAME: &str = "random-generator";
+/// Where Kubernetes mounts a Pod's token and the cluster's CA certificate.
+const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+fn lease_store(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<LeaseStore, ConfigError> {
+    let (store, others) = match args.lease_store {
+        LeaseStoreArg::File => (
+            "file",
+            [
+                ("--lease-name", args.lease_name.is_some()),
+                ("--kubeconfig", args.kubeconfig.is_some()),
+            ],
+        ),
+        LeaseStoreArg::Kubernetes => ("kubernetes", [("--lease-file", args.lease_file.is_some()), ("", false)]),
+    };
+    if let Some((argument, _)) = others.into_iter().find(|(_, given)| *given) {
+        return Err(ConfigError::OtherStore { argument, store });
+    }
+    if args.lease_store == LeaseStoreArg::File {
+        let beside = || args.data_dir.join("lease.db");
+        return Ok(LeaseStore::File(args.lease_file.clone().unwrap_or_else(beside)));
+    }
+    let access = match &args.kubeconfig {
+        Some(path) => ClusterAccess::Kubeconfig(path.clone()),
+        None => {
+            let variable = |name| environment(name).filter(|value| !value.is_empty());
+            let host = variable("KUBERNETES_SERVICE_HOST").ok_or(ConfigError::NoCluster)?;
+            let port = variable("KUBERNETES_SERVICE_PORT").ok_or(ConfigError::NoCluster)?;
+            let host = match host.parse::<IpAddr>() {
+                Ok(IpAddr::V6(address)) => format!("[{address}]"),
+                _ => host,
+            };
+            ClusterAccess::InCluster {
+                server: format!("https://{host}:{port}"),
+                credentials: PathBuf::from(CREDENTIALS),
+            }
+        }
+    };
+    Ok(LeaseStore::Kubernetes {
+        name: args.lease_name.clone().unwrap_or_else(|| LEASE_NAME.to_owned()),
+        access,
+    })
+}
+
 /// The checks of client-go's elector constructor, and one of our own: renewals are at least a second apart, so a shorter
 /// deadline would pass before the first.
-pub(super) fn lease(args: &ServeArgs) -> Result<Lease, ConfigError> {
+pub(super) fn lease(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Lease, ConfigError> {
     let duration = args.lease_duration;
     within(
         "--lease-duration",
@@ -94,10 +140,7 @@ pub(super) fn lease(args: &ServeArgs) -> Result<Lease, ConfigError> {
         return Err(ConfigError::RetryTooLong { renew_deadline, retry });
     }
     Ok(Lease {
-        file: args
-            .lease_file
-            .clone()
-            .unwrap_or_else(|| args.data_dir.join("lease.db")),
+        store: lease_store(args, environment)?,
         duration,
         renew_deadline,
         retry,

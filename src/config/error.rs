@@ -26,6 +26,15 @@ pub enum ConfigError {
     },
     #[error("{argument} is empty: a path is needed")]
     EmptyPath { argument: &'static str },
+    #[error("{argument} is of no use with --lease-store {store}: leave one of them out")]
+    OtherStore {
+        argument: &'static str,
+        store: &'static str,
+    },
+    #[error(
+        "--lease-store kubernetes finds no API server: in a Pod KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT name it; elsewhere give --kubeconfig FILE"
+    )]
+    NoCluster,
     #[error("--lease-duration is {}: whole seconds are needed, since a Lease counts in seconds", show_duration(*duration))]
     LeaseFraction { duration: Duration },
     #[error(

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use arguments::{Durability, LogFormatArg, ServeArgs};
+pub use arguments::{Durability, LeaseStoreArg, LogFormatArg, ServeArgs};
 use check::{draw, lease, listen, size_within, within};
 pub use cluster::ClusterArgs;
 use environment::variable;
@@ -84,11 +84,35 @@ pub struct Draw {
 /// `duration` > `renew_deadline` > 1.2 × `retry`, and `renew_deadline` > 1 s.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    pub file: PathBuf,
+    pub store: LeaseStore,
     /// Whole seconds, as `leaseDurationSeconds` has them.
     pub duration: Duration,
     pub renew_deadline: Duration,
     pub retry: Duration,
+}
+
+/// Where the lease is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseStore {
+    File(PathBuf),
+    Kubernetes {
+        /// Of the Lease, in the identity's namespace.
+        name: String,
+        access: ClusterAccess,
+    },
+}
+
+/// How the API server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterAccess {
+    /// As a Pod.
+    InCluster {
+        /// `https://HOST:PORT`.
+        server: String,
+        /// Where `token` and `ca.crt` are.
+        credentials: PathBuf,
+    },
+    Kubeconfig(PathBuf),
 }
 
 #[derive(Clone, Debug)]
@@ -126,12 +150,13 @@ impl Config {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
         let listen = listen(&args)?;
-        let lease = lease(&args)?;
+        let lease = lease(&args, &environment)?;
         let draw = draw(&args)?;
         let identity = identity(&args, environment)?;
         for (argument, path) in [
             ("--data-dir", Some(&args.data_dir)),
             ("--lease-file", args.lease_file.as_ref()),
+            ("--kubeconfig", args.kubeconfig.as_ref()),
             ("--peer-secret-file", args.peer_secret_file.as_ref()),
         ] {
             if path.is_some_and(|path| path.as_os_str().is_empty()) {

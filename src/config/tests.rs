@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::check::draw;
-use super::{Config, ConfigError, ServeArgs, Terminal};
+use super::{ClusterAccess, Config, ConfigError, LeaseStore, ServeArgs, Terminal};
 
 #[derive(Parser)]
 struct Only {
@@ -38,7 +38,10 @@ fn no_arguments_are_a_useful_member() {
     let config = config("", &[]).unwrap();
     assert_eq!(config.identity.pod_name.to_string(), "rg-0");
     assert_eq!(config.identity.namespace, "default");
-    assert_eq!(config.lease.file, PathBuf::from("./random-generator-data/lease.db"));
+    assert_eq!(
+        config.lease.store,
+        LeaseStore::File(PathBuf::from("./random-generator-data/lease.db"))
+    );
     assert_eq!(config.lease.renew_deadline, Duration::from_secs(10));
     assert_eq!(config.lease.retry, Duration::from_secs(2));
     assert_eq!(config.ledger_max, 1_572_864);
@@ -94,6 +97,57 @@ fn lease_times_are_checked_as_client_go_checks_them() {
     assert!(refusal("--lease-duration 2.5s").contains("whole seconds"));
     let quick = config("--lease-duration 2s", &[]).unwrap().lease;
     assert!(quick.renew_deadline > Duration::from_millis(1333) && quick.retry > Duration::from_millis(266));
+}
+
+#[test]
+fn the_api_server_is_the_pods_own_unless_a_kubeconfig_names_another() {
+    let store = |args: &str, environment: &[(&str, &str)]| {
+        let args = format!("--lease-store kubernetes {args}");
+        config(&args, environment).map(|config| config.lease.store)
+    };
+    for (host, server) in [
+        ("10.96.0.1", "https://10.96.0.1:443"),
+        ("fd00::1", "https://[fd00::1]:443"),
+    ] {
+        let pod = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", "443")];
+        let expected = LeaseStore::Kubernetes {
+            name: "random-generator".to_owned(),
+            access: ClusterAccess::InCluster {
+                server: server.to_owned(),
+                credentials: PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"),
+            },
+        };
+        assert_eq!(store("", &pod), Ok(expected));
+    }
+    let elsewhere = LeaseStore::Kubernetes {
+        name: "mine".to_owned(),
+        access: ClusterAccess::Kubeconfig(PathBuf::from("k")),
+    };
+    assert_eq!(store("--kubeconfig k --lease-name mine", &[]), Ok(elsewhere));
+    let error = store("", &[("KUBERNETES_SERVICE_HOST", "10.96.0.1")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("--lease-store kubernetes")
+            && error.contains("KUBERNETES_SERVICE_PORT")
+            && error.contains("--kubeconfig"),
+        "{error}"
+    );
+}
+
+#[test]
+fn arguments_of_another_lease_store_are_refused_by_name() {
+    for (args, named) in [
+        (
+            "--lease-store kubernetes --lease-file f --kubeconfig k",
+            ["--lease-file", "--lease-store kubernetes"],
+        ),
+        ("--kubeconfig k", ["--kubeconfig", "--lease-store file"]),
+        ("--lease-name n", ["--lease-name", "--lease-store file"]),
+    ] {
+        let error = refusal(args);
+        assert!(named.iter().all(|part| error.contains(part)), "{error}");
+    }
 }
 
 #[test]

@@ -126,6 +126,11 @@ pub fn node_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The name of a Kubernetes object: a DNS name, as a Lease's is.
+pub fn object_name(text: &str) -> Result<String, String> {
+    node_name(text).map_err(|_| String::from("1 to 253 of a-z 0-9 - and ., as Kubernetes names a Lease"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,8 +3,10 @@
 //! [`elector`] decides and does no I/O; [`task`] does the I/O that it asks for, over any [`LeaseStore`]. The rules are
 //! those of `docs/protocol.md`, part 2, by their numbers.
 
+mod annotations;
 pub mod elector;
 pub mod file;
+pub mod kubernetes;
 pub mod task;
 
 use std::future::Future;
@@ -66,7 +68,7 @@ pub struct LeaseObject {
     pub fence: u64,
     /// Annotation `random-generator/record`.
     pub head: Head,
-    /// Labels and annotations of others, which a write carries along unread.
+    /// What is others': labels, annotations and whatever else the store's objects have. A write carries it along unread.
     pub carried: Arc<serde_json::Value>,
 }
 
@@ -83,8 +85,8 @@ pub struct LeaseChange {
 pub enum StoreError {
     #[error("the lease store can't be reached: {0}")]
     Unreachable(String),
-    /// No permission, no such resource: waiting alone won't mend it.
-    #[error("the lease store refuses: {0}")]
+    /// No permission, no credentials, no such resource: waiting alone won't mend it.
+    #[error("the lease store can't be used: {0}")]
     Refused(String),
 }
 

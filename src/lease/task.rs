@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use rand::SeedableRng;
@@ -15,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::elector::{Action, CommitOutcome, CommitRequest, Elector, ElectorConfig, Event};
-use super::{Leadership, LeaseSnapshot, LeaseStore, StoreError, WriteOutcome};
+use super::{Leadership, LeaseSnapshot, LeaseStore, LeaseTrouble, StoreError, WriteOutcome};
 use crate::clock::Clock;
 use crate::shutdown::Signal;
 
@@ -65,6 +67,12 @@ impl LeaseHandle {
     }
 }
 
+/// What is wrong with the lease store: one of three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TroubleLabels {
+    reason: &'static str,
+}
+
 /// The lease, as numbers.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseMetrics {
@@ -76,6 +84,7 @@ pub struct LeaseMetrics {
     doubtful: Counter,
     reads: Counter,
     failures: Counter,
+    trouble: Family<TroubleLabels, Gauge>,
 }
 
 impl LeaseMetrics {
@@ -109,7 +118,25 @@ impl LeaseMetrics {
             "Reads and writes that the lease store failed or refused",
             metrics.failures.clone(),
         );
+        registry.register(
+            "lease_trouble",
+            "1 while the lease can't be used because there is no Lease (absent), no permission or no credentials (refused), or no answer (unreachable)",
+            metrics.trouble.clone(),
+        );
+        metrics.tell(None);
         metrics
+    }
+
+    fn tell(&self, trouble: Option<&LeaseTrouble>) {
+        let present = trouble.map(|trouble| match trouble {
+            LeaseTrouble::Absent => "absent",
+            LeaseTrouble::Store(StoreError::Refused(_)) => "refused",
+            LeaseTrouble::Store(StoreError::Unreachable(_)) => "unreachable",
+        });
+        for reason in ["absent", "refused", "unreachable"] {
+            let gauge = self.trouble.get_or_create(&TroubleLabels { reason });
+            gauge.set(i64::from(present == Some(reason)));
+        }
     }
 
     fn count(&self, event: &Event) {
@@ -292,6 +319,7 @@ impl<S: LeaseStore> LeaseTask<S> {
         if let Some(object) = &snapshot.object {
             self.metrics.fence.set(i64::try_from(object.fence).unwrap_or(i64::MAX));
         }
+        self.metrics.tell(snapshot.trouble.as_ref());
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 }

@@ -12,7 +12,7 @@ use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::generator::ids::IdSource;
 use crate::journal::JournalState;
 use crate::lease::task::LeaseHandle;
-use crate::lease::{LeaseSnapshot, LeaseTrouble};
+use crate::lease::{LeaseSnapshot, LeaseTrouble, StoreError};
 use crate::readiness::{Readiness, Reporter};
 use crate::shutdown::Signal;
 
@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is looked at.
 pub(super) struct Conditions {
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
+    pub lease_watch: Option<watch::Receiver<Option<StoreError>>>,
+    /// What a person does when there is no Lease.
+    pub lease_made_by: String,
     pub peers: watch::Receiver<Arc<PeerList>>,
     pub voters: u16,
     pub journal: watch::Receiver<JournalState>,
@@ -34,6 +37,7 @@ pub(super) struct Conditions {
 pub(super) struct Told {
     conditions: Conditions,
     lease: Reporter,
+    lease_watch: Reporter,
     peers: Reporter,
     journal: Reporter,
     ids: Reporter,
@@ -46,6 +50,7 @@ impl Conditions {
         Told {
             conditions: self,
             lease: readiness.reporter("lease"),
+            lease_watch: readiness.reporter("lease-watch"),
             peers: readiness.reporter("peers"),
             journal: readiness.reporter("journal"),
             ids: readiness.reporter("ids"),
@@ -56,11 +61,16 @@ impl Conditions {
 
     fn lease(&self) -> Option<String> {
         match self.lease.borrow().trouble.as_ref()? {
-            LeaseTrouble::Absent => {
-                Some("there is no Lease, so nobody leads: create it, as the manifest does".to_owned())
-            }
+            LeaseTrouble::Absent => Some(format!("there is no Lease, so nobody leads: {}", self.lease_made_by)),
             LeaseTrouble::Store(error) => Some(error.to_string()),
         }
+    }
+
+    fn lease_watch(&self) -> Option<String> {
+        let trouble = self.lease_watch.as_ref()?.borrow().clone()?;
+        Some(format!(
+            "{trouble}; until then the Lease is polled, and a hand-over takes longer"
+        ))
     }
 
     fn peers(&self) -> Option<String> {
@@ -69,6 +79,8 @@ impl Conditions {
             return Some(trouble.to_string());
         }
         list.resolved_at?;
+        // A member without ordinal takes no part in draws: it needs no voters.
+        self.draw.as_ref()?;
         let published = list.peers.iter().filter(|peer| peer.ordinal < self.voters).count();
         (2 * published <= usize::from(self.voters)).then(|| {
             format!(
@@ -102,6 +114,7 @@ impl Told {
         loop {
             let conditions = &self.conditions;
             self.lease.say(conditions.lease());
+            self.lease_watch.say(conditions.lease_watch());
             self.peers.say(conditions.peers());
             self.journal.say(conditions.journal());
             self.ids

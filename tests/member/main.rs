@@ -1,6 +1,9 @@
 //! Bad input and bad luck, shown on real member processes: what they say, how they end, and what mends them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by panicking
 
+#[path = "../kubernetes_lease/server.rs"]
+#[allow(dead_code)] // what only its own tests ask of it
+mod api_server;
 mod harness;
 mod set;
 #[path = "../small_disk/mod.rs"]
@@ -10,6 +13,7 @@ mod damage;
 mod ending;
 mod exits;
 mod full_disk;
+mod kubernetes;
 mod lease_shell;
 mod ledger_shell;
 mod outages;

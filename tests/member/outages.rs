@@ -3,8 +3,9 @@
 use std::fs;
 
 use random_generator::clock::Clock;
+use rustix::process::Signal;
 
-use crate::harness::{Member, run, until};
+use crate::harness::{Member, run, until, volume};
 use crate::set::Set;
 
 fn serves(member: &Member) {
@@ -142,4 +143,18 @@ fn a_lease_file_that_is_garbage_is_told_and_replacing_it_heals() {
     let round = member.round();
     serving_until(member, "draws again", || (member.round() > round + 3).then_some(()));
     assert_eq!(member.json("/draws?limit=1")["draws"][0]["round"], 1);
+}
+
+#[test]
+fn a_member_without_ordinal_misses_neither_peers_nor_a_majority() {
+    let (_dir, volume) = volume();
+    // Everything is looked at every 250 ms until the delay is over.
+    let member = Member::start(&volume, &["--pod-name", "stateless", "--shutdown-delay", "2s"]);
+    until("a list of peers", || {
+        member.json("/peers")["resolved_at"].is_string().then_some(())
+    });
+    member.signal(Signal::TERM);
+    let (code, log) = member.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("degraded"), "{log}");
 }

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use jiff::fmt::temporal::DateTimePrinter;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Map, Value, json};
 
-use crate::draw::record::Record;
-use crate::lease::{Head, LeaseChange, LeaseObject, LeaseSpec};
+use crate::lease::annotations::{self, micro_time};
+use crate::lease::{LeaseChange, LeaseObject, LeaseSpec};
 
 /// The layout that this build reads and writes: `PRAGMA user_version`.
 pub(super) const SCHEMA: i64 = 1;
@@ -32,9 +30,6 @@ pub(super) const CREATE: &str = "
     INSERT INTO version (id, last) VALUES (1, 0);
     PRAGMA user_version = 1;
 ";
-
-const FENCE: &str = "random-generator/fence";
-const RECORD: &str = "random-generator/record";
 
 /// The Lease, if there is one. A column that a hand has damaged counts as absent; a damaged record says so.
 pub(super) fn select(db: &Connection) -> rusqlite::Result<Option<LeaseObject>> {
@@ -61,12 +56,7 @@ pub(super) fn insert(db: &Connection) -> rusqlite::Result<()> {
 pub(super) fn update(db: &Connection, base: &LeaseObject, change: &LeaseChange) -> rusqlite::Result<LeaseObject> {
     let version = next_version(db, i64::try_from(base.version).unwrap_or(i64::MAX - 1))?;
     let mut annotations = carried(&base.carried, "annotations");
-    annotations.insert(FENCE.to_owned(), Value::from(change.fence.to_string()));
-    match &change.head {
-        Head::Absent => annotations.remove(RECORD),
-        Head::Invalid(text) => annotations.insert(RECORD.to_owned(), Value::from(&**text)),
-        Head::Record(record) => annotations.insert(RECORD.to_owned(), Value::from(record.canonical())),
-    };
+    annotations::put(&mut annotations, change.fence, &change.head);
     let spec = &change.spec;
     db.prepare_cached(
         "UPDATE lease SET version = ?1, holder_identity = ?2, lease_duration_seconds = ?3, acquire_time = ?4,
@@ -96,16 +86,7 @@ fn next_version(db: &Connection, seen: i64) -> rusqlite::Result<i64> {
 
 fn object(row: &Row<'_>) -> rusqlite::Result<LeaseObject> {
     let mut annotations = map(&row.get(8)?);
-    let fence = annotations.remove(FENCE);
-    let record = annotations.remove(RECORD);
-    let head = match record {
-        None | Some(Value::Null) => Head::Absent,
-        Some(Value::String(text)) => match Record::parse(&text) {
-            Ok(record) => Head::Record(Arc::new(record)),
-            Err(_) => Head::Invalid(text.into()),
-        },
-        Some(other) => Head::Invalid(other.to_string().into()),
-    };
+    let (fence, head) = annotations::take(&mut annotations);
     Ok(LeaseObject {
         uid: row.get(0)?,
         version: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
@@ -116,19 +97,10 @@ fn object(row: &Row<'_>) -> rusqlite::Result<LeaseObject> {
             renew_time: text(row.get(5)?).and_then(|time| time.parse().ok()),
             transitions: number(&row.get(6)?).unwrap_or(0),
         },
-        fence: fence
-            .as_ref()
-            .and_then(Value::as_str)
-            .and_then(|fence| fence.parse().ok())
-            .unwrap_or(0),
+        fence,
         head,
         carried: Arc::new(json!({ "labels": map(&row.get(7)?), "annotations": annotations })),
     })
-}
-
-/// MicroTime of Kubernetes: RFC 3339 in UTC with exactly six digits.
-fn micro_time(time: Timestamp) -> String {
-    DateTimePrinter::new().precision(Some(6)).timestamp_to_string(&time)
 }
 
 fn carried(carried: &Value, key: &str) -> Map<String, Value> {

@@ -1,0 +1,235 @@
+//! A Lease of `coordination.k8s.io/v1` as JSON, and what it means. It is kept whole, not as a typed object: a field that a
+//! newer Kubernetes adds would be lost by the next write of a type that doesn't know it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::lease::annotations::{self, micro_time};
+use crate::lease::{LeaseChange, LeaseObject, LeaseSpec};
+
+/// Reads what the API server sent. An error says why this is no Lease.
+pub(super) fn read(body: &[u8]) -> Result<LeaseObject, String> {
+    let object = serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
+    from_value(object)
+}
+
+pub(super) fn from_value(mut object: Value) -> Result<LeaseObject, String> {
+    match object.get("kind").and_then(Value::as_str) {
+        Some("Lease") => {}
+        other => return Err(format!("not a Lease, but {}", other.unwrap_or("without kind"))),
+    }
+    let metadata = member(&mut object, "metadata").ok_or("a Lease without metadata")?;
+    let uid = match metadata.remove("uid") {
+        Some(Value::String(uid)) if !uid.is_empty() => uid,
+        _ => return Err("a Lease without uid".to_owned()),
+    };
+    let version = version(metadata.remove("resourceVersion").as_ref())?;
+    let (fence, head) = match metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        Some(found) => annotations::take(found),
+        None => annotations::take(&mut Map::new()),
+    };
+    let mut nothing = Map::new();
+    let spec = member(&mut object, "spec").unwrap_or(&mut nothing);
+    let spec = LeaseSpec {
+        holder: text(spec.remove("holderIdentity")),
+        duration_seconds: number(spec.remove("leaseDurationSeconds")),
+        acquire_time: text(spec.remove("acquireTime")).and_then(|time| time.parse().ok()),
+        renew_time: text(spec.remove("renewTime")).and_then(|time| time.parse().ok()),
+        transitions: number(spec.remove("leaseTransitions")).unwrap_or(0),
+    };
+    Ok(LeaseObject {
+        uid,
+        version,
+        spec,
+        fence,
+        head,
+        carried: Arc::new(object),
+    })
+}
+
+/// The whole object as it is to stand in place of `base`. With the uid in it a PUT on a Lease that was deleted is a
+/// conflict; without one it would make the Lease anew.
+pub(super) fn replacement(base: &LeaseObject, change: &LeaseChange) -> Vec<u8> {
+    let mut object = match &*base.carried {
+        Value::Object(carried) => carried.clone(),
+        _ => Map::new(),
+    };
+    within(&mut object, "metadata", |metadata| {
+        metadata.insert("uid".to_owned(), Value::from(&*base.uid));
+        metadata.insert("resourceVersion".to_owned(), Value::from(base.version.to_string()));
+        within(metadata, "annotations", |found| {
+            annotations::put(found, change.fence, &change.head)
+        });
+    });
+    within(&mut object, "spec", |spec| put_spec(spec, &change.spec));
+    Value::Object(object).to_string().into_bytes()
+}
+
+/// A resourceVersion is opaque no more: KEP-5504 makes it a number that grows.
+pub(super) fn version(found: Option<&Value>) -> Result<u64, String> {
+    let text = found.and_then(Value::as_str).unwrap_or_default();
+    text.parse()
+        .map_err(|_| format!("a resourceVersion that is no number: {text:?}"))
+}
+
+fn member<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
+    object.get_mut(key)?.as_object_mut()
+}
+
+/// Changes the object under `key`; it is made if it is absent, or no object.
+fn within(object: &mut Map<String, Value>, key: &str, change: impl FnOnce(&mut Map<String, Value>)) {
+    let mut inner = match object.remove(key) {
+        Some(Value::Object(found)) => found,
+        _ => Map::new(),
+    };
+    change(&mut inner);
+    object.insert(key.to_owned(), Value::Object(inner));
+}
+
+fn put_spec(spec: &mut Map<String, Value>, wanted: &LeaseSpec) {
+    let mut set = |key: &str, value: Option<Value>| match value {
+        Some(value) => drop(spec.insert(key.to_owned(), value)),
+        None => drop(spec.remove(key)),
+    };
+    // Both numbers are int32 in Kubernetes.
+    let whole = |number: u32| Value::from(i32::try_from(number).unwrap_or(i32::MAX));
+    let time = |time| Value::from(micro_time(time));
+    set("holderIdentity", wanted.holder.clone().map(Value::from));
+    set("leaseDurationSeconds", wanted.duration_seconds.map(whole));
+    set("acquireTime", wanted.acquire_time.map(time));
+    set("renewTime", wanted.renew_time.map(time));
+    set("leaseTransitions", Some(whole(wanted.transitions)));
+}
+
+fn text(value: Option<Value>) -> Option<String> {
+    match value {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn number(value: Option<Value>) -> Option<u32> {
+    value?.as_u64().and_then(|number| u32::try_from(number).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::lease::Head;
+
+    fn object() -> Value {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": "random-generator",
+                "namespace": "lab",
+                "uid": "8c1f",
+                "resourceVersion": "4711",
+                "creationTimestamp": "2026-11-21T05:00:00Z",
+                "labels": {"app": "rg"},
+                "annotations": {"example.com/note": "keep", "random-generator/fence": "7", "random-generator/record": "{}"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}],
+                "finalizers": ["example.com/hold"],
+                "managedFields": [{"manager": "kubectl", "operation": "Update"}],
+            },
+            "spec": {
+                "holderIdentity": "rg-0_u-n",
+                "leaseDurationSeconds": 15,
+                "acquireTime": "2026-11-21T05:38:34.500000Z",
+                "renewTime": "2026-11-21T05:38:36.000001Z",
+                "leaseTransitions": 3,
+                "strategy": "OldestEmulationVersion",
+                "preferredHolder": "other",
+                "ofTheFuture": {"a": [1]},
+            },
+        })
+    }
+
+    #[test]
+    fn a_write_changes_what_is_ours_and_carries_all_else() {
+        let base = from_value(object()).unwrap();
+        assert_eq!((base.version, base.uid.as_str(), base.fence), (4711, "8c1f", 7));
+        assert_eq!(base.head, Head::Invalid("{}".into()));
+        let change = LeaseChange {
+            spec: base.spec.clone(),
+            fence: base.fence,
+            head: base.head.clone(),
+        };
+        let again: Value = serde_json::from_slice(&replacement(&base, &change)).unwrap();
+        assert_eq!(again, object(), "an empty change changes nothing");
+        let time = "2026-11-21T06:00:00Z".parse().unwrap();
+        let change = LeaseChange {
+            spec: LeaseSpec {
+                holder: Some(String::new()),
+                duration_seconds: Some(1),
+                acquire_time: Some(time),
+                renew_time: None,
+                transitions: u32::MAX,
+            },
+            fence: 8,
+            head: Head::Absent,
+        };
+        let mut wanted = object();
+        let spec = wanted["spec"].as_object_mut().unwrap();
+        spec["holderIdentity"] = json!("");
+        spec["leaseDurationSeconds"] = json!(1);
+        spec["acquireTime"] = json!("2026-11-21T06:00:00.000000Z");
+        spec.remove("renewTime");
+        spec["leaseTransitions"] = json!(i32::MAX);
+        let annotations = wanted["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations["random-generator/fence"] = json!("8");
+        annotations.remove("random-generator/record");
+        let written: Value = serde_json::from_slice(&replacement(&base, &change)).unwrap();
+        assert_eq!(written, wanted);
+    }
+
+    #[test]
+    fn a_lease_as_the_manifest_has_it_is_free_and_has_no_fence() {
+        for spec in [json!(null), json!({}), json!({"holderIdentity": null})] {
+            let mut bare = object();
+            bare["spec"] = spec;
+            bare["metadata"].as_object_mut().unwrap().remove("annotations");
+            let read = from_value(bare).unwrap();
+            assert_eq!(read.spec, LeaseSpec::default());
+            assert_eq!((read.fence, &read.head), (0, &Head::Absent));
+            let change = LeaseChange {
+                spec: LeaseSpec::default(),
+                fence: 1,
+                head: Head::Absent,
+            };
+            let written: Value = serde_json::from_slice(&replacement(&read, &change)).unwrap();
+            assert_eq!(
+                written["metadata"]["annotations"],
+                json!({"random-generator/fence": "1"})
+            );
+            assert_eq!(written["spec"], json!({"leaseTransitions": 0}));
+        }
+    }
+
+    #[test]
+    fn a_fence_that_is_no_number_counts_as_none() {
+        for garbage in [json!("-1"), json!("many"), json!(""), json!(7)] {
+            let mut damaged = object();
+            damaged["metadata"]["annotations"]["random-generator/fence"] = garbage;
+            assert_eq!(from_value(damaged).unwrap().fence, 0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_lease_is_told_from_one() {
+        let mut status = object();
+        status["kind"] = json!("Status");
+        assert!(from_value(status).unwrap_err().contains("Status"));
+        let mut old = object();
+        old["metadata"]["resourceVersion"] = json!("abc");
+        assert!(from_value(old).unwrap_err().contains("abc"));
+        let mut bare = object();
+        bare["metadata"].as_object_mut().unwrap().remove("uid");
+        assert!(from_value(bare).unwrap_err().contains("uid"));
+        assert!(read(b"<html>").unwrap_err().contains("not JSON"));
+    }
+}

@@ -1,0 +1,86 @@
+//! The lease store that the configuration names, as one type: the elector's task is the same over either.
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, watch};
+
+use super::error::MemberError;
+use super::stages::Stages;
+use crate::clock::Clock;
+use crate::config::{ClusterAccess, Config, LeaseStore as Wanted};
+use crate::identity::Identity;
+use crate::lease::file::FileLeaseStore;
+use crate::lease::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
+use crate::lease::{LeaseChange, LeaseObject, LeaseStore, StoreError, WatchEvent, WriteOutcome};
+
+pub(super) enum Store {
+    File(FileLeaseStore),
+    Kubernetes(Box<KubernetesLeaseStore>),
+}
+
+/// Makes the store, and says where it tells that it may not watch.
+pub(super) async fn open(
+    config: &Config,
+    identity: &Identity,
+    clock: &Clock,
+    registry: &mut Registry,
+    stages: &mut Stages,
+) -> Result<(Store, Option<watch::Receiver<Option<StoreError>>>), MemberError> {
+    match &config.lease.store {
+        Wanted::File(path) => {
+            let (store, part) = FileLeaseStore::open(path.clone()).await?;
+            stages.keeper("lease file", |stop| async move { Ok(part.run(stop).await?) });
+            Ok((Store::File(store), None))
+        }
+        Wanted::Kubernetes { name, access } => {
+            let config = KubernetesConfig {
+                access: match access.clone() {
+                    ClusterAccess::InCluster { server, credentials } => Access::InCluster { server, credentials },
+                    ClusterAccess::Kubeconfig(path) => Access::Kubeconfig(path),
+                },
+                namespace: identity.namespace.clone(),
+                name: name.clone(),
+                // Less than the elector waits, a third: so that it hears from the store why there is no answer.
+                answer: config.lease.renew_deadline * 3 / 10,
+            };
+            let store = KubernetesLeaseStore::new(config, clock.clone(), KubernetesMetrics::register(registry));
+            let trouble = store.watch_trouble();
+            Ok((Store::Kubernetes(Box::new(store)), Some(trouble)))
+        }
+    }
+}
+
+/// What a person does when there is no Lease: the file store makes its own.
+pub(super) fn made_by(config: &Config) -> String {
+    match &config.lease.store {
+        Wanted::File(path) => format!("{} is made anew within a moment", path.display()),
+        Wanted::Kubernetes { name, .. } => format!(
+            "make Lease {name} in namespace {} with `kubectl apply` of the manifest that has it; draws go on from the members' volumes",
+            config.identity.namespace
+        ),
+    }
+}
+
+impl LeaseStore for Store {
+    async fn read(&self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
+        match self {
+            Store::File(store) => store.read().await,
+            Store::Kubernetes(store) => store.read().await,
+        }
+    }
+
+    async fn write(&self, base: &LeaseObject, change: &LeaseChange) -> WriteOutcome {
+        match self {
+            Store::File(store) => store.write(base, change).await,
+            Store::Kubernetes(store) => store.write(base, change).await,
+        }
+    }
+
+    async fn watch(&self, events: mpsc::Sender<WatchEvent>) {
+        match self {
+            Store::File(store) => store.watch(events).await,
+            Store::Kubernetes(store) => store.watch(events).await,
+        }
+    }
+}

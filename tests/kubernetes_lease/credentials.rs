@@ -1,0 +1,106 @@
+//! Token, CA certificate and kubeconfig: read again and again, told when they are missing, and healed with no restart.
+
+use std::fs;
+
+use random_generator::lease::kubernetes::Access;
+use random_generator::lease::{LeaseStore, StoreError};
+
+use crate::server::{Fault, Server};
+use crate::{ANSWER, Bench, kubeconfig, store};
+
+/// A self-signed certificate that nothing here uses: plain HTTP, but a Pod's CA certificate must be one.
+const CERTIFICATE: &str = include_str!("ca.crt");
+
+fn refused(error: StoreError, parts: &[&str]) {
+    let StoreError::Refused(reason) = &error else {
+        panic!("expected a refusal, got {error:?}");
+    };
+    for part in parts {
+        assert!(reason.contains(part), "{part:?} is missing in: {reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pods_token_is_read_again_and_what_is_missing_is_told_until_it_is_there() {
+    let server = Server::start().await;
+    server.create("uid-1");
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let access = Access::InCluster {
+        server: format!("http://{}", server.address),
+        credentials: directory.path().to_owned(),
+    };
+    let store = store(access, ANSWER);
+    refused(
+        store.read().await.unwrap_err(),
+        &[
+            at("token").to_str().unwrap(),
+            "can't be read",
+            "automountServiceAccountToken",
+        ],
+    );
+    fs::write(at("token"), "first\n").unwrap();
+    refused(
+        store.read().await.unwrap_err(),
+        &[at("ca.crt").to_str().unwrap(), "CA certificate"],
+    );
+    fs::write(at("ca.crt"), CERTIFICATE).unwrap();
+    assert!(store.read().await.unwrap().is_some());
+    fs::write(at("token"), "second").unwrap();
+    assert!(store.read().await.unwrap().is_some());
+    fs::write(at("token"), "").unwrap();
+    refused(
+        store.read().await.unwrap_err(),
+        &[at("token").to_str().unwrap(), "empty"],
+    );
+    fs::remove_file(at("token")).unwrap();
+    refused(store.read().await.unwrap_err(), &["can't be read"]);
+    fs::write(at("token"), "third").unwrap();
+    assert!(store.read().await.unwrap().is_some());
+    let sent: Vec<String> = server
+        .seen("GET")
+        .into_iter()
+        .filter_map(|seen| seen.authorization)
+        .collect();
+    assert_eq!(sent, ["Bearer first", "Bearer second", "Bearer third"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_that_is_missing_or_damaged_is_told_and_heals() {
+    let server = Server::start().await;
+    server.create("uid-1");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    let store = store(Access::Kubeconfig(path.clone()), ANSWER);
+    refused(
+        store.read().await.unwrap_err(),
+        &["--kubeconfig", path.to_str().unwrap(), "can't be read"],
+    );
+    fs::write(&path, "clusters: {").unwrap();
+    refused(store.read().await.unwrap_err(), &["--kubeconfig"]);
+    fs::write(&path, "current-context: nowhere").unwrap();
+    refused(store.read().await.unwrap_err(), &["nowhere"]);
+    kubeconfig(directory.path(), &format!("http://{}", server.address));
+    assert!(store.read().await.unwrap().is_some());
+    assert_eq!(server.seen("GET")[0].authorization.as_deref(), Some("Bearer secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_moved_is_found_once_the_kubeconfig_says_so() {
+    let bench = Bench::new(ANSWER).await;
+    bench.read().await;
+    let other = Server::start().await;
+    other.create("uid-2");
+    kubeconfig(
+        bench.directory.path(),
+        &format!("http://{}/behind/a/proxy", other.address),
+    );
+    other.once("GET", Fault::NoApi);
+    assert!(bench.store.read().await.is_err());
+    assert!(
+        other.seen("GET")[0].target.starts_with("/behind/a/proxy/apis/"),
+        "the server's own path stays"
+    );
+    kubeconfig(bench.directory.path(), &format!("http://{}", other.address));
+    assert_eq!(bench.read().await.uid, "uid-2");
+}

@@ -1,0 +1,188 @@
+//! The elector's task over this store: hand-over, lost answers, and how much the API server is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use random_generator::clock::Clock;
+use random_generator::lease::elector::ElectorConfig;
+use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
+use random_generator::lease::{LeaseSnapshot, LeaseTrouble};
+use random_generator::shutdown::{self, Trigger};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::server::{Fault, Server};
+use crate::{PATIENCE, eventually, kubeconfig, store};
+
+struct Elector {
+    handle: LeaseHandle,
+    stop: Trigger,
+    _task: JoinSet<()>,
+    _directory: tempfile::TempDir,
+}
+
+/// Over a store of its own, as a member has it.
+async fn elector(server: &Server, name: &str, duration: Duration) -> Elector {
+    let directory = tempfile::tempdir().unwrap();
+    let access = kubeconfig(directory.path(), &format!("http://{}", server.address));
+    let config = ElectorConfig {
+        identity: format!("{name}_uid-0"),
+        duration,
+        renew_deadline: duration * 2 / 3,
+        retry: duration * 2 / 15,
+    };
+    let store = store(access, config.renew_deadline * 3 / 10);
+    let seed = [name.as_bytes()[3]; 32];
+    let (task, handle, _) = task::new(config, store, Clock::system(), LeaseMetrics::default(), seed);
+    let (stop, stopped) = shutdown::stage();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(task.run(stopped));
+    handle.stand(true).await;
+    Elector {
+        handle,
+        stop,
+        _task: tasks,
+        _directory: directory,
+    }
+}
+
+impl Elector {
+    fn fence(&self) -> Option<u64> {
+        self.handle.snapshots().borrow().leads(Clock::system().boot())
+    }
+
+    async fn until(&self, what: &str, condition: impl FnMut(&Arc<LeaseSnapshot>) -> bool) {
+        let mut snapshots = self.handle.snapshots();
+        let found = timeout(PATIENCE, snapshots.wait_for(condition)).await;
+        found.unwrap_or_else(|_| panic!("waited in vain for: {what}")).unwrap();
+    }
+
+    async fn until_leading(&self) {
+        let clock = Clock::system();
+        self.until("leadership", |snapshot| snapshot.leads(clock.boot()).is_some())
+            .await;
+    }
+
+    async fn until_followed(&self, holder: &str) {
+        self.until("its holder", |snapshot| {
+            let object = snapshot.object.as_ref();
+            object.and_then(|object| object.spec.held_by()) == Some(holder)
+        })
+        .await;
+    }
+}
+
+async fn server() -> Server {
+    let server = Server::start().await;
+    server.create("uid-1");
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_three_asks_less_than_1_2_times_a_second_and_a_release_is_followed_at_once() {
+    let server = server().await;
+    let duration = Duration::from_secs(15);
+    let leader = elector(&server, "rg-0", duration).await;
+    leader.until_leading().await;
+    let others = [
+        elector(&server, "rg-1", duration).await,
+        elector(&server, "rg-2", duration).await,
+    ];
+    for other in &others {
+        other.until_followed("rg-0_uid-0").await;
+    }
+    eventually("three watches", || (server.seen("WATCH").len() == 3).then_some(())).await;
+    let clock = Clock::system();
+    let (began, before, renewals) = (clock.boot(), server.requests(), server.seen("PUT").len());
+    // With 15 s, 10 s and 2 s, as by default: about 20 s, a followers' poll and more.
+    eventually("ten renewals", || {
+        (server.seen("PUT").len() == renewals + 10).then_some(())
+    })
+    .await;
+    let rate = (server.requests() - before) as f64 / clock.boot().since(began).as_secs_f64();
+    assert!(rate < 1.2, "{rate} requests a second");
+    assert_eq!(server.seen("WATCH").len(), 3);
+
+    let began = clock.boot();
+    leader.stop.pull();
+    eventually("a successor", || others.iter().find_map(Elector::fence)).await;
+    let took = clock.boot().since(began);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let metadata = &server.lease().unwrap()["metadata"];
+    assert_eq!(metadata["annotations"]["example.com/note"], "keep me");
+    assert_eq!(metadata["annotations"]["random-generator/fence"], "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_answers_are_lost_goes_on_if_its_writes_landed() {
+    let server = server().await;
+    let leader = elector(&server, "rg-0", Duration::from_secs(6)).await;
+    leader.until_leading().await;
+    for fault in [Fault::FailAfter, Fault::HangAfter, Fault::CutAfter] {
+        let renewals = server.seen("PUT").len();
+        server.once("PUT", fault);
+        eventually("two renewals", || {
+            (server.seen("PUT").len() >= renewals + 2).then_some(())
+        })
+        .await;
+        assert_eq!(leader.fence(), Some(1));
+    }
+    let lease = server.lease().unwrap();
+    assert_eq!(lease["spec"]["leaseTransitions"], 1);
+    leader.until("health", |snapshot| snapshot.trouble.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_fails_ends_the_term_in_time_and_leadership_comes_back() {
+    let server = server().await;
+    let duration = Duration::from_secs(3);
+    let leader = elector(&server, "rg-0", duration).await;
+    leader.until_leading().await;
+    for fault in [
+        Fault::HangBefore,
+        Fault::Close,
+        Fault::Status(503, "not ready"),
+        Fault::Status(403, "no"),
+    ] {
+        let clock = Clock::system();
+        let began = clock.boot();
+        for verb in ["GET", "PUT", "WATCH"] {
+            server.always(verb, Some(fault.clone()));
+        }
+        server.close_connections();
+        leader
+            .until("the term's end", |snapshot| snapshot.leads(clock.boot()).is_none())
+            .await;
+        let took = clock.boot().since(began);
+        assert!(took < duration * 2 / 3 + Duration::from_secs(1), "{fault:?}: {took:?}");
+        leader
+            .until("trouble", |snapshot| {
+                matches!(snapshot.trouble, Some(LeaseTrouble::Store(_)))
+            })
+            .await;
+        for verb in ["GET", "PUT", "WATCH"] {
+            server.always(verb, None);
+        }
+        leader.until_leading().await;
+        leader.until("health", |snapshot| snapshot.trouble.is_none()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_deleted_leaves_nobody_leading_until_it_is_made_anew() {
+    let server = server().await;
+    let leader = elector(&server, "rg-0", Duration::from_secs(2)).await;
+    leader.until_leading().await;
+    server.delete();
+    leader
+        .until("absence", |snapshot| snapshot.trouble == Some(LeaseTrouble::Absent))
+        .await;
+    assert_eq!(leader.fence(), None);
+    assert_eq!(server.lease(), None);
+    server.create("uid-2");
+    leader.until_leading().await;
+    assert!(
+        leader.fence() > Some(1),
+        "a Lease made anew has no fence, and none is given twice"
+    );
+}

@@ -1,0 +1,106 @@
+//! The lease store of Kubernetes against an API server of this test's own, which fails in every way that a real one may.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod calls;
+mod credentials;
+mod electors;
+mod server;
+mod watches;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use random_generator::clock::Clock;
+use random_generator::lease::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
+use random_generator::lease::{Head, LeaseChange, LeaseObject, LeaseSpec, LeaseStore, WriteOutcome};
+use tokio::time::timeout;
+
+use crate::server::Server;
+
+/// What one may have to wait for on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Of one request. Long enough for a busy machine, where nothing is meant to be late.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Of one request that is meant to be late.
+const SHORT: Duration = Duration::from_millis(600);
+
+fn kubeconfig(directory: &Path, server: &str) -> Access {
+    let path = directory.join("kubeconfig");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
+         users: [{{name: u, user: {{token: secret}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    Access::Kubeconfig(path)
+}
+
+fn store(access: Access, answer: Duration) -> KubernetesLeaseStore {
+    let config = KubernetesConfig {
+        access,
+        namespace: "lab".to_owned(),
+        name: "random-generator".to_owned(),
+        answer,
+    };
+    KubernetesLeaseStore::new(config, Clock::system(), KubernetesMetrics::default())
+}
+
+/// A store over a server with a Lease.
+struct Bench {
+    server: Server,
+    store: Arc<KubernetesLeaseStore>,
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(answer: Duration) -> Bench {
+        let server = Server::start().await;
+        server.create("uid-1");
+        let directory = tempfile::tempdir().unwrap();
+        let access = kubeconfig(directory.path(), &format!("http://{}", server.address));
+        Bench {
+            server,
+            store: Arc::new(store(access, answer)),
+            directory,
+        }
+    }
+
+    async fn read(&self) -> Arc<LeaseObject> {
+        self.store.read().await.unwrap().expect("a Lease")
+    }
+}
+
+fn change(holder: &str, fence: u64) -> LeaseChange {
+    LeaseChange {
+        spec: LeaseSpec {
+            holder: Some(holder.to_owned()),
+            duration_seconds: Some(15),
+            ..LeaseSpec::default()
+        },
+        fence,
+        head: Head::Absent,
+    }
+}
+
+fn written(outcome: WriteOutcome) -> Arc<LeaseObject> {
+    match outcome {
+        WriteOutcome::Written(object) => object,
+        other => panic!("expected Written, got {other:?}"),
+    }
+}
+
+async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = probe() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, search)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for: {what}"))
+}

@@ -1,0 +1,206 @@
+//! Each overlay as `kubectl kustomize` renders it. Without a kubectl, that its files are there and can be read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{Manifests, at, configuration, kubectl, parsed, pod, root, schema, strings, text};
+
+const OVERLAYS: [&str; 8] = [
+    "canary",
+    "kind",
+    "once",
+    "parallel",
+    "secured",
+    "singleton",
+    "singleton-deployment",
+    "stateless",
+];
+
+/// None, and a line that says so, where there is no kubectl.
+fn renderer() -> Option<PathBuf> {
+    let found = kubectl();
+    if found.is_none() {
+        println!("no kubectl (on the PATH, or as KUBECTL): the overlays are read and not rendered");
+    }
+    found
+}
+
+fn rendered(kubectl: &Path, overlay: &str) -> Manifests {
+    let folder = root().join("k8s/overlays").join(overlay);
+    let output = Command::new(kubectl).arg("kustomize").arg(&folder).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{overlay}: {errors}");
+    Manifests::of(std::str::from_utf8(&output.stdout).unwrap())
+}
+
+#[test]
+fn every_overlay_is_whole() {
+    let mut there: Vec<_> = fs::read_dir(root().join("k8s/overlays"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    there.sort();
+    assert_eq!(there, OVERLAYS);
+    for overlay in OVERLAYS {
+        let folder = Path::new("k8s/overlays").join(overlay);
+        let kustomization = &parsed(&text(folder.join("kustomization.yaml")))[0];
+        for resource in strings(kustomization, "/resources") {
+            let path = root().join(&folder).join(&resource);
+            assert!(
+                path.is_file() || path.join("kustomization.yaml").is_file(),
+                "{overlay}: {resource}"
+            );
+        }
+        for patch in kustomization["patches"].as_array().unwrap_or(&Vec::new()) {
+            parsed(at(patch, "/patch").as_str().unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_overlay_renders_to_what_the_api_and_the_member_know() {
+    let Some(kubectl) = renderer() else { return };
+    for overlay in OVERLAYS {
+        let manifests = rendered(&kubectl, overlay);
+        schema::check(&manifests);
+        configuration(manifests.workload());
+        let namespaced = manifests
+            .0
+            .values()
+            .find(|object| object.pointer("/metadata/namespace").is_some());
+        assert!(
+            namespaced.is_none(),
+            "{overlay} goes to the namespace that it is applied to: {namespaced:?}"
+        );
+        let image = at(manifests.workload(), "/spec/template/spec/containers/0/image");
+        assert_eq!(image, "random-generator:dev", "{overlay}");
+    }
+}
+
+#[test]
+fn the_lease_stays_bare_in_every_overlay() {
+    let Some(kubectl) = renderer() else { return };
+    for overlay in OVERLAYS {
+        for (_, lease) in rendered(&kubectl, overlay)
+            .0
+            .iter()
+            .filter(|((kind, _), _)| kind == "Lease")
+        {
+            let bare = lease.get("spec").is_none() && lease.pointer("/metadata/annotations").is_none();
+            assert!(bare, "{overlay}: {lease:#}");
+        }
+    }
+}
+
+#[test]
+fn each_overlay_changes_what_its_name_says() {
+    let Some(kubectl) = renderer() else { return };
+    let set = |overlay| rendered(&kubectl, overlay).get("StatefulSet", "rg").clone();
+    let kind = set("kind");
+    assert_eq!(configuration(&kind).draw.schedule.to_string(), "@every 10s");
+    for (overlay, pointer, before, after) in [
+        (
+            "parallel",
+            "/spec/podManagementPolicy",
+            json!("OrderedReady"),
+            json!("Parallel"),
+        ),
+        (
+            "canary",
+            "/spec/updateStrategy/rollingUpdate/partition",
+            json!(0),
+            json!(2),
+        ),
+        (
+            "once",
+            "/spec/volumeClaimTemplates/0/spec/accessModes",
+            json!(["ReadWriteOnce"]),
+            json!(["ReadWriteOncePod"]),
+        ),
+        ("singleton", "/spec/replicas", json!(3), json!(1)),
+    ] {
+        assert_eq!(at(&kind, pointer), &before, "{overlay}");
+        assert_eq!(at(&set(overlay), pointer), &after, "{overlay}");
+    }
+    // And nothing else.
+    let mut parallel = set("parallel");
+    parallel["spec"]["podManagementPolicy"] = json!("OrderedReady");
+    assert_eq!(parallel, kind);
+}
+
+#[test]
+fn a_secured_member_reads_its_secret_from_the_secret_that_make_makes() {
+    let Some(kubectl) = renderer() else { return };
+    let manifests = rendered(&kubectl, "secured");
+    let set = manifests.get("StatefulSet", "rg");
+    let path = configuration(set).peer_secret_file.expect("a peer secret");
+    let mounts = at(set, "/spec/template/spec/containers/0/volumeMounts")
+        .as_array()
+        .unwrap();
+    let mount = mounts
+        .iter()
+        .find(|mount| mount["name"] == "peer-secret")
+        .expect("its mount");
+    assert_eq!(mount["mountPath"].as_str(), path.parent().unwrap().to_str());
+    assert_eq!(path.file_name().unwrap(), "secret");
+    let volume = at(pod(set), "/volumes").as_array().unwrap();
+    assert_eq!(volume.len(), 1);
+    assert_eq!(
+        volume[0],
+        json!({"name": "peer-secret", "secret": {"secretName": "random-generator-peer-secret", "defaultMode": 0o440}})
+    );
+}
+
+#[test]
+fn a_singleton_is_alone_and_nobody_drains_it_unasked() {
+    let Some(kubectl) = renderer() else { return };
+    let manifests = rendered(&kubectl, "singleton");
+    assert_eq!(configuration(manifests.get("StatefulSet", "rg")).draw.voters, 1);
+    let budget = manifests.get("PodDisruptionBudget", "random-generator");
+    assert_eq!(at(budget, "/spec/maxUnavailable"), &json!(0));
+
+    let deployment = Manifests::of(&text("k8s/overlays/singleton-deployment/singleton.yaml"));
+    let workload = deployment.get("Deployment", "singleton");
+    assert_eq!(at(workload, "/spec/replicas"), &json!(1));
+    assert_eq!(at(workload, "/spec/strategy"), &json!({"type": "Recreate"}));
+    assert_eq!(configuration(workload).draw.voters, 1);
+    let budget = deployment.get("PodDisruptionBudget", "singleton");
+    assert_eq!(at(budget, "/spec/maxUnavailable"), &json!(0));
+}
+
+#[test]
+fn a_stateless_member_has_neither_identity_nor_volume() {
+    let manifests = Manifests::of(&text("k8s/overlays/stateless/stateless.yaml"));
+    let set = manifests.get("ReplicaSet", "stateless");
+    assert_eq!(configuration(set).identity.pod_name.ordinal, None);
+    let volumes = at(pod(set), "/volumes").as_array().unwrap();
+    assert!(
+        volumes.iter().all(|volume| volume.get("emptyDir").is_some()),
+        "{volumes:?}"
+    );
+    assert_eq!(at(pod(set), "/automountServiceAccountToken"), &json!(false));
+}
+
+#[test]
+fn no_secret_is_in_the_repository() {
+    fn walk(folder: &Path, each: &mut impl FnMut(&Value)) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, each);
+            } else {
+                parsed(&fs::read_to_string(&path).unwrap()).iter().for_each(&mut *each);
+            }
+        }
+    }
+    let mut seen = 0;
+    walk(&root().join("k8s"), &mut |object| {
+        seen += 1;
+        assert_ne!(object["kind"], "Secret", "{object:#}");
+        assert!(object.get("secretGenerator").is_none(), "{object:#}");
+    });
+    assert!(seen > 15, "{seen} documents");
+}
