@@ -186,3 +186,22 @@ async fn a_lease_that_is_deleted_leaves_nobody_leading_until_it_is_made_anew() {
         "a Lease made anew has no fence, and none is given twice"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_may_read_and_not_write_says_so_steadily() {
+    let server = server().await;
+    server.always("PUT", Some(Fault::Status(403, "cannot update")));
+    let leader = elector(&server, "rg-0", Duration::from_secs(2)).await;
+    leader.until("trouble", |snapshot| snapshot.trouble.is_some()).await;
+    let reads = server.seen("GET").len();
+    let mut snapshots = leader.handle.snapshots();
+    let healed = snapshots.wait_for(|snapshot| snapshot.trouble.is_none());
+    tokio::select! {
+        biased;
+        _ = healed => panic!("a read that works doesn't mend it"),
+        () = eventually("three more reads", || (server.seen("GET").len() >= reads + 3).then_some(())) => {}
+    }
+    server.always("PUT", None);
+    leader.until_leading().await;
+    leader.until("health", |snapshot| snapshot.trouble.is_none()).await;
+}
