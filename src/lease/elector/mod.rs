@@ -266,7 +266,9 @@ impl Elector {
                 self.next_write = now.boot;
             }
         }
-        if self.term.is_none()
+        // L11: after a refusal the next try waits, whatever it would write.
+        let refused = self.write_trouble.is_some() && now.boot < self.next_write;
+        if (self.term.is_none() || refused)
             && let Some(request) = self.commit.take()
         {
             self.tell(request.ticket, CommitOutcome::NotDone);
@@ -301,9 +303,7 @@ impl Elector {
                     .base
                     .record()
                     .is_none_or(|base| request.record.age() > base.age());
-                // L11: after a refusal the next try waits, whatever it would write.
-                let refused = self.write_trouble.is_some() && now.boot < self.next_write;
-                if request.fence == term.fence && object.head == request.base && later && !refused {
+                if request.fence == term.fence && object.head == request.base && later {
                     let ticket = request.ticket;
                     self.write_head(Kind::Commit { ticket }, object, Head::Record(request.record), now);
                 } else {
