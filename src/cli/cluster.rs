@@ -112,11 +112,11 @@ fn serve_arguments(
         ("--metrics-listen", listen(place.metrics_port())),
         ("--discovery-name", SERVICE.to_owned()),
         ("--discovery-nameserver", nameserver.to_string()),
-        ("--voters", layout.members.len().to_string()),
     ];
     if !elsewhere {
         options.push(("--lease-file", path(layout.lease_file())?));
     }
+    options.push(("--voters", layout.members.len().to_string()));
     let mut arguments = vec!["serve".to_owned()];
     arguments.extend(
         options
@@ -143,7 +143,7 @@ mod tests {
             "serve --pod-name rg-1 --data-dir d/rg-1 --public-listen 127.0.0.1:8090 --peer-listen 127.0.0.1:8091 \
              --admin-listen 127.0.0.1:8092 --metrics-listen 127.0.0.1:8093 \
              --discovery-name rg.default.svc.cluster.local --discovery-nameserver 127.0.0.1:5353 \
-             --voters 2 --lease-file d/lease.db --stop-with-parent --lease-duration 2s"
+             --lease-file d/lease.db --voters 2 --stop-with-parent --lease-duration 2s"
         );
         let passed = ["--lease-store", "kubernetes", "--kubeconfig", "k"].map(str::to_owned);
         let line = serve_arguments(&layout.members[1], &layout, "127.0.0.1:5353".parse().unwrap(), &passed).unwrap();
