@@ -8,7 +8,8 @@
 //! - [`config`]: the only reader of arguments and environment; raw arguments become a checked configuration once.
 //! - [`draw`]: the scheduled job. [`draw::schedule`] says when, [`draw::record`] and [`draw::chain`] what; then the
 //!   holder's side ([`draw::conductor`]), the peer's side ([`draw::contributor`]) and what a volume keeps ([`draw::ledger`]).
-//! - [`lease`]: who conducts: [`lease::elector`], a state machine over a [`lease::LeaseStore`]; the store that is a file.
+//! - [`lease`]: who conducts: [`lease::elector`], a state machine over a [`lease::LeaseStore`]; the stores: a file
+//!   ([`lease::file`]), and a Lease of Kubernetes ([`lease::kubernetes`]).
 //! - [`discovery`]: SRV records become a watch of peer lists.
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.

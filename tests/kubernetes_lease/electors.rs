@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use random_generator::clock::Clock;
-use random_generator::lease::elector::ElectorConfig;
+use random_generator::draw::record::{Contribution, Draft, Hex, Slot};
+use random_generator::lease::elector::{CommitRequest, ElectorConfig};
 use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
-use random_generator::lease::{LeaseSnapshot, LeaseTrouble};
+use random_generator::lease::{Head, LeaseSnapshot, LeaseTrouble};
 use random_generator::shutdown::{self, Trigger};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -185,4 +186,71 @@ async fn a_lease_that_is_deleted_leaves_nobody_leading_until_it_is_made_anew() {
         leader.fence() > Some(1),
         "a Lease made anew has no fence, and none is given twice"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_may_read_and_not_write_says_so_steadily() {
+    let server = server().await;
+    server.always("PUT", Some(Fault::Status(403, "cannot update")));
+    let leader = elector(&server, "rg-0", Duration::from_secs(2)).await;
+    leader.until("trouble", |snapshot| snapshot.trouble.is_some()).await;
+    let reads = server.seen("GET").len();
+    let mut snapshots = leader.handle.snapshots();
+    let healed = snapshots.wait_for(|snapshot| snapshot.trouble.is_none());
+    tokio::select! {
+        biased;
+        _ = healed => panic!("a read that works doesn't mend it"),
+        () = eventually("three more reads", || (server.seen("GET").len() >= reads + 3).then_some(())) => {}
+    }
+    server.always("PUT", None);
+    leader.until_leading().await;
+    leader.until("health", |snapshot| snapshot.trouble.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_refusal_a_commit_waits_as_every_other_write_does() {
+    let server = server().await;
+    let leader = elector(&server, "rg-0", Duration::from_secs(15)).await;
+    leader.until_leading().await;
+    server.always("PUT", Some(Fault::Status(403, "cannot update")));
+    leader.until("trouble", |snapshot| snapshot.trouble.is_some()).await;
+    let contribution = Contribution {
+        member: "rg-0".to_owned(),
+        next_commitment: Hex([9; 32]),
+        ordinal: 0,
+        reveal: None,
+    };
+    let record = Draft {
+        set: "rg".to_owned(),
+        chain: Hex([7; 16]),
+        round: 1,
+        schedule: "@every 1m".to_owned(),
+        slot: Slot(1_800_000_000),
+        missed: 0,
+        holder: "rg-0_uid-0".to_owned(),
+        fence: 1,
+        voters: 1,
+        previous: None,
+        contributions: vec![contribution],
+        missing: vec![],
+    };
+    let record = Arc::new(record.seal());
+    let clock = Clock::system();
+    let (began, before) = (clock.boot(), server.seen("PUT").len());
+    for ticket in 0..30 {
+        let request = CommitRequest {
+            ticket,
+            record: Arc::clone(&record),
+            base: Head::Absent,
+            fence: 1,
+        };
+        assert!(leader.handle.commit(request));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let tries = server.seen("PUT").len() - before;
+    // A try every 1.6 s at most.
+    let most = 1 + (clock.boot().since(began).as_secs_f64() / 1.6).ceil() as usize;
+    assert!(tries <= most, "{tries} tries");
+    server.always("PUT", None);
+    leader.until("health", |snapshot| snapshot.trouble.is_none()).await;
 }

@@ -151,7 +151,10 @@ pub struct Elector {
     next_write: Boot,
     read_failures: u32,
     confirmed_at: Option<Boot>,
+    /// By the last read.
     trouble: Option<LeaseTrouble>,
+    /// Why the last write was refused, until one isn't, or there is none to make: a read that works doesn't mend it.
+    write_trouble: Option<StoreError>,
     published: Option<LeaseSnapshot>,
     ops: u64,
     actions: Vec<Action>,
@@ -180,6 +183,7 @@ impl Elector {
             read_failures: 0,
             confirmed_at: None,
             trouble: None,
+            write_trouble: None,
             published: None,
             ops: 0,
             actions: Vec::new(),
@@ -262,7 +266,9 @@ impl Elector {
                 self.next_write = now.boot;
             }
         }
-        if self.term.is_none()
+        // L11: after a refusal the next try waits, whatever it would write.
+        let refused = self.write_trouble.is_some() && now.boot < self.next_write;
+        if (self.term.is_none() || refused)
             && let Some(request) = self.commit.take()
         {
             self.tell(request.ticket, CommitOutcome::NotDone);
@@ -403,7 +409,10 @@ impl Elector {
                 .sight
                 .as_ref()
                 .and_then(|sight| sight.expires_at(self.config.duration)),
-            trouble: self.trouble.clone(),
+            trouble: self.trouble.clone().or_else(|| {
+                let refused = self.write_trouble.clone().filter(|_| self.standing);
+                refused.map(LeaseTrouble::Store)
+            }),
         };
         if self.published.as_ref() != Some(&snapshot) {
             self.published = Some(snapshot.clone());

@@ -73,17 +73,19 @@ impl Elector {
         match outcome {
             WriteOutcome::Written(object) => {
                 self.trouble = None;
+                self.write_trouble = None;
                 self.happened(sent, now);
                 if self.sight.as_ref().is_some_and(|s| not_older(&object, &s.object)) {
                     self.accept(object, now);
                 }
             }
             WriteOutcome::Conflict => {
+                self.write_trouble = None;
                 self.look_now(now.boot);
                 self.did_not_happen(sent.kind);
             }
             WriteOutcome::Failed(error) => {
-                self.trouble = Some(LeaseTrouble::Store(error));
+                self.write_trouble = Some(error);
                 self.next_write = now.boot + jittered(self.config.retry, rng);
                 self.did_not_happen(sent.kind);
             }
@@ -99,6 +101,14 @@ impl Elector {
     fn accept(&mut self, object: Arc<LeaseObject>, now: Now) {
         self.confirmed_at = Some(now.boot);
         self.trouble = None;
+        if object
+            .spec
+            .held_by()
+            .is_some_and(|holder| holder != self.config.identity)
+        {
+            // Nothing is to be written while another holds it.
+            self.write_trouble = None;
+        }
         let freed = |sight: &Sight| sight.object.spec.held_by().is_some() && object.spec.held_by().is_none();
         if self.term.is_none() && self.sight.as_ref().is_some_and(freed) {
             // Whoever lost a race a moment ago may run in this one.
