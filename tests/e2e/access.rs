@@ -15,9 +15,9 @@ pub async fn no_pod_security_warning_comes_where_restricted_is_warned_of_and_a_p
 
     let mut control = shell_pod(&set, "control", "true");
     control["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
-    let file = format!("{}/control.json", set.folder());
+    let file = set.folder.join("control.json");
     std::fs::write(&file, control.to_string()).unwrap();
-    let warned = set.kubectl(&["apply", "--dry-run=server", "--filename", &file]).await.expect_ok();
+    let warned = set.kubectl(&["apply", "--dry-run=server", "--filename", file.to_str().unwrap()]).await.expect_ok();
     assert!(warned.err.contains("would violate PodSecurity") && warned.err.contains("privileged"), "{}", warned.err);
 }
 

@@ -1,5 +1,5 @@
-//! A Pod that asks members as other Pods do, on a node of choice: it goes on when the API server doesn't, and its log tells
-//! afterwards what it was answered.
+//! A Pod that asks members as other Pods do, on a node of choice: it goes on when the API server doesn't, and tells afterwards what
+//! it was answered. It writes to a file of its own: a node may rotate or drop the log of a container.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::set::Set;
 
 /// Each failure a line of its own, so that none is lost; the total now and then.
 const LOAD: &str = r#"
+exec >/tmp/answers
 n=0
 while :; do
   for url in $URLS; do
@@ -22,6 +23,7 @@ done"#;
 
 /// Each answer a line: Unix time, URL, body.
 const WATCH: &str = r#"
+exec >/tmp/answers
 while :; do
   for url in $URLS; do
     body=$(timeout 2 wget -q -O - "$url" 2>/dev/null) || body=failed
@@ -64,14 +66,10 @@ impl Client {
         client
     }
 
-    pub async fn log(&self) -> String {
-        // Its container may not have begun yet, and the API server may be away.
-        let path = self.set.path(&format!("pods/{}/log", self.name));
-        let request = axum::http::Request::get(path).body(Vec::new()).unwrap();
-        match self.set.asked(request).await {
-            Ok((status, log)) if status.is_success() => log,
-            _ => String::new(),
-        }
+    /// Empty as long as it can't be read: its container may not have begun yet.
+    async fn log(&self) -> String {
+        let said = self.set.kubectl(&["exec", &self.name, "--", "cat", "/tmp/answers"]).await;
+        if said.ok { said.out } else { String::new() }
     }
 
     async fn total(&self) -> Result<u64, String> {

@@ -14,6 +14,7 @@ mod cluster;
 mod faults;
 mod group;
 mod handover;
+mod logs;
 mod members;
 mod missing;
 mod peer_secret;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         }
         Ok(given) => {
             // On one thread: they wait, and closures that await aren't known to be `Send`.
+            std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             LocalSet::new().block_on(&runtime, run(given, groups, which == "faults"))
         }
@@ -93,6 +95,7 @@ fn set_groups() -> Vec<Group> {
         updates::group(),
         members::group(),
         missing::group(),
+        missing::token_group(),
         traffic::group(),
         peer_secret::group(),
     ]

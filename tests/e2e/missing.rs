@@ -1,17 +1,32 @@
 //! What the set needs of Kubernetes is missing, one thing after another: told in `/readyz` as degraded, in one log line on each
 //! change and in a metric, with how to mend it; numbers go on; and it heals without a restart.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::Client;
 use crate::cluster::until;
 use crate::group::Group;
+use crate::logs::Logs;
 use crate::plan::Plan;
 use crate::set::Set;
 use crate::steps;
 
 pub fn group() -> Group {
-    // Credentials that can be taken away and given: a Secret in the place of the token that the kubelet makes.
+    Group {
+        name: "missing",
+        plan: Plan::quick("overlays/parallel").with("SHUTDOWN_DELAY", "1s"),
+        members: 3,
+        steps: steps![
+            no_lease_is_told_and_heals_without_a_restart,
+            no_permission_is_told_and_heals_without_a_restart,
+            no_peer_port_on_the_service_is_told_and_heals_without_a_restart,
+            a_wrong_service_name_is_told_and_heals_without_a_restart,
+        ],
+    }
+}
+
+/// Members whose credentials can be taken away and given: a Secret in the place of the token that the kubelet makes.
+pub fn token_group() -> Group {
     let mut plan = Plan::quick("overlays/parallel").with("SHUTDOWN_DELAY", "1s");
     plan.pod = Some(json!({
         "automountServiceAccountToken": false,
@@ -21,16 +36,10 @@ pub fn group() -> Group {
         "volumes": [{"name": "credentials", "secret": {"secretName": "credentials", "optional": true, "defaultMode": 0o440}}],
     }));
     Group {
-        name: "missing",
+        name: "token",
         plan,
         members: 3,
-        steps: steps![
-            a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_restart,
-            no_lease_is_told_and_heals_without_a_restart,
-            no_permission_is_told_and_heals_without_a_restart,
-            no_peer_port_on_the_service_is_told_and_heals_without_a_restart,
-            a_wrong_service_name_is_told_and_heals_without_a_restart,
-        ],
+        steps: steps![a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_restart],
     }
 }
 
@@ -45,27 +54,13 @@ struct Missing<'a> {
     value: f64,
 }
 
-/// How often each member's log told of a part since its container started.
-async fn lines(set: &Set, ordinal: u16, source: &str) -> (usize, usize) {
-    let log = set.log(ordinal).await;
-    let of = |message: &str| {
-        let told = |line: &&str| {
-            let line: Value = serde_json::from_str(line).unwrap_or_default();
-            let says = |value: &Value| value["source"] == source && value["message"] == message;
-            says(&line) || says(&line["fields"])
-        };
-        log.lines().filter(told).count()
-    };
-    (of("degraded"), of("no longer degraded"))
-}
-
 /// Takes something away, sees that all members tell it, and that all is well once it is back.
 async fn missing(set: &Set, what: Missing<'_>, take: impl AsyncFnOnce(), give: impl AsyncFnOnce()) {
+    let logs = Logs::follow(set).await;
+    set.until_ready(3).await;
+    set.until_draws_go_on(&[0, 1, 2], 1).await;
     let restarts = set.restarts().await;
-    let mut before = Vec::new();
-    for ordinal in 0..3 {
-        before.push(lines(set, ordinal, what.source).await);
-    }
+    let before: Vec<_> = (0..3).map(|ordinal| logs.told(ordinal, what.source)).collect();
     let load = Client::load(set, "load", &set.member_urls().await).await;
     take().await;
     for ordinal in 0..3 {
@@ -103,13 +98,20 @@ async fn missing(set: &Set, what: Missing<'_>, take: impl AsyncFnOnce(), give: i
     set.until_draws_go_on(&[0, 1, 2], 2).await;
     load.stop_without_failure().await;
     for (ordinal, before) in (0..).zip(before) {
-        let after = lines(set, ordinal, what.source).await;
-        let (told, healed) = (after.0 - before.0, after.1 - before.1);
-        // A reason may change as what is missing comes and goes; a line a second would be many more.
-        assert!((1..=4).contains(&told) && (1..=2).contains(&healed), "rg-{ordinal}: {told} lines, {healed} that it is well");
+        tells_each_change_once(&logs, ordinal, what.source, before).await;
     }
     assert_eq!(set.restarts().await, restarts, "a member was started again");
     set.check_chain(&[0, 1, 2]).await;
+}
+
+/// A reason may change as what is missing comes and goes; a line a second would be many more.
+async fn tells_each_change_once(logs: &Logs, ordinal: u16, source: &str, before: (usize, usize)) {
+    let healed = async || match logs.told(ordinal, source) {
+        (told, healed) if healed > before.1 => Ok((told - before.0, healed - before.1)),
+        lines => Err(format!("{lines:?} after {before:?}")),
+    };
+    let (told, healed) = until(&format!("a line of rg-{ordinal} that {source} is well again"), healed).await;
+    assert!((1..=4).contains(&told) && healed <= 2, "rg-{ordinal}: {told} lines, {healed} that it is well");
 }
 
 async fn no_lease_is_told_and_heals_without_a_restart(set: Set) {
@@ -200,6 +202,8 @@ async fn nudge(set: &Set) {
 }
 
 async fn a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_restart(set: Set) {
+    let logs = Logs::follow(&set).await;
+    set.until_ready(3).await;
     let restarts = set.restarts().await;
     let told = async |word: &str| {
         for ordinal in 0..3 {
@@ -243,8 +247,7 @@ async fn a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_resta
             other => Err(format!("{other:?}")),
         };
         until(&format!("rg-{ordinal}, not degraded"), well).await;
-        let (told, healed) = lines(&set, ordinal, "lease").await;
-        assert!((2..=6).contains(&told) && (1..=2).contains(&healed), "rg-{ordinal}: {told} lines, {healed} that it is well");
+        tells_each_change_once(&logs, ordinal, "lease", (0, 0)).await;
     }
     load.stop_without_failure().await;
     assert_eq!(set.restarts().await, restarts, "a member was started again");

@@ -35,7 +35,7 @@ async fn change_secret(set: &Set, value: &str) {
 }
 
 async fn refused(set: &Set, ordinal: u16) -> Result<f64, String> {
-    set.metric(ordinal, "peer_messages_refused_total{reason=\"mac\"}").await
+    set.metric(ordinal, "peer_messages_refused_total{reason=\"forged\"}").await
 }
 
 async fn a_member_with_another_peer_secret_is_refused_and_named_and_the_others_go_on(set: Set) {

@@ -21,7 +21,7 @@ pub struct Set {
     pub plan: Plan,
     /// What `kubectl apply` said at first.
     pub applied: Said,
-    folder: PathBuf,
+    pub folder: PathBuf,
     /// Every record that any member ever showed.
     pub seen: Arc<Mutex<Seen>>,
 }
@@ -107,7 +107,7 @@ impl Set {
     }
 
     pub fn path(&self, resource: &str) -> String {
-        let group = match resource.split('/').next().unwrap() {
+        let group = match resource.split(['/', '?']).next().unwrap() {
             "leases" => "apis/coordination.k8s.io/v1",
             "statefulsets" => "apis/apps/v1",
             "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
@@ -120,12 +120,7 @@ impl Set {
     /// `kubectl apply`, of the same plan or of another.
     pub async fn apply(&self, plan: &Plan) -> Said {
         plan.write(&self.folder, &self.cluster.given.image);
-        let folder = self.folder.to_str().unwrap();
-        self.kubectl(&["apply", "--kustomize", folder]).await.expect_ok()
-    }
-
-    pub fn folder(&self) -> &str {
-        self.folder.to_str().unwrap()
+        self.kubectl(&["apply", "--kustomize", self.folder.to_str().unwrap()]).await.expect_ok()
     }
 
     pub async fn kubectl(&self, arguments: &[&str]) -> Said {
@@ -229,11 +224,6 @@ impl Set {
         let list = says["degraded"].as_array().cloned().unwrap_or_default();
         let found = list.iter().find(|degraded| degraded["source"] == source);
         Ok(found.map(|degraded| text(degraded, "/reason")))
-    }
-
-    /// The log of a member's container, from its start.
-    pub async fn log(&self, ordinal: u16) -> String {
-        self.kubectl(&["logs", &format!("rg-{ordinal}"), "--container", "member"]).await.out
     }
 
     pub async fn lease(&self) -> Result<Value, String> {
