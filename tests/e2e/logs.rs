@@ -1,68 +1,51 @@
-//! What members log, followed from their start on: nodes that share a machine drop each other's logs once a minute, and one that is
-//! read already goes on.
-
-use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
+//! What members log. Nodes may drop a container's log at any time (nodes that share a machine drop each other's, once a minute), so
+//! whoever wants it begins again with other Pods when it is gone.
 
 use serde_json::Value;
-use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
-use crate::cluster::within;
-use crate::set::{Pod, Set};
+use crate::set::Set;
 
-/// Dropped, it ends.
-pub struct Logs(Vec<(PathBuf, Child)>);
+/// (How often a part was told to be degraded, how often to be well again.)
+pub type Told = (usize, usize);
 
-impl Logs {
-    pub async fn follow(set: &Set) -> Logs {
-        let mut all = Vec::new();
-        for pod in set.pods().await.unwrap() {
-            all.push(follow(set, pod).await);
-        }
-        Logs(all)
+impl Set {
+    /// What a member logged since its container started; None if its node dropped some of it.
+    async fn log(&self, ordinal: u16) -> Option<String> {
+        let said = self.kubectl(&["logs", &format!("rg-{ordinal}"), "--container", "member"]).await;
+        // The first line that a member writes.
+        (said.ok && said.out.contains("\"starting\"")).then_some(said.out)
     }
 
-    /// How often a member told that a part is degraded, and that it is no more.
-    pub fn told(&self, ordinal: u16, source: &str) -> (usize, usize) {
-        let text = fs::read_to_string(&self.0[usize::from(ordinal)].0).unwrap();
-        let of = |message: &str| {
-            let told = |line: &&str| {
-                let line: Value = serde_json::from_str(line).unwrap_or_default();
-                let says = |value: &Value| value["source"] == source && value["message"] == message;
-                says(&line) || says(&line["fields"])
+    /// How often each member told of a part since its container started; None if a log was dropped.
+    pub async fn told_of(&self, source: &str) -> Option<Vec<Told>> {
+        let mut all = Vec::new();
+        for ordinal in 0..3 {
+            let log = self.log(ordinal).await?;
+            let of = |message: &str| {
+                let told = |line: &&str| {
+                    let line: Value = serde_json::from_str(line).unwrap_or_default();
+                    line["source"] == source && line["message"] == message
+                };
+                log.lines().filter(told).count()
             };
-            text.lines().filter(told).count()
-        };
-        (of("degraded"), of("no longer degraded"))
+            all.push((of("degraded"), of("no longer degraded")));
+        }
+        Some(all)
+    }
+
+    /// Three members whose whole logs are there.
+    pub async fn with_new_logs(&self) {
+        for ordinal in 0..3 {
+            self.delete_pod(ordinal).await;
+        }
+        self.until_ready(3).await;
     }
 }
 
-async fn follow(set: &Set, mut pod: Pod) -> (PathBuf, Child) {
-    let path = set.folder.join(format!("{}.log", pod.name));
-    loop {
-        let child = Command::new(&set.cluster.given.kubectl)
-            .args(["--namespace", &set.namespace, "logs", "--follow", &pod.name, "--container", "member"])
-            .stdin(Stdio::null())
-            .stdout(File::create(&path).unwrap())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let began = Instant::now();
-        // The first line that a member writes.
-        let first = async || match fs::read_to_string(&path).unwrap() {
-            text if text.contains("starting") => Ok(true),
-            _ if began.elapsed() > Duration::from_secs(5) => Ok(false),
-            text => Err(text),
-        };
-        if within(Duration::from_secs(10), "the start of its log", first).await {
-            return (path, child);
-        }
-        // It is lost already, so from the start of another.
-        set.delete_pod(pod.ordinal).await;
-        pod = set.until_replaced(&pod).await;
+/// A reason may change as what is missing comes and goes; a line a second would be many more.
+pub fn each_change_is_told_once(before: &[Told], after: &[Told]) {
+    for (before, after) in before.iter().zip(after) {
+        let (told, healed) = (after.0 - before.0, after.1 - before.1);
+        assert!((1..=4).contains(&told) && (1..=2).contains(&healed), "{told} lines, {healed} that it is well again");
     }
 }
