@@ -36,7 +36,9 @@ impl Set {
             let record = verifier.push_line(line.as_bytes());
             records.push(record.unwrap_or_else(|error| panic!("rg-{ordinal}: {error}")).clone());
         }
-        verifier.finish(None).unwrap_or_else(|error| panic!("rg-{ordinal}: {error}"));
+        verifier
+            .finish(None)
+            .unwrap_or_else(|error| panic!("rg-{ordinal}: {error}"));
         records
     }
 
@@ -64,7 +66,11 @@ impl Set {
             }
         }
         let rounds: Vec<u64> = seen.by_round.keys().copied().collect();
-        assert_eq!(rounds, (1..=longest.len() as u64).collect::<Vec<_>>(), "a record that was shown is gone");
+        assert_eq!(
+            rounds,
+            (1..=longest.len() as u64).collect::<Vec<_>>(),
+            "a record that was shown is gone"
+        );
         assert!(longest.iter().all(|record| record.chain == longest[0].chain));
         longest
     }
@@ -77,5 +83,9 @@ pub fn longest_gap(records: &[Record], from: u64) -> u64 {
         .filter(|record| record.round >= from)
         .map(|record| record.slot.0)
         .collect();
-    slots.windows(2).map(|pair| (pair[1] - pair[0]).unsigned_abs()).max().unwrap_or(0)
+    slots
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).unsigned_abs())
+        .max()
+        .unwrap_or(0)
 }

@@ -57,7 +57,10 @@ impl Client {
             pod["spec"]["nodeName"] = json!(node);
         }
         set.cluster.create(&set.path("pods"), &pod).await.unwrap();
-        let client = Client { set: set.clone(), name: name.to_owned() };
+        let client = Client {
+            set: set.clone(),
+            name: name.to_owned(),
+        };
         let first = async || match client.log().await {
             log if log.lines().count() > 0 => Ok(()),
             log => Err(log),
@@ -68,13 +71,19 @@ impl Client {
 
     /// Empty as long as it can't be read: its container may not have begun yet.
     async fn log(&self) -> String {
-        let said = self.set.kubectl(&["exec", &self.name, "--", "cat", "/tmp/answers"]).await;
+        let said = self
+            .set
+            .kubectl(&["exec", &self.name, "--", "cat", "/tmp/answers"])
+            .await;
         if said.ok { said.out } else { String::new() }
     }
 
     async fn total(&self) -> Result<u64, String> {
         let log = self.log().await;
-        let total = log.lines().rev().find_map(|line| line.strip_prefix("total ")?.parse().ok());
+        let total = log
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix("total ")?.parse().ok());
         total.ok_or_else(|| format!("no total in {} lines", log.lines().count()))
     }
 
@@ -87,14 +96,25 @@ impl Client {
         };
         let total = every(Duration::from_millis(200), PATIENCE, "more requests", more).await;
         let log = self.log().await;
-        (total, log.lines().filter(|line| line.starts_with("failed")).map(str::to_owned).collect())
+        (
+            total,
+            log.lines()
+                .filter(|line| line.starts_with("failed"))
+                .map(str::to_owned)
+                .collect(),
+        )
     }
 
     /// Ends it. Not one request may have failed. Returns how many there were.
     pub async fn stop_without_failure(self) -> u64 {
         let (total, failed) = self.counted().await;
         self.delete().await;
-        assert!(failed.is_empty(), "{} of {total} requests failed:\n{}", failed.len(), failed.join("\n"));
+        assert!(
+            failed.is_empty(),
+            "{} of {total} requests failed:\n{}",
+            failed.len(),
+            failed.join("\n")
+        );
         total
     }
 
@@ -114,7 +134,11 @@ impl Client {
     }
 
     pub async fn delete(self) {
-        self.set.cluster.delete(&self.set.path(&format!("pods/{}", self.name))).await.unwrap();
+        self.set
+            .cluster
+            .delete(&self.set.path(&format!("pods/{}", self.name)))
+            .await
+            .unwrap();
     }
 }
 
@@ -145,7 +169,11 @@ pub fn shell_pod(set: &Set, name: &str, script: &str) -> Value {
 impl Set {
     /// The client Service, by its address: DNS is another test's.
     pub async fn service_url(&self) -> String {
-        let service = self.cluster.get(&self.path("services/random-generator-client")).await.unwrap();
+        let service = self
+            .cluster
+            .get(&self.path("services/random-generator-client"))
+            .await
+            .unwrap();
         format!("http://{}/", service["spec"]["clusterIP"].as_str().unwrap())
     }
 

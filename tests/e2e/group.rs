@@ -164,12 +164,15 @@ async fn caught<T: 'static>(test: impl Future<Output = T> + 'static) -> Result<T
     match running.join_next().await {
         Some(Ok(Ok(value))) => Ok(value),
         Some(Ok(Err(_))) => Err(format!("not done within {STEP:?}")),
-        Some(Err(error)) => Err(error.try_into_panic().map_or_else(|_| "cancelled".to_owned(), |said| words(&*said))),
+        Some(Err(error)) => Err(error
+            .try_into_panic()
+            .map_or_else(|_| "cancelled".to_owned(), |said| words(&*said))),
         None => Err("it never ran".to_owned()),
     }
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned())).unwrap_or_default()
+    text.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()))
+        .unwrap_or_default()
 }

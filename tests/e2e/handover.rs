@@ -21,7 +21,9 @@ pub async fn a_holder_that_is_deleted_hands_over_within_a_second_at_the_median_o
         set.until_replaced(old).await;
     }
     let (median, worst) = median_and_worst(&times);
-    println!("        from the deletion of the holder's Pod until another leads: median {median:.0?}, worst {worst:.0?} of ten");
+    println!(
+        "        from the deletion of the holder's Pod until another leads: median {median:.2?}, worst {worst:.2?} of ten"
+    );
     assert!(median < Duration::from_secs(1), "{times:?}");
     set.check_chain(&[0, 1, 2]).await;
 }

@@ -11,7 +11,9 @@ pub type Told = (usize, usize);
 impl Set {
     /// What a member logged since its container started; None if its node dropped some of it.
     async fn log(&self, ordinal: u16) -> Option<String> {
-        let said = self.kubectl(&["logs", &format!("rg-{ordinal}"), "--container", "member"]).await;
+        let said = self
+            .kubectl(&["logs", &format!("rg-{ordinal}"), "--container", "member"])
+            .await;
         // The first line that a member writes.
         (said.ok && said.out.contains("\"starting\"")).then_some(said.out)
     }
@@ -46,6 +48,9 @@ impl Set {
 pub fn each_change_is_told_once(before: &[Told], after: &[Told]) {
     for (before, after) in before.iter().zip(after) {
         let (told, healed) = (after.0 - before.0, after.1 - before.1);
-        assert!((1..=4).contains(&told) && (1..=2).contains(&healed), "{told} lines, {healed} that it is well again");
+        assert!(
+            (1..=4).contains(&told) && (1..=2).contains(&healed),
+            "{told} lines, {healed} that it is well again"
+        );
     }
 }

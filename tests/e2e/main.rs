@@ -83,7 +83,10 @@ fn given(faults: bool) -> Result<Given, String> {
         client_image: asked("CLIENT_IMAGE").unwrap_or_else(|| "busybox:1.37".to_owned()),
         kubectl: asked("KUBECTL").unwrap_or_else(|| "kubectl".to_owned()),
         fault: match faults {
-            true => Some(needed("FAULT", "a command that breaks the cluster, as CONTRIBUTING.md describes")?),
+            true => Some(needed(
+                "FAULT",
+                "a command that breaks the cluster, as CONTRIBUTING.md describes",
+            )?),
             false => None,
         },
     })

@@ -42,7 +42,10 @@ async fn a_rollout_ends_with_a_ready_member_for_each_ordinal_each_on_a_volume_of
     assert_eq!(volumes.len(), 3);
     let holder = set.holder().await;
     let pod = set.pod(holder.ordinal).await.unwrap();
-    assert!(holder.identity.starts_with(&format!("{}_{}-", pod.name, pod.uid)), "{holder:?}");
+    assert!(
+        holder.identity.starts_with(&format!("{}_{}-", pod.name, pod.uid)),
+        "{holder:?}"
+    );
     for ordinal in 0..3 {
         let agrees = async || match set.json(ordinal, "/leader").await? {
             says if says["holder"] == holder.identity.as_str() => Ok(says),
@@ -71,7 +74,11 @@ async fn a_rollout_ends_with_a_ready_member_for_each_ordinal_each_on_a_volume_of
 
 /// The name of the volume behind a claim.
 pub async fn volume(set: &Set, claim: &str) -> String {
-    let claim = set.cluster.get(&set.path(&format!("persistentvolumeclaims/{claim}"))).await.unwrap();
+    let claim = set
+        .cluster
+        .get(&set.path(&format!("persistentvolumeclaims/{claim}")))
+        .await
+        .unwrap();
     claim["spec"]["volumeName"].as_str().expect("a bound claim").to_owned()
 }
 
@@ -106,11 +113,21 @@ async fn journal_and_ids_go_on_after_a_pod_is_deleted_under_the_same_ordinal_on_
     assert_eq!(volume(&set, &new.claim).await, before_volume);
     assert_ne!(set.json(1, "/").await.unwrap()["id"], before_process);
     let after = ids(&set.json(1, "/ids?count=1000").await.unwrap());
-    assert!(after.iter().min() > before.iter().max(), "{:?} after {:?}", after.first(), before.last());
+    assert!(
+        after.iter().min() > before.iter().max(),
+        "{:?} after {:?}",
+        after.first(),
+        before.last()
+    );
     assert!(before.iter().chain(&after).all(|id| ordinal_in(*id) == 1));
     let goes_on = async || {
-        let rows = (set.metric(1, "journal_oldest_row").await?, set.metric(1, "journal_newest_row").await?);
-        (rows.0 == oldest_row && rows.1 > newest_row).then_some(()).ok_or_else(|| format!("rows {rows:?}"))
+        let rows = (
+            set.metric(1, "journal_oldest_row").await?,
+            set.metric(1, "journal_newest_row").await?,
+        );
+        (rows.0 == oldest_row && rows.1 > newest_row)
+            .then_some(())
+            .ok_or_else(|| format!("rows {rows:?}"))
     };
     until("a journal that begins where it began, and goes on", goes_on).await;
     set.check_chain(&[0, 1, 2]).await;

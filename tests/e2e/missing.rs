@@ -146,7 +146,12 @@ async fn no_permission_is_told_and_heals_without_a_restart(set: Set) {
         metric: "lease_trouble{reason=\"refused\"}",
         value: 1.0,
     };
-    let take = async || set.cluster.delete(&set.path("rolebindings/random-generator")).await.unwrap();
+    let take = async || {
+        set.cluster
+            .delete(&set.path("rolebindings/random-generator"))
+            .await
+            .unwrap()
+    };
     let give = async || {
         set.apply(&set.plan).await;
     };
@@ -162,43 +167,55 @@ async fn no_peer_port_on_the_service_is_told_and_heals_without_a_restart(set: Se
     };
     let path = set.path("services/random-generator");
     let ports = set.cluster.get(&path).await.unwrap()["spec"]["ports"].clone();
-    let without: Vec<_> = ports.as_array().unwrap().iter().filter(|port| port["name"] != "peer").collect();
+    let without: Vec<_> = ports
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|port| port["name"] != "peer")
+        .collect();
     let take = async || {
-        set.cluster.patch(&path, &json!({"spec": {"ports": without}})).await.unwrap();
+        set.cluster
+            .patch(&path, &json!({"spec": {"ports": without}}))
+            .await
+            .unwrap();
     };
     let give = async || {
-        set.cluster.patch(&path, &json!({"spec": {"ports": ports}})).await.unwrap();
+        set.cluster
+            .patch(&path, &json!({"spec": {"ports": ports}}))
+            .await
+            .unwrap();
     };
     missing(&set, what, take, give).await;
 }
 
 async fn a_wrong_service_name_is_told_and_heals_without_a_restart(set: Set) {
-    // The Pods are made anew for the name, with the Service of that name there; then it is taken away.
-    let name = format!("misnamed.{}.svc.cluster.local", set.namespace);
-    let mut service = set.cluster.get(&set.path("services/random-generator")).await.unwrap();
-    service["metadata"] = json!({"name": "misnamed", "namespace": set.namespace});
-    for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        service["spec"].as_object_mut().unwrap().remove(field);
-    }
-    service.as_object_mut().unwrap().remove("status");
-    set.cluster.create(&set.path("services"), &service).await.unwrap();
-    set.apply(&set.plan.clone().with("DISCOVERY_NAME", &name)).await;
-    set.until_ready(3).await;
-    set.until_draws_go_on(&[0, 1, 2], 2).await;
-
+    let right = set.cluster.get(&set.path("services/random-generator")).await.unwrap();
+    let named = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "labels": right["metadata"]["labels"]},
+            "spec": {
+                "clusterIP": "None", "publishNotReadyAddresses": true,
+                "selector": right["spec"]["selector"], "ports": right["spec"]["ports"],
+            },
+        })
+    };
     let what = Missing {
         source: "peers",
-        words: &["DNS publishes 0 of 3 voters", "--discovery-name"],
+        words: &["DNS publishes 0 of 3 voters", "governing Service", "--discovery-name"],
         metric: "discovery_peers",
         value: 0.0,
     };
-    let take = async || set.cluster.delete(&set.path("services/misnamed")).await.unwrap();
-    let give = async || {
-        set.cluster.create(&set.path("services"), &service).await.unwrap();
+    let rename = async |from: &str, to: &str| {
+        set.cluster
+            .delete(&set.path(&format!("services/{from}")))
+            .await
+            .unwrap();
+        set.cluster.create(&set.path("services"), &named(to)).await.unwrap();
     };
+    let take = async || rename("random-generator", "misnamed").await;
+    let give = async || rename("misnamed", "random-generator").await;
     missing(&set, what, take, give).await;
-    set.apply(&set.plan).await;
-    set.until_ready(3).await;
 }
 
 /// Makes the kubelet look at the Pods' volumes at once, which it else does once a minute.
@@ -206,7 +223,10 @@ async fn nudge(set: &Set) {
     let stamp = format!("{:x}", rand::random::<u32>());
     for ordinal in 0..3 {
         let change = json!({"metadata": {"annotations": {"nudged": stamp}}});
-        set.cluster.patch(&set.path(&format!("pods/rg-{ordinal}")), &change).await.unwrap();
+        set.cluster
+            .patch(&set.path(&format!("pods/rg-{ordinal}")), &change)
+            .await
+            .unwrap();
     }
 }
 
@@ -227,8 +247,13 @@ async fn tell_of_the_token(set: &Set, word: &str) {
 }
 
 async fn a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_restart(set: Set) {
-    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}});
-    let made = set.cluster.create(&set.path("serviceaccounts/random-generator/token"), &request).await.unwrap();
+    let request =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}});
+    let made = set
+        .cluster
+        .create(&set.path("serviceaccounts/random-generator/token"), &request)
+        .await
+        .unwrap();
     let authority = set.cluster.get(&set.path("configmaps/kube-root-ca.crt")).await.unwrap()["data"]["ca.crt"].clone();
     let secret = |token: &str| {
         let data = json!({"token": token, "ca.crt": authority, "namespace": set.namespace});
@@ -242,11 +267,17 @@ async fn a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_resta
         let load = Client::load(&set, "load", &set.member_urls().await).await;
 
         // One that nobody knows.
-        set.cluster.create(&set.path("secrets"), &secret("not-a-token")).await.unwrap();
+        set.cluster
+            .create(&set.path("secrets"), &secret("not-a-token"))
+            .await
+            .unwrap();
         nudge(&set).await;
         tell_of_the_token(&set, "401").await;
 
-        set.cluster.patch(&path, &secret(made["status"]["token"].as_str().unwrap())).await.unwrap();
+        set.cluster
+            .patch(&path, &secret(made["status"]["token"].as_str().unwrap()))
+            .await
+            .unwrap();
         nudge(&set).await;
         for ordinal in 0..3 {
             until_well(&set, ordinal).await;

@@ -110,7 +110,12 @@ fn split(image: &str) -> (&str, &str) {
 /// kustomize takes relative paths only.
 fn relative(from: &Path, to: &Path) -> PathBuf {
     let (from, to) = (from.canonicalize().unwrap(), to.canonicalize().unwrap());
-    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let shared = from
+        .components()
+        .zip(to.components())
+        .take_while(|(a, b)| a == b)
+        .count();
     let up = from.components().skip(shared).map(|_| "..");
-    up.collect::<PathBuf>().join(to.components().skip(shared).collect::<PathBuf>())
+    up.collect::<PathBuf>()
+        .join(to.components().skip(shared).collect::<PathBuf>())
 }

@@ -56,7 +56,11 @@ pub fn ordinal_of(name: &str) -> u16 {
 }
 
 fn text(object: &Value, pointer: &str) -> String {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 impl Pod {
@@ -65,7 +69,10 @@ impl Pod {
         let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
         let name = text(object, "/metadata/name");
         let volumes = object.pointer("/spec/volumes").and_then(Value::as_array);
-        let claim = volumes.into_iter().flatten().map(|volume| text(volume, "/persistentVolumeClaim/claimName"));
+        let claim = volumes
+            .into_iter()
+            .flatten()
+            .map(|volume| text(volume, "/persistentVolumeClaim/claimName"));
         Pod {
             ordinal: ordinal_of(&name),
             uid: text(object, "/metadata/uid"),
@@ -73,7 +80,10 @@ impl Pod {
             node: text(object, "/spec/nodeName"),
             ready: conditions.is_some_and(|conditions| conditions.iter().any(ready)),
             terminating: object.pointer("/metadata/deletionTimestamp").is_some(),
-            restarts: object.pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_u64).unwrap_or(0),
+            restarts: object
+                .pointer("/status/containerStatuses/0/restartCount")
+                .and_then(Value::as_u64)
+                .unwrap_or(0),
             claim: claim.into_iter().find(|claim| !claim.is_empty()).unwrap_or_default(),
             revision: text(object, "/metadata/labels/controller-revision-hash"),
             waits_for: text(object, "/status/containerStatuses/0/state/waiting/reason"),
@@ -85,21 +95,34 @@ impl Pod {
 impl Set {
     /// A namespace that warns of what is not `restricted`, and the plan in it.
     pub async fn deploy(cluster: Arc<Cluster>, namespace: &str, plan: Plan) -> Set {
-        cluster.create("/api/v1/namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
-            "name": namespace,
-            "labels": {"pod-security.kubernetes.io/warn": "restricted", "random-generator-e2e": "true"},
-        }})).await.unwrap();
+        cluster
+            .create(
+                "/api/v1/namespaces",
+                &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+                    "name": namespace,
+                    "labels": {"pod-security.kubernetes.io/warn": "restricted", "random-generator-e2e": "true"},
+                }}),
+            )
+            .await
+            .unwrap();
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(namespace);
         let mut set = Set {
             cluster,
             namespace: namespace.to_owned(),
             plan,
-            applied: Said { ok: false, out: String::new(), err: String::new() },
+            applied: Said {
+                ok: false,
+                out: String::new(),
+                err: String::new(),
+            },
             folder,
             seen: Arc::default(),
         };
         if set.plan.overlay.ends_with("secured") {
-            let (kubectl, namespace) = (format!("KUBECTL={}", set.cluster.given.kubectl), format!("NAMESPACE={namespace}"));
+            let (kubectl, namespace) = (
+                format!("KUBECTL={}", set.cluster.given.kubectl),
+                format!("NAMESPACE={namespace}"),
+            );
             run("make", &["peer-secret", &kubectl, &namespace]).await.expect_ok();
         }
         set.applied = set.apply(&set.plan).await;
@@ -120,7 +143,9 @@ impl Set {
     /// `kubectl apply`, of the same plan or of another.
     pub async fn apply(&self, plan: &Plan) -> Said {
         plan.write(&self.folder, &self.cluster.given.image);
-        self.kubectl(&["apply", "--kustomize", self.folder.to_str().unwrap()]).await.expect_ok()
+        self.kubectl(&["apply", "--kustomize", self.folder.to_str().unwrap()])
+            .await
+            .expect_ok()
     }
 
     pub async fn kubectl(&self, arguments: &[&str]) -> Said {
@@ -153,24 +178,44 @@ impl Set {
                 return Err("its status is old".to_owned());
             }
             let update = text(&set, "/status/updateRevision");
-            let partition = set.pointer("/spec/updateStrategy/rollingUpdate/partition").and_then(Value::as_u64);
+            let partition = set
+                .pointer("/spec/updateStrategy/rollingUpdate/partition")
+                .and_then(Value::as_u64);
             let partition = partition.unwrap_or(0);
             let pods = self.pods().await?;
-            let done = |pod: &Pod| pod.ready && !pod.terminating && (u64::from(pod.ordinal) < partition || pod.revision == update);
-            if pods.iter().filter(|pod| done(pod)).count() == usize::from(members) && pods.len() == usize::from(members) {
+            let done = |pod: &Pod| {
+                pod.ready && !pod.terminating && (u64::from(pod.ordinal) < partition || pod.revision == update)
+            };
+            if pods.iter().filter(|pod| done(pod)).count() == usize::from(members) && pods.len() == usize::from(members)
+            {
                 return Ok(pods);
             }
             let told = pods.iter().map(|pod| {
-                let Pod { name, ready, terminating, waits_for, .. } = pod;
+                let Pod {
+                    name,
+                    ready,
+                    terminating,
+                    waits_for,
+                    ..
+                } = pod;
                 format!("{name} ready={ready} terminating={terminating} {waits_for}")
             });
             Err(told.collect::<Vec<_>>().join(", "))
         };
-        every(Duration::from_millis(200), limit, &format!("{members} members, ready"), ready).await
+        every(
+            Duration::from_millis(200),
+            limit,
+            &format!("{members} members, ready"),
+            ready,
+        )
+        .await
     }
 
     pub async fn delete_pod(&self, ordinal: u16) {
-        self.cluster.delete(&self.path(&format!("pods/rg-{ordinal}"))).await.unwrap();
+        self.cluster
+            .delete(&self.path(&format!("pods/rg-{ordinal}")))
+            .await
+            .unwrap();
     }
 
     /// Waits until the Pod is another one than `old`, and ready.
@@ -184,7 +229,8 @@ impl Set {
 
     /// What a member answers, whatever the status.
     pub async fn answer(&self, ordinal: u16, path: &str) -> Result<(StatusCode, String), String> {
-        self.asked(Request::get(self.proxy(ordinal, 8080, path)).body(Vec::new()).unwrap()).await
+        self.asked(Request::get(self.proxy(ordinal, 8080, path)).body(Vec::new()).unwrap())
+            .await
     }
 
     /// Through the API server, which every cluster offers.
@@ -211,10 +257,14 @@ impl Set {
 
     /// The value of a metric, by its name and labels as they are written, without the prefix.
     pub async fn metric(&self, ordinal: u16, name: &str) -> Result<f64, String> {
-        let request = Request::get(self.proxy(ordinal, 9797, "/metrics")).body(Vec::new()).unwrap();
+        let request = Request::get(self.proxy(ordinal, 9797, "/metrics"))
+            .body(Vec::new())
+            .unwrap();
         let (_, text) = self.asked(request).await?;
         let name = format!("random_generator_{name}");
-        let line = text.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' ')?.parse().ok());
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&name)?.strip_prefix(' ')?.parse().ok());
         line.ok_or_else(|| format!("rg-{ordinal} has no metric {name}"))
     }
 
@@ -237,7 +287,11 @@ impl Set {
         let member = identity.split_once('_').map(|(member, _)| ordinal_of(member));
         let ordinal = member.ok_or_else(|| format!("nobody holds the lease: {}", lease["spec"]))?;
         let fence = fence.parse().map_err(|_| format!("no fence: {lease}"))?;
-        Ok(Holder { ordinal, identity, fence })
+        Ok(Holder {
+            ordinal,
+            identity,
+            fence,
+        })
     }
 
     /// The holder, once a member says itself that it leads.
@@ -316,7 +370,11 @@ impl Set {
         for look in looks {
             let said = self.kubectl(look).await;
             let lines: Vec<&str> = said.out.lines().collect();
-            told.push_str(&format!("$ kubectl {}\n{}\n", look.join(" "), lines[lines.len().saturating_sub(60)..].join("\n")));
+            told.push_str(&format!(
+                "$ kubectl {}\n{}\n",
+                look.join(" "),
+                lines[lines.len().saturating_sub(60)..].join("\n")
+            ));
         }
         for pod in self.pods().await.unwrap_or_default() {
             let log = self.kubectl(&["logs", &pod.name, "--tail", "25", "--timestamps"]).await;

@@ -41,8 +41,15 @@ async fn dispatched(set: &Set) -> Result<f64, String> {
 
 async fn a_set_of_n_makes_under_1_plus_a_tenth_of_n_minus_1_requests_a_second_as_the_api_server_counts(set: Set) {
     let schemas = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
-    let undo = set.mend_later(&[&set.cluster.given.kubectl, "delete", "flowschema", &set.namespace, "--ignore-not-found"]);
-    let anything = json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": true});
+    let undo = set.mend_later(&[
+        &set.cluster.given.kubectl,
+        "delete",
+        "flowschema",
+        &set.namespace,
+        "--ignore-not-found",
+    ]);
+    let anything =
+        json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": true});
     let schema = json!({
         "apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": set.namespace},
         "spec": {
@@ -57,11 +64,13 @@ async fn a_set_of_n_makes_under_1_plus_a_tenth_of_n_minus_1_requests_a_second_as
     });
     set.cluster.create(schemas, &schema).await.unwrap();
     set.holder().await;
-    let counts = async || match dispatched(&set).await? {
-        0.0 => Err("none is counted"),
-        _ => Ok(()),
-    }
-    .map_err(str::to_owned);
+    let counts = async || {
+        match dispatched(&set).await? {
+            0.0 => Err("none is counted"),
+            _ => Ok(()),
+        }
+        .map_err(str::to_owned)
+    };
     until("a request that is counted", counts).await;
 
     let before = dispatched(&set).await.unwrap();
@@ -71,7 +80,10 @@ async fn a_set_of_n_makes_under_1_plus_a_tenth_of_n_minus_1_requests_a_second_as
     let after = dispatched(&set).await.unwrap();
     let rate = (after - before) / began.elapsed().as_secs_f64();
     let bound = 1.0 + 0.1 * (MEMBERS - 1.0);
-    println!("        three members with default times: {rate:.2} requests a second in {:.0?}, of {bound:.1}", began.elapsed());
+    println!(
+        "        three members with default times: {rate:.2} requests a second in {:.0?}, of {bound:.1}",
+        began.elapsed()
+    );
     // The holder renews every 2 s: fewer than that, and they were not counted.
     assert!(rate > 0.4 && rate < bound, "{rate}");
     set.cluster.mend(undo).await;

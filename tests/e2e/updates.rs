@@ -30,7 +30,9 @@ pub fn group() -> Group {
 /// The members that DNS lists.
 async fn srv(set: &Set, name: &str) -> Result<Vec<String>, String> {
     let name = format!("{name}.random-generator.{}.svc.cluster.local.", set.namespace);
-    let said = set.kubectl(&["exec", "dns", "--", "nslookup", "-type=srv", &name]).await;
+    let said = set
+        .kubectl(&["exec", "dns", "--", "nslookup", "-type=srv", &name])
+        .await;
     // rg-0.random-generator.NAMESPACE.svc.cluster.local
     let targets = said.out.lines().filter(|line| line.contains("service = "));
     let mut members: Vec<String> = targets
@@ -48,9 +50,11 @@ async fn srv_lists_every_pod_ready_or_not_and_all_members_agree_on_peers(set: Se
     set.cluster.create(&set.path("pods"), &dns).await.unwrap();
     let all = ["rg-0", "rg-1", "rg-2"];
     let listed = async |name: &str| {
-        until(&format!("{name} of three members"), async || match srv(&set, name).await? {
-            members if members == all => Ok(()),
-            members => Err(format!("{members:?}")),
+        until(&format!("{name} of three members"), async || {
+            match srv(&set, name).await? {
+                members if members == all => Ok(()),
+                members => Err(format!("{members:?}")),
+            }
         })
         .await;
     };
@@ -61,7 +65,9 @@ async fn srv_lists_every_pod_ready_or_not_and_all_members_agree_on_peers(set: Se
     let old = set.pod(2).await.unwrap();
     let mut never = set.plan.clone().revision("never ready");
     never.partition = Some(2);
-    never.pod = Some(json!({"containers": [{"name": "member", "readinessProbe": {"httpGet": {"path": "/never", "port": "http"}}}]}));
+    never.pod = Some(
+        json!({"containers": [{"name": "member", "readinessProbe": {"httpGet": {"path": "/never", "port": "http"}}}]}),
+    );
     set.apply(&never).await;
     let runs = async || match set.pod(2).await? {
         pod if pod.uid != old.uid && !pod.ip.is_empty() => set.text(2, "/livez").await.map(|_| pod),
@@ -76,7 +82,9 @@ async fn srv_lists_every_pod_ready_or_not_and_all_members_agree_on_peers(set: Se
             let says = set.json(ordinal, "/peers").await?;
             let peers = says["peers"].as_array().ok_or("no peers")?;
             let names: Vec<&str> = peers.iter().filter_map(|peer| peer["name"].as_str()).collect();
-            (names == all && says["stale"] == false).then_some(()).ok_or_else(|| says.to_string())
+            (names == all && says["stale"] == false)
+                .then_some(())
+                .ok_or_else(|| says.to_string())
         };
         until(&format!("three peers at rg-{ordinal}"), agrees).await;
     }
@@ -90,7 +98,11 @@ async fn srv_lists_every_pod_ready_or_not_and_all_members_agree_on_peers(set: Se
     let slices = set.cluster.get(&slices).await.unwrap();
     let endpoints = slices["items"][0]["endpoints"].as_array().unwrap();
     let ready = |endpoint: &&serde_json::Value| endpoint["conditions"]["ready"] == true;
-    let ready: Vec<_> = endpoints.iter().filter(ready).map(|endpoint| &endpoint["targetRef"]["name"]).collect();
+    let ready: Vec<_> = endpoints
+        .iter()
+        .filter(ready)
+        .map(|endpoint| &endpoint["targetRef"]["name"])
+        .collect();
     assert!(!ready.contains(&&json!("rg-2")) && !ready.is_empty(), "{ready:?}");
     assert!(!set.pod(2).await.unwrap().ready);
 
@@ -110,7 +122,9 @@ async fn under_load(set: &Set, what: &str, change: impl AsyncFnOnce()) {
     let total = load.stop_without_failure().await;
     let chain = set.check_chain(&[0, 1, 2]).await;
     let gap = longest_gap(&chain, from);
-    println!("        {what}: {total} requests, none failed; at most {gap} s between two draws of which one is due each second");
+    println!(
+        "        {what}: {total} requests, none failed; at most {gap} s between two draws of which one is due each second"
+    );
     assert!(total > 200, "{total} requests are no load");
     assert!(gap <= LEASE.as_secs() + 1, "{gap} s without a draw");
 }
@@ -122,12 +136,19 @@ async fn a_rolling_update_under_load_through_the_client_service_fails_no_request
     under_load(&set, "rolling update", async || {
         set.apply(&set.plan.clone().revision("two")).await;
         let after = set.until_ready(3).await;
-        assert!(before.iter().zip(&after).all(|(before, after)| before.uid != after.uid && before.revision != after.revision));
+        assert!(
+            before
+                .iter()
+                .zip(&after)
+                .all(|(before, after)| before.uid != after.uid && before.revision != after.revision)
+        );
     })
     .await;
 }
 
-async fn a_canary_under_load_through_the_client_service_fails_no_request_and_misses_no_slot_beyond_a_lease_time(set: Set) {
+async fn a_canary_under_load_through_the_client_service_fails_no_request_and_misses_no_slot_beyond_a_lease_time(
+    set: Set,
+) {
     // What the test before it left, or the plan's own.
     let before = set.until_ready(3).await;
     let canary = Plan {
@@ -161,7 +182,11 @@ async fn a_bad_image_stops_at_its_first_member_and_is_taken_back_and_meanwhile_t
     };
     until("a member that waits for its image", waits).await;
     let waiting = set.pods().await.unwrap();
-    assert_eq!((&waiting[0].uid, &waiting[1].uid), (&before[0].uid, &before[1].uid), "it went on to the others");
+    assert_eq!(
+        (&waiting[0].uid, &waiting[1].uid),
+        (&before[0].uid, &before[1].uid),
+        "it went on to the others"
+    );
     set.until_draws_go_on(&[0, 1], 3).await;
 
     // One member is away, so none may be taken: the drain goes on asking until its time is over.
@@ -169,12 +194,28 @@ async fn a_bad_image_stops_at_its_first_member_and_is_taken_back_and_meanwhile_t
     let selector = format!("random-generator-e2e={}", set.namespace);
     label(&set, &waiting[0].name, &selector).await;
     let uncordon = set.mend_later(&[&set.cluster.given.kubectl, "uncordon", node]);
-    let arguments = ["drain", node, "--pod-selector", &selector, "--ignore-daemonsets", "--timeout", "3s"];
+    let arguments = [
+        "drain",
+        node,
+        "--pod-selector",
+        &selector,
+        "--ignore-daemonsets",
+        "--timeout",
+        "3s",
+    ];
     let drain = set.cluster.kubectl(&arguments).await;
-    assert!(!drain.ok && drain.err.contains("would violate the pod's disruption budget"), "{}{}", drain.out, drain.err);
+    assert!(
+        !drain.ok && drain.err.contains("would violate the pod's disruption budget"),
+        "{}{}",
+        drain.out,
+        drain.err
+    );
     set.cluster.mend(uncordon).await;
     let after = set.pod(0).await.unwrap();
-    assert!(after.uid == before[0].uid && after.ready && !after.terminating, "{after:?}");
+    assert!(
+        after.uid == before[0].uid && after.ready && !after.terminating,
+        "{after:?}"
+    );
 
     // A StatefulSet waits for the Pod that can't start, also when the template is as before: a person deletes it.
     set.apply(&set.plan).await;
@@ -183,7 +224,13 @@ async fn a_bad_image_stops_at_its_first_member_and_is_taken_back_and_meanwhile_t
         pod if pod.ready => Ok(()),
         pod => Err(format!("{pod:?}")),
     };
-    every(Duration::from_millis(200), Duration::from_secs(60), "rg-2, ready again", ready).await;
+    every(
+        Duration::from_millis(200),
+        Duration::from_secs(60),
+        "rg-2, ready again",
+        ready,
+    )
+    .await;
     set.until_ready(3).await;
     load.stop_without_failure().await;
     set.check_chain(&[0, 1, 2]).await;

@@ -43,26 +43,38 @@ fn write(path: &Path, script: &str) {
 /// tests/e2e/run with a cluster whose commands, as make, write down how they are called; `fails` is the call of make that fails.
 fn run(fails: &str) -> (Output, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
-    let (cluster, tools, calls) = (folder.path().join("cluster"), folder.path().join("tools"), folder.path().join("calls"));
+    let (cluster, tools, calls) = (
+        folder.path().join("cluster"),
+        folder.path().join("tools"),
+        folder.path().join("calls"),
+    );
     fs::create_dir(&cluster).unwrap();
     fs::create_dir(&tools).unwrap();
     let record = |name: &str| format!("echo \"{name} ${{KUBECONFIG:-}} $*\" >>{calls:?}");
-    write(&cluster.join("up"), &format!("{}\necho 'it is up; export KUBECONFIG=/the/file'", record("up")));
+    write(
+        &cluster.join("up"),
+        &format!("{}\necho 'it is up; export KUBECONFIG=/the/file'", record("up")),
+    );
     for name in ["down", "build-image"] {
         write(&cluster.join(name), &record(name));
     }
-    write(&tools.join("make"), &format!("{}\n[[ $1 != '{fails}' ]]", record("make")));
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-    let run = Command::new(root().join("tests/e2e/run"))
-        .arg(&cluster)
-        .env("PATH", path)
+    write(
+        &tools.join("make"),
+        &format!("{}\n[[ $1 != '{fails}' ]]", record("make")),
+    );
+    let run = Command::new("bash")
+        .args(["-c", "PATH=\"$1:$PATH\" tests/e2e/run \"$2\"", "-"])
+        .args([&tools, &cluster])
+        .current_dir(root())
         .env_remove("KUBECONFIG")
         .output()
         .unwrap();
     let calls = fs::read_to_string(&calls).unwrap();
     // Without what differs from run to run.
     let calls = calls.replace(folder.path().to_str().unwrap(), "…");
-    let calls = calls.lines().map(|call| call.split(" /tmp").next().unwrap().trim().to_owned());
+    let calls = calls
+        .lines()
+        .map(|call| call.split(" /tmp").next().unwrap().trim().to_owned());
     (run, calls.collect())
 }
 
@@ -89,14 +101,21 @@ fn the_cluster_is_taken_down_also_when_a_test_fails() {
         let (output, calls) = run(fails);
         assert!(!output.status.success(), "{}", told(&output));
         assert_eq!(calls.last().unwrap(), "down /the/file");
-        assert_eq!(calls.iter().any(|call| call.contains("e2e-faults")), fails == "e2e-faults");
+        assert_eq!(
+            calls.iter().any(|call| call.contains("e2e-faults")),
+            fails == "e2e-faults"
+        );
     }
 }
 
 #[test]
 fn without_a_cluster_it_says_so_and_fails_only_where_nobody_would_read_it() {
     for (ci, succeeds) in [("", true), ("false", true), ("true", false)] {
-        let output = Command::new(root().join("tests/e2e/run")).arg("/nowhere").env("CI", ci).output().unwrap();
+        let output = Command::new(root().join("tests/e2e/run"))
+            .arg("/nowhere")
+            .env("CI", ci)
+            .output()
+            .unwrap();
         assert_eq!(output.status.success(), succeeds, "CI={ci}");
         assert!(told(&output).starts_with("e2e: not run"), "{}", told(&output));
     }

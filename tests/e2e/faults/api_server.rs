@@ -35,14 +35,18 @@ async fn away(set: &Set, what: &str, away: impl AsyncFnOnce() -> (u64, u64)) {
     let said: Vec<_> = answers.iter().filter(|(time, _, _)| surely.contains(time)).collect();
     assert!(surely.is_empty() || !said.is_empty());
     for (time, url, body) in &said {
-        assert!(body.contains("\"self\":false"), "{url} at {time}, {} s into it: {body}", time - from);
+        assert!(
+            body.contains("\"self\":false"),
+            "{url} at {time}, {} s into it: {body}",
+            time - from
+        );
     }
     watch.delete().await;
     let total = load.stop_without_failure().await;
     println!(
-        "        {what}: {} requests, none failed; {} times asked while it was away, nobody led; {took:.1?} after it was back somebody did",
+        "        {what}: {} requests, none failed; asked {} times, nobody led; somebody did {took:.1?} after it was back",
         total - asked,
-        said.len()
+        said.len(),
     );
     assert_eq!(set.restarts().await, restarts, "a member was started again");
     set.check_chain(&[0, 1, 2]).await;
@@ -70,7 +74,10 @@ pub async fn an_api_server_frozen_for_30_s_costs_no_number_and_no_restart_and_le
 
 pub async fn an_api_server_that_refuses_costs_no_number_and_no_restart_and_leadership_comes_back(set: Set) {
     away(&set, "refusing", async || {
-        set.cluster.delete(&set.path("rolebindings/random-generator")).await.unwrap();
+        set.cluster
+            .delete(&set.path("rolebindings/random-generator"))
+            .await
+            .unwrap();
         let from = unix_time();
         let told = async || {
             let reason = set.degraded(0, "lease").await?.unwrap_or_default();

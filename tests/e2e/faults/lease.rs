@@ -7,7 +7,10 @@ use crate::members::volume;
 use crate::set::{Holder, Set};
 
 async fn uid(set: &Set) -> String {
-    set.lease().await.unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
+    set.lease().await.unwrap()["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Draws go on, in the same chain, under a greater fence.
@@ -36,7 +39,14 @@ pub async fn delete_and_apply_with_the_claims_kept_go_on_with_the_same_chain(set
     for pod in &pods {
         volumes.push(volume(&set, &pod.claim).await);
     }
-    let delete = ["delete", "--kustomize", set.folder.to_str().unwrap(), "--cascade=foreground", "--timeout", "90s"];
+    let delete = [
+        "delete",
+        "--kustomize",
+        set.folder.to_str().unwrap(),
+        "--cascade=foreground",
+        "--timeout",
+        "90s",
+    ];
     set.kubectl(&delete).await.expect_ok();
     assert!(set.pods().await.unwrap().is_empty());
     assert!(set.lease().await.is_err());

@@ -7,7 +7,10 @@ use crate::plan::LEASE;
 use crate::set::Set;
 
 async fn processes(set: &Set, ordinal: u16) -> Vec<String> {
-    let found = set.cluster.fault(&["pids", &format!("rg-{ordinal}"), &set.namespace]).await;
+    let found = set
+        .cluster
+        .fault(&["pids", &format!("rg-{ordinal}"), &set.namespace])
+        .await;
     let pids: Vec<String> = found.split_whitespace().map(str::to_owned).collect();
     assert!(!pids.is_empty(), "rg-{ordinal} has no process");
     pids
@@ -38,7 +41,9 @@ pub async fn a_holder_that_is_killed_is_followed_within_the_bound_ten_times(set:
         set.until_replaced(old).await;
     }
     let (median, worst) = median_and_worst(&times);
-    println!("        from SIGKILL until another leads: median {median:.0?}, worst {worst:.0?} of ten, bound {bound:.0?}");
+    println!(
+        "        from SIGKILL until another leads: median {median:.2?}, worst {worst:.2?} of ten, bound {bound:.2?}"
+    );
     assert!(worst <= bound, "{times:?}");
     set.check_chain(&[0, 1, 2]).await;
 }
@@ -60,14 +65,24 @@ pub async fn a_holder_stopped_past_its_lease_and_continued_conducts_nothing_on_i
     let knows = async || {
         let says = set.json(old.ordinal, "/leader").await?;
         let fence = says["fence"].as_u64().unwrap_or(0);
-        assert!(says["self"] == false || fence > old.fence, "it still thinks that it leads: {says}");
+        assert!(
+            says["self"] == false || fence > old.fence,
+            "it still thinks that it leads: {says}"
+        );
         (fence > old.fence).then_some(()).ok_or_else(|| says.to_string())
     };
     until("it sees the new holder", knows).await;
     set.until_draws_go_on(&[0, 1, 2], 2).await;
     let chain = set.check_chain(&[0, 1, 2]).await;
     // Fences never go back, so nothing of the old term comes after the new one's first record.
-    let first = chain.iter().position(|record| record.fence > old.fence).expect("the next one drew");
-    assert!(chain[first..].iter().all(|record| record.fence > old.fence && record.holder != old.identity));
+    let first = chain
+        .iter()
+        .position(|record| record.fence > old.fence)
+        .expect("the next one drew");
+    assert!(
+        chain[first..]
+            .iter()
+            .all(|record| record.fence > old.fence && record.holder != old.identity)
+    );
     assert_eq!(set.restarts().await, restarts, "it was started again");
 }

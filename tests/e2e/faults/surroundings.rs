@@ -10,13 +10,31 @@ use crate::set::Set;
 pub async fn with_coredns_scaled_to_zero_numbers_and_draws_go_on_and_its_return_heals(set: Set) {
     let restarts = set.restarts().await;
     let dns = "/apis/apps/v1/namespaces/kube-system/deployments/coredns";
-    let replicas = set.cluster.get(dns).await.unwrap()["spec"]["replicas"].as_u64().unwrap();
+    let replicas = set.cluster.get(dns).await.unwrap()["spec"]["replicas"]
+        .as_u64()
+        .unwrap();
     let scale = |replicas: u64| format!("--replicas={replicas}");
     let kubectl = &set.cluster.given.kubectl;
     let back = scale(replicas);
-    let undo = set.mend_later(&[kubectl, "--namespace", "kube-system", "scale", "deployment/coredns", &back]);
+    let undo = set.mend_later(&[
+        kubectl,
+        "--namespace",
+        "kube-system",
+        "scale",
+        "deployment/coredns",
+        &back,
+    ]);
     let load = Client::load(&set, "load", &set.member_urls().await).await;
-    set.cluster.kubectl(&["--namespace", "kube-system", "scale", "deployment/coredns", "--replicas=0"]).await.expect_ok();
+    set.cluster
+        .kubectl(&[
+            "--namespace",
+            "kube-system",
+            "scale",
+            "deployment/coredns",
+            "--replicas=0",
+        ])
+        .await
+        .expect_ok();
     for ordinal in 0..3 {
         let stale = async || match set.json(ordinal, "/peers").await? {
             says if says["stale"] == true => Ok(says),
@@ -39,15 +57,22 @@ pub async fn with_coredns_scaled_to_zero_numbers_and_draws_go_on_and_its_return_
     until("a draw that all contribute to", all).await;
     set.cluster.mend(undo).await;
     for ordinal in 0..3 {
-        let fresh = async || match (set.json(ordinal, "/peers").await?, set.degraded(ordinal, "peers").await?) {
+        let fresh = async || match (
+            set.json(ordinal, "/peers").await?,
+            set.degraded(ordinal, "peers").await?,
+        ) {
             (says, None) if says["stale"] == false => Ok(()),
             other => Err(format!("{other:?}")),
         };
         until(&format!("a fresh list at rg-{ordinal}"), fresh).await;
     }
     let ready = async || {
-        let ready = set.cluster.get(dns).await?["status"]["readyReplicas"].as_u64().unwrap_or(0);
-        (ready == replicas).then_some(()).ok_or_else(|| format!("{ready} of {replicas}"))
+        let ready = set.cluster.get(dns).await?["status"]["readyReplicas"]
+            .as_u64()
+            .unwrap_or(0);
+        (ready == replicas)
+            .then_some(())
+            .ok_or_else(|| format!("{ready} of {replicas}"))
     };
     until("CoreDNS as it was", ready).await;
     load.stop_without_failure().await;
@@ -62,8 +87,14 @@ pub async fn a_disk_that_is_filled_and_freed_costs_journalling_and_never_draws_o
     let restarts = set.restarts().await;
     let member = set.pod(1).await.unwrap();
     // The others' numbers don't depend on it.
-    let others: Vec<String> =
-        set.pods().await.unwrap().iter().filter(|pod| pod.ordinal != 1).map(|pod| format!("http://{}:8080/", pod.ip)).collect();
+    let others: Vec<String> = set
+        .pods()
+        .await
+        .unwrap()
+        .iter()
+        .filter(|pod| pod.ordinal != 1)
+        .map(|pod| format!("http://{}:8080/", pod.ip))
+        .collect();
     let load = Client::load(&set, "load", &others).await;
     let mut filler = shell_pod(&set, "filler", &format!("touch /volume/fill-it; {FILL}"));
     filler["spec"]["nodeName"] = json!(member.node);
@@ -76,9 +107,14 @@ pub async fn a_disk_that_is_filled_and_freed_costs_journalling_and_never_draws_o
         // Numbers are refused, with a word on when to come back, rather than given out unjournalled.
         for _ in 0..20 {
             let (status, body) = set.answer(1, "/").await?;
-            assert!(matches!(status, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE), "{status}: {body}");
+            assert!(
+                matches!(status, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE),
+                "{status}: {body}"
+            );
         }
-        set.degraded(1, "journal").await?.ok_or_else(|| "not degraded".to_owned())
+        set.degraded(1, "journal")
+            .await?
+            .ok_or_else(|| "not degraded".to_owned())
     };
     let reason = until("a journal that is degraded", told).await;
     println!("        journal: {reason}");
@@ -93,7 +129,9 @@ pub async fn a_disk_that_is_filled_and_freed_costs_journalling_and_never_draws_o
     assert_eq!(says["ready"], true);
     assert!(set.pod(1).await.unwrap().ready);
 
-    set.kubectl(&["exec", "filler", "--", "rm", "/volume/fill-it"]).await.expect_ok();
+    set.kubectl(&["exec", "filler", "--", "rm", "/volume/fill-it"])
+        .await
+        .expect_ok();
     let well = async || match set.json(1, "/readyz").await? {
         says if says["degraded"] == Value::Array(Vec::new()) => set.text(1, "/").await,
         says => Err(says.to_string()),
