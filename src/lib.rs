@@ -18,7 +18,7 @@
 //! - [`readiness`], [`telemetry`], [`metrics`]: how a member is, as probes, logs and Prometheus read it.
 //! - [`member`]: the composition root: builds the parts, starts and stops them in order.
 //! - [`local`]: `cluster`, a set of real members on this machine, with its DNS server.
-//! - [`cli`]: one file a subcommand.
+//! - [`cli`]: one file a subcommand; [`exit`]: the codes that a process ends with.
 //!
 //! How data flows between them and what holds always is in `ARCHITECTURE.md`; the rules of lease and draw, by their numbers,
 //! in `docs/protocol.md`.
@@ -29,6 +29,7 @@ pub mod config;
 pub mod database;
 pub mod discovery;
 pub mod draw;
+pub mod exit;
 pub mod generator;
 pub mod http;
 pub mod identity;

@@ -34,7 +34,8 @@ use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
 use crate::generator::{ids, random};
 use crate::http::admin::{self, Admin};
 use crate::http::exchange::{RequestLimits, Routes};
-use crate::http::listener::{Limits, Listener, raise_open_files_limit};
+use crate::http::limits::{Limits, raise_open_files_limit};
+use crate::http::listener::Listener;
 use crate::http::metrics::HttpMetrics;
 use crate::http::peer::{self, Peer};
 use crate::http::peer_client::PeerClient;
@@ -397,7 +398,7 @@ impl Listening<'_> {
             routes("admin", RequestLimits::admin()),
         );
         let registry = Arc::new(metrics.registry);
-        let scraped = crate::http::metrics::router(registry, routes("metrics", RequestLimits::public()));
+        let scraped = crate::http::scrape::router(registry, routes("metrics", RequestLimits::public()));
         let drain_time = self.config.shutdown.drain_limit;
         let public_limits = Limits {
             connections: self.config.connection_limit,

@@ -12,7 +12,20 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, fmt as layer, reload};
 
-use crate::config::{Log, LogFormat};
+/// Where and how events are logged.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub format: LogFormat,
+    /// Only ever with [`LogFormat::Text`].
+    pub colour: bool,
+    pub filter: Filter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
 
 /// Which events are logged: a level, or `TARGET=LEVEL`, separated by commas, as in RUST_LOG; without its spans and
 /// regular expressions.

@@ -615,10 +615,10 @@ async fn writers_killed_at_any_moment_leave_a_lease_with_all_that_was_acknowledg
             child(&path, "child_writes_until_killed"),
         ];
         eventually("children write", async || {
-            (opened.read().await.fence > before + 4).then_some(())
+            // Each turn at another moment of theirs.
+            (opened.read().await.fence > before + 4 + turn).then_some(())
         })
         .await;
-        tokio::time::sleep(Duration::from_millis(3 * turn)).await;
         let mut acknowledged = 0;
         for child in &mut children {
             child.kill().unwrap();

@@ -14,7 +14,7 @@ use random_generator::clock::{Boot, Clock, Now, Wall};
 use random_generator::draw::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use random_generator::draw::record::{Hash, Hex, Record, Slot};
 use random_generator::http::exchange::{RequestLimits, Routes};
-use random_generator::http::listener::Limits;
+use random_generator::http::limits::Limits;
 use random_generator::http::metrics::HttpMetrics;
 use random_generator::http::peer::{self, Declined, Peer, PeerService};
 use random_generator::http::peer_client::{PeerClient, PeerError, Target};
@@ -373,6 +373,10 @@ async fn a_truncated_or_oversized_message_reaches_no_ledger() {
         .unwrap();
     stream.shutdown().await.unwrap();
     closed(&mut stream).await;
+    wait_for("the truncated one is counted", || {
+        member.refused("truncated") + member.refused("malformed") == 1
+    })
+    .await;
     let large = vec![b' '; RequestLimits::peer().body + 1];
     let head = format!(
         "POST /v1/keep HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
@@ -386,7 +390,7 @@ async fn a_truncated_or_oversized_message_reaches_no_ledger() {
     chunked.extend_from_slice(&large);
     chunked.extend_from_slice(b"\r\n0\r\n\r\n");
     raw(address, &chunked).await;
-    wait_for("it is counted", || member.refused("malformed") >= 1).await;
+    wait_for("the oversized one is counted", || member.refused("malformed") >= 1).await;
     for path in ["/v1/records/xyz", "/v1/records/00?count=65", "/v1/records/00?cuont=1"] {
         assert_eq!(http_world::get(address, path).await.status, 400, "{path}");
     }

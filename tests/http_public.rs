@@ -12,7 +12,7 @@ use http_world::{Member, SOON, chain, ledger, raw, request, wait_for};
 use random_generator::clock::{Boot, Clock, Wall};
 use random_generator::discovery::{Peer, PeerList};
 use random_generator::http::exchange::RequestLimits;
-use random_generator::http::listener::Limits;
+use random_generator::http::limits::Limits;
 use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec, LeaseTrouble};
 use random_generator::readiness::Latch;
 

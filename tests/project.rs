@@ -213,7 +213,7 @@ fn the_readme_has_every_endpoint_and_no_other() {
         .flat_map(|row| quoted(row.split(" | ").next().unwrap()))
         .chain(quoted(&readme).into_iter().filter(|quoted| quoted == "/metrics"))
         .collect();
-    let doors = ["src/http/public", "src/http/admin", "src/http/metrics"];
+    let doors = ["src/http/public", "src/http/admin", "src/http/scrape"];
     let there: BTreeSet<String> = doors.into_iter().flat_map(routed).collect();
     assert_eq!(told, there, "README.md (left) and src/http (right) differ");
     let protocol = text("docs/protocol.md");

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
+use crate::config::ClusterArgs;
 use crate::local::layout::{ClusterError, Layout, Place};
 use crate::local::output::Output;
 use crate::local::supervisor::Supervisor;
@@ -19,36 +20,6 @@ const SET: &str = "rg";
 const SERVICE: &str = "rg.default.svc.cluster.local";
 /// From SIGTERM to SIGKILL: more than a member's own limits for draining and flushing.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
-
-/// Starts a set of members on this machine, each a process of its own, with DNS and a lease file between them
-#[derive(Clone, Debug, clap::Args)]
-pub struct ClusterArgs {
-    /// How many members, 1 to 32
-    #[arg(long, value_name = "N", default_value_t = 3, env = "RANDOM_GENERATOR_MEMBERS")]
-    pub members: u16,
-    /// Member n listens on this port + 10 n for the public, then + 1 for peers, + 2 for administration, + 3 for metrics
-    #[arg(
-        long,
-        value_name = "PORT",
-        default_value_t = 8080,
-        env = "RANDOM_GENERATOR_BASE_PORT"
-    )]
-    pub base_port: u16,
-    /// Where the members' volumes, logs, process ids and the lease are
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "random-generator-data",
-        env = "RANDOM_GENERATOR_DATA_DIR"
-    )]
-    pub data_dir: PathBuf,
-    /// Show what happens as JSON lines
-    #[arg(long, env = "RANDOM_GENERATOR_JSON")]
-    pub json: bool,
-    /// Options of `serve` for each member, such as --lease-duration 2s
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "SERVE OPTIONS")]
-    pub serve: Vec<String>,
-}
 
 /// What `cluster` takes from the composition root.
 pub struct ClusterWiring {
@@ -65,7 +36,7 @@ pub struct ClusterWiring {
 
 /// Runs the set until SIGINT or SIGTERM; a second one ends it at once.
 pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), ClusterError> {
-    let args = args.gathered()?;
+    let args = args.gathered().map_err(ClusterError::Arguments)?;
     let layout = Layout::new(SET, args.members, args.base_port, &args.data_dir)?;
     // Before anything is made: with a wrong option there is nothing to clean up. The nameserver's port isn't known yet.
     let unknown = SocketAddr::from(([127, 0, 0, 1], 53));
@@ -157,76 +128,10 @@ fn serve_arguments(
     Ok(arguments)
 }
 
-impl ClusterArgs {
-    /// Options of `cluster` that stand after the first one of `serve`: clap has taken them for the members'. They mean
-    /// the same wherever they stand.
-    fn gathered(mut self) -> Result<ClusterArgs, ClusterError> {
-        let mut passed = Vec::new();
-        let mut rest = std::mem::take(&mut self.serve).into_iter();
-        while let Some(argument) = rest.next() {
-            let (option, value) = match argument.split_once('=') {
-                Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
-                None => (argument.clone(), None),
-            };
-            match option.as_str() {
-                "--" => {}
-                "--json" if value.is_none() => self.json = true,
-                "--members" | "--base-port" | "--data-dir" => {
-                    let value = value.or_else(|| rest.next());
-                    let value = value.ok_or_else(|| ClusterError::Arguments(format!("{option} needs a value")))?;
-                    let number = || {
-                        let wrong = || format!("{option} {value:?} is not a number: give one from 1 to 65535");
-                        value.parse().map_err(|_| ClusterError::Arguments(wrong()))
-                    };
-                    match option.as_str() {
-                        "--members" => self.members = number()?,
-                        "--base-port" => self.base_port = number()?,
-                        _ => self.data_dir = PathBuf::from(value),
-                    }
-                }
-                _ => passed.push(argument),
-            }
-        }
-        self.serve = passed;
-        Ok(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
     use std::path::Path;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        cluster: ClusterArgs,
-    }
-
-    fn parsed(line: &str) -> Result<ClusterArgs, ClusterError> {
-        Line::try_parse_from(line.split(' ')).unwrap().cluster.gathered()
-    }
-
-    #[test]
-    fn options_of_serve_are_passed_on_wherever_they_stand() {
-        for line in [
-            "cluster --members 5 --data-dir d --lease-duration 2s --draw-schedule x",
-            "cluster --lease-duration 2s --draw-schedule x --data-dir=d --members 5",
-            "cluster --members=5 --lease-duration 2s --data-dir d --draw-schedule x",
-        ] {
-            let args = parsed(line).unwrap();
-            assert_eq!((args.members, args.data_dir.as_path()), (5, Path::new("d")), "{line}");
-            assert_eq!(args.serve, ["--lease-duration", "2s", "--draw-schedule", "x"], "{line}");
-        }
-        assert!(
-            parsed("cluster --x --members many")
-                .unwrap_err()
-                .to_string()
-                .contains("\"many\" is not a number")
-        );
-        assert_eq!(parsed("cluster --x --members").unwrap_err().exit_code(), 64);
-    }
 
     #[test]
     fn a_member_gets_all_that_makes_it_one() {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::exit::one_line;
+use super::failure::one_line;
 use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
 

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use hyper::StatusCode;
 
 use super::console::Console;
-use super::exit::one_line;
+use super::failure::one_line;
 use super::target::{Answer, Member, explanation};
 use super::{Exit, Failure};
 

@@ -4,7 +4,7 @@
 pub mod cluster;
 mod console;
 pub mod draws;
-pub mod exit;
+pub mod failure;
 pub mod health;
 pub mod leader;
 mod ledger;
@@ -18,11 +18,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 
+pub use crate::exit::Exit;
 use clap::{Parser, Subcommand};
-pub use exit::{Exit, Failure};
+pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ServeArgs, Terminal};
+use crate::config::{ClusterArgs, ServeArgs, Terminal};
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
 use console::Console;
@@ -81,7 +82,7 @@ enum Command {
     #[command(after_help = AFTER_SERVE_HELP)]
     Serve(Box<ServeArgs>),
     #[command(after_help = AFTER_CLUSTER_HELP)]
-    Cluster(cluster::ClusterArgs),
+    Cluster(ClusterArgs),
     /// Mend the ledger of a running member
     Ledger(ledger::Args),
     /// Check a chain of draws: a file, standard input, or all that a member keeps
@@ -156,13 +157,13 @@ pub fn report_panics() {
         let place = panic
             .location()
             .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        let line = exit::one_line(&format!("a bug{place}: {message}; please report it"));
+        let line = failure::one_line(&format!("a bug{place}: {message}; please report it"));
         let _ = writeln!(io::stderr().lock(), "random-generator: {line}");
     }));
 }
 
 /// Runs a set, with what only the command line knows.
-fn set(args: cluster::ClusterArgs) -> Result<(), Failure> {
+fn set(args: ClusterArgs) -> Result<(), Failure> {
     let wiring = cluster::ClusterWiring {
         program: std::env::current_exe().map_err(|error| {
             Failure::new(

@@ -54,7 +54,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         let since = peers.resolved_at.map_or("never".to_owned(), |at| format!("at {at}"));
         text.push_str(&format!(
             "stale: the last look-up failed; last resolved {}\n",
-            super::exit::one_line(&since)
+            super::failure::one_line(&since)
         ));
     }
     console.put(&text)?;

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
-use super::exit::one_line;
+use super::failure::one_line;
 use super::{Exit, Failure};
 
 /// One question, connecting and the whole answer included.

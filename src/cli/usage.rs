@@ -3,8 +3,9 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::exit::{Exit, Failure};
+use super::failure::Failure;
 use crate::config;
+use crate::exit::Exit;
 
 pub(super) fn failure(error: &clap::Error) -> Failure {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

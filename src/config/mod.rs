@@ -3,6 +3,7 @@
 
 mod arguments;
 mod check;
+mod cluster;
 mod environment;
 mod error;
 mod terminal;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use arguments::{Durability, LeaseStoreArg, LogFormatArg, ServeArgs};
 use check::{draw, lease, listen, size_within, within};
+pub use cluster::ClusterArgs;
 use environment::variable;
 pub use environment::{source_of, unknown_variables};
 pub use error::ConfigError;
@@ -23,7 +25,7 @@ pub use terminal::Terminal;
 
 use crate::draw::schedule::Schedule;
 use crate::identity::{MemberName, NameError};
-use crate::telemetry;
+use crate::telemetry::{self, Log, LogFormat};
 
 /// What a member does and where, in full.
 #[derive(Clone, Debug)]
@@ -128,21 +130,6 @@ pub struct Shutdown {
     pub drain_limit: Duration,
     /// Closing standard input asks the member to stop.
     pub with_parent: bool,
-}
-
-#[derive(Clone, Debug)]
-pub struct Log {
-    pub format: LogFormat,
-    /// Only ever with [`LogFormat::Text`].
-    pub colour: bool,
-    /// One that [`telemetry::Filter`] takes.
-    pub filter: telemetry::Filter,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 impl TryFrom<ServeArgs> for Config {

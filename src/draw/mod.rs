@@ -12,3 +12,4 @@ pub mod record;
 pub mod schedule;
 pub mod secrets;
 pub mod task;
+mod voter;

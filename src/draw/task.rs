@@ -17,17 +17,16 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obstacle, Report};
+use super::conductor::{Action, Conductor, ConductorConfig, Event, Obstacle, Report};
 use super::ledger::task::LedgerHandle;
+use super::voter::Voter;
 use crate::clock::{Boot, Clock};
-use crate::discovery::{Peer, PeerList};
-use crate::http::peer_client::{PeerClient, PeerError, Target};
+use crate::discovery::PeerList;
+use crate::http::peer_client::PeerClient;
 use crate::lease::elector::CommitOutcome;
 use crate::lease::task::LeaseHandle;
 use crate::shutdown::Signal;
 
-/// Bound of one question. A member that is stopped costs a draw no more than the patience it has for it anyway.
-const ASK_WITHIN: Duration = Duration::from_secs(1);
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// A recovery is told when it lasts so long: most of them end within a round trip.
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(1);
@@ -200,52 +199,16 @@ impl DrawTask {
         for action in self.conductor.step(self.clock.now(), event, &mut self.rng) {
             match action {
                 Action::Keep { ask, ordinal, request } => {
-                    let ledger = self.parts.ledger.clone();
-                    let client = self.parts.client.clone();
-                    let peer = self.peer(ordinal);
-                    let own = ordinal == self.ordinal;
+                    let voter = self.voter(ordinal);
                     questions.push(Box::pin(async move {
-                        let result = match peer {
-                            _ if own => ledger.keep(request).await.map_err(AskError::Refused),
-                            Some(peer) => flatten(
-                                client
-                                    .keep(
-                                        Target {
-                                            addresses: &peer.sockets(),
-                                            host: &peer.host,
-                                        },
-                                        &request,
-                                        ASK_WITHIN,
-                                    )
-                                    .await,
-                            ),
-                            None => Err(AskError::Unreachable),
-                        };
+                        let result = voter.keep(request).await;
                         Event::Kept { ask, ordinal, result }
                     }));
                 }
                 Action::Heads { ask, ordinal, request } => {
-                    let ledger = self.parts.ledger.clone();
-                    let client = self.parts.client.clone();
-                    let peer = self.peer(ordinal);
-                    let own = ordinal == self.ordinal;
+                    let voter = self.voter(ordinal);
                     questions.push(Box::pin(async move {
-                        let result = match peer {
-                            _ if own => ledger.heads(request).await.map_err(AskError::Refused),
-                            Some(peer) => flatten(
-                                client
-                                    .heads(
-                                        Target {
-                                            addresses: &peer.sockets(),
-                                            host: &peer.host,
-                                        },
-                                        &request,
-                                        ASK_WITHIN,
-                                    )
-                                    .await,
-                            ),
-                            None => Err(AskError::Unreachable),
-                        };
+                        let result = voter.heads(request).await;
                         Event::Heads { ask, ordinal, result }
                     }));
                 }
@@ -280,9 +243,15 @@ impl DrawTask {
         }
     }
 
-    fn peer(&self, ordinal: u16) -> Option<Peer> {
+    fn voter(&self, ordinal: u16) -> Voter {
+        if ordinal == self.ordinal {
+            return Voter::Own(self.parts.ledger.clone());
+        }
         let list = self.parts.peers.borrow();
-        list.peers.iter().find(|peer| peer.ordinal == ordinal).cloned()
+        match list.peers.iter().find(|peer| peer.ordinal == ordinal) {
+            Some(peer) => Voter::Peer(peer.clone(), self.parts.client.clone()),
+            None => Voter::Unpublished,
+        }
     }
 
     /// Tells of a recovery that lasts, and takes it back when that has ended.
@@ -361,15 +330,5 @@ impl DrawTask {
             *current = trouble;
             changed
         });
-    }
-}
-
-fn flatten<T>(result: Result<Result<T, super::message::Refusal>, PeerError>) -> Result<T, AskError> {
-    match result {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(refusal)) => Err(AskError::Refused(refusal)),
-        Err(PeerError::Timeout) => Err(AskError::Timeout),
-        Err(PeerError::Unreachable(_)) => Err(AskError::Unreachable),
-        Err(_) => Err(AskError::Invalid),
     }
 }

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tower::Service;
 
-use super::listener::Limits;
+use super::limits::Limits;
 use crate::clock::{Boot, Clock};
 
 /// Between requests: nothing of a next one has come.

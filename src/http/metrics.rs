@@ -1,4 +1,4 @@
-//! What the listeners count, and the listener that shows the whole registry as OpenMetrics text.
+//! What the listeners count.
 //!
 //! `/` is answered in microseconds, so whatever is counted for every request is an atomic that the route already holds:
 //! no label set is looked up, and no lock taken, until a response is of a rare kind.
@@ -8,20 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::http::{Method, StatusCode};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
-
-use super::exchange::Routes;
-use super::problem::Problem;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
@@ -235,23 +228,6 @@ impl EncodeMetric for Durations {
     fn metric_type(&self) -> MetricType {
         MetricType::Histogram
     }
-}
-
-/// `GET /metrics` of the whole registry, complete by the time it is handed over.
-pub fn router(registry: Arc<Registry>, routes: Routes) -> Router {
-    routes
-        .group(registry, |group| group.route("/metrics", "GET, HEAD", get(show)))
-        .finish()
-}
-
-async fn show(State(registry): State<Arc<Registry>>) -> Response {
-    let mut text = String::with_capacity(16 * 1024);
-    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
-        tracing::error!(%error, "metrics could not be written");
-        return Problem::internal().into_response();
-    }
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 #[cfg(test)]

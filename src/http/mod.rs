@@ -1,16 +1,18 @@
 //! The four listeners. In reading order:
 //!
-//! - [`listener`]: accepts and serves connections within [`listener::Limits`], and drains them.
+//! - [`listener`]: accepts and serves connections within [`limits::Limits`], and drains them.
 //! - [`connection`]: what one connection is doing, and when it has been doing it for too long.
 //! - [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
 //! - [`problem`], [`query`], [`mod@format`]: errors, parameters and representations, the same everywhere.
 //! - [`public`]: what people ask for. [`peer`] and [`peer_client`]: what members ask each other, authenticated by
-//!   [`peer_secret`]. [`admin`]: what an operator asks for on the member's own host. [`metrics`]: what Prometheus asks for.
+//!   [`peer_secret`]. [`admin`]: what an operator asks for on the member's own host. [`scrape`]: what Prometheus asks
+//!   for, of what [`metrics`] and others count.
 
 pub mod admin;
 pub mod connection;
 pub mod exchange;
 pub mod format;
+pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod peer;
@@ -19,3 +21,4 @@ pub mod peer_secret;
 pub mod problem;
 pub mod public;
 pub mod query;
+pub mod scrape;

@@ -167,7 +167,10 @@ impl<S: PeerService> Peer<S> {
         handle: impl AsyncFnOnce(&Peer<S>, Uri, Bytes) -> Result<Response, Rejected>,
     ) -> Response {
         let (parts, body) = request.into_parts();
-        let body = match read_body(body, RequestLimits::peer().body).await {
+        let arrival = Arrival(Some(&self.metrics));
+        let body = read_body(body, RequestLimits::peer().body).await;
+        arrival.ended();
+        let body = match body {
             Ok(body) => body,
             Err(problem) => return self.reject(Rejected::Problem("malformed", problem)),
         };
@@ -262,6 +265,23 @@ impl<S: PeerService> Peer<S> {
         self.metrics.peer_refused(reason);
         tracing::debug!(reason, "a peer's message was refused");
         response
+    }
+}
+
+/// A message on its way in. A peer that hangs up in the middle of one ends this request's future, and is counted all the same.
+struct Arrival<'a>(Option<&'a HttpMetrics>);
+
+impl Arrival<'_> {
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.0 {
+            metrics.peer_refused("truncated");
+        }
     }
 }
 

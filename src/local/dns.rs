@@ -17,13 +17,13 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
-use super::zone::{Answer, Published, Zone};
+use super::zone::{Answer, NotAService, Published, Zone};
 use crate::shutdown::Signal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DnsError {
-    #[error("{0:?} is not the name of a Service: give SERVICE.NAMESPACE.svc.ZONE")]
-    Name(String),
+    #[error(transparent)]
+    Zone(#[from] NotAService),
     #[error("the DNS server cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the DNS server failed: {0}")]

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::dns::DnsServer;
+use super::dns::{DnsError, DnsServer};
 use super::layout::{Claim, ClusterError, Layout};
 use super::observer::Observer;
 use super::output::{Event, Output};
@@ -44,7 +44,7 @@ impl Supervisor {
         clock: Clock,
         stop_limit: Duration,
     ) -> Result<Supervisor, ClusterError> {
-        let zone = Zone::new(service)?;
+        let zone = Zone::new(service).map_err(DnsError::from)?;
         let claim = layout.claim()?;
         let (published, members) = watch::channel(layout.members.iter().map(|place| place.published()).collect());
         let dns = DnsServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), zone, members).await?;

@@ -7,8 +7,6 @@ use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, SOA, SRV};
 use hickory_server::proto::rr::{Name, RData, Record, RecordType};
 
-use super::dns::DnsError;
-
 /// The plugin's default, in seconds, also for negative answers.
 const TTL: u32 = 5;
 
@@ -45,10 +43,14 @@ pub struct Answer {
     pub additionals: Vec<Record>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not the name of a Service: give SERVICE.NAMESPACE.svc.ZONE")]
+pub struct NotAService(String);
+
 impl Zone {
     /// For a Service named `SERVICE.NAMESPACE.svc.ZONE`, with or without trailing dot.
-    pub fn new(service: &str) -> Result<Zone, DnsError> {
-        let wrong = || DnsError::Name(service.to_owned());
+    pub fn new(service: &str) -> Result<Zone, NotAService> {
+        let wrong = || NotAService(service.to_owned());
         let mut name = Name::from_ascii(service).map_err(|_| wrong())?.to_lowercase();
         name.set_fqdn(true);
         if name.num_labels() < 4 || name.iter().nth(2) != Some(b"svc") {

@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::cli::Exit;
 use crate::discovery::DiscoveryError;
 use crate::draw::ledger::task::LedgerError;
+use crate::exit::Exit;
 use crate::generator::ids::KeeperError;
 use crate::generator::random::RandomError;
 use crate::http::listener::ListenerError;

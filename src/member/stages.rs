@@ -188,3 +188,43 @@ impl Ending {
         self.parent = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[tokio::test]
+    async fn a_part_that_panics_ends_the_member_as_a_bug() {
+        let mut stages = Stages::new();
+        stages.keeper("steady", |mut stop| async move {
+            stop.requested().await;
+            Ok(())
+        });
+        stages.office("rash", |_| async { panic!("unthinkable") });
+        let failed = stages.failed().await;
+        assert!(matches!(&failed, MemberError::Panicked(_)), "{failed}");
+        assert_eq!(failed.exit(), Exit::Bug);
+        stages.stop(Duration::ZERO, Duration::ZERO).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_office_ends_before_the_listeners_and_they_before_what_their_requests_need() {
+        let mut stages = Stages::new();
+        let (ended, mut order) = mpsc::channel(3);
+        let part = |name: &'static str| {
+            let ended = ended.clone();
+            move |mut stop: Signal| async move {
+                stop.requested().await;
+                let _ = ended.send(name).await;
+                Ok(())
+            }
+        };
+        stages.keeper("keeper", part("keeper"));
+        stages.listener("listener", part("listener"));
+        stages.office("office", part("office"));
+        stages.stop(Duration::ZERO, Duration::ZERO).await.unwrap();
+        let ended = [order.recv().await, order.recv().await, order.recv().await];
+        assert_eq!(ended, [Some("office"), Some("listener"), Some("keeper")]);
+    }
+}

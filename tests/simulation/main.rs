@@ -7,10 +7,12 @@
 #![allow(clippy::disallowed_methods)] // the number of seeds comes from the environment, and runs are timed
 
 mod faults;
+mod happening;
 mod network;
 mod oracle;
 mod process;
 mod store;
+mod trace;
 mod world;
 
 use std::collections::BTreeMap;

@@ -6,9 +6,11 @@ use random_generator::draw::message::{KeepAnswer, Refusal};
 use random_generator::lease::elector;
 use random_generator::lease::{LeaseObject, WatchEvent, WriteOutcome};
 
+use crate::happening::{Answer, Ask, Call, Happening, Input};
 use crate::oracle::Verdict;
 use crate::store::Put;
-use crate::world::{Answer, Ask, Call, Happening, Input, SECOND, World, brief_view, elector_failure, outcome};
+use crate::trace;
+use crate::world::{SECOND, World, elector_failure};
 
 impl World {
     pub fn call(&mut self, from: usize, op: u64, call: Call) {
@@ -47,7 +49,7 @@ impl World {
                 let before = self.store.object.clone();
                 let outcome = match self.store.put(&base, change) {
                     Put::Written(object) => {
-                        self.note(|| format!("store by p{from}: {}", brief_view(&object)));
+                        self.note(|| format!("store by p{from}: {}", trace::view(&object)));
                         self.overlap(before.as_deref(), &object)?;
                         self.oracle
                             .written(before.as_deref(), &object, &self.processes[from], &self.volumes)?;
@@ -194,7 +196,7 @@ impl World {
                         "p{id} asked by p{from} for round {} slot {}: {}",
                         request.round,
                         request.slot,
-                        outcome(&answer)
+                        trace::outcome(&answer)
                     )
                 });
                 Answer::Keep(self.forged(from, answer).map_err(AskError::Refused))

@@ -8,18 +8,19 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use random_generator::clock::Boot;
-use random_generator::draw::conductor::{self, AskError, Report};
+use random_generator::draw::conductor;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot, Write};
-use random_generator::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use random_generator::draw::record::{Hash, Record};
+use random_generator::draw::record::Record;
 use random_generator::draw::schedule::Schedule;
 use random_generator::lease::elector;
-use random_generator::lease::{LeaseChange, LeaseObject, LeaseSnapshot, StoreError, WatchEvent, WriteOutcome};
+use random_generator::lease::{LeaseSnapshot, StoreError, WatchEvent, WriteOutcome};
 
 use crate::faults::Fault;
+use crate::happening::{Ask, Call, Happening, Input};
 use crate::oracle::{Oracle, Verdict};
 use crate::process::{Process, Volume};
 use crate::store::Store;
+use crate::trace;
 
 /// Simulated time 0 in seconds since the epoch.
 pub const START: i64 = 1_800_000_000;
@@ -39,55 +40,6 @@ pub struct Plan {
     pub faults_until: u64,
     /// How often a message is lost, doubled, or late, in thousandths, while faults come.
     pub noise: u32,
-}
-
-/// A request to the store on its way.
-#[derive(Clone)]
-pub enum Call {
-    Read,
-    Write {
-        base: Arc<LeaseObject>,
-        change: LeaseChange,
-    },
-}
-
-/// A message from a holder to a peer on its way.
-#[derive(Clone)]
-pub enum Ask {
-    Keep(Arc<KeepRequest>),
-    Heads(Arc<HeadsRequest>),
-    Records(Hash),
-}
-
-pub enum Answer {
-    Keep(Result<KeepAnswer, AskError>),
-    Heads(Result<HeadsAnswer, AskError>),
-    Records(Hash, Vec<Arc<Record>>),
-}
-
-/// What reaches a process.
-pub enum Input {
-    Elector(elector::Event),
-    Conductor(conductor::Event),
-    /// The elector published: whoever watches sees the newest, never an older one after it.
-    LeaseChanged,
-    Asked {
-        from: usize,
-        ask: u64,
-        message: Ask,
-    },
-    Answered {
-        ask: u64,
-        ordinal: u16,
-        answer: Answer,
-    },
-}
-
-pub enum Happening {
-    Input { to: usize, input: Input },
-    Wake { to: usize },
-    StoreCall { from: usize, op: u64, call: Call },
-    Fault(Fault),
 }
 
 pub struct World {
@@ -300,7 +252,7 @@ impl World {
         let quiet = matches!(event, elector::Event::Tick);
         let actions = process.elector.step(now, event.clone(), &mut process.rng);
         if !quiet {
-            self.note(|| format!("p{id} elector: {}", brief_event(&event)));
+            self.note(|| format!("p{id} elector: {}", trace::event(&event)));
         }
         if let Some(view) = view {
             self.processes[id].saw(&view, self.t);
@@ -362,7 +314,7 @@ impl World {
                 conductor::Action::Look => self.within(id, Input::Elector(elector::Event::Look)),
                 conductor::Action::StayOut(time) => self.within(id, Input::Elector(elector::Event::StayOut(time))),
                 conductor::Action::Report(report) => {
-                    self.note(|| format!("p{id} reports {}", brief(&report)));
+                    self.note(|| format!("p{id} reports {}", trace::report(&report)));
                     self.oracle.said(&self.processes[id], &report)?;
                 }
             }
@@ -520,45 +472,5 @@ pub fn elector_failure(write: bool, op: u64) -> elector::Event {
             op,
             result: Err(StoreError::Unreachable("no answer in time".into())),
         },
-    }
-}
-
-pub fn brief_view(object: &LeaseObject) -> String {
-    let head = object.head.record().map(|record| (record.round, record.fence));
-    let holder = object.spec.holder.as_deref().unwrap_or("-");
-    format!(
-        "{} v{} {holder:?} fence {} head {head:?}",
-        object.uid, object.version, object.fence
-    )
-}
-
-fn brief_event(event: &elector::Event) -> String {
-    match event {
-        elector::Event::Read {
-            op,
-            result: Ok(Some(object)),
-        } => format!("read {op}: {}", brief_view(object)),
-        elector::Event::Watched(WatchEvent::Seen(object)) => format!("watched {}", brief_view(object)),
-        elector::Event::Wrote {
-            op,
-            outcome: WriteOutcome::Written(object),
-        } => format!("wrote {op}: {}", brief_view(object)),
-        elector::Event::Commit(request) => format!("commit {} round {}", request.ticket, request.record.round),
-        other => format!("{other:?}"),
-    }
-}
-
-fn brief(report: &Report) -> String {
-    match report {
-        Report::Drawn(record) => format!("round {} slot {} drawn", record.round, record.slot),
-        Report::Restored(record) => format!("round {} restored", record.round),
-        other => format!("{other:?}"),
-    }
-}
-
-pub fn outcome(answer: &Result<KeepAnswer, Refusal>) -> String {
-    match answer {
-        Ok(_) => "kept".to_owned(),
-        Err(refusal) => refusal.to_string(),
     }
 }

@@ -6,6 +6,8 @@ mod collection;
 mod duty;
 mod interface;
 mod recovery;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -291,15 +293,20 @@ impl Conductor {
         }
     }
 
-    /// Begins what is to be done first under this head.
-    fn begin(&mut self, now: Now, fence: u64, head: &Head, lease: &LeaseSnapshot) {
-        let restart = self.new_chain.filter(|new| new.restart);
+    /// Whether the Lease has no record, or a member has a newer one than the Lease had when it was seen again since.
+    fn must_recover(&self, head: &Head, lease: &LeaseSnapshot) -> bool {
         let heard_newer = self.heard.as_ref().is_some_and(|heard| {
             let newer = head.record().is_none_or(|head| heard.record.age() > head.age());
             newer && lease.confirmed_at.is_some_and(|confirmed| confirmed > heard.at)
         });
         let head_known = head.record().is_some() || self.new_chain.is_some();
-        if restart.is_none() && (!head_known || heard_newer) {
+        let restart = self.new_chain.is_some_and(|new| new.restart);
+        !restart && (!head_known || heard_newer)
+    }
+
+    /// Begins what is to be done first under this head.
+    fn begin(&mut self, now: Now, fence: u64, head: &Head, lease: &LeaseSnapshot) {
+        if self.must_recover(head, lease) {
             let heard = self.heard.as_ref().map(|heard| heard.record.clone());
             self.work = Work::Recovering(Recovery::new(
                 &self.config.set,

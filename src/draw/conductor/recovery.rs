@@ -27,7 +27,7 @@ pub(super) struct Recovery {
 pub(super) enum Found {
     /// These voters have to answer before anything can be said.
     Missing(Vec<u16>),
-    /// All voters answered, and none has a record.
+    /// All voters answered, none has a record, and nobody else is known to have one.
     Nothing,
     Newest(Arc<Record>),
 }
@@ -106,7 +106,8 @@ impl Recovery {
         if 2 * with_head > usize::from(voters) || all {
             let heads = counted().filter_map(|(_, head)| head.as_ref());
             let Some(newest) = heads.chain(self.base.record()).max_by_key(|head| head.age()) else {
-                return Found::Nothing;
+                // The voters lost theirs, and somebody without a vote still has the chain.
+                return self.newest.clone().map_or(Found::Nothing, Found::Newest);
             };
             // What others know of this chain counts as well: of two final records the newer has the older in its past. Another
             // chain that no voter has is from before the voters lost theirs.

@@ -1,6 +1,5 @@
-//! How a command ends: the exit code of sysexits(3), and the one line that goes with it.
+//! How the process ends: the exit codes of sysexits(3).
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,33 +42,4 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)
     }
-}
-
-/// Why a command ended otherwise than asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    pub exit: Exit,
-    /// What was wrong, what is allowed, what to do: one line.
-    pub line: String,
-}
-
-impl Failure {
-    pub fn new(exit: Exit, reason: impl ToString) -> Failure {
-        Failure {
-            exit,
-            line: one_line(&reason.to_string()),
-        }
-    }
-
-    /// Writes the line to standard error.
-    pub(super) fn tell(&self) {
-        // With standard error closed there is nobody left to tell.
-        let _ = writeln!(io::stderr().lock(), "random-generator: {}", self.line);
-    }
-}
-
-/// Control characters would let text from a file or a peer write to the operator's terminal.
-pub(super) fn one_line(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }

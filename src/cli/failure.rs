@@ -1,0 +1,34 @@
+//! Why a command ended otherwise than asked: an exit code, and the one line that goes with it.
+
+use std::io::{self, Write};
+
+use crate::exit::Exit;
+
+/// Why a command ended otherwise than asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub exit: Exit,
+    /// What was wrong, what is allowed, what to do: one line.
+    pub line: String,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, reason: impl ToString) -> Failure {
+        Failure {
+            exit,
+            line: one_line(&reason.to_string()),
+        }
+    }
+
+    /// Writes the line to standard error.
+    pub(super) fn tell(&self) {
+        // With standard error closed there is nobody left to tell.
+        let _ = writeln!(io::stderr().lock(), "random-generator: {}", self.line);
+    }
+}
+
+/// Control characters would let text from a file or a peer write to the operator's terminal.
+pub(super) fn one_line(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,30 @@
+//! The metrics listener: the whole registry as OpenMetrics text.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+
+use super::exchange::Routes;
+use super::problem::Problem;
+
+/// `GET /metrics` of the whole registry, complete by the time it is handed over.
+pub fn router(registry: Arc<Registry>, routes: Routes) -> Router {
+    routes
+        .group(registry, |group| group.route("/metrics", "GET, HEAD", get(show)))
+        .finish()
+}
+
+async fn show(State(registry): State<Arc<Registry>>) -> Response {
+    let mut text = String::with_capacity(16 * 1024);
+    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
+        tracing::error!(%error, "metrics could not be written");
+        return Problem::internal().into_response();
+    }
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
