@@ -28,6 +28,10 @@ LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build
 # make kind-up, kind-load, kind-down
 KIND ?= kind
 KIND_CLUSTER ?= random-generator
+# make e2e, e2e-faults: on the cluster of KUBECONFIG
+CLIENT_IMAGE ?= busybox:1.37
+FAULT ?=
+ONLY ?=
 # make deploy, undeploy, peer-secret: to the cluster that kubectl is set to
 KUBECTL ?= kubectl
 NAMESPACE ?=
@@ -46,6 +50,7 @@ endif
 client-singleton-deployment := service/singleton
 client-stateless := service/stateless
 client := $(or $(client-$(OVERLAY)),service/random-generator-client)
+end-to-end = IMAGE='$(IMAGE)' CLIENT_IMAGE='$(CLIENT_IMAGE)' KUBECTL='$(KUBECTL)' $(CARGO) test --features e2e --test e2e --
 
 .PHONY: help
 help: ## List the targets
@@ -62,7 +67,7 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 .PHONY: test
 test: ## Run all tests
 	$(CARGO) test --workspace --no-run
-	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | wc -l) + 3)); part=0; \
+	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | grep -vc e2e) + 3)); part=0; \
 	echo "running $$parts parts, a few minutes in all"; \
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | while IFS= read -r line; do \
 	  case "$$line" in "     Running "* | "   Doc-tests "*) part=$$((part + 1)); line="[$$part/$$parts]$$line";; esac; \
@@ -72,7 +77,7 @@ test: ## Run all tests
 .PHONY: lint
 lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, the documentation's links, and the dependencies' licences, versions and sources
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) deny check --hide-inclusion-graph licenses bans sources
 
@@ -148,6 +153,17 @@ peer-secret: ## Make the Secret that OVERLAY=secured needs, once; its value is s
 	  head -c 32 /dev/urandom | base64 | $(kubectl) create secret generic random-generator-peer-secret --from-file secret=/dev/stdin; \
 	fi
 	@echo 'next: make deploy OVERLAY=secured'
+
+.PHONY: e2e
+e2e: ## Test the set on the cluster of KUBECONFIG, with an image that its nodes have: IMAGE=random-generator:dev CLIENT_IMAGE=busybox:1.37 ONLY=part-of-a-name
+	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }
+	$(end-to-end) set $(ONLY)
+
+.PHONY: e2e-faults
+e2e-faults: ## Break that cluster too, with a command that CONTRIBUTING.md describes: FAULT=../shared/cluster/fault
+	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }
+	@test -n '$(FAULT)' || { echo 'FAULT is not set: name the command that breaks the cluster' >&2; exit 64; }
+	FAULT='$(FAULT)' $(end-to-end) faults $(ONLY)
 
 .PHONY: kind-down
 kind-down: ## Delete the kind cluster, and everything in it

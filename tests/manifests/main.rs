@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod base;
+mod end_to_end;
 mod image;
 mod overlays;
 mod schema;
