@@ -1,0 +1,128 @@
+//! The elector of client-go: a Go program, built from pinned modules and run as processes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+
+use rustix::process::Pid;
+use tempfile::NamedTempFile;
+
+use crate::harness::until;
+
+/// Built once for all tests.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("elector");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
+    let built = Command::new("go")
+        .args(["build", "-mod=readonly", "-buildvcs=false", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(source)
+        .status();
+    match built {
+        Ok(status) => assert!(status.success(), "tests/interop is not built: see above"),
+        Err(error) => {
+            panic!(
+                "Go can't be run ({error}): this test needs it, 1.25 or later, for client-go's elector (https://go.dev/dl/)"
+            )
+        }
+    }
+    program
+});
+
+/// What the elector is told. Durations as Go writes them.
+pub struct Standing<'a> {
+    pub kubeconfig: &'a str,
+    pub namespace: &'a str,
+    pub lease: &'a str,
+    pub identity: &'a str,
+    pub durations: [&'a str; 3],
+    pub releases: bool,
+}
+
+/// A running elector; killed when it is dropped.
+pub struct Elector {
+    child: Child,
+    events: NamedTempFile,
+    log: NamedTempFile,
+}
+
+impl Elector {
+    pub fn start(standing: &Standing) -> Elector {
+        let (events, log) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
+        let [duration, deadline, retry] = standing.durations;
+        let child = Command::new(PROGRAM.as_path())
+            .args(["-kubeconfig", standing.kubeconfig, "-namespace", standing.namespace])
+            .args(["-lease", standing.lease, "-identity", standing.identity])
+            .args([
+                "-lease-duration",
+                duration,
+                "-renew-deadline",
+                deadline,
+                "-retry-period",
+                retry,
+            ])
+            .arg(format!("-release-on-cancel={}", standing.releases))
+            .stdin(Stdio::null())
+            .stdout(events.reopen().unwrap())
+            .stderr(log.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        let mut elector = Elector { child, events, log };
+        until("an elector that has seen the Lease", || {
+            let ended = elector.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", elector.log());
+            elector.log().contains("Attempting to acquire").then_some(())
+        });
+        elector
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// What it reported: a line of JSON for each event.
+    pub fn events(&self) -> String {
+        fs::read_to_string(self.events.path()).unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap()
+    }
+
+    /// Waits for its end, and gives its events and its log.
+    pub fn ended(mut self) -> (String, String) {
+        until("an elector's end", || self.child.try_wait().unwrap());
+        (self.events(), self.log())
+    }
+}
+
+impl Drop for Elector {
+    #[allow(clippy::print_stdout)] // the only stream that libtest keeps apart by test
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- an elector ---\n{}{}", self.events(), self.log());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Fails on a complaint of client-go that contention, an end or a pause doesn't explain: above all, on one about the form of
+/// what a member wrote.
+pub fn check_log(log: &str) {
+    let explained = [
+        "the object has been modified",
+        "context ",
+        "Client.Timeout",
+        "connection",
+    ];
+    for line in log.lines() {
+        let informs = line.starts_with(['I', 'W']);
+        assert!(
+            informs || explained.iter().any(|part| line.contains(part)),
+            "client-go: {line}"
+        );
+    }
+}
