@@ -19,7 +19,6 @@ pub const MEMBERS: [Duration; 3] = [Duration::from_secs(4), Duration::from_secs(
 /// `RetryPeriod + RenewDeadline` after its last renewal, so that sum has to be less than the duration; and it is more than the
 /// members' duration, so that a member that took its own for theirs would lead too soon.
 pub const ELECTORS: [Duration; 3] = [Duration::from_secs(6), Duration::from_secs(4), Duration::from_secs(1)];
-const ELECTORS_AS_GO: [&str; 3] = ["6s", "4s", "1s"];
 
 /// What a busy machine may add to any time.
 pub const SLACK: Duration = Duration::from_millis(1_500);
@@ -118,7 +117,7 @@ impl Contest {
     }
 
     /// A new process has a new identity, as client-go asks for.
-    pub fn start_elector(&mut self, number: u16, releases: bool) {
+    pub fn start_elector(&mut self, number: u16, durations: [Duration; 3], releases: bool) {
         self.electors += 1;
         let identity = format!("elector-{number}_{}", self.electors);
         let elector = Elector::start(&Standing {
@@ -126,7 +125,7 @@ impl Contest {
             namespace: &self.history.namespace,
             lease: &self.history.lease,
             identity: &identity,
-            durations: ELECTORS_AS_GO,
+            durations,
             releases,
         });
         self.parties

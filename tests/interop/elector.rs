@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use rustix::process::Pid;
 use tempfile::NamedTempFile;
@@ -31,13 +32,15 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     program
 });
 
-/// What the elector is told. Durations as Go writes them.
+/// What the elector is told.
 pub struct Standing<'a> {
     pub kubeconfig: &'a str,
     pub namespace: &'a str,
     pub lease: &'a str,
     pub identity: &'a str,
-    pub durations: [&'a str; 3],
+    /// LeaseDuration, RenewDeadline and RetryPeriod, in whole seconds.
+    pub durations: [Duration; 3],
+    /// ReleaseOnCancel.
     pub releases: bool,
 }
 
@@ -51,17 +54,17 @@ pub struct Elector {
 impl Elector {
     pub fn start(standing: &Standing) -> Elector {
         let (events, log) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
-        let [duration, deadline, retry] = standing.durations;
+        let [duration, deadline, retry] = standing.durations.map(|time| format!("{}s", time.as_secs()));
         let child = Command::new(PROGRAM.as_path())
             .args(["-kubeconfig", standing.kubeconfig, "-namespace", standing.namespace])
             .args(["-lease", standing.lease, "-identity", standing.identity])
             .args([
                 "-lease-duration",
-                duration,
+                &duration,
                 "-renew-deadline",
-                deadline,
+                &deadline,
                 "-retry-period",
-                retry,
+                &retry,
             ])
             .arg(format!("-release-on-cancel={}", standing.releases))
             .stdin(Stdio::null())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, DeleteParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use random_generator::draw::record::Record;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -114,6 +114,17 @@ impl History {
 
     pub fn newest(&self) -> Version {
         self.versions.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// What a person may do: takes the Lease from whoever holds it.
+    pub fn empty(&self) {
+        let nobody = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
+        let params = PatchParams::default();
+        let patched = self.runtime.block_on(async {
+            let patch = self.leases.patch(&self.lease, &params, &nobody);
+            timeout(ANSWER, patch).await
+        });
+        patched.expect("an API server that answers").unwrap();
     }
 
     /// When the last renewal of `identity` was sent that was sent before `at`.

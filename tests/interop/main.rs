@@ -16,9 +16,11 @@ mod party;
 mod set;
 mod spans;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use crate::contest::{Contest, SLACK, duration, look};
+use crate::contest::{Contest, ELECTORS, SLACK, duration, look};
 use crate::harness::until;
 use crate::party::Process;
 use crate::spans::Side;
@@ -57,8 +59,8 @@ fn members_and_electors_of_client_go_never_lead_at_once_whatever_ends_a_leadersh
         contest.start_member(ordinal);
     }
     contest.member(0).until_round(2);
-    contest.start_elector(0, true);
-    contest.start_elector(1, true);
+    contest.start_elector(0, ELECTORS, true);
+    contest.start_elector(1, ELECTORS, true);
     let mut blows = [Vec::from(BLOWS), Vec::from(BLOWS)];
     let of = |side: Side| usize::from(side == Side::Electors);
     let mut rounds = 0;
@@ -120,11 +122,7 @@ fn strike(contest: &mut Contest, side: Side, (blow, struck): (Blow, Struck)) -> 
         assert_ne!(successor, side);
     }
     let (since, least, most) = match blow {
-        Blow::Release => (
-            contest.reported_end(&leader),
-            std::time::Duration::ZERO,
-            look(successor),
-        ),
+        Blow::Release => (contest.reported_end(&leader), Duration::ZERO, look(successor)),
         // Who doesn't watch sees the last renewal late, and late that its time is over.
         Blow::Kill | Blow::Stop => (last, duration(side), duration(side) + 2 * look(successor)),
     };
@@ -147,7 +145,7 @@ fn strike(contest: &mut Contest, side: Side, (blow, struck): (Blow, Struck)) -> 
         match (blow, side) {
             (Blow::Stop, _) => wake(contest, victim),
             (_, Side::Members) => contest.start_member(number),
-            (_, Side::Electors) => contest.start_elector(number, true),
+            (_, Side::Electors) => contest.start_elector(number, ELECTORS, true),
         }
     }
     stood
@@ -178,7 +176,7 @@ fn wake(contest: &Contest, identity: &str) {
 #[test]
 fn an_elector_that_ends_without_releasing_is_waited_for_as_long_as_its_own_record_says() {
     let mut contest = Contest::of(1);
-    contest.start_elector(0, false);
+    contest.start_elector(0, ELECTORS, false);
     let leader = contest.until_led();
     let identity = contest.parties[leader].identity.clone();
     contest.start_member(0);
@@ -195,4 +193,45 @@ fn an_elector_that_ends_without_releasing_is_waited_for_as_long_as_its_own_recor
     contest.member(0).until_round(2);
     contest.verify();
     contest.check();
+}
+
+#[test]
+fn an_elector_that_releases_what_a_member_holds_ends_that_term_and_takes_nothing_else() {
+    let mut contest = Contest::of(1);
+    contest.start_member(0);
+    contest.member(0).until_round(2);
+    // It looks every four seconds at most often, and what follows its last look takes a small part of that.
+    let unhurried = [12, 10, 4].map(Duration::from_secs);
+    contest.start_elector(0, unhurried, true);
+    contest.end(0);
+    let leader = contest.until_led();
+    let elector = contest.parties[leader].identity.clone();
+    contest.start_member(0);
+    let member = contest.parties[1].identity.clone();
+    let renewed = contest.history.newest();
+    until("a renewal", || (contest.history.newest() != renewed).then_some(()));
+
+    contest.history.empty();
+    let emptied = Timestamp::now();
+    contest.successor(&elector, emptied);
+    // client-go reads what stands in the Lease, and empties it without a look at who holds it.
+    contest.end(leader);
+    until("a second term", || {
+        let terms = contest.parties[0].terms();
+        (terms.len() == 2 && terms[0].to.is_some()).then_some(())
+    });
+    let versions = contest.history.versions();
+    let released = versions.windows(3).find(|window| {
+        let holders: Vec<&str> = window.iter().map(|version| version.holder.as_str()).collect();
+        holders == [member.as_str(), "", member.as_str()]
+    });
+    let [held, emptied, again] = released.expect("a release of what the member held") else {
+        unreachable!()
+    };
+    assert_eq!((&emptied.fence, &emptied.record), (&held.fence, &held.record));
+    assert_ne!(again.fence, held.fence);
+    let round = contest.member(0).round();
+    contest.member(0).until_round(round + 1);
+    contest.verify();
+    history::check(&contest.history.versions());
 }
