@@ -18,7 +18,7 @@ mod spans;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::contest::{Contest, ELECTORS, SLACK, duration, look};
 use crate::harness::until;
@@ -132,14 +132,7 @@ fn strike(contest: &mut Contest, side: Side, (blow, struck): (Blow, Struck)) -> 
         most + SLACK
     );
     if stood {
-        assert!(
-            took >= least.try_into().unwrap(),
-            "{took:?} is less than {least:?}: too soon"
-        );
-        assert!(
-            took <= (most + SLACK).try_into().unwrap(),
-            "{took:?} is more than {most:?}: too late"
-        );
+        check_time(took, least, most);
     }
     for (victim, number) in victims.iter().zip(numbers) {
         match (blow, side) {
@@ -149,6 +142,15 @@ fn strike(contest: &mut Contest, side: Side, (blow, struck): (Blow, Struck)) -> 
         }
     }
     stood
+}
+
+fn check_time(took: SignedDuration, least: Duration, most: Duration) {
+    let took: Duration = took.try_into().expect("what comes after, later");
+    assert!(took >= least, "{took:?} is less than {least:?}: too soon");
+    assert!(
+        took <= most + SLACK,
+        "{took:?} is more than {most:?} and {SLACK:?}: too late"
+    );
 }
 
 fn at(contest: &Contest, identity: &str) -> usize {
@@ -170,7 +172,14 @@ fn wake(contest: &Contest, identity: &str) {
             "its time was over while it stood still"
         );
     }
+    let woken = Timestamp::now();
     until("its word that it leads no more", || (!party.leads()).then_some(()));
+    if let Some(told) = party.terms().last().and_then(|term| term.to) {
+        eprintln!(
+            "  {identity} told the end of its term {:.3?} after it went on",
+            told.duration_since(woken)
+        );
+    }
 }
 
 #[test]
@@ -185,11 +194,7 @@ fn an_elector_that_ends_without_releasing_is_waited_for_as_long_as_its_own_recor
     let last = contest.history.last_renewal(&identity, Timestamp::now()).unwrap();
     let took = from.duration_since(last);
     eprintln!("an end without a release: a member leads after {took:.3?}");
-    assert!(took >= duration(Side::Electors).try_into().unwrap(), "{took:?}");
-    assert!(
-        took <= (duration(Side::Electors) + SLACK).try_into().unwrap(),
-        "{took:?}"
-    );
+    check_time(took, duration(Side::Electors), duration(Side::Electors));
     contest.member(0).until_round(2);
     contest.verify();
     contest.check();
