@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::elector::{Elector, Standing};
+use crate::elector::{self, Elector, Standing};
 use crate::harness::{self, Member, free_base, until};
 use crate::history::{self, History};
 use crate::party::{Left, Party, Process};
@@ -21,7 +21,7 @@ pub const MEMBERS: [Duration; 3] = [Duration::from_secs(4), Duration::from_secs(
 pub const ELECTORS: [Duration; 3] = [Duration::from_secs(6), Duration::from_secs(4), Duration::from_secs(1)];
 
 /// What a busy machine may add to any time.
-pub const SLACK: Duration = Duration::from_millis(1_500);
+pub const SLACK: Duration = Duration::from_secs(2);
 
 /// The longest that a process of `side` may believe to lead after the last renewal it sent.
 pub fn belief(side: Side) -> Duration {
@@ -67,6 +67,8 @@ impl Contest {
             !kubeconfig.is_empty(),
             "KUBECONFIG is not set: it names the file that says how to reach the cluster to test on"
         );
+        // It may take minutes, which nobody should wait in the middle.
+        elector::program();
         let number = LEASES.fetch_add(1, Ordering::SeqCst);
         let lease = format!("random-generator-interop-{}-{number}", std::process::id());
         let dns = Dns::start();

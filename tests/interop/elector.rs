@@ -11,26 +11,28 @@ use tempfile::NamedTempFile;
 
 use crate::harness::until;
 
-/// Built once for all tests.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+/// The program, built once for all tests.
+pub fn program() -> &'static Path {
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(build);
+    BUILT.as_deref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn build() -> Result<PathBuf, String> {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("elector");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
     let built = Command::new("go")
         .args(["build", "-mod=readonly", "-buildvcs=false", "-o"])
         .arg(&program)
         .arg(".")
-        .current_dir(source)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
         .status();
     match built {
-        Ok(status) => assert!(status.success(), "tests/interop is not built: see above"),
-        Err(error) => {
-            panic!(
-                "Go can't be run ({error}): this test needs it, 1.25 or later, for client-go's elector (https://go.dev/dl/)"
-            )
-        }
+        Ok(status) if status.success() => Ok(program),
+        Ok(_) => Err("go build failed in tests/interop: it says above why".to_owned()),
+        Err(error) => Err(format!(
+            "go can't be run ({error}): install Go 1.25 or later (https://go.dev/dl/), which builds client-go's elector"
+        )),
     }
-    program
-});
+}
 
 /// What the elector is told.
 pub struct Standing<'a> {
@@ -55,7 +57,7 @@ impl Elector {
     pub fn start(standing: &Standing) -> Elector {
         let (events, log) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
         let [duration, deadline, retry] = standing.durations.map(|time| format!("{}s", time.as_secs()));
-        let child = Command::new(PROGRAM.as_path())
+        let child = Command::new(program())
             .args(["-kubeconfig", standing.kubeconfig, "-namespace", standing.namespace])
             .args(["-lease", standing.lease, "-identity", standing.identity])
             .args([
