@@ -153,6 +153,15 @@ impl Contest {
         })
     }
 
+    /// Everyone sees the same holder.
+    pub fn until_agreed(&self) {
+        until("one view of the holder", || {
+            let holder = self.history.newest().holder;
+            let mut views = self.parties.iter().map(Party::view);
+            views.all(|view| view.is_some_and(|seen| seen == holder)).then_some(())
+        });
+    }
+
     /// When another than `former` began to lead, which it does later than `since`; and whose side it is on.
     pub fn successor(&self, former: &str, since: Timestamp) -> (Side, Timestamp) {
         until("a successor", || {

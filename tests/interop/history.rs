@@ -127,6 +127,14 @@ impl History {
         patched.expect("an API server that answers").unwrap();
     }
 
+    /// Whether `identity` let the Lease go, rather than lose it.
+    pub fn released(&self, identity: &str) -> bool {
+        let versions = self.versions();
+        let last = versions.iter().rposition(|version| version.holder == identity);
+        let next = last.and_then(|last| versions.get(last + 1));
+        next.is_some_and(|next| next.holder.is_empty())
+    }
+
     /// When the last renewal of `identity` was sent that was sent before `at`.
     pub fn last_renewal(&self, identity: &str, at: Timestamp) -> Option<Timestamp> {
         let versions = self.versions();

@@ -59,6 +59,14 @@ impl Party {
         self.terms().last().is_some_and(|term| term.to.is_none())
     }
 
+    /// Who holds the Lease, as it sees it.
+    pub fn view(&self) -> Option<String> {
+        match &self.process {
+            Process::Member(member) => member.json("/leader")["holder"].as_str().map(str::to_owned),
+            Process::Elector(elector) => spans::last_observed(&elector.events()),
+        }
+    }
+
     fn pid(&self) -> Pid {
         match &self.process {
             Process::Member(member) => member.pid(),

@@ -98,6 +98,12 @@ pub fn of_elector(events: &str) -> Vec<Term> {
     terms.0
 }
 
+/// The holder that an elector of client-go told last.
+pub fn last_observed(events: &str) -> Option<String> {
+    let observed = lines(events).filter(|event| event["event"] == "observed").last()?;
+    observed["holder"].as_str().map(str::to_owned)
+}
+
 /// A time during which a process could act as the leader.
 #[derive(Clone, Debug)]
 pub struct Span {
