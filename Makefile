@@ -54,7 +54,7 @@ end-to-end = IMAGE='$(IMAGE)' CLIENT_IMAGE='$(CLIENT_IMAGE)' KUBECTL='$(KUBECTL)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the member: target/release/random-generator
@@ -67,7 +67,7 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 .PHONY: test
 test: ## Run all tests
 	$(CARGO) test --workspace --no-run
-	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | grep -vc e2e) + 3)); part=0; \
+	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | grep -vcE 'e2e|interop') + 3)); part=0; \
 	echo "running $$parts parts, a few minutes in all"; \
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | while IFS= read -r line; do \
 	  case "$$line" in "     Running "* | "   Doc-tests "*) part=$$((part + 1)); line="[$$part/$$parts]$$line";; esac; \
@@ -158,6 +158,7 @@ peer-secret: ## Make the Secret that OVERLAY=secured needs, once; its value is s
 e2e: ## Test the set on the cluster of KUBECONFIG, with an image that its nodes have: IMAGE=random-generator:dev CLIENT_IMAGE=busybox:1.37 ONLY=part-of-a-name
 	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }
 	$(end-to-end) set $(ONLY)
+	KUBECONFIG='$(KUBECONFIG)' $(CARGO) test --features e2e --test interop -- --nocapture $(ONLY)
 
 .PHONY: e2e-faults
 e2e-faults: ## Break that cluster too, with a command that CONTRIBUTING.md describes: FAULT=../shared/cluster/fault

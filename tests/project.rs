@@ -354,7 +354,10 @@ fn every_make_target_that_is_told_exists() {
         let targets: Vec<_> = body
             .split(before)
             .skip(1)
-            .filter_map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '-').next())
+            .filter_map(|rest| {
+                rest.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '-')
+                    .next()
+            })
             .collect();
         assert!(!targets.is_empty(), "{document} tells of no make target");
         for target in targets {
