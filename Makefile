@@ -94,7 +94,7 @@ $(TOOLS)/bin/cargo-deny:
 
 .PHONY: simulate
 simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print its trace
-	$(if $(SEED),RANDOM_GENERATOR_SEED=$(SEED),RANDOM_GENERATOR_SEEDS=$(SEEDS)) $(CARGO) test --release --test simulation -- --nocapture
+	$(if $(SEED),RANDOM_GENERATOR_SEED=$(SEED),RANDOM_GENERATOR_SEEDS=$(SEEDS)) $(CARGO) test --test simulation -- --nocapture
 
 .PHONY: mutants
 mutants: ## Plant each bug of tests/mutations, and show which test or seed turns red
