@@ -186,7 +186,6 @@ impl World {
             }
             Fault::Double => {
                 self.met("doubled", id);
-                self.processes[id].detached = true;
                 self.start(ordinal);
                 let at = self.later(5, 30);
                 self.schedule_fault(at, Fault::Heal(id));

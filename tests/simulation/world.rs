@@ -139,8 +139,12 @@ impl World {
 
     // ----- processes
 
-    /// Starts a process of this ordinal on the ordinal's volume; its address leads to it from now on.
+    /// Starts a process of this ordinal; its address and the ordinal's volume are its own from now on. A volume has one owner
+    /// (invariant 5), so whoever had it and still runs, on a node that was lost, writes to nowhere.
     pub fn start(&mut self, ordinal: u16) -> usize {
+        for process in self.processes.iter_mut().filter(|process| process.ordinal == ordinal) {
+            process.detached = true;
+        }
         self.incarnations += 1;
         let rng_seed = self.rng.random();
         let volume = &self.volumes[usize::from(ordinal)];
