@@ -151,6 +151,7 @@ fn keep() -> KeepRequest {
         head: chain(1..=3).pop(),
         contribute: true,
         restart: false,
+        passed_over: Vec::new(),
     }
 }
 

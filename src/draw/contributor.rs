@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ledger::logic::Ledger;
 use super::ledger::{Promise, Write};
-use super::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, VERSION};
+use super::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, MOST_PASSED_OVER, Refusal, VERSION};
 use super::record::{MAX_CONTRIBUTIONS, MAX_INTEGER, Record};
 use super::secrets::commitment;
 use crate::clock::Wall;
@@ -41,10 +41,8 @@ impl Contributor {
             });
         }
         let promise = promise(ledger, request.head.as_ref(), request.fence, &request.holder)?;
-        let older = |newest: &&Arc<Record>| request.head.as_ref().is_none_or(|head| head.age() < newest.age());
-        let known = ledger.newest().filter(|newest| !request.restart && older(newest));
-        if let Some(head) = known {
-            return Err(Refusal::Ahead { head: head.clone() });
+        if let Some(newest) = ledger.newest().filter(|newest| !may_follow(request, newest)) {
+            return Err(Refusal::Ahead { head: newest.clone() });
         }
         let mut writes = Vec::new();
         if let Some(head) = request.head.as_ref().filter(|head| ledger.get(&head.hash).is_none()) {
@@ -128,6 +126,16 @@ fn promise(ledger: &Ledger, head: Option<&Arc<Record>>, fence: u64, holder: &str
     }))
 }
 
+/// Whether the request may come to a member whose newest record is this one.
+fn may_follow(request: &KeepRequest, newest: &Record) -> bool {
+    let Some(head) = &request.head else {
+        return request.restart;
+    };
+    // What is drawn for this request has its fence: it will be newer than what is passed over, here too.
+    let passed_over = || head.chain != newest.chain && request.passed_over.contains(&newest.hash);
+    head.age() >= newest.age() || (passed_over() && request.fence > newest.fence)
+}
+
 fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
     let malformed = |detail: &str| {
         Err(Refusal::Malformed {
@@ -142,6 +150,9 @@ fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
     }
     if request.holder.is_empty() || request.holder.len() > 253 {
         return malformed("holder has 1 to 253 characters");
+    }
+    if request.passed_over.len() > MOST_PASSED_OVER {
+        return malformed("at most 32 records are passed over");
     }
     match &request.head {
         None if request.round == 1 => Ok(()),
@@ -206,6 +217,7 @@ mod tests {
             head: head.cloned(),
             contribute: true,
             restart: false,
+            passed_over: Vec::new(),
         }
     }
 
@@ -335,5 +347,37 @@ mod tests {
         );
         let early = contributor().keep(&ledger, &request(Some(&second), 1, "a"), Wall((START - 10) * 1_000_000));
         assert!(matches!(early, Err(Refusal::Early { .. })));
+    }
+
+    #[test]
+    fn a_head_of_another_chain_comes_in_place_of_a_record_that_was_passed_over_and_of_no_other() {
+        let mut here = ledger();
+        let opening = request(None, 3, "a");
+        let lost = drawn(&opening, &ask(&mut here, &opening).unwrap());
+        here.seen(&lost).iter().for_each(|write| here.apply(write));
+        let mut elsewhere = ledger();
+        let anew = KeepRequest {
+            chain: Hex([8; 16]),
+            ..request(None, 1, "b")
+        };
+        let taken = drawn(&anew, &ask(&mut elsewhere, &anew).unwrap());
+
+        let mut next = KeepRequest {
+            chain: taken.chain,
+            ..request(Some(&taken), 4, "b")
+        };
+        assert_eq!(ask(&mut here, &next), Err(Refusal::Ahead { head: lost.clone() }));
+        next.passed_over = vec![taken.hash];
+        assert_eq!(ask(&mut here, &next), Err(Refusal::Ahead { head: lost.clone() }));
+        next.passed_over = vec![lost.hash];
+        assert_eq!(ask(&mut here, &next).unwrap().kept, Some(taken.hash));
+
+        // Of the same chain nothing can be passed over: the older head is the one that was set back.
+        let second = request(Some(&lost), 5, "a");
+        let second = drawn(&second, &ask(&mut here, &second).unwrap());
+        here.seen(&second).iter().for_each(|write| here.apply(write));
+        let mut behind = request(Some(&lost), 6, "b");
+        behind.passed_over = vec![second.hash];
+        assert_eq!(ask(&mut here, &behind), Err(Refusal::Ahead { head: second }));
     }
 }

@@ -8,6 +8,8 @@ use super::record::{ChainId, Commitment, Hash, Record, Reveal, Slot};
 
 /// The version this build speaks. A member accepts this and the one before (there is none before 1).
 pub const VERSION: u32 = 1;
+/// One for each member that can have a chain of its own.
+pub const MOST_PASSED_OVER: usize = 32;
 
 /// The holder's question: keep `head`, and contribute to `round`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct KeepRequest {
     pub contribute: bool,
     /// A person had this chain begun though members have older records.
     pub restart: bool,
+    /// Records newer than the head, of other chains, that a recovery has passed over because no voter has them any more: at
+    /// most [`MOST_PASSED_OVER`].
+    pub passed_over: Vec<Hash>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -83,4 +83,10 @@ fn the_build_is_given_what_it_reads_and_nothing_else() {
         let path = path.strip_prefix('!').expect("what is let in");
         assert!(root().join(path).exists(), "{path}");
     }
+    // Cargo refuses a manifest that names a test which isn't there.
+    for name in text("Cargo.toml").split("[[test]]").skip(1) {
+        let name = name.lines().find_map(|line| line.strip_prefix("name = ")).unwrap();
+        let file = format!("!tests/{}/main.rs", name.trim_matches('"'));
+        assert!(lines.contains(&file.as_str()), "{file}");
+    }
 }

@@ -123,6 +123,7 @@ fn keep(record: &Record) -> Arc<KeepRequest> {
         head: Some(Arc::new(record.clone())),
         contribute: true,
         restart: false,
+        passed_over: Vec::new(),
     })
 }
 

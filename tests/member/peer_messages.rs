@@ -35,6 +35,7 @@ fn keep() -> Value {
         head: None,
         contribute: true,
         restart: false,
+        passed_over: Vec::new(),
     };
     serde_json::to_value(request).unwrap()
 }

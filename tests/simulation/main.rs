@@ -16,7 +16,7 @@ mod trace;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::oracle::Verdict;
@@ -112,6 +112,7 @@ fn every_seed_keeps_every_promise() {
     let seeds = number("RANDOM_GENERATOR_SEEDS").unwrap_or(1000);
     let first = number("RANDOM_GENERATOR_FIRST_SEED").unwrap_or(0);
     let next = AtomicU64::new(first);
+    let stopped = AtomicBool::new(false);
     let started = Instant::now();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let results: Vec<_> = std::thread::scope(|scope| {
@@ -124,7 +125,7 @@ fn every_seed_keeps_every_promise() {
             let mut broken = Vec::new();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= first + seeds || !broken.is_empty() {
+                if seed >= first + seeds || stopped.load(Ordering::Relaxed) {
                     return (total, broken);
                 }
                 match try_seed(seed) {
@@ -135,7 +136,10 @@ fn every_seed_keeps_every_promise() {
                             .into_iter()
                             .for_each(|(key, n)| *total.met.entry(key).or_default() += n);
                     }
-                    Err(error) => broken.push((seed, error)),
+                    Err(error) => {
+                        broken.push((seed, error));
+                        stopped.store(true, Ordering::Relaxed);
+                    }
                 }
             }
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{ASK_AGAIN, AskError, ConductorConfig, MOST_PATIENCE};
 use crate::clock::Boot;
 use crate::draw::message::{KeepAnswer, KeepRequest, Refusal, VERSION};
-use crate::draw::record::{ChainId, Contribution, Draft, MAX_CONTRIBUTIONS, Missing, Reason, Record, Slot};
+use crate::draw::record::{ChainId, Contribution, Draft, Hash, MAX_CONTRIBUTIONS, Missing, Reason, Record, Slot};
 use crate::draw::secrets::commitment;
 use crate::lease::Head;
 
@@ -22,6 +22,7 @@ pub(super) struct Collection {
     chain: ChainId,
     round: u64,
     restart: bool,
+    passed_over: Vec<Hash>,
     slot: Slot,
     /// With a majority, go on without the others from then on.
     patience: Boot,
@@ -62,10 +63,17 @@ impl Collection {
             voters_before: None,
             set: config.set.clone(),
             restart,
+            passed_over: Vec::new(),
             slot,
             patience: Boot(u64::MAX),
             members: BTreeMap::from([(config.ordinal, Member::new())]),
         }
+    }
+
+    /// Asks to keep the head in place of these, too.
+    pub fn passing_over(mut self, passed_over: &[Hash]) -> Collection {
+        self.passed_over = passed_over.to_vec();
+        self
     }
 
     pub fn beginning(mut self, now: Boot, deadline: Duration, published: &[u16], chain: &[Arc<Record>]) -> Collection {
@@ -124,6 +132,7 @@ impl Collection {
             head: self.head.clone(),
             contribute: self.members.get(&ordinal).is_some_and(|member| member.contributes),
             restart: self.restart,
+            passed_over: self.passed_over.clone(),
         })
     }
 

@@ -18,7 +18,7 @@ use self::collection::Collection;
 use self::duty::Duty;
 pub use self::interface::{Action, AskError, ConductorConfig, Event, Obstacle, Report};
 use self::recovery::{Found, Recovery};
-use super::message::{HeadsRequest, KeepAnswer, Refusal, VERSION};
+use super::message::{HeadsRequest, KeepAnswer, MOST_PASSED_OVER, Refusal, VERSION};
 use super::record::{ChainId, Hash, Hex, MAX_INTEGER, Record};
 use crate::clock::{Boot, Now};
 use crate::lease::elector::{CommitOutcome, CommitRequest};
@@ -68,9 +68,9 @@ pub struct Conductor {
     duty: Option<Duty>,
     /// The newest record that a member refused us with.
     heard: Option<Heard>,
-    /// A record that a recovery heard of, and that the voters have passed over: a member that is no voter may have it from
+    /// Records that recoveries of this term have passed over, the latest last: a member that is no voter may have one from
     /// before the voters lost theirs.
-    dismissed: Option<Hash>,
+    passed_over: Vec<Hash>,
     new_chain: Option<NewChain>,
     /// A restart waits for a fence above this.
     restart_above: Option<u64>,
@@ -95,7 +95,7 @@ impl Conductor {
             work: Work::Idle,
             duty: None,
             heard: None,
-            dismissed: None,
+            passed_over: Vec::new(),
             new_chain: None,
             restart_above: None,
             missed_in_row: 0,
@@ -184,7 +184,7 @@ impl Conductor {
             }
             Some(AskError::Refused(Refusal::Ahead { head })) if head.set == self.config.set && head.check().is_ok() => {
                 let newer = |heard: &Heard| heard.record.age() < head.age();
-                if self.dismissed != Some(head.hash) && self.heard.as_ref().is_none_or(newer) {
+                if !self.passed_over.contains(&head.hash) && self.heard.as_ref().is_none_or(newer) {
                     self.heard = Some(Heard {
                         record: head.clone(),
                         at: now.boot,
@@ -242,6 +242,7 @@ impl Conductor {
             self.work = Work::Idle;
             self.duty = None;
             self.new_chain = None;
+            self.passed_over.clear();
             let held_by = lease.object.as_ref().and_then(|object| object.spec.held_by());
             if held_by.is_some_and(|holder| holder != self.config.identity) {
                 // What a person asked of a holder is not for a later term to do unasked.
@@ -328,6 +329,7 @@ impl Conductor {
             self.new_chain.map(|new| (new.id, new.restart)),
             duty.slot,
         );
+        let asked = asked.passing_over(&self.passed_over);
         self.work =
             Work::Collecting(asked.beginning(now.boot, self.config.deadline(duty.slot), &self.published, &self.chain));
     }
@@ -402,12 +404,18 @@ impl Conductor {
                 });
                 self.work = Work::Idle;
             }
-            Found::Newest(record) if head.record().is_some_and(|head| head.age() >= record.age()) => {
-                self.dismissed = self.heard.take().map(|heard| heard.record.hash);
-                self.work = Work::Idle;
-            }
             Found::Newest(record) => {
+                for hash in recovery.passed_over(&record) {
+                    self.passed_over.retain(|known| *known != hash);
+                    self.passed_over.push(hash);
+                }
+                let beyond = self.passed_over.len().saturating_sub(MOST_PASSED_OVER);
+                self.passed_over.drain(..beyond);
                 self.heard = None;
+                if head.record().is_some_and(|head| head.age() >= record.age()) {
+                    self.work = Work::Idle;
+                    return;
+                }
                 self.asks += 1;
                 let request = CommitRequest {
                     ticket: self.asks,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{ASK_AGAIN, AskError};
 use crate::clock::Boot;
 use crate::draw::message::HeadsAnswer;
-use crate::draw::record::Record;
+use crate::draw::record::{Hash, Record};
 use crate::lease::Head;
 
 pub(super) struct Recovery {
@@ -14,8 +14,8 @@ pub(super) struct Recovery {
     pub fence: u64,
     /// What stood in the Lease when it began.
     pub base: Head,
-    /// The newest record known, here or from others: it names the voters.
-    newest: Option<Arc<Record>>,
+    /// Records known, here or from others: the newest names the voters.
+    known: Vec<Arc<Record>>,
     /// N, where no record says otherwise.
     own_voters: u16,
     /// What each voter answered: its head, or that it has none.
@@ -45,7 +45,7 @@ impl Recovery {
         Recovery {
             set: set.to_owned(),
             fence,
-            newest: known.max_by_key(|record| record.age()),
+            known: known.collect(),
             base,
             own_voters,
             answers: BTreeMap::new(),
@@ -56,7 +56,11 @@ impl Recovery {
 
     /// The voters whose word counts: those that the newest head names.
     fn voters(&self) -> u16 {
-        self.newest.as_ref().map_or(self.own_voters, |newest| newest.voters)
+        self.newest().map_or(self.own_voters, |newest| newest.voters)
+    }
+
+    fn newest(&self) -> Option<&Arc<Record>> {
+        self.known.iter().max_by_key(|record| record.age())
     }
 
     pub fn to_ask(&self, now: Boot, published: &[u16]) -> Vec<u16> {
@@ -81,11 +85,7 @@ impl Recovery {
                 if answer.ordinal == ordinal
                     && answer.head.as_ref().is_none_or(|head| self.is_sound(head, &answer)) =>
             {
-                if let Some(head) = &answer.head
-                    && self.newest.as_ref().is_none_or(|newest| newest.age() < head.age())
-                {
-                    self.newest = Some(head.clone());
-                }
+                self.known.extend(answer.head.clone());
                 self.answers.insert(ordinal, answer.head);
             }
             _ => {
@@ -107,21 +107,25 @@ impl Recovery {
             let heads = counted().filter_map(|(_, head)| head.as_ref());
             let Some(newest) = heads.chain(self.base.record()).max_by_key(|head| head.age()) else {
                 // The voters lost theirs, and somebody without a vote still has the chain.
-                return self.newest.clone().map_or(Found::Nothing, Found::Newest);
+                return self.newest().cloned().map_or(Found::Nothing, Found::Newest);
             };
             // What others know of this chain counts as well: of two final records the newer has the older in its past. Another
             // chain that no voter has is from before the voters lost theirs.
-            let known = self
-                .newest
-                .as_ref()
-                .filter(|known| known.chain == newest.chain && known.age() > newest.age());
-            return Found::Newest(known.unwrap_or(newest).clone());
+            let of_its_chain = self.known.iter().filter(|known| known.chain == newest.chain);
+            let newest = of_its_chain.chain([newest]).max_by_key(|record| record.age());
+            return newest.cloned().map_or(Found::Nothing, Found::Newest);
         }
         Found::Missing(
             (0..voters)
                 .filter(|ordinal| !self.answers.contains_key(ordinal))
                 .collect(),
         )
+    }
+
+    /// Records newer than the one that is taken, of chains that no voter has: whoever holds them is to let go of them.
+    pub fn passed_over(&self, taken: &Record) -> impl Iterator<Item = Hash> {
+        let newer = |known: &&Arc<Record>| known.chain != taken.chain && known.age() > taken.age();
+        self.known.iter().filter(newer).map(|known| known.hash)
     }
 
     /// Whether it was not said before that these are missing.

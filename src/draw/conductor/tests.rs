@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::clock::{Boot, Wall};
-use crate::draw::message::HeadsAnswer;
+use crate::draw::message::{HeadsAnswer, KeepRequest};
 use crate::draw::record::{Contribution, Draft, Slot};
 use crate::lease::{Leadership, LeaseObject, LeaseSnapshot, LeaseSpec};
 
@@ -20,8 +20,8 @@ fn at(seconds: u64) -> Now {
     }
 }
 
-/// A lease that this member holds, with no record in it, as it was seen at `now`.
-fn holding(fence: u64, now: Now) -> Event {
+/// A lease that this member holds, as it was seen at `now`.
+fn holding(fence: u64, head: Head, now: Now) -> Event {
     let object = LeaseObject {
         uid: "uid".to_owned(),
         version: fence,
@@ -30,7 +30,7 @@ fn holding(fence: u64, now: Now) -> Event {
             ..LeaseSpec::default()
         },
         fence,
-        head: Head::Absent,
+        head,
         carried: Arc::default(),
     };
     Event::Lease(Arc::new(LeaseSnapshot {
@@ -45,17 +45,17 @@ fn holding(fence: u64, now: Now) -> Event {
     }))
 }
 
-/// A chain's first record, by a member that isn't among this set's voters any more.
-fn forgotten() -> Arc<Record> {
+/// A chain's first record.
+fn first(chain: u8, fence: u64) -> Arc<Record> {
     let draft = Draft {
         set: "rg".to_owned(),
-        chain: Hex([7; 16]),
+        chain: Hex([chain; 16]),
         round: 1,
         schedule: "@every 10s".to_owned(),
         slot: Slot(1_700_000_000),
         missed: 0,
         holder: "rg-0_u-o".to_owned(),
-        fence: 3,
+        fence,
         voters: 1,
         previous: None,
         contributions: vec![Contribution {
@@ -69,8 +69,8 @@ fn forgotten() -> Arc<Record> {
     Arc::new(draft.seal())
 }
 
-/// The question for heads among these, answered by a voter that has nothing.
-fn empty(actions: &[Action]) -> Event {
+/// The question for heads among these, answered by the voter.
+fn answered(actions: &[Action], head: Option<Arc<Record>>) -> Event {
     let asked = |action: &Action| match action {
         Action::Heads { ask, ordinal: 0, .. } => Some(*ask),
         _ => None,
@@ -80,7 +80,7 @@ fn empty(actions: &[Action]) -> Event {
         set: "rg".to_owned(),
         member: "rg-0".to_owned(),
         ordinal: 0,
-        head: None,
+        head,
         fence: 0,
     };
     Event::Heads {
@@ -90,18 +90,33 @@ fn empty(actions: &[Action]) -> Event {
     }
 }
 
-fn keeps(actions: &[Action]) -> Vec<(u64, u16)> {
+/// What the member without a vote is asked to keep.
+fn asked_of_the_other(actions: &[Action]) -> (u64, Arc<KeepRequest>) {
     let kept = |action: &Action| match action {
-        Action::Keep { ask, ordinal, .. } => Some((*ask, *ordinal)),
+        Action::Keep {
+            ask,
+            ordinal: 1,
+            request,
+        } => Some((*ask, request.clone())),
         _ => None,
     };
-    actions.iter().filter_map(kept).collect()
+    actions
+        .iter()
+        .find_map(kept)
+        .expect("a member without a vote is asked as well")
 }
 
-#[test]
-fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voters_have_none() {
-    let mut rng = StdRng::seed_from_u64(0);
-    let mut conductor = Conductor::new(ConductorConfig {
+fn refused_by_the_other(ask: u64, head: &Arc<Record>) -> Event {
+    Event::Kept {
+        ask,
+        ordinal: 1,
+        result: Err(AskError::Refused(Refusal::Ahead { head: head.clone() })),
+    }
+}
+
+/// The holder of a set whose only voter it is.
+fn conductor() -> Conductor {
+    Conductor::new(ConductorConfig {
         set: "rg".to_owned(),
         ordinal: 0,
         identity: IDENTITY.to_owned(),
@@ -109,22 +124,47 @@ fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voter
         schedule: "@every 10s".parse().unwrap(),
         deadline: None,
         lease_duration: Duration::from_secs(15),
-    });
-    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
-    let actions = conductor.step(at(0), holding(5, at(0)), &mut rng);
-    let actions = conductor.step(at(0), empty(&actions), &mut rng);
-    let (ask, ordinal) = *keeps(&actions).last().unwrap();
-    assert_eq!(ordinal, 1, "a member without a vote is asked as well");
+    })
+}
 
-    let ahead = Refusal::Ahead { head: forgotten() };
-    let result = Err(AskError::Refused(ahead));
-    let actions = conductor.step(at(1), Event::Kept { ask, ordinal, result }, &mut rng);
+#[test]
+fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voters_have_none() {
+    let (mut rng, forgotten) = (StdRng::seed_from_u64(0), first(7, 3));
+    let mut conductor = conductor();
+    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
+    let actions = conductor.step(at(0), holding(5, Head::Absent, at(0)), &mut rng);
+    let actions = conductor.step(at(0), answered(&actions, None), &mut rng);
+    let (ask, _) = asked_of_the_other(&actions);
+    let actions = conductor.step(at(1), refused_by_the_other(ask, &forgotten), &mut rng);
     assert_eq!(actions, [Action::Look], "it may stand in the Lease by now");
     // The lease was lost and taken again meanwhile: what was begun under the old fence is given up.
-    let actions = conductor.step(at(2), holding(6, at(2)), &mut rng);
-    let actions = conductor.step(at(2), empty(&actions), &mut rng);
+    let actions = conductor.step(at(2), holding(6, Head::Absent, at(2)), &mut rng);
+    let actions = conductor.step(at(2), answered(&actions, None), &mut rng);
     let [Action::Commit(request)] = &actions[..] else {
         panic!("{actions:?}");
     };
-    assert_eq!(request.record, forgotten());
+    assert_eq!(request.record, forgotten);
+}
+
+#[test]
+fn a_member_with_another_chain_that_no_voter_has_is_asked_to_pass_over_it() {
+    let (mut rng, forgotten, standing) = (StdRng::seed_from_u64(0), first(7, 3), first(8, 1));
+    let mut conductor = conductor();
+    let lease = |fence, now| holding(fence, Head::Record(standing.clone()), now);
+    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
+    let actions = conductor.step(at(0), lease(5, at(0)), &mut rng);
+    let (ask, request) = asked_of_the_other(&actions);
+    assert_eq!(request.passed_over, []);
+    conductor.step(at(1), refused_by_the_other(ask, &forgotten), &mut rng);
+    // What was begun goes on; what is begun next takes heed of it.
+    let actions = conductor.step(at(2), lease(6, at(2)), &mut rng);
+    let actions = conductor.step(at(2), answered(&actions, Some(standing.clone())), &mut rng);
+    let (ask, request) = asked_of_the_other(&actions);
+    assert_eq!(
+        (&request.head, &request.passed_over[..]),
+        (&Some(standing.clone()), &[forgotten.hash][..])
+    );
+    // Said again by a member that hasn't heard yet, it changes nothing.
+    let actions = conductor.step(at(2), refused_by_the_other(ask, &forgotten), &mut rng);
+    assert_eq!(actions, []);
 }
