@@ -10,6 +10,8 @@ BASE_PORT ?= 8080
 DATA_DIR ?= random-generator-data/cluster
 SCHEDULE ?= @every 10s
 ARGS ?=
+# `make run PROFILE=dev` takes what `make test` has built.
+PROFILE ?= release
 # make simulate
 SEEDS ?= 100000
 SEED ?=
@@ -62,7 +64,7 @@ build: ## Build the member: target/release/random-generator
 
 .PHONY: run
 run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDULE='@every 10s' ARGS='--lease-duration 2s'
-	$(CARGO) run --release -- cluster --members $(MEMBERS) --base-port $(BASE_PORT) --data-dir $(DATA_DIR) --draw-schedule '$(SCHEDULE)' $(ARGS)
+	$(CARGO) run --profile $(PROFILE) -- cluster --members $(MEMBERS) --base-port $(BASE_PORT) --data-dir $(DATA_DIR) --draw-schedule '$(SCHEDULE)' $(ARGS)
 
 .PHONY: test
 test: ## Run all tests
