@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod dns;
+mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -16,10 +17,9 @@ use random_generator::shutdown;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use waiting::{PATIENCE, eventually};
 
 const SERVICE: &str = "rg.default.svc.cluster.local";
-/// What one may have to wait for on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Running {
     dns: TestDns,
@@ -339,12 +339,7 @@ async fn one_dead_nameserver_of_two_does_not_matter() {
 async fn a_stop_ends_it_at_once_even_in_a_look_up() {
     let mut r = running(|config| config.timeout = Duration::from_secs(60)).await;
     r.dns.set(Fault::Silence);
-    let asked = async {
-        while r.dns.asked_for_srv().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, asked).await.unwrap();
+    eventually("a look-up", async || (!r.dns.asked_for_srv().is_empty()).then_some(())).await;
     r.stop.pull();
     timeout(Duration::from_secs(2), r.tasks.join_next())
         .await

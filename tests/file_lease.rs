@@ -1,6 +1,8 @@
 //! The file lease store against real files, threads and processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,8 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// The most that any single step of a test may take.
-const BOUND: Duration = Duration::from_secs(20);
+use waiting::{PATIENCE, eventually};
 
 struct Opened {
     store: FileLeaseStore,
@@ -43,7 +44,7 @@ impl Opened {
 
     async fn close(mut self) {
         self.trigger.pull();
-        timeout(BOUND, self.tasks.join_next())
+        timeout(PATIENCE, self.tasks.join_next())
             .await
             .unwrap()
             .unwrap()
@@ -92,18 +93,6 @@ fn record() -> Record {
         missing: vec![],
     }
     .seal()
-}
-
-async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let search = async {
-        loop {
-            if let Some(found) = probe().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(BOUND, search).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
 fn sqlite(path: &Path, sql: &str) {
@@ -218,7 +207,7 @@ async fn of_many_writers_on_one_version_exactly_one_wins() {
         });
     }
     let mut all = BTreeMap::new();
-    while let Some(won) = timeout(BOUND, writers.join_next()).await.unwrap() {
+    while let Some(won) = timeout(PATIENCE, writers.join_next()).await.unwrap() {
         for (version, fence) in won.unwrap() {
             assert_eq!(all.insert(version, fence), None, "two writers won version {version}");
         }
@@ -439,7 +428,7 @@ async fn a_write_waits_for_a_persons_lock_no_longer_than_its_bound() {
 }
 
 async fn next(events: &mut mpsc::Receiver<WatchEvent>) -> WatchEvent {
-    timeout(BOUND, events.recv())
+    timeout(PATIENCE, events.recv())
         .await
         .expect("an event in time")
         .expect("an open watch")
@@ -474,7 +463,7 @@ async fn a_watch_tells_each_change_of_another_within_a_tenth_of_a_second() {
     }
     writer.close().await;
     watcher.close().await;
-    timeout(BOUND, watches.join_next())
+    timeout(PATIENCE, watches.join_next())
         .await
         .expect("a watch ends with its store")
         .unwrap()
@@ -496,7 +485,7 @@ async fn a_watch_with_a_full_queue_is_told_the_last_state_once_there_is_room() {
     let last = WatchEvent::Seen(object);
     while next(&mut events).await != last {}
     drop(events);
-    timeout(BOUND, watches.join_next())
+    timeout(PATIENCE, watches.join_next())
         .await
         .expect("a watch ends with its receiver")
         .unwrap()
@@ -514,7 +503,7 @@ async fn a_cancelled_watch_closes_its_channel() {
         () = opened.store.watch(sender) => panic!("a watch ended by itself"),
         event = next(&mut events) => assert!(matches!(event, WatchEvent::Seen(_))),
     }
-    assert_eq!(timeout(BOUND, events.recv()).await.unwrap(), None);
+    assert_eq!(timeout(PATIENCE, events.recv()).await.unwrap(), None);
     opened.close().await;
 }
 

@@ -18,8 +18,9 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::waiting::{PATIENCE, eventually};
+
 const SERVICE: &str = "rg.default.svc.cluster.local";
-pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Lives until SIGTERM, SIGKILL or the end of standard input.
 pub const LIVES: &str = "read x";
 
@@ -129,17 +130,6 @@ pub async fn running_in(
     }
 }
 
-pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 pub fn is_alive(pid: Pid) -> bool {
     rustix::process::test_kill_process(pid).is_ok()
 }
@@ -159,7 +149,7 @@ impl Running {
 
     pub async fn pids(&self) -> Vec<Pid> {
         let all = || (0..self.layout.members.len()).map(|n| self.pid(n)).collect();
-        until("all pid files", all).await
+        eventually("all pid files", async || all()).await
     }
 
     pub fn births(&self) -> Vec<Duration> {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod harness;
+#[path = "../waiting/mod.rs"]
+mod waiting;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +27,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use harness::{LIVES, PATIENCE, Screen, is_alive, next_base, prepared, running, running_in, state, until};
+use harness::{LIVES, Screen, is_alive, next_base, prepared, running, running_in, state};
+use waiting::{PATIENCE, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_start_in_groups_of_their_own_and_all_end_within_a_second() {
@@ -38,7 +41,7 @@ async fn members_start_in_groups_of_their_own_and_all_end_within_a_second() {
             "its own group: ^C does not reach it"
         );
     }
-    let table = until("the table", || {
+    let table = eventually("the table", async || {
         Some(set.screen.text()).filter(|text| text.lines().count() == 4)
     })
     .await;
@@ -66,13 +69,16 @@ async fn members_start_in_groups_of_their_own_and_all_end_within_a_second() {
 async fn a_member_that_is_killed_is_started_again_and_the_others_are_left_alone() {
     let set = running(2, false, |_| LIVES).await;
     let first = set.pids().await;
-    until("the table", || (!set.screen.text().is_empty()).then_some(())).await;
+    eventually("the table", async || (!set.screen.text().is_empty()).then_some(())).await;
     rustix::process::kill_process(first[1], Signal::KILL).unwrap();
-    let again = until("another process", || set.pid(1).filter(|pid| *pid != first[1])).await;
+    let again = eventually("another process", async || set.pid(1).filter(|pid| *pid != first[1])).await;
     assert!(is_alive(again) && set.pid(0) == Some(first[0]));
-    let line = until("its line", || set.screen.lines_with("rg-1 was killed (SIGKILL)").pop()).await;
+    let line = eventually("its line", async || {
+        set.screen.lines_with("rg-1 was killed (SIGKILL)").pop()
+    })
+    .await;
     assert!(line.ends_with("again in 100 ms"), "{line}");
-    until("its start", || {
+    eventually("its start", async || {
         set.screen
             .lines_with(&format!("started, pid {}", again.as_raw_nonzero()))
             .pop()
@@ -83,7 +89,10 @@ async fn a_member_that_is_killed_is_started_again_and_the_others_are_left_alone(
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_dies_again_and_again_is_started_at_a_growing_distance() {
     let set = running(1, true, |_| "date +%s%N >> $DIR/births; echo no luck >&2; exit 3").await;
-    let births = until("five births", || Some(set.births()).filter(|births| births.len() >= 5)).await;
+    let births = eventually("five births", async || {
+        Some(set.births()).filter(|births| births.len() >= 5)
+    })
+    .await;
     for (pair, at_least) in births.windows(2).zip([100, 200, 400, 800]) {
         assert!(pair[1] - pair[0] >= Duration::from_millis(at_least), "{births:?}");
     }
@@ -103,13 +112,13 @@ async fn a_wrong_configuration_is_told_once_and_tried_again_slowly_until_it_is_s
         |_| "date +%s%N >> $DIR/births; test -e $DIR/right && read x; echo the volume belongs to rg-7; exit 78",
     )
     .await;
-    let births = until("a second birth", || {
+    let births = eventually("a second birth", async || {
         Some(set.births()).filter(|births| births.len() >= 2)
     })
     .await;
     assert!(births[1] - births[0] >= Duration::from_secs(2), "{births:?}");
     fs::write(set.dir.path().join("right"), "").unwrap();
-    until("its start", || set.screen.lines_with("started").pop()).await;
+    eventually("its start", async || set.screen.lines_with("started").pop()).await;
     let told = set.screen.lines_with("exited with 78");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
@@ -128,12 +137,12 @@ async fn a_stopped_member_is_left_alone_and_yet_ends_in_order() {
     .await;
     let pids = set.pids().await;
     rustix::process::kill_process(pids[0], Signal::STOP).unwrap();
-    until("the stop", || (state(pids[0]).0 == "T").then_some(())).await;
+    eventually("the stop", async || (state(pids[0]).0 == "T").then_some(())).await;
     rustix::process::kill_process(pids[1], Signal::KILL).unwrap();
-    let again = until("another process", || set.pid(1).filter(|pid| *pid != pids[1])).await;
+    let again = eventually("another process", async || set.pid(1).filter(|pid| *pid != pids[1])).await;
     assert_eq!((set.pid(0), state(pids[0]).0.as_str()), (Some(pids[0]), "T"));
     // The new one has its trap set once it runs a second program.
-    until("the trap", || {
+    eventually("the trap", async || {
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", again.as_raw_nonzero())).unwrap();
         (!children.is_empty()).then_some(())
     })
@@ -155,7 +164,7 @@ async fn a_second_signal_ends_members_that_will_not_end() {
     )
     .await;
     let pids = set.pids().await;
-    until("the traps", || {
+    eventually("the traps", async || {
         (0..2)
             .all(|n| set.dir.path().join(format!("deaf-{n}")).exists())
             .then_some(())
@@ -181,7 +190,7 @@ async fn a_long_log_is_set_aside_when_its_member_starts() {
     fs::write(dir.path().join("rg-1.log"), "old\n").unwrap();
     let set = running_in(dir, 2, false, |_| "echo new; read x").await;
     let log = |name: &str| fs::read_to_string(set.dir.path().join(name)).ok();
-    until("the logs", || {
+    eventually("the logs", async || {
         (log("rg-0.log")? == "new\n" && log("rg-1.log")? == "old\nnew\n").then_some(())
     })
     .await;
@@ -231,11 +240,11 @@ async fn members_end_when_their_supervisor_is_killed() {
             .all(|n| dir.path().join(name.replace('N', &n.to_string())).exists())
             .then_some(())
     };
-    until("both members", || here("rg-N.pid")).await;
+    eventually("both members", async || here("rg-N.pid")).await;
     assert!(here("gone-N").is_none());
     supervisor.kill().unwrap();
     supervisor.wait().unwrap();
-    until("the end of both", || here("gone-N")).await;
+    eventually("the end of both", async || here("gone-N")).await;
 }
 
 /// What the fake members answer.
@@ -294,8 +303,11 @@ async fn who_leads_and_each_draw_are_shown_as_members_report_them() {
     let mut fakes = JoinSet::new();
     fakes.spawn(fake_member(set.layout.members[1].public_port, answers.clone()));
 
-    until("the leader", || set.screen.lines_with("rg-1 leads, fence 3").pop()).await;
-    until("the draw", || {
+    eventually("the leader", async || {
+        set.screen.lines_with("rg-1 leads, fence 3").pop()
+    })
+    .await;
+    eventually("the draw", async || {
         set.screen
             .lines_with("draw 1 of 2026-01-01T00:00:01Z by rg-1: 0123456789abcdef…")
             .pop()
@@ -308,7 +320,7 @@ async fn who_leads_and_each_draw_are_shown_as_members_report_them() {
         record(4, json!([{"ordinal": 0, "reason": "timeout"}])),
     ];
     answers.0.lock().unwrap().1.extend(later);
-    until("the fourth draw", || set.screen.lines_with("draw 4 ").pop()).await;
+    eventually("the fourth draw", async || set.screen.lines_with("draw 4 ").pop()).await;
     let rounds = set
         .screen
         .lines_with(" draw ")
@@ -324,7 +336,7 @@ async fn who_leads_and_each_draw_are_shown_as_members_report_them() {
     assert!(set.screen.lines_with("without rg-0 (timeout)").len() == 1);
 
     answers.0.lock().unwrap().0 = json!({"member": null, "fence": 3});
-    until("nobody", || set.screen.lines_with("nobody leads").pop()).await;
+    eventually("nobody", async || set.screen.lines_with("nobody leads").pop()).await;
     assert_eq!(
         set.screen.lines_with("leads").len(),
         2,
@@ -340,7 +352,10 @@ async fn who_leads_and_each_draw_are_shown_as_members_report_them() {
 async fn json_lines_begin_with_the_members() {
     let set = running(2, true, |_| LIVES).await;
     let pids = set.pids().await;
-    let line = until("the members", || set.screen.text().lines().next().map(str::to_owned)).await;
+    let line = eventually("the members", async || {
+        set.screen.text().lines().next().map(str::to_owned)
+    })
+    .await;
     let members: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(members["event"], "members");
     assert_eq!(members["members"][1]["name"], "rg-1");
@@ -439,13 +454,13 @@ async fn a_signal_ends_the_whole_command_and_members_were_given_their_arguments(
         };
         random_generator::cli::cluster::run(args, wiring).await
     });
-    until("the table", || screen.text().contains("rg-1").then_some(())).await;
+    eventually("the table", async || screen.text().contains("rg-1").then_some(())).await;
     let log = || {
         fs::read_to_string(data.join("rg-1.log"))
             .ok()
             .filter(|log| log.ends_with('\n'))
     };
-    let line = until("its arguments", log).await;
+    let line = eventually("its arguments", async || log()).await;
     assert!(
         line.starts_with(&format!("serve --pod-name rg-1 --data-dir {}/rg-1 ", data.display())),
         "{line}"

@@ -1,6 +1,9 @@
 //! Listeners on port 0 with real sockets, and a client that writes what it is told to, byte for byte.
 #![allow(dead_code)] // each test file uses a part
 
+#[path = "../waiting/mod.rs"]
+mod waiting;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,6 +35,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use waiting::eventually;
 
 /// A bound for what should take milliseconds.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -388,12 +393,5 @@ pub async fn closed(stream: &mut TcpStream) -> Vec<u8> {
 
 /// Waits until `condition` holds.
 pub async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let wait = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(SOON, wait)
-        .await
-        .unwrap_or_else(|_| panic!("{what}: not in time"));
+    eventually(what, async || condition().then_some(())).await;
 }

@@ -12,6 +12,8 @@ mod harness;
 mod history;
 mod party;
 #[allow(dead_code)] // only its DNS server
+#[path = "../waiting/mod.rs"]
+mod waiting;
 #[path = "../member/set.rs"]
 mod set;
 mod spans;

@@ -1,19 +1,20 @@
 //! The elector's task over this store: hand-over, lost answers, and how much the API server is asked.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use random_generator::clock::Clock;
 use random_generator::draw::record::{Contribution, Draft, Hex, Slot};
 use random_generator::lease::elector::{CommitRequest, ElectorConfig};
 use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
-use random_generator::lease::{Head, LeaseSnapshot, LeaseTrouble};
+use random_generator::lease::{Head, LeaseTrouble};
 use random_generator::shutdown::{self, Trigger};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::server::{Fault, Server};
-use crate::{PATIENCE, eventually, kubeconfig, store};
+use crate::standing::Standing;
+use crate::waiting::eventually;
+use crate::{kubeconfig, store};
 
 struct Elector {
     handle: LeaseHandle,
@@ -47,29 +48,9 @@ async fn elector(server: &Server, name: &str, duration: Duration) -> Elector {
     }
 }
 
-impl Elector {
-    fn fence(&self) -> Option<u64> {
-        self.handle.snapshots().borrow().leads(Clock::system().boot())
-    }
-
-    async fn until(&self, what: &str, condition: impl FnMut(&Arc<LeaseSnapshot>) -> bool) {
-        let mut snapshots = self.handle.snapshots();
-        let found = timeout(PATIENCE, snapshots.wait_for(condition)).await;
-        found.unwrap_or_else(|_| panic!("waited in vain for: {what}")).unwrap();
-    }
-
-    async fn until_leading(&self) {
-        let clock = Clock::system();
-        self.until("leadership", |snapshot| snapshot.leads(clock.boot()).is_some())
-            .await;
-    }
-
-    async fn until_followed(&self, holder: &str) {
-        self.until("its holder", |snapshot| {
-            let object = snapshot.object.as_ref();
-            object.and_then(|object| object.spec.held_by()) == Some(holder)
-        })
-        .await;
+impl Standing for Elector {
+    fn handle(&self) -> &LeaseHandle {
+        &self.handle
     }
 }
 
@@ -92,11 +73,14 @@ async fn a_set_of_three_asks_less_than_1_2_times_a_second_and_a_release_is_follo
     for other in &others {
         other.until_followed("rg-0_uid-0").await;
     }
-    eventually("three watches", || (server.seen("WATCH").len() == 3).then_some(())).await;
+    eventually("three watches", async || {
+        (server.seen("WATCH").len() == 3).then_some(())
+    })
+    .await;
     let clock = Clock::system();
     let (began, before, renewals) = (clock.boot(), server.requests(), server.seen("PUT").len());
     // With 15 s, 10 s and 2 s, as by default: about 20 s, a followers' poll and more.
-    eventually("ten renewals", || {
+    eventually("ten renewals", async || {
         (server.seen("PUT").len() == renewals + 10).then_some(())
     })
     .await;
@@ -106,7 +90,7 @@ async fn a_set_of_three_asks_less_than_1_2_times_a_second_and_a_release_is_follo
 
     let began = clock.boot();
     leader.stop.pull();
-    eventually("a successor", || others.iter().find_map(Elector::fence)).await;
+    eventually("a successor", async || others.iter().find_map(Standing::fence)).await;
     let took = clock.boot().since(began);
     assert!(took < Duration::from_secs(1), "{took:?}");
     let metadata = &server.lease().unwrap()["metadata"];
@@ -122,7 +106,7 @@ async fn a_leader_whose_answers_are_lost_goes_on_if_its_writes_landed() {
     for fault in [Fault::FailAfter, Fault::HangAfter, Fault::CutAfter] {
         let renewals = server.seen("PUT").len();
         server.once("PUT", fault);
-        eventually("two renewals", || {
+        eventually("two renewals", async || {
             (server.seen("PUT").len() >= renewals + 2).then_some(())
         })
         .await;
@@ -200,7 +184,7 @@ async fn a_member_that_may_read_and_not_write_says_so_steadily() {
     tokio::select! {
         biased;
         _ = healed => panic!("a read that works doesn't mend it"),
-        () = eventually("three more reads", || (server.seen("GET").len() >= reads + 3).then_some(())) => {}
+        () = eventually("three more reads", async || (server.seen("GET").len() >= reads + 3).then_some(())) => {}
     }
     server.always("PUT", None);
     leader.until_leading().await;

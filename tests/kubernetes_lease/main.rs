@@ -5,6 +5,10 @@ mod calls;
 mod credentials;
 mod electors;
 mod server;
+#[path = "../standing/mod.rs"]
+mod standing;
+#[path = "../waiting/mod.rs"]
+mod waiting;
 mod watches;
 
 use std::path::Path;
@@ -14,12 +18,9 @@ use std::time::Duration;
 use random_generator::clock::Clock;
 use random_generator::lease::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
 use random_generator::lease::{Head, LeaseChange, LeaseObject, LeaseSpec, LeaseStore, WriteOutcome};
-use tokio::time::timeout;
 
 use crate::server::Server;
 
-/// What one may have to wait for on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(40);
 /// Of one request. Long enough for a busy machine, where nothing is meant to be late.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Of one request that is meant to be late.
@@ -89,18 +90,4 @@ fn written(outcome: WriteOutcome) -> Arc<LeaseObject> {
         WriteOutcome::Written(object) => object,
         other => panic!("expected Written, got {other:?}"),
     }
-}
-
-async fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let search = async {
-        loop {
-            if let Some(found) = probe() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, search)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain for: {what}"))
 }

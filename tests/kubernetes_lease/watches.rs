@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::server::Fault;
-use crate::{ANSWER, Bench, PATIENCE, eventually};
+use crate::waiting::{PATIENCE, eventually};
+use crate::{ANSWER, Bench};
 
 struct Watching {
     events: mpsc::Receiver<WatchEvent>,
@@ -64,7 +65,7 @@ async fn the_present_state_is_told_first_and_then_each_change_at_once() {
     let bench = Bench::new(ANSWER).await;
     let mut watching = watch(&bench);
     assert_eq!(watching.object().await.version, 1);
-    eventually("a watch", || (begun(&bench) == ["1"]).then_some(())).await;
+    eventually("a watch", async || (begun(&bench) == ["1"]).then_some(())).await;
     let clock = Clock::system();
     let mut took = Vec::new();
     for _ in 0..9 {
@@ -113,14 +114,14 @@ async fn a_watch_that_ends_resumes_from_the_last_version_told_bookmarks_included
     let bench = Bench::new(ANSWER).await;
     let mut watching = watch(&bench);
     watching.object().await;
-    eventually("a watch", || (begun(&bench).len() == 1).then_some(())).await;
+    eventually("a watch", async || (begun(&bench).len() == 1).then_some(())).await;
     loop {
         // Something happens to another Lease of the namespace; the bookmark may be cut off on its way, so it may take a few.
         let marked = bench.server.bookmark();
         tokio::time::sleep(Duration::from_millis(50)).await;
         let before = begun(&bench).len();
         bench.server.close_connections();
-        eventually("another watch", || (begun(&bench).len() > before).then_some(())).await;
+        eventually("another watch", async || (begun(&bench).len() > before).then_some(())).await;
         if begun(&bench).last() == Some(&marked.to_string()) {
             break;
         }
@@ -136,7 +137,7 @@ async fn a_version_that_is_forgotten_begins_with_a_read_again() {
         bench.server.once("WATCH", fault);
         let mut watching = watch(&bench);
         watching.object().await;
-        eventually("another watch", || (begun(&bench).len() == 2).then_some(())).await;
+        eventually("another watch", async || (begun(&bench).len() == 2).then_some(())).await;
         assert_eq!(bench.server.seen("GET").len(), 2);
         watching.until(touch(&bench)).await;
     }
@@ -147,13 +148,13 @@ async fn a_watch_that_falls_silent_is_begun_anew_once_a_read_shows_more() {
     let bench = Bench::new(ANSWER).await;
     let mut watching = watch(&bench);
     watching.object().await;
-    eventually("a watch", || (begun(&bench).len() == 1).then_some(())).await;
+    eventually("a watch", async || (begun(&bench).len() == 1).then_some(())).await;
     bench.server.mute(true);
     let version = touch(&bench);
     let clock = Clock::system();
     let began = clock.boot();
     assert_eq!(bench.read().await.version, version);
-    eventually("another watch", || (begun(&bench).len() == 2).then_some(())).await;
+    eventually("another watch", async || (begun(&bench).len() == 2).then_some(())).await;
     assert!(
         clock.boot().since(began) >= Duration::from_secs(4),
         "a watch may lag a little"
@@ -198,7 +199,7 @@ async fn a_watch_that_fails_comes_back_less_and_less_often() {
     watching.object().await;
     let clock = Clock::system();
     let began = clock.boot();
-    eventually("four tries", || (begun(&bench).len() >= 4).then_some(())).await;
+    eventually("four tries", async || (begun(&bench).len() >= 4).then_some(())).await;
     // 0.5 s, 1 s and 2 s, 20 % less at most.
     assert!(clock.boot().since(began) > Duration::from_millis(2_700));
     bench.server.always("WATCH", None);

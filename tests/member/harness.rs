@@ -13,21 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-/// What one may have to wait for on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(40);
-
-/// Waits for a condition, within [`PATIENCE`].
-pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let clock = Clock::system();
-    let began = clock.boot();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(clock.boot().since(began) < PATIENCE, "waited in vain for: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+pub use crate::waiting::{PATIENCE, until};
 
 /// Ten ports in a row, free a moment ago: below the kernel's ephemeral range, so that no connection takes one in between.
 pub fn free_base() -> u16 {

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::harness::PATIENCE;
+use crate::standing::Standing;
 
 const DURATION: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(260);
@@ -103,29 +103,9 @@ async fn elector(path: &Path, name: &str) -> Elector {
     }
 }
 
-impl Elector {
-    fn leads(&self) -> bool {
-        self.handle.snapshots().borrow().leads(Clock::system().boot()).is_some()
-    }
-
-    async fn until(&self, what: &str, condition: impl FnMut(&Arc<LeaseSnapshot>) -> bool) {
-        let mut snapshots = self.handle.snapshots();
-        let found = timeout(PATIENCE, snapshots.wait_for(condition)).await;
-        found.unwrap_or_else(|_| panic!("waited in vain for: {what}")).unwrap();
-    }
-
-    async fn until_leading(&self) {
-        let clock = Clock::system();
-        self.until("leadership", |snapshot| snapshot.leads(clock.boot()).is_some())
-            .await;
-    }
-
-    async fn until_followed(&self, holder: &str) {
-        self.until("its holder", |snapshot| {
-            let object = snapshot.object.as_ref();
-            object.and_then(|object| object.spec.held_by()) == Some(holder)
-        })
-        .await;
+impl Standing for Elector {
+    fn handle(&self) -> &LeaseHandle {
+        &self.handle
     }
 }
 
@@ -141,12 +121,12 @@ async fn of_two_electors_on_one_file_exactly_one_leads_and_a_graceful_end_hands_
         let name = format!("rg-{turn}");
         let next = elector(&path, &name).await;
         next.until_followed(&format!("rg-{}_uid-0", turn - 1)).await;
-        assert!(leader.leads() && !next.leads());
+        assert!(leader.fence().is_some() && !next.fence().is_some());
         let began = clock.boot();
         leader.stop.pull();
         next.until_leading().await;
         took.push(clock.boot().since(began));
-        assert!(!leader.leads());
+        assert!(!leader.fence().is_some());
         timeout(PATIENCE, leader.task.join_next())
             .await
             .expect("it ends")
@@ -195,7 +175,7 @@ async fn a_store_that_never_answers_ends_the_term_at_its_deadline_and_the_next_a
     assert!(took < DURATION * 2 / 3 + Duration::from_millis(700), "{took:?}");
     first.until("trouble", |snapshot| snapshot.trouble.is_some()).await;
     second.until_leading().await;
-    assert!(!first.leads());
+    assert!(!first.fence().is_some());
     first.hang.send_replace(false);
     first.until_followed("rg-1_uid-0").await;
     first.until("health", |snapshot| snapshot.trouble.is_none()).await;

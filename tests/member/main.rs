@@ -8,6 +8,10 @@ mod harness;
 mod set;
 #[path = "../small_disk/mod.rs"]
 mod small_disk;
+#[path = "../standing/mod.rs"]
+mod standing;
+#[path = "../waiting/mod.rs"]
+mod waiting;
 
 mod damage;
 mod ending;

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::harness::{Http, Set, until};
+use crate::harness::{Http, Set, eventually};
 
 /// Every record that was ever seen, at any member: one hash for a round, one for a slot, one chain.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl Seen {
                 let records = set.draws(n, 1).await?;
                 (records.first()?["round"] == 1).then_some(records)
             };
-            let records = until("the whole chain", whole).await;
+            let records = eventually("the whole chain", whole).await;
             let rounds: Vec<u64> = records.iter().map(|record| number(record, "round")).collect();
             assert_eq!(rounds, (1..=rounds.len() as u64).collect::<Vec<_>>());
             assert!(rounds.len() as u64 >= newest);
@@ -141,6 +141,6 @@ pub async fn check_verified_at_the_head(set: &Set, n: usize) {
                 }
             }
         };
-        until("a verdict on the newest record", verified).await;
+        eventually("a verdict on the newest record", verified).await;
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::chain::{check_verified, number};
-use crate::harness::{Http, PATIENCE, asked, directory, turn, until};
+use crate::harness::{Http, PATIENCE, asked, directory, eventually, turn};
 use crate::load::{Load, Source, rows};
 use crate::small_disk::SmallDisk;
 
@@ -66,7 +66,7 @@ impl Member {
     }
 
     async fn wants_for_nothing(&self) {
-        until("a member that draws and is not degraded", async || {
+        eventually("a member that draws and is not degraded", async || {
             self.json("/draws/latest").await?;
             let status = self.json("/readyz").await?;
             (status["ready"] == true && status["degraded"] == json!([])).then_some(())
@@ -76,7 +76,7 @@ impl Member {
 
     async fn stop(&mut self) {
         rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        let status = until("its end", async || self.child.try_wait().unwrap()).await;
+        let status = eventually("its end", async || self.child.try_wait().unwrap()).await;
         assert_eq!(status.code(), Some(0));
     }
 }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use crate::chain::{Seen, check_verified, number, text};
-use crate::harness::{Set, asked, directory, median_and_worst, turn, until};
+use crate::harness::{Set, asked, directory, eventually, median_and_worst, turn};
 use crate::load::Load;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn a_holder_killed_under_load_is_followed_in_time_and_nothing_is_lost_or_c
 /// A process that is stopped within a write of the lease file keeps its lock: then nobody can take over, as
 /// `lease/file.rs` says. It is let go and stopped again.
 async fn stop_between_writes(set: &Set, n: usize) {
-    until("a member stopped between two writes of the lease file", async || {
+    eventually("a member stopped between two writes of the lease file", async || {
         set.signal(n, Signal::STOP).await;
         let directory = File::open(&set.layout.data_dir).unwrap();
         for _ in 0..100 {
@@ -94,7 +94,7 @@ async fn a_holder_stopped_past_its_lease_conducts_nothing_on_it_afterwards() {
         let next = set.takeover(old).await;
         assert_ne!(next.ordinal, stopped);
         let goes_on = async || (set.newest().await >= before + 3).then_some(());
-        until("draws without the stopped one", goes_on).await;
+        eventually("draws without the stopped one", goes_on).await;
 
         set.signal(stopped, Signal::CONT).await;
         let knows = async || {
@@ -105,7 +105,7 @@ async fn a_holder_stopped_past_its_lease_conducts_nothing_on_it_afterwards() {
             );
             (leader.fence > old).then_some(())
         };
-        until("it sees the new holder", knows).await;
+        eventually("it sees the new holder", knows).await;
         let now = set.newest().await;
         set.all_have(now + 3).await;
         seen.check_all(&set).await;
@@ -137,7 +137,7 @@ async fn a_holder_that_ends_in_order_is_followed_within_200_ms() {
         let next = set.takeover(fence).await;
         times.push(next.before - began);
         let back = async || (set.pid(holder) != ended && set.all_ready().await).then_some(());
-        until("the member is back", back).await;
+        eventually("the member is back", back).await;
         // Who lost the race for the lease tries again after a retry, at most 1.3 s here.
         let round = set.newest().await;
         set.all_have(round + 2).await;

@@ -21,9 +21,8 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::load::Source;
+pub use crate::waiting::{PATIENCE, eventually};
 
-/// The longest wait for anything that has no limit of its own: for a machine that is busy with other things too.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(5);
 /// A member that is stopped accepts connections and never answers.
@@ -35,18 +34,6 @@ const RETRY: f64 = 2.0 / 15.0;
 pub async fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::const_new(());
     TURN.lock().await
-}
-
-/// Waits until `condition` gives something.
-pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(value) = condition().await {
-            return value;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}");
-        sleep(LOOK).await;
-    }
 }
 
 /// `tests/soak/run` asks for more of a trial by the environment.
@@ -207,7 +194,7 @@ impl Set {
 
     /// Sends a signal to the process that the pid file names.
     pub async fn signal(&self, n: usize, signal: Signal) -> Pid {
-        let pid = until("a pid file", async || self.pid(n)).await;
+        let pid = eventually("a pid file", async || self.pid(n)).await;
         rustix::process::kill_process(pid, signal).unwrap();
         pid
     }
@@ -296,7 +283,7 @@ impl Set {
                 let latest = self.latest(n).await?;
                 (latest["round"].as_u64()? >= round).then_some(())
             };
-            until(&what, has).await;
+            eventually(&what, has).await;
         }
     }
 
@@ -312,7 +299,7 @@ impl Set {
         let pids: Vec<Pid> = (0..self.size()).filter_map(|n| self.pid(n)).collect();
         let began = Instant::now();
         rustix::process::kill_process(self.own_pid(), Signal::INT).unwrap();
-        let status = until("the end of cluster", async || self.child.try_wait().unwrap()).await;
+        let status = eventually("the end of cluster", async || self.child.try_wait().unwrap()).await;
         let took = began.elapsed();
         self.check_gone(status, &pids);
         took

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::chain::{Seen, check_verified, number};
-use crate::harness::{Set, directory, turn, until};
+use crate::harness::{Set, directory, eventually, turn};
 
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -26,9 +26,9 @@ async fn a_member_that_lost_its_volume_catches_up_and_draws_go_on() {
         fs::rename(&set.place(lost).volume, dir.path().join(format!("lost-{lost}"))).unwrap();
         rustix::process::kill_process(pid, Signal::KILL).unwrap();
         let another = async || (set.pid(lost)? != pid && set.is_ready(lost).await).then_some(());
-        until("it is back", another).await;
+        eventually("it is back", another).await;
         let whole = async || set.json(lost, "/draws/1").await;
-        until(&format!("the first record at {who} with an empty volume"), whole).await;
+        eventually(&format!("the first record at {who} with an empty volume"), whole).await;
         let newest = set.newest().await;
         set.all_have(newest + 3).await;
         seen.check_all(&set).await;
@@ -68,7 +68,7 @@ async fn the_chain_goes_on_when_the_lease_is_deleted_and_the_volumes_are_kept() 
     delete_lease(dir.path());
     let set = Set::start(dir.path(), 3, SHORT).await;
     // The fence goes on as well: the volumes know the last one.
-    let first = until("a draw under the new Lease", async || {
+    let first = eventually("a draw under the new Lease", async || {
         let latest = set.latest(0).await?;
         (number(&latest, "fence") > fence).then_some(latest)
     })
@@ -87,7 +87,7 @@ async fn the_chain_goes_on_when_the_set_is_scaled_down_and_up_again() {
     let mut seen = Seen::default();
     for members in [3, 2, 4, 3] {
         let set = Set::start(dir.path(), members, SHORT).await;
-        let first = until("a draw that states the new number of voters", async || {
+        let first = eventually("a draw that states the new number of voters", async || {
             let latest = set.latest(0).await?;
             (number(&latest, "voters") == u64::from(members)).then_some(latest)
         })

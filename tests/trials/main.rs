@@ -13,3 +13,5 @@ mod run;
 #[allow(dead_code)] // it is filled by load alone
 #[path = "../small_disk/mod.rs"]
 mod small_disk;
+#[path = "../waiting/mod.rs"]
+mod waiting;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::chain::{Seen, check_verified, check_verified_at_the_head, number};
-use crate::harness::{Set, directory, median_and_worst, turn, until};
+use crate::harness::{Set, directory, eventually, median_and_worst, turn};
 
 const SHORT: Duration = Duration::from_secs(2);
 /// Draws in a row in which no slot may be missing.
@@ -26,7 +26,7 @@ async fn three_members_find_each_other_and_draw_in_every_slot() {
             let peers = says["peers"].as_array().unwrap().clone();
             (peers.len() == 3 && says["stale"] == false).then_some(peers)
         };
-        let peers = until("three peers", names).await;
+        let peers = eventually("three peers", names).await;
         for (ordinal, peer) in peers.iter().enumerate() {
             assert_eq!(peer["name"], format!("rg-{ordinal}"));
             assert_eq!(peer["self"], ordinal == n);
@@ -38,12 +38,12 @@ async fn three_members_find_each_other_and_draw_in_every_slot() {
             let leader = set.leader(n).await?;
             (leader.member.as_deref() == Some(&set.place(holder).name) && leader.fence == fence).then_some(leader)
         };
-        assert_eq!(until("the same holder everywhere", agrees).await.own, n == holder);
+        assert_eq!(eventually("the same holder everywhere", agrees).await.own, n == holder);
     }
 
     // A busy machine may cost a slot now and then; not one of every ten.
     let mut seen = Seen::default();
-    until("as many slots in a row that were drawn", async || {
+    eventually("as many slots in a row that were drawn", async || {
         seen.look(&set).await;
         let last = seen.by_round.values().rev().take(SLOTS);
         (last.filter(|record| number(record, "missed") == 0).count() == SLOTS).then_some(())
