@@ -16,7 +16,6 @@ use random_generator::shutdown::{self, Trigger};
 use rustix::process::Pid;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::waiting::{PATIENCE, eventually};
 

@@ -12,11 +12,11 @@ mod harness;
 mod history;
 mod party;
 #[allow(dead_code)] // only its DNS server
-#[path = "../waiting/mod.rs"]
-mod waiting;
 #[path = "../member/set.rs"]
 mod set;
 mod spans;
+#[path = "../waiting/mod.rs"]
+mod waiting;
 
 use std::time::Duration;
 

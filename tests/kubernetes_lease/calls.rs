@@ -7,6 +7,7 @@ use random_generator::clock::Clock;
 use random_generator::lease::{LeaseStore, StoreError, WriteOutcome};
 
 use crate::server::{Fault, frozen};
+use crate::waiting::eventually;
 use crate::{ANSWER, Bench, SHORT, change, kubeconfig, store, written};
 
 fn refusal(outcome: WriteOutcome) -> String {

@@ -1,5 +1,6 @@
 //! The elector's task over this store: hand-over, lost answers, and how much the API server is asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use random_generator::clock::Clock;
@@ -9,7 +10,6 @@ use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
 use random_generator::lease::{Head, LeaseTrouble};
 use random_generator::shutdown::{self, Trigger};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use crate::server::{Fault, Server};
 use crate::standing::Standing;

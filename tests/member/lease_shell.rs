@@ -9,15 +9,14 @@ use random_generator::clock::Clock;
 use random_generator::lease::elector::ElectorConfig;
 use random_generator::lease::file::FileLeaseStore;
 use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
-use random_generator::lease::{
-    LeaseChange, LeaseObject, LeaseSnapshot, LeaseStore, StoreError, WatchEvent, WriteOutcome,
-};
+use random_generator::lease::{LeaseChange, LeaseObject, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 use random_generator::shutdown::{self, Trigger};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::standing::Standing;
+use crate::waiting::PATIENCE;
 
 const DURATION: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(260);
@@ -121,12 +120,12 @@ async fn of_two_electors_on_one_file_exactly_one_leads_and_a_graceful_end_hands_
         let name = format!("rg-{turn}");
         let next = elector(&path, &name).await;
         next.until_followed(&format!("rg-{}_uid-0", turn - 1)).await;
-        assert!(leader.fence().is_some() && !next.fence().is_some());
+        assert!(leader.fence().is_some() && next.fence().is_none());
         let began = clock.boot();
         leader.stop.pull();
         next.until_leading().await;
         took.push(clock.boot().since(began));
-        assert!(!leader.fence().is_some());
+        assert!(leader.fence().is_none());
         timeout(PATIENCE, leader.task.join_next())
             .await
             .expect("it ends")
@@ -175,7 +174,7 @@ async fn a_store_that_never_answers_ends_the_term_at_its_deadline_and_the_next_a
     assert!(took < DURATION * 2 / 3 + Duration::from_millis(700), "{took:?}");
     first.until("trouble", |snapshot| snapshot.trouble.is_some()).await;
     second.until_leading().await;
-    assert!(!first.fence().is_some());
+    assert!(first.fence().is_none());
     first.hang.send_replace(false);
     first.until_followed("rg-1_uid-0").await;
     first.until("health", |snapshot| snapshot.trouble.is_none()).await;
