@@ -1,6 +1,7 @@
 //! A real cluster, through its API server: requests with bounds, kubectl where a person would use it, and what has to be undone.
 
 use std::fmt::Display;
+use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The longest wait for a condition that has no limit of its own.
@@ -170,6 +171,18 @@ impl Cluster {
 
     pub async fn kubectl(&self, arguments: &[&str]) -> Said {
         run(&self.given.kubectl, arguments).await
+    }
+
+    /// kubectl with its output in a file, until the child is dropped.
+    pub fn kubectl_into(&self, file: &File, arguments: &[&str]) -> Child {
+        Command::new(&self.given.kubectl)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
     }
 
     /// Breaks things, and says how to mend them if the test ends before it does so itself.
