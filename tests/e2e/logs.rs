@@ -2,10 +2,12 @@
 //! it is followed from early on: who follows a log keeps it. It begins again with other Pods when it is gone before that.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::process::Child;
+use tokio::time::timeout;
 
 use crate::cluster::until;
 use crate::set::Set;
@@ -16,6 +18,8 @@ pub type Told = Vec<Option<String>>;
 /// The logs of three members since their containers started, as they are written.
 pub struct Logs(Vec<(NamedTempFile, Child)>);
 
+/// What a log's first line may take.
+const BEGUN: Duration = Duration::from_secs(15);
 /// How often a log is begun again because a node dropped it.
 const ATTEMPTS: usize = 5;
 
@@ -58,7 +62,9 @@ impl Set {
                     Err("nothing yet")
                 }
             };
-            if !until(&format!("the log of {pod}"), begun).await {
+            // One that was dropped may be waited for without an end.
+            let begun = timeout(BEGUN, until(&format!("the log of {pod}"), begun)).await;
+            if begun != Ok(true) {
                 return None;
             }
             logs.push((file, child));
