@@ -37,9 +37,15 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
     routes
         .group(Arc::new(public.numbers), |group| {
             group
-                .route("/", READ, get(numbers::random))
-                .route("/integers", READ, get(numbers::integers))
-                .route("/bytes", READ, get(numbers::bytes))
+                .route("/", READ, get(numbers::root::random))
+                .route("/integers", READ, get(numbers::integers::integers))
+                .route("/decimals", READ, get(numbers::decimals::decimals))
+                .route("/gaussians", READ, get(numbers::gaussians::gaussians))
+                .route("/bytes", READ, get(numbers::bytes::bytes))
+                .route("/strings", READ, get(numbers::strings::strings))
+                .route("/uuids", READ, get(numbers::uuids::uuids))
+                .route("/shuffle", READ, get(numbers::shuffle::shuffle))
+                .route("/sequence", READ, get(numbers::sequence::sequence))
         })
         .group(Arc::new(public.ids), |group| group.route("/ids", READ, get(ids::ids)))
         .group(Arc::new(public.draws), |group| {

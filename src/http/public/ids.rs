@@ -62,7 +62,15 @@ pub(super) async fn ids<I: IdSource, J: JournalSink>(
     }
     let ids = state.source.take(count as usize).await;
     let ids = ids.map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))?;
-    record(&state.journal, &state.clock, &exchange, request.uri(), ids.len(), None).await?;
+    record(
+        &state.journal,
+        &state.clock,
+        &exchange,
+        request.uri(),
+        ids.len() as u64,
+        None,
+    )
+    .await?;
     Ok(match format {
         Format::Text => fresh(format, lines(&ids)),
         _ => fresh(

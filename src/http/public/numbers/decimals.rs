@@ -1,0 +1,38 @@
+//! `/decimals`: floating-point numbers of a range.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::{NumberSource, Numbers, VALUES};
+use crate::generator::distributions;
+use crate::http::exchange::Exchange;
+use crate::http::format::{Format, negotiate};
+use crate::http::problem::Problem;
+use crate::http::public::giving::JournalSink;
+use crate::http::query::Query;
+
+/// `GET /decimals?min=0&max=1&count=1` → `{"values": […]}`, from `min` to below `max`, each the shortest decimal that reads back
+/// as the same double; text: one a line; bytes: 8 each, big-endian IEEE 754.
+pub(in crate::http::public) async fn decimals<N: NumberSource, J: JournalSink>(
+    State(state): State<Arc<Numbers<N, J>>>,
+    Extension(exchange): Extension<Exchange>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = Query::parse(request.uri().query(), &["min", "max", "count", "format"])?;
+    let min = query.decimal("min", 0.0)?;
+    let max = query.decimal("max", 1.0)?;
+    let count = query.integer("count", VALUES, 1)?;
+    if min >= max {
+        let allowed = "min less than max (without them, min is 0 and max is 1)";
+        return Err(super::reversed(&query, min, max, allowed));
+    }
+    let available = [Format::Json, Format::Text, Format::Bytes];
+    let format = negotiate(request.headers(), query.text("format"), &available)?;
+    let make = |rng: &mut dyn rand::Rng| distributions::decimals(rng, min, max, count as usize);
+    state
+        .give(&exchange, request.method(), request.uri(), format, make)
+        .await
+}
