@@ -19,6 +19,7 @@ use self::members::Members;
 use self::numbers::{NumberSource, Numbers};
 use self::status::Status;
 use super::exchange::Routes;
+use super::openapi;
 
 const READ: &str = "GET, HEAD";
 
@@ -64,6 +65,8 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
                 .route("/livez", READ, get(status::live))
                 .route("/readyz", READ, get(status::ready))
                 .route("/version", READ, get(status::version))
+                .route("/openapi.json", READ, get(openapi::served))
+                .route("/docs", READ, get(openapi::page))
         })
         .finish()
 }

@@ -16,6 +16,7 @@ use super::{NumberSource, Numbers, NumbersUnavailable, nothing};
 use crate::generator::random::BYTES_PER_SEED;
 use crate::http::exchange::Exchange;
 use crate::http::format::{Format, fresh, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::public::giving::{JournalSink, record};
 use crate::http::query::Query;
@@ -26,7 +27,20 @@ pub const BYTES: RangeInclusive<i64> = 1..=1 << 40;
 pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
 
 /// `GET /bytes?count=32` → the bytes; text: lower-case hexadecimal on one line; JSON: `{"values": ["that hexadecimal"]}`.
-pub(in crate::http::public) async fn bytes<N: NumberSource, J: JournalSink>(
+#[utoipa::path(
+    get,
+    path = "/bytes",
+    summary = "Bytes",
+    tag = "numbers",
+    params(
+        ("count" = Option<i64>, Query, description = "How many; 32. As JSON or text at most 1,048,576", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16),
+        ("format" = Option<openapi::BytesJsonText>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The bytes; as JSON and text in hexadecimal", content((openapi::Raw = "application/octet-stream"), (openapi::Values<String> = "application/json", example = json!({"values": ["9f0c1d"]})), (String = "text/plain"))),
+    ),
+)]
+pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
     Extension(exchange): Extension<Exchange>,
     request: Request,

@@ -10,13 +10,29 @@ use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
 use crate::http::exchange::Exchange;
 use crate::http::format::{Format, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::public::giving::JournalSink;
 use crate::http::query::Query;
 
 /// `GET /decimals?min=0&max=1&count=1` → `{"values": […]}`, from `min` to below `max`, each the shortest decimal that reads back
 /// as the same double; text: one a line; bytes: 8 each, big-endian IEEE 754.
-pub(in crate::http::public) async fn decimals<N: NumberSource, J: JournalSink>(
+#[utoipa::path(
+    get,
+    path = "/decimals",
+    summary = "Decimals of a range",
+    tag = "numbers",
+    params(
+        ("min" = Option<f64>, Query, description = "The least; 0", minimum = -1e300, maximum = 1e300, example = 0.0),
+        ("max" = Option<f64>, Query, description = "What all are below, more than min; 1", minimum = -1e300, maximum = 1e300, example = 1.0),
+        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The values", content((openapi::Values<f64> = "application/json", example = json!({"values": [0.7364120931043105]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+    ),
+)]
+pub(in crate::http) async fn decimals<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
     Extension(exchange): Extension<Exchange>,
     request: Request,

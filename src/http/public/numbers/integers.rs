@@ -10,6 +10,7 @@ use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
 use crate::http::exchange::Exchange;
 use crate::http::format::{Format, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::public::giving::JournalSink;
 use crate::http::query::Query;
@@ -19,7 +20,23 @@ use crate::http::query::Query;
 ///
 /// `min` and `max` may be any i64. JSON has them as exact integers; JavaScript's `JSON.parse` rounds those beyond 2^53,
 /// so a client in JavaScript asks for text, or for a smaller range. `unique=true` gives no value twice in one response.
-pub(in crate::http::public) async fn integers<N: NumberSource, J: JournalSink>(
+#[utoipa::path(
+    get,
+    path = "/integers",
+    summary = "Integers of a range",
+    tag = "numbers",
+    params(
+        ("min" = Option<i64>, Query, description = "The least; 1", example = 1),
+        ("max" = Option<i64>, Query, description = "The greatest, at least min; 100", example = 6),
+        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
+        ("unique" = Option<bool>, Query, description = "Whether no value comes twice; false. Then count is at most max − min + 1"),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The values", content((openapi::Values<i64> = "application/json", example = json!({"values": [4, 1, 6]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+    ),
+)]
+pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
     Extension(exchange): Extension<Exchange>,
     request: Request,

@@ -10,6 +10,7 @@ use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
 use crate::http::exchange::Exchange;
 use crate::http::format::{Format, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::public::giving::JournalSink;
 use crate::http::query::Query;
@@ -19,7 +20,22 @@ pub const ITEMS_MAX: usize = 1_000;
 
 /// `GET /shuffle?min=1&max=10` → `{"values": […]}`, the integers from min to max, each once, in an order of which each is as
 /// likely; `GET /shuffle?items=a,b,c` the items (a comma within one is not possible); text: one a line.
-pub(in crate::http::public) async fn shuffle<N: NumberSource, J: JournalSink>(
+#[utoipa::path(
+    get,
+    path = "/shuffle",
+    summary = "A random order",
+    tag = "numbers",
+    params(
+        ("min" = Option<i64>, Query, description = "The least of the integers to shuffle; 1", example = 1),
+        ("max" = Option<i64>, Query, description = "The greatest, at most 10,000 of them; 10", example = 52),
+        ("items" = Option<String>, Query, description = "What to shuffle in place of integers: 1 to 1,000 items with a comma between them", min_length = 1),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "Each once, in an order of which each is as likely", content((openapi::Values<openapi::Item> = "application/json", example = json!({"values": [3, 1, 2]})), (String = "text/plain"))),
+    ),
+)]
+pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
     Extension(exchange): Extension<Exchange>,
     request: Request,

@@ -11,6 +11,7 @@ use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
 use crate::http::exchange::Exchange;
 use crate::http::format::{Format, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::public::giving::JournalSink;
 use crate::http::query::Query;
@@ -42,7 +43,23 @@ pub const ALPHABETS: [(&str, &str); 7] = [
 
 /// `GET /strings?length=16&alphabet=alphanumeric&count=1` → `{"values": ["…"]}`; text: one a line. `characters=abc` in place of
 /// `alphabet` gives the characters themselves.
-pub(in crate::http::public) async fn strings<N: NumberSource, J: JournalSink>(
+#[utoipa::path(
+    get,
+    path = "/strings",
+    summary = "Strings of characters",
+    tag = "numbers",
+    params(
+        ("length" = Option<i64>, Query, description = "Characters in each; 16. length × count is at most 1,048,576", minimum = 1, maximum = 1_024, example = 20),
+        ("alphabet" = Option<openapi::Alphabet>, Query, description = "What each character is one of; alphanumeric"),
+        ("characters" = Option<String>, Query, description = "The characters themselves, in place of alphabet: 1 to 256 different ones, no control character", min_length = 1, max_length = 256),
+        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["x7Tq2LrVd0aZkW9mBcE4"]})), (String = "text/plain"))),
+    ),
+)]
+pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
     Extension(exchange): Extension<Exchange>,
     request: Request,
