@@ -74,7 +74,10 @@ pub(super) async fn served() -> Response {
         status::ready,
         status::version,
     ),
-    components(schemas(Item), responses(Problem)),
+    components(
+        schemas(Alphabet, BytesJsonText, Item, JsonLines, JsonText, JsonTextBytes, UuidVersion),
+        responses(Problem)
+    ),
     modifiers(&Everywhere),
 )]
 struct Description;
