@@ -50,7 +50,21 @@ async fn the_root_gives_a_number_the_process_and_the_version_and_journals_it_fir
 async fn a_number_that_the_journal_cannot_keep_is_not_given_out() {
     let member = member().await;
     member.journal.full.store(true, Ordering::SeqCst);
-    for path in ["/", "/integers", "/bytes", "/ids"] {
+    let paths = [
+        "/",
+        "/integers",
+        "/decimals",
+        "/gaussians",
+        "/bytes",
+        "/bytes?count=9&format=json",
+        "/strings",
+        "/uuids",
+        "/ids",
+        "/shuffle",
+        "/shuffle?items=a,b",
+        "/sequence?seed=1",
+    ];
+    for path in paths {
         let reply = member.get(path).await;
         assert_eq!(reply.status, 503, "{path}");
         assert_eq!(reply.header("retry-after"), Some("3"));
@@ -63,14 +77,29 @@ async fn a_number_that_the_journal_cannot_keep_is_not_given_out() {
 #[tokio::test]
 async fn integers_bytes_and_ids_come_in_each_format() {
     let member = member().await;
-    let all = format!("/integers?min={}&max={}&count=3", i64::MIN, i64::MAX);
     assert_eq!(
-        member.get(&all).await.text(),
-        r#"{"values":[-9223372036854775808,9223372036854775807,-9223372036854775808]}"#
+        member
+            .get(&format!("/integers?min={0}&max={0}&count=2", i64::MIN))
+            .await
+            .text(),
+        r#"{"values":[-9223372036854775808,-9223372036854775808]}"#
     );
+    let all = format!("/integers?min={}&max={}&count=3", i64::MIN, i64::MAX);
+    let reply = member.get(&all).await;
     assert_eq!(
-        member.get("/integers?min=-1&max=2&count=2&format=text").await.text(),
-        "-1\n2\n"
+        serde_json::from_str::<serde_json::Value>(reply.text()).unwrap()["values"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    let reply = member.get("/integers?min=-1&max=2&count=20&format=text").await;
+    let text = reply.text();
+    assert_eq!(text.lines().count(), 20);
+    assert!(
+        text.lines()
+            .all(|line| (-1..=2).contains(&line.parse::<i32>().unwrap())),
+        "{text}"
     );
     let bytes = member.get("/integers?min=-1&max=-1&format=bytes").await;
     assert_eq!(bytes.body, [0xff; 8]);
@@ -102,6 +131,9 @@ async fn a_wrong_parameter_is_a_problem_that_names_it() {
         ("/integers?count=1.5", "count"),
         ("/integers?count=0", "count"),
         ("/integers?count=10001", "count"),
+        ("/integers?max=10&count=11&unique=true", "count"),
+        ("/integers?unique=yes", "unique"),
+        ("/integers?min=-9223372036854775809", "min"),
         ("/integers?count=99999999999999999999999", "count"),
         ("/integers?max=9223372036854775808", "max"),
         ("/integers?min=5&max=4", "max"),
@@ -110,7 +142,41 @@ async fn a_wrong_parameter_is_a_problem_that_names_it() {
         ("/integers?min=%zz", "min"),
         ("/integers?%ff=1", "%ff"),
         ("/integers?format=xml", "format"),
-        ("/bytes?count=1048577", "count"),
+        ("/bytes?count=1048577&format=json", "count"),
+        ("/bytes?count=1048577&format=text", "count"),
+        ("/bytes?count=1099511627777", "count"),
+        ("/decimals?min=1", "min"),
+        ("/decimals?min=2&max=2", "max"),
+        ("/decimals?max=inf", "max"),
+        ("/decimals?max=nan", "max"),
+        ("/decimals?max=2e300", "max"),
+        ("/decimals?max=1e999", "max"),
+        ("/decimals?max=0x10", "max"),
+        ("/decimals?max=", "max"),
+        ("/gaussians?deviation=-1", "deviation"),
+        ("/gaussians?mean=infinity", "mean"),
+        ("/gaussians?count=0", "count"),
+        ("/strings?length=0", "length"),
+        ("/strings?length=1025", "length"),
+        ("/strings?length=1024&count=1025", "count"),
+        ("/strings?alphabet=greek", "alphabet"),
+        ("/strings?characters=", "characters"),
+        ("/strings?characters=aba", "characters"),
+        ("/strings?characters=a%0a", "characters"),
+        ("/strings?characters=ab&alphabet=hex", "characters"),
+        ("/uuids?version=1", "version"),
+        ("/uuids?count=10001", "count"),
+        ("/shuffle?min=11", "min"),
+        ("/shuffle?max=10001", "max"),
+        ("/shuffle?min=-9223372036854775808&max=9223372036854775807", "max"),
+        ("/shuffle?items=a,,b", "items"),
+        ("/shuffle?items=a%0a,b", "items"),
+        ("/shuffle?items=a&min=1", "items"),
+        ("/sequence", "seed"),
+        ("/sequence?seed=x", "seed"),
+        ("/sequence?seed=9223372036854775808", "seed"),
+        ("/sequence?seed=1&from=281474976710656", "from"),
+        ("/sequence?seed=1&count=10001", "count"),
         ("/bytes?count=-1", "count"),
         ("/ids?count=1001", "count"),
         ("/?count=1", "count"),
@@ -189,7 +255,21 @@ async fn an_oversized_header_uri_or_body_is_refused() {
 #[tokio::test]
 async fn head_gives_nothing_out() {
     let member = member().await;
-    for path in ["/", "/integers", "/bytes", "/ids"] {
+    let paths = [
+        "/",
+        "/integers",
+        "/decimals",
+        "/gaussians",
+        "/bytes",
+        "/bytes?count=9&format=json",
+        "/strings",
+        "/uuids",
+        "/ids",
+        "/shuffle",
+        "/shuffle?items=a,b",
+        "/sequence?seed=1",
+    ];
+    for path in paths {
         let reply = request(member.running.address, "HEAD", path, "", b"").await;
         assert_eq!((reply.status, reply.body.len()), (200, 0), "{path}");
         assert_eq!(reply.header("content-length"), None, "{path}");

@@ -4,7 +4,7 @@
 //! - [`connection`]: what one connection is doing, and when it has been doing it for too long.
 //! - [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
 //! - [`problem`], [`query`], [`mod@format`]: errors, parameters and representations, the same everywhere.
-//! - [`public`]: what people ask for. [`peer`] and [`peer_client`]: what members ask each other, authenticated by
+//! - [`public`]: what people ask for, described by [`openapi`]. [`peer`] and [`peer_client`]: what members ask each other, authenticated by
 //!   [`peer_secret`]. [`admin`]: what an operator asks for on the member's own host. [`scrape`]: what Prometheus asks
 //!   for, of what [`metrics`] and others count.
 
@@ -15,6 +15,7 @@ pub mod format;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub mod openapi;
 pub mod peer;
 pub mod peer_client;
 pub mod peer_secret;

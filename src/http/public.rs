@@ -19,6 +19,7 @@ use self::members::Members;
 use self::numbers::{NumberSource, Numbers};
 use self::status::Status;
 use super::exchange::Routes;
+use super::openapi;
 
 const READ: &str = "GET, HEAD";
 
@@ -37,9 +38,15 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
     routes
         .group(Arc::new(public.numbers), |group| {
             group
-                .route("/", READ, get(numbers::random))
-                .route("/integers", READ, get(numbers::integers))
-                .route("/bytes", READ, get(numbers::bytes))
+                .route("/", READ, get(numbers::root::random))
+                .route("/integers", READ, get(numbers::integers::integers))
+                .route("/decimals", READ, get(numbers::decimals::decimals))
+                .route("/gaussians", READ, get(numbers::gaussians::gaussians))
+                .route("/bytes", READ, get(numbers::bytes::bytes))
+                .route("/strings", READ, get(numbers::strings::strings))
+                .route("/uuids", READ, get(numbers::uuids::uuids))
+                .route("/shuffle", READ, get(numbers::shuffle::shuffle))
+                .route("/sequence", READ, get(numbers::sequence::sequence))
         })
         .group(Arc::new(public.ids), |group| group.route("/ids", READ, get(ids::ids)))
         .group(Arc::new(public.draws), |group| {
@@ -58,6 +65,8 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
                 .route("/livez", READ, get(status::live))
                 .route("/readyz", READ, get(status::ready))
                 .route("/version", READ, get(status::version))
+                .route("/openapi.json", READ, get(openapi::served))
+                .route("/docs", READ, get(openapi::page))
         })
         .finish()
 }

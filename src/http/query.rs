@@ -53,6 +53,37 @@ impl<'a> Query<'a> {
             .map(|(_, value)| value.as_ref())
     }
 
+    /// A number with a decimal point, an exponent, or neither, from −10^300 to 10^300, or `default` when it is absent.
+    pub fn decimal(&self, name: &'static str, default: f64) -> Result<f64, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(default);
+        };
+        // What `f64` reads beyond these, `inf` and the like, is no number of a range.
+        let digits = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+        match text.parse::<f64>() {
+            Ok(value) if digits && value.abs() <= DECIMAL_MAX => Ok(value),
+            parsed => Err(Problem::parameter(
+                name,
+                Some(text),
+                match digits && parsed.is_ok() {
+                    true => "it is out of range",
+                    false => "it is not a decimal number",
+                },
+                "a decimal number from -1e300 to 1e300",
+            )),
+        }
+    }
+
+    /// `true` or `false`, or `default` when it is absent.
+    pub fn flag(&self, name: &'static str, default: bool) -> Result<bool, Problem> {
+        match self.text(name) {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            given => Err(Problem::parameter(name, given, "it is neither", "true, false")),
+        }
+    }
+
     /// A whole number in `range`, or `default` when it is absent.
     pub fn integer(&self, name: &'static str, range: RangeInclusive<i64>, default: i64) -> Result<i64, Problem> {
         match self.text(name) {
@@ -61,6 +92,9 @@ impl<'a> Query<'a> {
         }
     }
 }
+
+/// The greatest number that [`Query::decimal`] takes: sums and differences of a few are still finite.
+const DECIMAL_MAX: f64 = 1e300;
 
 /// Reads a whole decimal number, as a parameter or a part of the path.
 pub fn integer(name: &'static str, text: &str, range: RangeInclusive<i64>) -> Result<i64, Problem> {

@@ -25,10 +25,8 @@ impl Backoff {
         let wait = self.next;
         self.next = (wait * 2).min(self.ceiling);
         // Without entropy the wait is the same each time, which does no harm on a disk of our own.
-        let percent = random::integers(75, 125, 1)
-            .ok()
-            .and_then(|values| values.first().copied());
-        wait * u32::try_from(percent.unwrap_or(100)).unwrap_or(100) / 100
+        let percent = random::draw(|rng| 75 + rng.next_u32() % 51);
+        wait * percent.unwrap_or(100) / 100
     }
 
     pub fn reset(&mut self) {

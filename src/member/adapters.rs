@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -12,7 +13,7 @@ use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::draw::record::{Hash, Record};
 use crate::generator::ids;
-use crate::generator::random::{self, RandomError};
+use crate::generator::random;
 use crate::http::admin::{Action, AdminActions, AdminError};
 use crate::http::peer::{Declined, PeerService};
 use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
@@ -148,19 +149,7 @@ pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdo
 }
 
 impl NumberSource for RandomNumbers {
-    fn random_i32(&self) -> Result<i32, NumbersUnavailable> {
-        random::number().map_err(dry)
+    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable> {
+        random::draw(make).map_err(|error| NumbersUnavailable(error.to_string()))
     }
-
-    fn integers(&self, min: i64, max: i64, count: usize) -> Result<Vec<i64>, NumbersUnavailable> {
-        random::integers(min, max, count).map_err(dry)
-    }
-
-    fn bytes(&self, count: usize) -> Result<Vec<u8>, NumbersUnavailable> {
-        random::bytes(count).map_err(dry)
-    }
-}
-
-fn dry(error: RandomError) -> NumbersUnavailable {
-    NumbersUnavailable(error.to_string())
 }

@@ -8,7 +8,7 @@ use crate::discovery::DiscoveryError;
 use crate::draw::ledger::task::LedgerError;
 use crate::exit::Exit;
 use crate::generator::ids::KeeperError;
-use crate::generator::random::RandomError;
+use crate::generator::random::EntropyError;
 use crate::http::listener::ListenerError;
 use crate::http::peer_secret::{PeerSecret, SecretTooShort};
 use crate::identity::{IdentityError, VolumeError};
@@ -28,7 +28,7 @@ pub enum MemberError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
-    Entropy(#[from] RandomError),
+    Entropy(#[from] EntropyError),
     #[error(transparent)]
     Claim(#[from] VolumeError),
     #[error("{}: {source}", path.display())]

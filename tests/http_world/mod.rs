@@ -4,6 +4,7 @@
 #[path = "../waiting/mod.rs"]
 mod waiting;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use prometheus_client::registry::Registry;
+use rand::{Rng, TryRng};
 use random_generator::clock::Clock;
 use random_generator::discovery::PeerList;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
@@ -85,21 +87,32 @@ impl Running {
     }
 }
 
-/// Counts up, so that a test sees which number was given out.
+/// Counts up where 32 bits are drawn, so that a test sees which number was given out; 64 bits differ each time, as its
+/// distributions need; bytes are all 0xab.
 #[derive(Default)]
 pub struct Counting(AtomicUsize);
 
 impl NumberSource for Counting {
-    fn random_i32(&self) -> Result<i32, NumbersUnavailable> {
-        Ok(self.0.fetch_add(1, Ordering::SeqCst) as i32)
+    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable> {
+        Ok(make(&mut &*self))
+    }
+}
+
+impl TryRng for &Counting {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.fetch_add(1, Ordering::SeqCst) as u32)
     }
 
-    fn integers(&self, min: i64, max: i64, count: usize) -> Result<Vec<i64>, NumbersUnavailable> {
-        Ok((0..count).map(|n| if n % 2 == 0 { min } else { max }).collect())
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        // Steps by the golden ratio come everywhere (Weyl's equidistribution).
+        Ok((u64::from(self.try_next_u32()?) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    fn bytes(&self, count: usize) -> Result<Vec<u8>, NumbersUnavailable> {
-        Ok(vec![0xab; count])
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes.fill(0xab);
+        Ok(())
     }
 }
 

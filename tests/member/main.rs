@@ -22,3 +22,4 @@ mod lease_shell;
 mod ledger_shell;
 mod outages;
 mod peer_messages;
+mod streams;

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::record::{MAX_INTEGER, Record};
 use crate::http::format::{Format, fresh, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::query::{Query, integer};
 use crate::lease::LeaseSnapshot;
@@ -39,7 +40,22 @@ pub struct Draws {
 /// `GET /draws?from=&limit=` → `{"draws": [record, …], "next": round or null}`, ascending from `from` (default: the oldest
 /// kept). `next` is the round to go on from, null when there is none yet. JSON lines: one record a line, all of them
 /// without `limit`; what `next` would be stands in a header then.
-pub(super) async fn list(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+#[utoipa::path(
+    get,
+    path = "/draws",
+    summary = "The chain of draws",
+    tag = "draws",
+    params(
+        ("from" = Option<i64>, Query, description = "A round; the oldest kept", minimum = 1, maximum = 9_007_199_254_740_991_i64),
+        ("limit" = Option<i64>, Query, description = "How many at most; 100, as JSON lines all", minimum = 1, maximum = 1_000),
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "Records, ascending; as JSON lines one a line", content((openapi::Draws = "application/json"), (String = "application/x-ndjson"))),
+        (status = 410, response = openapi::Problem)
+    ),
+)]
+pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from", "limit", "format"])?;
     let rounds = 1..=MAX_INTEGER as i64;
     let from = match query.text("from") {
@@ -81,7 +97,20 @@ pub(super) async fn list(State(state): State<Arc<Draws>>, request: Request) -> R
 }
 
 /// `GET /draws/latest` → the newest record, 404 before the first. Like the others, 503 while the ledger can't be read.
-pub(super) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+#[utoipa::path(
+    get,
+    path = "/draws/latest",
+    summary = "The newest draw",
+    tag = "draws",
+    params(
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The newest record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 404, response = openapi::Problem),
+    ),
+)]
+pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let format = record_format(&request)?;
     let ledger = state.known()?;
     let record = ledger
@@ -91,7 +120,22 @@ pub(super) async fn latest(State(state): State<Arc<Draws>>, request: Request) ->
 }
 
 /// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept.
-pub(super) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+#[utoipa::path(
+    get,
+    path = "/draws/{round}",
+    summary = "One draw",
+    tag = "draws",
+    params(
+        ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 404, response = openapi::Problem),
+        (status = 410, response = openapi::Problem)
+    ),
+)]
+pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let format = record_format(&request)?;
     let text = request.uri().path().rsplit('/').next().unwrap_or_default();
     let round = integer("round", text, 1..=MAX_INTEGER as i64)? as u64;

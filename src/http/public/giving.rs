@@ -24,7 +24,7 @@ pub struct Entry {
     pub method: &'static str,
     /// Path and query as they were sent, cut at 256 bytes.
     pub target: String,
-    /// How many values: integers, bytes, ids.
+    /// How many values: numbers, bytes, ids.
     pub count: u64,
     /// The number itself, for `/`.
     pub value: Option<i32>,
@@ -56,7 +56,7 @@ pub(super) async fn record(
     clock: &Clock,
     exchange: &Exchange,
     uri: &Uri,
-    count: usize,
+    count: u64,
     value: Option<i32>,
 ) -> Result<(), Problem> {
     let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
@@ -67,7 +67,7 @@ pub(super) async fn record(
         // HEAD gives nothing out, and nothing else is routed here.
         method: "GET",
         target: target[..target.floor_char_boundary(TARGET_MAX)].to_owned(),
-        count: count as u64,
+        count,
         value,
     };
     journal

@@ -15,6 +15,7 @@ use super::numbers::nothing;
 use crate::clock::Clock;
 use crate::http::exchange::Exchange;
 use crate::http::format::{Format, fresh, json_values, lines, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 
@@ -49,7 +50,20 @@ pub struct Ids<I, J> {
 }
 
 /// `GET /ids?count=1` → `{"values": ["…"]}`, as text since JavaScript rounds numbers beyond 2^53; text: one a line.
-pub(super) async fn ids<I: IdSource, J: JournalSink>(
+#[utoipa::path(
+    get,
+    path = "/ids",
+    summary = "Unique ids",
+    tag = "ids",
+    params(
+        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 1_000, example = 2),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["117646201850957824", "117646201850957825"]})), (String = "text/plain"))),
+    ),
+)]
+pub(in crate::http) async fn ids<I: IdSource, J: JournalSink>(
     State(state): State<Arc<Ids<I, J>>>,
     Extension(exchange): Extension<Exchange>,
     request: Request,
@@ -62,7 +76,15 @@ pub(super) async fn ids<I: IdSource, J: JournalSink>(
     }
     let ids = state.source.take(count as usize).await;
     let ids = ids.map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))?;
-    record(&state.journal, &state.clock, &exchange, request.uri(), ids.len(), None).await?;
+    record(
+        &state.journal,
+        &state.clock,
+        &exchange,
+        request.uri(),
+        ids.len() as u64,
+        None,
+    )
+    .await?;
     Ok(match format {
         Format::Text => fresh(format, lines(&ids)),
         _ => fresh(

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::discovery::PeerList;
 use crate::http::format::{Format, fresh, json, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::identity::MemberName;
@@ -63,7 +64,19 @@ struct Leader<'a> {
 
 /// `GET /peers` → `{"self", "resolved_at", "stale", "peers": [{"name", "ordinal", "host", "peer_port", "self"}]}` by
 /// ordinal; text: `name host:port` a line.
-pub(super) async fn peers(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {
+#[utoipa::path(
+    get,
+    path = "/peers",
+    summary = "The members",
+    tag = "members",
+    params(
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "Who is published in DNS, by ordinal", content((openapi::Peers = "application/json"), (String = "text/plain"))),
+    ),
+)]
+pub(in crate::http) async fn peers(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {
     let format = format(&request)?;
     let list = state.peers.borrow().clone();
     if format == Format::Text {
@@ -94,7 +107,19 @@ pub(super) async fn peers(State(state): State<Arc<Members>>, request: Request) -
 
 /// `GET /leader` → `{"holder", "member", "self", "fence", "acquired_at", "remaining_ms"}`; text: the holder's identity, or
 /// an empty line when nobody holds the lease.
-pub(super) async fn leader(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {
+#[utoipa::path(
+    get,
+    path = "/leader",
+    summary = "Who conducts the draws",
+    tag = "members",
+    params(
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "Who holds the lease", content((openapi::Leader = "application/json"), (String = "text/plain"))),
+    ),
+)]
+pub(in crate::http) async fn leader(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {
     let format = format(&request)?;
     let lease = state.lease.borrow().clone();
     let now = state.clock.boot();

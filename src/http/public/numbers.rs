@@ -1,27 +1,38 @@
-//! `/`, `/integers` and `/bytes`: random numbers, each given out once.
+//! Random numbers, each given out once. One file an endpoint; what they share is here and in [`values`].
+
+pub mod bytes;
+pub mod decimals;
+pub mod gaussians;
+pub mod integers;
+pub mod root;
+pub mod sequence;
+pub mod shuffle;
+pub mod strings;
+pub mod uuids;
+mod values;
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{Method, Uri};
 use axum::response::Response;
+use rand::Rng;
 
+use self::values::Value;
 use super::giving::{JournalSink, record};
 use crate::clock::Clock;
+use crate::generator::distributions::DistributionError;
 use crate::http::exchange::Exchange;
-use crate::http::format::{Format, fresh, json_values, lines, negotiate};
+use crate::http::format::{Format, fresh};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 
-/// Integers in one response.
-pub const INTEGERS: RangeInclusive<i64> = 1..=10_000;
-/// Bytes in one response.
-pub const BYTES: RangeInclusive<i64> = 1..=1024 * 1024;
+/// Values in one response, of every kind but bytes and ids.
+pub const VALUES: RangeInclusive<i64> = 1..=10_000;
 /// A system without entropy has some again soon, or never.
 const ENTROPY_RETRY: Duration = Duration::from_secs(1);
 
@@ -30,27 +41,15 @@ const ENTROPY_RETRY: Duration = Duration::from_secs(1);
 #[error("numbers can't be drawn: {0}")]
 pub struct NumbersUnavailable(pub String);
 
-/// Where numbers come from. Quick, and without waiting: it is called on the runtime's threads.
+/// Where randomness comes from. Quick, and without waiting: it is called on the runtime's threads.
 pub trait NumberSource: Send + Sync + 'static {
-    fn random_i32(&self) -> Result<i32, NumbersUnavailable>;
-
-    /// `count` numbers, each value from `min` to `max` inclusive as likely as any other. `min` ≤ `max`.
-    fn integers(&self, min: i64, max: i64, count: usize) -> Result<Vec<i64>, NumbersUnavailable>;
-
-    fn bytes(&self, count: usize) -> Result<Vec<u8>, NumbersUnavailable>;
+    /// What `make` makes of it, or nothing.
+    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable>;
 }
 
 impl<N: NumberSource> NumberSource for Arc<N> {
-    fn random_i32(&self) -> Result<i32, NumbersUnavailable> {
-        (**self).random_i32()
-    }
-
-    fn integers(&self, min: i64, max: i64, count: usize) -> Result<Vec<i64>, NumbersUnavailable> {
-        (**self).integers(min, max, count)
-    }
-
-    fn bytes(&self, count: usize) -> Result<Vec<u8>, NumbersUnavailable> {
-        (**self).bytes(count)
+    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable> {
+        (**self).draw(make)
     }
 }
 
@@ -60,10 +59,17 @@ impl From<NumbersUnavailable> for Problem {
     }
 }
 
+/// Parameters are checked before anything is drawn, each by its name; what the distributions themselves refuse comes here.
+impl From<DistributionError> for Problem {
+    fn from(error: DistributionError) -> Problem {
+        Problem::malformed(error.to_string())
+    }
+}
+
 /// What these paths work with.
 #[derive(Debug)]
 pub struct Numbers<N, J> {
-    source: N,
+    source: Arc<N>,
     journal: J,
     clock: Clock,
     /// What follows the number in the JSON of `/`.
@@ -74,7 +80,7 @@ impl<N, J> Numbers<N, J> {
     /// `id` is the UUID of this process.
     pub fn new(source: N, journal: J, clock: Clock, id: uuid::Uuid, version: &str) -> Numbers<N, J> {
         Numbers {
-            source,
+            source: Arc::new(source),
             journal,
             clock,
             suffix: format!(",\"id\":\"{id}\",\"version\":{}}}", serde_json::Value::from(version)),
@@ -82,113 +88,24 @@ impl<N, J> Numbers<N, J> {
     }
 }
 
-/// `GET /` → `{"random": i32, "id": uuid of this process, "version": text}`; text: the number; bytes: 4, big-endian.
-pub(super) async fn random<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["format"])?;
-    let available = [Format::Json, Format::Text, Format::Bytes];
-    let format = negotiate(request.headers(), query.text("format"), &available)?;
-    if request.method() == Method::HEAD {
-        return Ok(nothing(format));
+impl<N: NumberSource, J: JournalSink> Numbers<N, J> {
+    /// Makes values, journals that they are given out, and gives them out. For HEAD it makes none.
+    async fn give<V: Value>(
+        &self,
+        exchange: &Exchange,
+        method: &Method,
+        uri: &Uri,
+        format: Format,
+        make: impl FnOnce(&mut dyn Rng) -> Result<Vec<V>, DistributionError> + Send,
+    ) -> Result<Response, Problem> {
+        if method == Method::HEAD {
+            return Ok(nothing(format));
+        }
+        let values = self.source.draw(make)??;
+        let count = values.len() as u64;
+        record(&self.journal, &self.clock, exchange, uri, count, None).await?;
+        Ok(values::response(format, &values))
     }
-    let value = state.source.random_i32()?;
-    record(&state.journal, &state.clock, &exchange, request.uri(), 1, Some(value)).await?;
-    Ok(match format {
-        Format::Text => fresh(format, format!("{value}\n")),
-        Format::Bytes => fresh(format, value.to_be_bytes().to_vec()),
-        Format::Json | Format::JsonLines => fresh(format, format!("{{\"random\":{value}{}", state.suffix)),
-    })
-}
-
-/// `GET /integers?min=1&max=100&count=1` → `{"values": […]}`; text: one a line; bytes: 8 each, big-endian, two's complement.
-///
-/// `min` and `max` may be any i64. JSON has them as exact integers; JavaScript's `JSON.parse` rounds those beyond 2^53,
-/// so a client in JavaScript asks for text, or for a smaller range.
-pub(super) async fn integers<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["min", "max", "count", "format"])?;
-    let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
-    let max = query.integer("max", i64::MIN..=i64::MAX, 100)?;
-    let count = query.integer("count", INTEGERS, 1)?;
-    if min > max {
-        // The one that was given is the wrong one; if both were, they are reversed.
-        let (name, given) = match query.text("max") {
-            Some(given) => ("max", given),
-            None => ("min", query.text("min").unwrap_or_default()),
-        };
-        return Err(Problem::parameter(
-            name,
-            Some(given),
-            format!("the range is reversed: min is {min}, max is {max}"),
-            "min at most max (without them, min is 1 and max is 100)",
-        ));
-    }
-    let available = [Format::Json, Format::Text, Format::Bytes];
-    let format = negotiate(request.headers(), query.text("format"), &available)?;
-    if request.method() == Method::HEAD {
-        return Ok(nothing(format));
-    }
-    let values = state.source.integers(min, max, count as usize)?;
-    record(
-        &state.journal,
-        &state.clock,
-        &exchange,
-        request.uri(),
-        values.len(),
-        None,
-    )
-    .await?;
-    Ok(match format {
-        Format::Text => fresh(format, lines(&values)),
-        Format::Bytes => fresh(
-            format,
-            values.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<_>>(),
-        ),
-        Format::Json | Format::JsonLines => fresh(
-            format,
-            json_values(&values, |text, value| {
-                use std::fmt::Write;
-                // Writing to a String does not fail.
-                let _ = write!(text, "{value}");
-            }),
-        ),
-    })
-}
-
-/// `GET /bytes?count=32` → the bytes; text: lower-case hexadecimal on one line; JSON: `{"values": ["that hexadecimal"]}`.
-pub(super) async fn bytes<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["count", "format"])?;
-    let count = query.integer("count", BYTES, 32)?;
-    let available = [Format::Bytes, Format::Json, Format::Text];
-    let format = negotiate(request.headers(), query.text("format"), &available)?;
-    if request.method() == Method::HEAD {
-        return Ok(nothing(format));
-    }
-    let values = state.source.bytes(count as usize)?;
-    record(
-        &state.journal,
-        &state.clock,
-        &exchange,
-        request.uri(),
-        values.len(),
-        None,
-    )
-    .await?;
-    Ok(match format {
-        Format::Text => fresh(format, hex::encode(&values) + "\n"),
-        Format::Json | Format::JsonLines => fresh(format, format!("{{\"values\":[\"{}\"]}}", hex::encode(&values))),
-        Format::Bytes => fresh(format, values),
-    })
 }
 
 /// The headers that a GET would have: a HEAD gives no number out, so it makes none. Of unknown length, as the length of
@@ -196,4 +113,14 @@ pub(super) async fn bytes<N: NumberSource, J: JournalSink>(
 pub(super) fn nothing(format: Format) -> Response {
     let empty = futures_util::stream::empty::<Result<Bytes, Infallible>>();
     fresh(format, Body::from_stream(empty))
+}
+
+/// A range whose min exceeds its max. The one that was given is the wrong one; if both were, they are reversed.
+fn reversed(query: &Query<'_>, min: impl Display, max: impl Display, allowed: &'static str) -> Problem {
+    let (name, given) = match query.text("max") {
+        Some(given) => ("max", given),
+        None => ("min", query.text("min").unwrap_or_default()),
+    };
+    let detail = format!("the range is reversed: min is {min}, max is {max}");
+    Problem::parameter(name, Some(given), detail, allowed)
 }

@@ -9,6 +9,7 @@ use serde_json::json as value;
 
 use crate::draw::message;
 use crate::http::format::json;
+use crate::http::openapi;
 use crate::readiness::Readiness;
 
 #[derive(Debug)]
@@ -18,12 +19,31 @@ pub struct Status {
 }
 
 /// `GET /livez` → 200 `{"alive": true}` as long as the runtime answers: nothing that a restart would not mend.
-pub(super) async fn live() -> Response {
+#[utoipa::path(
+    get,
+    path = "/livez",
+    summary = "Whether the process answers",
+    tag = "status",
+    responses(
+        (status = 200, description = "The process answers", body = openapi::Live),
+    ),
+)]
+pub(in crate::http) async fn live() -> Response {
     json(&value!({"alive": true}))
 }
 
 /// `GET /readyz` → 200 or 503 `{"ready", "stopping", "latches": {…}, "degraded": [{"source", "reason"}]}`.
-pub(super) async fn ready(State(state): State<Arc<Status>>) -> Response {
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    summary = "Whether it is ready, and what is degraded",
+    tag = "status",
+    responses(
+        (status = 200, description = "Ready", body = openapi::Ready),
+        (status = 503, description = "Not ready", body = openapi::Ready)
+    ),
+)]
+pub(in crate::http) async fn ready(State(state): State<Arc<Status>>) -> Response {
     let status = state.readiness.status();
     let mut response = json(&status);
     if !status.ready {
@@ -33,6 +53,15 @@ pub(super) async fn ready(State(state): State<Arc<Status>>) -> Response {
 }
 
 /// `GET /version` → `{"version": text, "protocol": n}`; `protocol` is the newest peer protocol spoken.
-pub(super) async fn version(State(state): State<Arc<Status>>) -> Response {
+#[utoipa::path(
+    get,
+    path = "/version",
+    summary = "The version",
+    tag = "status",
+    responses(
+        (status = 200, description = "The version, and that of the peer protocol", body = openapi::Version),
+    ),
+)]
+pub(in crate::http) async fn version(State(state): State<Arc<Status>>) -> Response {
     json(&value!({"version": state.version, "protocol": message::VERSION}))
 }

@@ -1,0 +1,150 @@
+//! What is made of randomness: integers, decimals, gaussians, strings, UUIDs and permutations. Each takes the generator as an
+//! argument, so that a test can give it one whose numbers repeat.
+
+use std::collections::HashMap;
+
+use rand::Rng;
+use rand::distr::{Distribution, Uniform};
+use rand_distr::{Normal, StandardNormal};
+use uuid::{Builder, Uuid};
+
+/// Values that can't be made, whatever the generator gives.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum DistributionError {
+    #[error("the range is empty: min {min} is greater than max {max}")]
+    IntegerRange { min: i64, max: i64 },
+    #[error("{count} different values don't fit between {min} and {max}")]
+    TooFew { min: i64, max: i64, count: usize },
+    #[error("the range is empty, or wider than a number can say: from {min} to below {max}")]
+    DecimalRange { min: f64, max: f64 },
+    #[error("the deviation {deviation} is negative or no number")]
+    Deviation { deviation: f64 },
+    #[error("there is no character to choose from")]
+    NoCharacters,
+}
+
+/// `count` integers from `min` to `max`, both included, each exactly as likely.
+pub fn integers(
+    rng: &mut (impl Rng + ?Sized),
+    min: i64,
+    max: i64,
+    count: usize,
+) -> Result<Vec<i64>, DistributionError> {
+    // Lemire's method with rejection, exact. `random_range` is Canon's, which without the feature `unbiased` accepts a small
+    // bias.
+    let range = Uniform::new_inclusive(min, max).map_err(|_| DistributionError::IntegerRange { min, max })?;
+    Ok((0..count).map(|_| range.sample(rng)).collect())
+}
+
+/// `count` different integers from `min` to `max`, both included: each selection and each order of it is as likely.
+///
+/// The first `count` steps of the shuffle of Fisher and Yates (Durstenfeld's, CACM algorithm 235, 1964) over the whole range,
+/// of which only the places that were touched are held: space for `count` values, however wide the range is.
+pub fn distinct_integers(
+    rng: &mut (impl Rng + ?Sized),
+    min: i64,
+    max: i64,
+    count: usize,
+) -> Result<Vec<i64>, DistributionError> {
+    if min > max {
+        return Err(DistributionError::IntegerRange { min, max });
+    }
+    let last = max.wrapping_sub(min).cast_unsigned();
+    if (count as u64).checked_sub(1).is_some_and(|needed| needed > last) {
+        return Err(DistributionError::TooFew { min, max, count });
+    }
+    let mut moved: HashMap<u64, u64> = HashMap::with_capacity(count * 2);
+    let mut values = Vec::with_capacity(count);
+    for place in 0..count as u64 {
+        let range = Uniform::new_inclusive(place, last).map_err(|_| DistributionError::IntegerRange { min, max })?;
+        let chosen = range.sample(rng);
+        let here = moved.remove(&place).unwrap_or(place);
+        let there = match chosen == place {
+            true => here,
+            false => moved.insert(chosen, here).unwrap_or(chosen),
+        };
+        values.push(min.wrapping_add_unsigned(there));
+    }
+    Ok(values)
+}
+
+/// The integers from 0 to `count` − 1 in an order of which each is as likely.
+pub fn permutation(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for end in (1..count).rev() {
+        // 0 ≤ end: the range is never empty.
+        if let Ok(range) = Uniform::new_inclusive(0, end) {
+            order.swap(end, range.sample(rng));
+        }
+    }
+    order
+}
+
+/// `count` decimals from `min` to below `max`, in steps of (`max` − `min`) / 2^52, each as likely.
+pub fn decimals(
+    rng: &mut (impl Rng + ?Sized),
+    min: f64,
+    max: f64,
+    count: usize,
+) -> Result<Vec<f64>, DistributionError> {
+    let range = Uniform::new(min, max).map_err(|_| DistributionError::DecimalRange { min, max })?;
+    Ok((0..count).map(|_| range.sample(rng)).collect())
+}
+
+/// `count` values of the normal distribution with this mean and standard deviation, by the ziggurat of Marsaglia and Tsang
+/// (Journal of Statistical Software 5, 2000).
+pub fn gaussians(
+    rng: &mut (impl Rng + ?Sized),
+    mean: f64,
+    deviation: f64,
+    count: usize,
+) -> Result<Vec<f64>, DistributionError>
+where
+    StandardNormal: Distribution<f64>,
+{
+    let error = DistributionError::Deviation { deviation };
+    // `Normal` takes a negative deviation as a mirrored one.
+    if deviation.is_nan() || deviation < 0.0 {
+        return Err(error);
+    }
+    let normal = Normal::new(mean, deviation).map_err(|_| error)?;
+    Ok((0..count).map(|_| normal.sample(rng)).collect())
+}
+
+/// `count` strings of `length` characters, each of `characters` as likely at each place.
+pub fn strings(
+    rng: &mut (impl Rng + ?Sized),
+    characters: &[char],
+    length: usize,
+    count: usize,
+) -> Result<Vec<String>, DistributionError> {
+    let places = Uniform::new(0, characters.len()).map_err(|_| DistributionError::NoCharacters)?;
+    let mut one = || (0..length).map(|_| characters[places.sample(rng)]).collect();
+    Ok((0..count).map(|_| one()).collect())
+}
+
+/// `count` UUIDs of version 4: 122 random bits (RFC 9562, 5.4).
+pub fn random_uuids(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<Uuid> {
+    let mut one = || {
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        Builder::from_random_bytes(bytes).into_uuid()
+    };
+    (0..count).map(|_| one()).collect()
+}
+
+/// `count` UUIDs of version 7 (RFC 9562, 5.7) of one millisecond since 1970, ascending: the first has 74 random bits, of which
+/// the highest is 0; each other exceeds the one before by a random number of 1 to 2^32 (6.2, method 2).
+pub fn timed_uuids(rng: &mut (impl Rng + ?Sized), milliseconds: u64, count: usize) -> Vec<Uuid> {
+    let mut random = ((u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64())) >> (128 - 73);
+    let mut one = || {
+        // 12 bits behind the version, 62 behind the variant: 16 and 64 with those.
+        let (high, low) = ((random >> 62) as u16, random as u64 & (u64::MAX >> 2));
+        random += 1 + u128::from(rng.next_u32());
+        let mut bytes = [0; 10];
+        bytes[..2].copy_from_slice(&high.to_be_bytes());
+        bytes[2..].copy_from_slice(&low.to_be_bytes());
+        Builder::from_unix_timestamp_millis(milliseconds, &bytes).into_uuid()
+    };
+    (0..count).map(|_| one()).collect()
+}

@@ -1,0 +1,121 @@
+//! The description of the public listener as OpenAPI 3.1 (<https://spec.openapis.org/oas/v3.1.1.html>), made from the handlers'
+//! own attributes; and `/openapi.json` and `/docs`, which give it to programs and to people.
+//!
+//! What is served is the file docs/openapi.json. A test holds it to [`document`], so that a member needn't make it.
+
+mod page;
+mod schemas;
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{OpenApi, Ref, RefOr};
+use utoipa::{Modify, OpenApi as _};
+
+pub(super) use page::page;
+pub use schemas::*;
+
+use super::public::{draws, ids, members, numbers, status};
+
+/// The file as it is served.
+pub const SAVED: &str = include_str!("../../docs/openapi.json");
+
+/// The description, made from the code.
+pub fn document() -> OpenApi {
+    Description::openapi()
+}
+
+/// `GET /openapi.json`.
+pub(super) async fn served() -> Response {
+    let json = HeaderValue::from_static("application/json");
+    // It changes with the version only, and is asked for by people who try things out.
+    (
+        [
+            (header::CONTENT_TYPE, json),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        ],
+        SAVED,
+    )
+        .into_response()
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "random-generator",
+        description = "Random numbers over HTTP, from a set of members that also draw together on a schedule. Each parameter \
+            may be given once, and one that a path doesn't have is an error; errors are problem details (RFC 9457). A format \
+            is chosen by the header Accept, or by the parameter format."
+    ),
+    tags(
+        (name = "numbers", description = "Random numbers, each given out once and journalled first"),
+        (name = "ids", description = "Unique ids, with the member's ordinal in them"),
+        (name = "draws", description = "The chain of draws, as docs/protocol.md has it"),
+        (name = "members", description = "The set, as this member sees it"),
+        (name = "status", description = "How this member is"),
+    ),
+    paths(
+        numbers::root::random,
+        numbers::integers::integers,
+        numbers::decimals::decimals,
+        numbers::gaussians::gaussians,
+        numbers::bytes::bytes,
+        numbers::strings::strings,
+        numbers::uuids::uuids,
+        numbers::shuffle::shuffle,
+        numbers::sequence::sequence,
+        ids::ids,
+        draws::list,
+        draws::latest,
+        draws::one,
+        members::peers,
+        members::leader,
+        status::live,
+        status::ready,
+        status::version,
+    ),
+    components(
+        schemas(Alphabet, BytesJsonText, Item, JsonLines, JsonText, JsonTextBytes, UuidVersion),
+        responses(Problem)
+    ),
+    modifiers(&Everywhere),
+)]
+struct Description;
+
+/// What holds for all paths: the problems that any request may meet, and HEAD beside GET.
+struct Everywhere;
+
+/// Paths that read no query, and so refuse none: probes may add parameters of their own.
+const LENIENT: [&str; 3] = ["/livez", "/readyz", "/version"];
+
+impl Modify for Everywhere {
+    fn modify(&self, description: &mut OpenApi) {
+        for (path, item) in &mut description.paths.paths {
+            let Some(get) = &mut item.get else { continue };
+            let mut problems = vec!["414", "500", "503"];
+            if !LENIENT.contains(&path.as_str()) {
+                problems.extend(["400", "406"]);
+            }
+            for status in problems {
+                let problem = RefOr::Ref(Ref::from_response_name("Problem"));
+                get.responses.responses.entry(status.to_owned()).or_insert(problem);
+            }
+            item.head = Some(head(get));
+        }
+        description.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    }
+}
+
+/// HEAD as GET, without what would be given.
+fn head(get: &Operation) -> Operation {
+    let mut head = get.clone();
+    head.operation_id = head.operation_id.map(|id| format!("{id}_head"));
+    head.summary = Some("The headers of GET; nothing is given out".to_owned());
+    head.description = None;
+    for response in head.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.content.clear();
+        }
+    }
+    head
+}

@@ -1,0 +1,65 @@
+//! `/uuids`: universally unique identifiers.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::{NumberSource, Numbers, VALUES};
+use crate::generator::distributions;
+use crate::http::exchange::Exchange;
+use crate::http::format::{Format, negotiate};
+use crate::http::openapi;
+use crate::http::problem::Problem;
+use crate::http::public::giving::JournalSink;
+use crate::http::query::Query;
+
+/// `GET /uuids?version=4&count=1` → `{"values": ["…"]}`; text: one a line; bytes: 16 each. Version 4 is random; version 7 begins
+/// with the time in milliseconds, and ascends within a response (RFC 9562).
+#[utoipa::path(
+    get,
+    path = "/uuids",
+    summary = "UUIDs",
+    tag = "numbers",
+    params(
+        ("version" = Option<openapi::UuidVersion>, Query, description = "4, random; or 7, which begins with the time and ascends; 4"),
+        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["018f3c52-7d1b-7cc3-98c4-dc0c0c07398f"]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+    ),
+)]
+pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(
+    State(state): State<Arc<Numbers<N, J>>>,
+    Extension(exchange): Extension<Exchange>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = Query::parse(request.uri().query(), &["version", "count", "format"])?;
+    let timed = match query.text("version") {
+        None | Some("4") => false,
+        Some("7") => true,
+        other => {
+            return Err(Problem::parameter(
+                "version",
+                other,
+                "there is no such version here",
+                "4, 7",
+            ));
+        }
+    };
+    let count = query.integer("count", VALUES, 1)? as usize;
+    let available = [Format::Json, Format::Text, Format::Bytes];
+    let format = negotiate(request.headers(), query.text("format"), &available)?;
+    let milliseconds = u64::try_from(exchange.started.wall.0 / 1_000).unwrap_or(0);
+    let make = |rng: &mut dyn rand::Rng| {
+        Ok(match timed {
+            true => distributions::timed_uuids(rng, milliseconds, count),
+            false => distributions::random_uuids(rng, count),
+        })
+    };
+    state
+        .give(&exchange, request.method(), request.uri(), format, make)
+        .await
+}

@@ -1,0 +1,141 @@
+//! The description of the public listener: it is the code's, the saved file is the description, and a member keeps to it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a test fails by panicking; UPDATE
+
+mod http_world;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use http_world::{Member, Reply, request};
+use random_generator::http::limits::Limits;
+use random_generator::http::openapi::{self, document};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+fn description() -> Value {
+    serde_json::to_value(document()).unwrap()
+}
+
+fn paths(description: &Value) -> BTreeSet<String> {
+    description["paths"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn the_saved_description_is_what_the_code_makes() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    let made = document().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, &made).unwrap();
+    }
+    let saved = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        saved == made,
+        "docs/openapi.json is old: UPDATE=1 cargo test --test openapi"
+    );
+}
+
+#[test]
+fn each_operation_has_a_name_of_its_own_a_tag_and_described_parameters() {
+    let description = description();
+    let mut names = BTreeSet::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name.to_owned()), "{name} is there twice");
+            assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{method} {path}");
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                assert!(parameter["description"].is_string(), "{method} {path}: {parameter}");
+            }
+        }
+        assert!(item["get"].is_object() && item["head"].is_object(), "{path}");
+    }
+}
+
+fn read<T: DeserializeOwned>(reply: &Reply) {
+    if let Err(error) = serde_json::from_str::<T>(reply.text()) {
+        panic!("{error}: {}", reply.text());
+    }
+}
+
+/// Reads an answer as the type that its path describes.
+type Reading = fn(&Reply);
+
+#[tokio::test]
+async fn each_path_answers_as_it_is_described() {
+    let member = Member::start(Limits::public()).await;
+    let asked: &[(&str, &str, Reading)] = &[
+        ("/", "/", read::<openapi::Root>),
+        (
+            "/integers",
+            "/integers?count=3&unique=true",
+            read::<openapi::Values<i64>>,
+        ),
+        ("/decimals", "/decimals?count=3", read::<openapi::Values<f64>>),
+        ("/gaussians", "/gaussians?count=3", read::<openapi::Values<f64>>),
+        ("/bytes", "/bytes?format=json", read::<openapi::Values<String>>),
+        (
+            "/strings",
+            "/strings?alphabet=base64url",
+            read::<openapi::Values<String>>,
+        ),
+        ("/uuids", "/uuids?version=7", read::<openapi::Values<String>>),
+        ("/shuffle", "/shuffle", read::<openapi::Values<openapi::Item>>),
+        ("/sequence", "/sequence?seed=42", read::<openapi::Values<i32>>),
+        ("/ids", "/ids", read::<openapi::Values<String>>),
+        ("/draws", "/draws?limit=2", read::<openapi::Draws>),
+        ("/draws/latest", "/draws/latest", read::<openapi::Record>),
+        ("/draws/{round}", "/draws/4", read::<openapi::Record>),
+        ("/peers", "/peers", read::<openapi::Peers>),
+        ("/leader", "/leader", read::<openapi::Leader>),
+        ("/livez", "/livez", read::<openapi::Live>),
+        ("/readyz", "/readyz", read::<openapi::Ready>),
+        ("/version", "/version", read::<openapi::Version>),
+    ];
+    let described = paths(&description());
+    assert_eq!(
+        asked
+            .iter()
+            .map(|(path, ..)| (*path).to_owned())
+            .collect::<BTreeSet<_>>(),
+        described
+    );
+    member
+        .ledger
+        .send_replace(http_world::ledger(http_world::chain(1..=5)).into());
+    for (path, target, reading) in asked {
+        let reply = member.get(target).await;
+        let status = reply.status.to_string();
+        let answers = &description()["paths"][path]["get"]["responses"];
+        assert!(answers[&status].is_object(), "{target}: {status} is not described");
+        reading(&reply);
+    }
+    // Each kind of problem has one shape.
+    for target in ["/integers?count=0", "/draws/9", "/?format=jsonl", "/nowhere"] {
+        let reply = member.get(target).await;
+        assert_eq!(
+            reply.header("content-type"),
+            Some("application/problem+json"),
+            "{target}"
+        );
+        read::<openapi::Problem>(&reply);
+    }
+}
+
+#[tokio::test]
+async fn the_description_and_the_page_that_shows_it_are_served() {
+    let member = Member::start(Limits::public()).await;
+    let reply = member.get("/openapi.json").await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(serde_json::from_str::<Value>(reply.text()).unwrap(), description());
+    let page = member.get("/docs").await;
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .contains("default-src 'none'")
+    );
+    // Nothing of it is anywhere else.
+    assert!(!page.text().contains("http://") && !page.text().contains("https://"));
+    let head = request(member.running.address, "HEAD", "/docs", "", b"").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
