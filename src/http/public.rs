@@ -1,5 +1,6 @@
 //! The public listener: numbers, ids, draws, members, and how this member is. One file and one state a group.
 
+pub mod derived;
 pub mod draws;
 pub mod giving;
 pub mod ids;
@@ -47,6 +48,7 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
                 .route("/draws", READ, get(draws::list))
                 .route("/draws/latest", READ, get(draws::latest))
                 .route("/draws/{round}", READ, get(draws::one))
+                .route("/draws/{round}/integers", READ, get(derived::integers))
         })
         .group(Arc::new(public.members), |group| {
             group
