@@ -7,6 +7,7 @@ pub mod ids;
 pub mod members;
 pub mod numbers;
 pub mod status;
+pub mod stream;
 
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
             group
                 .route("/draws", READ, get(draws::list))
                 .route("/draws/latest", READ, get(draws::latest))
+                .route("/draws/stream", READ, get(stream::stream))
                 .route("/draws/{round}", READ, get(draws::one))
                 .route("/draws/{round}/integers", READ, get(derived::integers))
         })

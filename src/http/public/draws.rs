@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use tokio::sync::watch;
 
+use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::record::{MAX_INTEGER, Record};
@@ -35,6 +36,7 @@ pub struct Draws {
     pub clock: Clock,
     /// A view of the Lease that was confirmed longer ago than this is told as old.
     pub stale_after: Duration,
+    pub streams: Streams,
 }
 
 /// `GET /draws?from=&limit=` → `{"draws": [record, …], "next": round or null}`, ascending from `from` (default: the oldest
@@ -137,7 +139,7 @@ fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem>
 impl Draws {
     /// What the ledger holds; 503 when that can't be said, since "nothing has been drawn" would take back what was reported
     /// before a restart.
-    fn known(&self) -> Result<Arc<LedgerSnapshot>, Problem> {
+    pub(super) fn known(&self) -> Result<Arc<LedgerSnapshot>, Problem> {
         let ledger = self.ledger.borrow().clone();
         let unknown = match &ledger.condition {
             Condition::Writable => return Ok(ledger),
@@ -165,7 +167,7 @@ impl Draws {
     }
 
     /// Says how old the view of the Lease is, when it is old: newer records may be final than are reported here.
-    fn with_age(&self, mut response: Response) -> Response {
+    pub(super) fn with_age(&self, mut response: Response) -> Response {
         let lease = self.lease.borrow();
         let age = lease.age(self.clock.boot());
         let fresh = lease.trouble.is_none() && age.is_some_and(|age| age <= self.stale_after);
