@@ -343,3 +343,40 @@ impl Drop for Answer {
         self.activity.enter(WAITING);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::StreamExt;
+    use futures_util::stream::{iter, pending};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_of_a_stream_has_to_be_taken_whole_in_time_though_the_socket_takes_some_of_it() {
+        let (activity, limits) = (Activity::new(Clock::system()), Limits::public());
+        let parts = iter([Ok::<_, Infallible>(Bytes::from_static(b"a draw"))]).chain(pending());
+        let mut answer = Answer {
+            inner: Body::from_stream(parts),
+            endless: true,
+            activity: activity.clone(),
+        };
+        activity.enter(ANSWERING);
+        activity.answer(true);
+        assert_eq!(activity.deadline(&limits), None);
+        assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_some());
+        // Nothing is blocked: the socket took a byte just now.
+        assert_eq!(activity.blocked_since.load(Ordering::Relaxed), 0);
+        let (at, cut) = activity.deadline(&limits).unwrap();
+        assert_eq!(cut, Cut::SlowStream);
+        assert!(at.since(activity.clock.boot()) <= limits.write_stall);
+        // More is asked for, so that part is gone, and there is no other yet.
+        let more = poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).now_or_never();
+        assert!(more.is_none());
+        assert_eq!(activity.deadline(&limits), None);
+        activity.ask_to_close();
+        assert_eq!(activity.deadline(&limits).map(|(_, cut)| cut), Some(Cut::Asked));
+        assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_none());
+    }
+}
