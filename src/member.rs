@@ -45,6 +45,7 @@ use crate::http::public::ids::Ids;
 use crate::http::public::members::Members;
 use crate::http::public::numbers::Numbers;
 use crate::http::public::status::Status;
+use crate::http::public::stream::Streams;
 use crate::http::public::{self, Public};
 use crate::identity::{Facts, Identity, Volume};
 use crate::journal::{self, Journal, JournalConfig, JournalMetrics};
@@ -379,7 +380,13 @@ impl Listening<'_> {
         let http = HttpMetrics::register(&mut metrics.registry);
         let prefix: u32 = rand::random();
         let routes = |name, limits| Routes::new(name, limits, self.clock.clone(), http.clone(), prefix);
-        let public = public::router(self.public(parts), routes("public", RequestLimits::public()));
+        let public_limits = Limits {
+            connections: self.config.connection_limit,
+            ..Limits::public()
+        }
+        .within(self.open_files);
+        let streams = Streams::new(public_limits.streams(), &http);
+        let public = public::router(self.public(parts, streams), routes("public", RequestLimits::public()));
         let peer = peer::router(
             Peer {
                 service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())),
@@ -400,11 +407,6 @@ impl Listening<'_> {
         let registry = Arc::new(metrics.registry);
         let scraped = crate::http::scrape::router(registry, routes("metrics", RequestLimits::public()));
         let drain_time = self.config.shutdown.drain_limit;
-        let public_limits = Limits {
-            connections: self.config.connection_limit,
-            ..Limits::public()
-        }
-        .within(self.open_files);
         for (name, socket, router, limits) in [
             ("public", sockets.public, public, public_limits),
             ("peer", sockets.peer, peer, Limits::peer()),
@@ -423,7 +425,7 @@ impl Listening<'_> {
         }
     }
 
-    fn public(&self, parts: &Parts) -> Public<RandomNumbers, IdService, JournalService> {
+    fn public(&self, parts: &Parts, streams: Streams) -> Public<RandomNumbers, IdService, JournalService> {
         let journal = JournalService(parts.journal.clone());
         Public {
             numbers: Numbers::new(
@@ -443,6 +445,7 @@ impl Listening<'_> {
                 lease: parts.lease.snapshots(),
                 clock: self.clock.clone(),
                 stale_after: 2 * self.config.lease.duration,
+                streams,
             },
             members: Members {
                 name: self.identity.name.clone(),

@@ -11,6 +11,8 @@ use std::time::Duration;
 use http_world::{Member, SOON, chain, ledger, raw, request, wait_for};
 use random_generator::clock::{Boot, Clock, Wall};
 use random_generator::discovery::{Peer, PeerList};
+use random_generator::draw::integers::Question;
+use random_generator::draw::record::Hex;
 use random_generator::http::exchange::RequestLimits;
 use random_generator::http::limits::Limits;
 use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec, LeaseTrouble};
@@ -185,6 +187,17 @@ async fn a_wrong_parameter_is_a_problem_that_names_it() {
         ("/draws/-1", "round"),
         ("/draws/9007199254740992", "round"),
         ("/draws/%ff", "round"),
+        ("/draws/0/integers", "round"),
+        ("/draws/latest/integers", "round"),
+        ("/draws/1/integers?min=5&max=4", "max"),
+        ("/draws/1/integers?min=101", "min"),
+        ("/draws/1/integers?max=9223372036854775808", "max"),
+        ("/draws/1/integers?count=10001", "count"),
+        ("/draws/1/integers?count=0", "count"),
+        ("/draws/1/integers?count=101&unique=true", "count"),
+        ("/draws/1/integers?unique=yes", "unique"),
+        ("/draws/1/integers?unique", "unique"),
+        ("/draws/1/integers?seed=1", "seed"),
         ("/peers?all", "all"),
     ] {
         let reply = member.get(target).await;
@@ -320,6 +333,99 @@ async fn draws_are_given_as_their_canonical_text() {
     .await;
     assert_eq!(accepted.text(), records[0].canonical() + "\n");
     assert_eq!(accepted.header("random-generator-next"), Some("6"));
+}
+
+#[tokio::test]
+async fn integers_derived_from_a_draw_are_those_of_its_output_and_the_same_each_time() {
+    let member = member().await;
+    assert_eq!(member.get("/draws/6/integers").await.problem()["status"], 404);
+    let records = chain(5..=9);
+    member.ledger.send_replace(Arc::new(ledger(records.clone())));
+    for (target, status) in [
+        ("/draws/10/integers", 404),
+        ("/draws/4/integers", 410),
+        // A chain in which nobody reveals anything has no outputs.
+        ("/draws/6/integers", 409),
+        ("/draws/6/integers?format=bytes", 406),
+        ("/draws/6/integers/", 404),
+    ] {
+        assert_eq!(member.get(target).await.problem()["status"], status, "{target}");
+    }
+    let mut revealed = (*records[4]).clone();
+    revealed.output = Some(Hex([9; 64]));
+    let expected = Question::new(-5, 5, 11, true).unwrap().values(&Hex([9; 64]));
+    member
+        .ledger
+        .send_replace(Arc::new(ledger(vec![Arc::new(revealed.clone())])));
+    let target = "/draws/9/integers?min=-5&max=5&count=11&unique=true";
+    let reply = member.get(target).await;
+    assert_eq!(
+        reply.json(),
+        serde_json::json!({"round": 9, "hash": revealed.hash.to_string(), "min": -5, "max": 5, "count": 11, "unique": true,
+            "values": expected})
+    );
+    assert_eq!(member.get(target).await.text(), reply.text());
+    let lines: String = expected.iter().map(|value| format!("{value}\n")).collect();
+    assert_eq!(member.get(&format!("{target}&format=text")).await.text(), lines);
+    let usual = member.get("/draws/9/integers").await.json();
+    let asked = (&usual["min"], &usual["max"], &usual["count"], &usual["unique"]);
+    assert_eq!(asked, (&1.into(), &100.into(), &1.into(), &false.into()));
+    let wide = format!("/draws/9/integers?min={}&max={}", i64::MIN, i64::MAX);
+    assert!(member.get(&wide).await.json()["values"][0].is_i64());
+}
+
+#[tokio::test]
+async fn a_cache_may_keep_what_is_final_and_is_told_when_it_has_it() {
+    let member = member().await;
+    let mut records = chain(5..=9);
+    Arc::make_mut(&mut records[4]).output = Some(Hex([9; 64]));
+    member.ledger.send_replace(Arc::new(ledger(records.clone())));
+    let again = async |target: &str, tag: &str| {
+        let having = format!("if-none-match: \"x\", W/{tag}\r\n");
+        request(member.running.address, "GET", target, &having, b"").await
+    };
+    let mut tags = Vec::new();
+    for (target, control) in [
+        ("/draws/8", "public, max-age=3600, immutable"),
+        ("/draws/9", "public, max-age=3600, immutable"),
+        ("/draws/9?format=jsonl", "public, max-age=3600, immutable"),
+        ("/draws/9/integers", "public, max-age=3600, immutable"),
+        ("/draws/9/integers?format=text", "public, max-age=3600, immutable"),
+        ("/draws/9/integers?count=2", "public, max-age=3600, immutable"),
+        ("/draws/9/integers?min=2", "public, max-age=3600, immutable"),
+        ("/draws/9/integers?max=2", "public, max-age=3600, immutable"),
+        ("/draws/9/integers?unique=true", "public, max-age=3600, immutable"),
+        ("/draws/latest", "no-cache"),
+    ] {
+        let reply = member.get(target).await;
+        let tag = reply.header("etag").unwrap().to_owned();
+        assert_eq!(
+            (reply.status, reply.header("cache-control")),
+            (200, Some(control)),
+            "{target}"
+        );
+        assert_eq!(reply.header("vary"), Some("accept"));
+        let unchanged = again(target, &tag).await;
+        assert_eq!((unchanged.status, unchanged.text()), (304, ""), "{target}");
+        assert_eq!(
+            (unchanged.header("etag"), unchanged.header("cache-control")),
+            (Some(&*tag), Some(control))
+        );
+        assert_eq!(again(target, "\"another\"").await.text(), reply.text());
+        tags.push(tag);
+    }
+    assert_eq!(
+        tags.pop(),
+        Some(tags[1].clone()),
+        "the newest is the record of its round"
+    );
+    let different: std::collections::BTreeSet<_> = tags.iter().collect();
+    assert_eq!(different.len(), tags.len(), "{tags:?}");
+    // The next draw changes what is newest, and nothing else.
+    member.ledger.send_replace(Arc::new(ledger(chain(5..=10))));
+    assert_eq!(again("/draws/latest", &tags[1]).await.json()["round"], 10);
+    // What isn't there now may be there soon.
+    assert_eq!(member.get("/draws/11").await.header("cache-control"), Some("no-store"));
 }
 
 #[tokio::test]

@@ -61,12 +61,14 @@ Examples:
 
 const AFTER_VERIFY_HELP: &str = "\
 It checks the rules of docs/protocol.md, 1.3, and names the first that is broken. verify_draws.py does the same.
+What a draw decided, by 1.4, is derived after that: the verdict is the first line, and each integer one more.
 Exit codes: 0 verified, 65 not verified, 64 usage, 74 the file can't be read, 75 the member can't be reached.
 
 Examples:
   random-generator verify http://127.0.0.1:8080
   random-generator draws --json --limit 1000 | random-generator verify
-  random-generator verify draws.jsonl --head $(jq -r .hash seen.json)";
+  random-generator verify draws.jsonl --head $(jq -r .hash seen.json)
+  random-generator verify http://127.0.0.1:8080 --round 7 --integers 1..200 --count 3 --unique";
 
 /// A set of members that serve random numbers and draw together, one draw a slot.
 #[derive(Debug, Parser)]

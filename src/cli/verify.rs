@@ -11,7 +11,8 @@ use super::console::Console;
 use super::target::{Member, Resolve, Target};
 use super::{Exit, Failure};
 use crate::draw::chain::{Summary, Verifier, VerifyError};
-use crate::draw::record::{Hash, MAX_TEXT};
+use crate::draw::integers::{Integers, Question};
+use crate::draw::record::{Hash, MAX_TEXT, Record};
 
 const PAGE: usize = 100;
 
@@ -23,9 +24,76 @@ pub struct Args {
     /// The hash that the last record must have: without it a cut tail goes unseen
     #[arg(long, value_name = "HASH")]
     head: Option<Hash>,
+    /// The draw that --integers are derived from
+    #[arg(long, value_name = "ROUND", requires = "integers", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
+    round: Option<u64>,
+    /// Derive integers from that draw once all is verified, one a line; both ends are included
+    #[arg(long, value_name = "MIN..MAX", requires = "round")]
+    integers: Option<Ends>,
+    /// How many integers
+    #[arg(long, value_name = "COUNT", default_value = "1", requires = "integers")]
+    count: u64,
+    /// No integer twice
+    #[arg(long, requires = "integers")]
+    unique: bool,
     /// Give the verdict as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// `MIN..MAX`, both included.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    min: i64,
+    max: i64,
+}
+
+impl FromStr for Ends {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Ends, &'static str> {
+        let ends = text.split_once("..").and_then(|(min, max)| {
+            Some(Ends {
+                min: whole(min)?,
+                max: whole(max)?,
+            })
+        });
+        ends.ok_or("expected two whole numbers of 64 bits, as in 1..200")
+    }
+}
+
+/// Without the sign + that Rust reads and the other verifier doesn't.
+fn whole(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|_| !text.starts_with('+'))
+}
+
+/// What is to be derived once all is verified.
+struct Asked {
+    round: u64,
+    question: Question,
+    /// None until the round has come, and when it has no output.
+    answer: Option<Integers>,
+}
+
+impl Asked {
+    fn by(args: &Args) -> Result<Option<Asked>, Failure> {
+        let (Some(round), Some(Ends { min, max })) = (args.round, args.integers) else {
+            return Ok(None);
+        };
+        let question = Question::new(min, max, args.count, args.unique)
+            .map_err(|error| Failure::new(Exit::Usage, format!("--integers, --count: {error}")))?;
+        Ok(Some(Asked {
+            round,
+            question,
+            answer: None,
+        }))
+    }
+
+    fn look(&mut self, record: &Record) {
+        if record.round == self.round {
+            self.answer = self.question.of(record);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -47,23 +115,42 @@ impl FromStr for Source {
     }
 }
 
-/// Writes the verdict.
+/// Writes the verdict, and the integers that were asked for.
 ///
 /// # Errors
-/// Data: not verified, and by which rule. I/O: the file can't be read. Try again: the member can't be reached.
+/// Usage: integers that no draw can give. Data: not verified, and by which rule. I/O: the file can't be read. Try again: the member can't be reached.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
+    let mut asked = Asked::by(args)?;
+    let mut look = |record: &Record| asked.iter_mut().for_each(|asked| asked.look(record));
     let verified = match &args.source {
-        Source::Member(target) => of_member(&target.member(resolve).await?, args.head, console).await?,
-        Source::Stdin => of_lines(io::stdin().lock(), args.head, console).map_err(|e| unread("standard input", &e))?,
+        Source::Member(target) => of_member(&target.member(resolve).await?, args.head, &mut look, console).await?,
+        Source::Stdin => {
+            of_lines(io::stdin().lock(), args.head, &mut look, console).map_err(|e| unread("standard input", &e))?
+        }
         Source::File(path) => {
             let failed = |error| unread(&path.display().to_string(), &error);
             let file = File::open(path).map_err(failed)?;
-            of_lines(BufReader::new(file), args.head, console).map_err(failed)?
+            of_lines(BufReader::new(file), args.head, &mut look, console).map_err(failed)?
         }
     };
+    let verified = verified.and_then(|summary| match asked {
+        None => Ok((summary, None)),
+        Some(Asked { round, answer, .. }) => {
+            let integers = answer.ok_or(VerifyError::Drawn { round })?;
+            Ok((summary, Some(integers)))
+        }
+    });
     let text = match (&verified, args.json) {
-        (Ok(summary), false) => format!("{}\n", line(summary)),
-        (Ok(summary), true) => format!("{}\n", json!({"verified": true, "summary": summary})),
+        (Ok((summary, integers)), false) => {
+            let values = integers.iter().flat_map(|integers| &integers.values);
+            let values: String = values.map(|value| format!("{value}\n")).collect();
+            format!("{}\n{values}", line(summary))
+        }
+        (Ok((summary, None)), true) => format!("{}\n", json!({"verified": true, "summary": summary})),
+        (Ok((summary, Some(integers))), true) => {
+            let verdict = json!({"verified": true, "summary": summary, "integers": integers});
+            format!("{verdict}\n")
+        }
         (Err(_), false) => String::new(),
         (Err(error), true) => {
             let (line, round, rule) = (error.line(), error.round(), error.rule());
@@ -109,7 +196,13 @@ fn line(summary: &Summary) -> String {
 
 type Verified = Result<Summary, VerifyError>;
 
-fn of_lines(mut input: impl BufRead, head: Option<Hash>, console: &mut Console<'_>) -> io::Result<Verified> {
+/// `look` is shown each record that holds.
+fn of_lines(
+    mut input: impl BufRead,
+    head: Option<Hash>,
+    look: &mut impl FnMut(&Record),
+    console: &mut Console<'_>,
+) -> io::Result<Verified> {
     let mut progress = console.progress();
     let mut verifier = Verifier::new();
     let mut line = Vec::new();
@@ -121,13 +214,21 @@ fn of_lines(mut input: impl BufRead, head: Option<Hash>, console: &mut Console<'
             return Ok(verifier.finish(head));
         }
         match verifier.push_line(&line) {
-            Ok(record) => progress.tell(|| format!("verified up to round {}", record.round)),
+            Ok(record) => {
+                look(record);
+                progress.tell(|| format!("verified up to round {}", record.round));
+            }
             Err(error) => return Ok(Err(error)),
         }
     }
 }
 
-async fn of_member(member: &Member, head: Option<Hash>, console: &mut Console<'_>) -> Result<Verified, Failure> {
+async fn of_member(
+    member: &Member,
+    head: Option<Hash>,
+    look: &mut impl FnMut(&Record),
+    console: &mut Console<'_>,
+) -> Result<Verified, Failure> {
     let mut progress = console.progress();
     let mut verifier = Verifier::new();
     // Without `from`, a member begins with the oldest record it keeps.
@@ -135,8 +236,9 @@ async fn of_member(member: &Member, head: Option<Hash>, console: &mut Console<'_
     loop {
         let body = member.get(&path, "application/x-ndjson").await?;
         for line in body.split_inclusive(|byte| *byte == b'\n') {
-            if let Err(error) = verifier.push_line(line) {
-                return Ok(Err(error));
+            match verifier.push_line(line) {
+                Ok(record) => look(record),
+                Err(error) => return Ok(Err(error)),
             }
         }
         let last = verifier.last().filter(|_| !body.is_empty());

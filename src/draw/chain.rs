@@ -118,6 +118,8 @@ pub enum VerifyError {
     Head { round: u64, found: Hash, expected: Hash },
     #[error("empty: there is no record")]
     Empty,
+    #[error("round {round}: drawn: there is no record of it here that has an output")]
+    Drawn { round: u64 },
 }
 
 impl VerifyError {
@@ -127,6 +129,7 @@ impl VerifyError {
             VerifyError::Chain { error, .. } => error.rule,
             VerifyError::Head { .. } => Rule::Head,
             VerifyError::Empty => Rule::Empty,
+            VerifyError::Drawn { .. } => Rule::Drawn,
         }
     }
 
@@ -135,7 +138,7 @@ impl VerifyError {
         match self {
             VerifyError::Record { error, .. } => error.round,
             VerifyError::Chain { error, .. } => Some(error.round),
-            VerifyError::Head { round, .. } => Some(*round),
+            VerifyError::Head { round, .. } | VerifyError::Drawn { round } => Some(*round),
             VerifyError::Empty => None,
         }
     }
@@ -144,7 +147,7 @@ impl VerifyError {
     pub fn line(&self) -> Option<u64> {
         match self {
             VerifyError::Record { line, .. } | VerifyError::Chain { line, .. } => Some(*line),
-            VerifyError::Head { .. } | VerifyError::Empty => None,
+            VerifyError::Head { .. } | VerifyError::Empty | VerifyError::Drawn { .. } => None,
         }
     }
 }

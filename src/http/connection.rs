@@ -40,6 +40,8 @@ pub(super) enum Cut {
     HalfSent,
     /// The client doesn't read.
     Stalled,
+    /// The client reads what has no end more slowly than it comes.
+    SlowStream,
     /// Asked to close, and did, after the response in flight if there was one.
     Asked,
 }
@@ -50,10 +52,16 @@ impl Cut {
             Cut::Idle => "idle",
             Cut::HalfSent => "half_sent",
             Cut::Stalled => "stalled",
+            Cut::SlowStream => "slow_stream",
             Cut::Asked => "asked",
         }
     }
 }
+
+/// Marks a response without an end of its own, a stream of events. It ends in order when its connection is asked to close, so
+/// that no drain waits for it; and its reader has to take each part within [`Limits::write_stall`], however slowly it reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
 
 /// The state of one connection, shared by its task and the listener.
 #[derive(Debug)]
@@ -64,6 +72,10 @@ pub(super) struct Activity {
     since: AtomicU64,
     /// Since when the socket has taken nothing of what is to be written; 0: it takes all.
     blocked_since: AtomicU64,
+    /// What is being answered, or was last, is [`Endless`].
+    endless: AtomicBool,
+    /// Since when a part of an endless response waits to be taken whole; 0: all is taken that there is.
+    owed_since: AtomicU64,
     /// When it was asked to close; 0: it wasn't.
     asked_at: AtomicU64,
     asked: Notify,
@@ -79,6 +91,8 @@ impl Activity {
             stage: AtomicU8::new(WAITING),
             since: AtomicU64::new(now),
             blocked_since: AtomicU64::new(0),
+            endless: AtomicBool::new(false),
+            owed_since: AtomicU64::new(0),
             asked_at: AtomicU64::new(0),
             asked: Notify::new(),
             giving_way: AtomicBool::new(false),
@@ -102,9 +116,25 @@ impl Activity {
         self.stage.store(stage, Ordering::Release);
     }
 
+    fn answer(&self, endless: bool) {
+        self.endless.store(endless, Ordering::Relaxed);
+        self.owed_since.store(0, Ordering::Relaxed);
+    }
+
     /// The nearest time at which it will have to be cut, if nothing happens until then.
     fn deadline(&self, limits: &Limits) -> Option<(Boot, Cut)> {
         let blocked = self.blocked_since.load(Ordering::Relaxed);
+        let answering = self.stage.load(Ordering::Acquire) == ANSWERING;
+        // When it has ended, its last part may still be on its way to a reader that doesn't take it.
+        if self.endless.load(Ordering::Relaxed) && (answering || blocked > 0) {
+            let owed = self.owed_since.load(Ordering::Relaxed);
+            let behind = [blocked, owed].into_iter().filter(|since| *since > 0).min();
+            let behind = behind.map(|since| (Boot(since) + limits.write_stall, Cut::SlowStream));
+            // Whoever reads it comes back with what it has, to another member.
+            let asked = Some(self.asked_at.load(Ordering::Relaxed)).filter(|asked| *asked > 0);
+            let asked = asked.map(|asked| (Boot(asked) + limits.closing_grace, Cut::Asked));
+            return [behind, asked].into_iter().flatten().min_by_key(|(at, _)| at.0);
+        }
         if blocked > 0 {
             return Some((Boot(blocked) + limits.write_stall, Cut::Stalled));
         }
@@ -153,12 +183,16 @@ pub(super) async fn serve(
         let activity = activity.clone();
         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             activity.enter(ANSWERING);
+            activity.answer(false);
             let activity = activity.clone();
             let response = router.clone().call(request.map(Body::new));
             async move {
                 response.await.map(|response| {
+                    let endless = response.extensions().get::<Endless>().is_some();
+                    activity.answer(endless);
                     response.map(|inner| Answer {
                         inner,
+                        endless,
                         activity: activity.clone(),
                     })
                 })
@@ -270,6 +304,7 @@ impl AsyncWrite for Observed {
 /// A response's body; when hyper has taken all of it, or dropped it, the answer is over.
 struct Answer {
     inner: Body,
+    endless: bool,
     activity: Arc<Activity>,
 }
 
@@ -278,7 +313,19 @@ impl HttpBody for Answer {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        if !self.endless {
+            return Pin::new(&mut self.inner).poll_frame(cx);
+        }
+        if self.activity.asked_at.load(Ordering::Relaxed) > 0 {
+            return Poll::Ready(None);
+        }
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        let owed = match &frame {
+            Poll::Ready(Some(_)) => self.activity.clock.boot().0.max(1),
+            Poll::Ready(None) | Poll::Pending => 0,
+        };
+        self.activity.owed_since.store(owed, Ordering::Relaxed);
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -292,6 +339,44 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
+        self.activity.owed_since.store(0, Ordering::Relaxed);
         self.activity.enter(WAITING);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::StreamExt;
+    use futures_util::stream::{iter, pending};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_of_a_stream_has_to_be_taken_whole_in_time_though_the_socket_takes_some_of_it() {
+        let (activity, limits) = (Activity::new(Clock::system()), Limits::public());
+        let parts = iter([Ok::<_, Infallible>(Bytes::from_static(b"a draw"))]).chain(pending());
+        let mut answer = Answer {
+            inner: Body::from_stream(parts),
+            endless: true,
+            activity: activity.clone(),
+        };
+        activity.enter(ANSWERING);
+        activity.answer(true);
+        assert_eq!(activity.deadline(&limits), None);
+        assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_some());
+        // Nothing is blocked: the socket took a byte just now.
+        assert_eq!(activity.blocked_since.load(Ordering::Relaxed), 0);
+        let (at, cut) = activity.deadline(&limits).unwrap();
+        assert_eq!(cut, Cut::SlowStream);
+        assert!(at.since(activity.clock.boot()) <= limits.write_stall);
+        // More is asked for, so that part is gone, and there is no other yet.
+        let more = poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).now_or_never();
+        assert!(more.is_none());
+        assert_eq!(activity.deadline(&limits), None);
+        activity.ask_to_close();
+        assert_eq!(activity.deadline(&limits).map(|(_, cut)| cut), Some(Cut::Asked));
+        assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_none());
     }
 }

@@ -62,10 +62,32 @@ impl Limits {
         }
     }
 
+    /// What streams of draws are allowed, on a listener with these limits.
+    pub fn streams(&self) -> StreamLimits {
+        StreamLimits {
+            open: (self.connections / 8).clamp(1, 1_024),
+            heartbeat: Duration::from_secs(15),
+            fetching: Duration::from_secs(5),
+        }
+    }
+
     /// How many connections give way at once: looking for the longest idle costs a walk over all.
     pub(super) fn batch(&self) -> usize {
         (self.connections / 32).max(1)
     }
+}
+
+/// What is allowed of `/draws/stream`. See [`Limits::streams`] for the defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Streams at once, an eighth of the connections and at most 1,024: a stream is never idle, so it doesn't give way, and a
+    /// slow one holds some 50 KiB besides what the system buffers. One more gets 503.
+    pub open: usize,
+    /// After so long without an event a comment is sent: it shows both ends that the other is there, and keeps proxies from
+    /// closing what seems idle.
+    pub heartbeat: Duration,
+    /// How long rounds that peers may still have are waited for before they are told as a gap, from when the last of them came.
+    pub fetching: Duration,
 }
 
 /// Lets this process open as many files as the system allows it (setrlimit(2)): the usual soft limit, 1,024, is less than

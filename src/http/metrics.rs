@@ -55,6 +55,7 @@ pub struct HttpMetrics {
     connections: Family<ListenerLabels, Gauge>,
     cut: Family<ReasonLabels, Counter>,
     peer_refusals: Family<RefusalLabels, Counter>,
+    draw_streams: Gauge,
 }
 
 impl HttpMetrics {
@@ -66,6 +67,7 @@ impl HttpMetrics {
             connections: Family::default(),
             cut: Family::default(),
             peer_refusals: Family::default(),
+            draw_streams: Gauge::default(),
         };
         registry.register(
             "http_requests",
@@ -93,6 +95,11 @@ impl HttpMetrics {
             "Messages of peers that were refused, by reason",
             metrics.peer_refusals.clone(),
         );
+        registry.register(
+            "http_draw_streams",
+            "Streams of draws that are open; those cut because their reader is slow are connections cut as slow_stream",
+            metrics.draw_streams.clone(),
+        );
         metrics
     }
 
@@ -119,6 +126,10 @@ impl HttpMetrics {
 
     pub(super) fn connection_cut(&self, listener: &'static str, reason: &'static str) {
         self.cut.get_or_create(&ReasonLabels { listener, reason }).inc();
+    }
+
+    pub(super) fn draw_streams(&self) -> Gauge {
+        self.draw_streams.clone()
     }
 
     pub(super) fn peer_refused(&self, reason: &'static str) {

@@ -1,11 +1,13 @@
 //! The public listener: numbers, ids, draws, members, and how this member is. One file and one state a group.
 
+pub mod derived;
 pub mod draws;
 pub mod giving;
 pub mod ids;
 pub mod members;
 pub mod numbers;
 pub mod status;
+pub mod stream;
 
 use std::sync::Arc;
 
@@ -53,7 +55,9 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
             group
                 .route("/draws", READ, get(draws::list))
                 .route("/draws/latest", READ, get(draws::latest))
+                .route("/draws/stream", READ, get(stream::stream))
                 .route("/draws/{round}", READ, get(draws::one))
+                .route("/draws/{round}/integers", READ, get(derived::integers))
         })
         .group(Arc::new(public.members), |group| {
             group

@@ -18,7 +18,7 @@ use random_generator::discovery::PeerList;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
 use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
 use random_generator::http::exchange::{RequestLimits, Routes};
-use random_generator::http::limits::Limits;
+use random_generator::http::limits::{Limits, StreamLimits};
 use random_generator::http::listener::{Listener, ListenerError};
 use random_generator::http::metrics::HttpMetrics;
 use random_generator::http::public::draws::Draws;
@@ -27,6 +27,7 @@ use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
 use random_generator::http::public::members::Members;
 use random_generator::http::public::numbers::{NumberSource, Numbers, NumbersUnavailable};
 use random_generator::http::public::status::Status;
+use random_generator::http::public::stream::Streams;
 use random_generator::http::public::{self, Public};
 use random_generator::identity::MemberName;
 use random_generator::lease::{Leadership, LeaseSnapshot};
@@ -181,6 +182,10 @@ impl Member {
     }
 
     pub async fn start_with(limits: Limits, request_limits: RequestLimits) -> Member {
+        Member::start_streaming(limits, request_limits, limits.streams()).await
+    }
+
+    pub async fn start_streaming(limits: Limits, request_limits: RequestLimits, streams: StreamLimits) -> Member {
         let clock = Clock::system();
         let mut registry = Registry::with_prefix("random_generator");
         let metrics = HttpMetrics::register(&mut registry);
@@ -225,6 +230,7 @@ impl Member {
                 lease: lease_seen.clone(),
                 clock: clock.clone(),
                 stale_after: Duration::from_secs(30),
+                streams: Streams::new(streams, &metrics),
             },
             members: Members {
                 name: MemberName {

@@ -1,6 +1,6 @@
 //! Ending as asked: in order, with what is under way finished.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
@@ -107,4 +107,36 @@ fn an_idle_client_does_not_hold_up_the_end() {
     member.stop();
     let took = clock.boot().since(began);
     assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_stream_gives_draws_as_they_come_and_ends_in_order_with_the_member() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &["--draw-schedule", "@every 1s"]);
+    // The ledger is open by then.
+    member.until_round(1);
+    let mut stream = TcpStream::connect(("127.0.0.1", member.base)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = b"GET /draws/stream?from=1 HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).unwrap();
+    let mut told = Vec::new();
+    let mut part = [0; 4096];
+    let has = |told: &[u8], text: &str| String::from_utf8_lossy(told).contains(text);
+    while !has(&told, "id: 3\nevent: draw\n") {
+        let read = stream.read(&mut part).unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&told));
+        told.extend_from_slice(&part[..read]);
+    }
+    let clock = Clock::system();
+    let began = clock.boot();
+    member.stop();
+    let took = clock.boot().since(began);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    stream.read_to_end(&mut told).unwrap();
+    let text = String::from_utf8(told).unwrap();
+    assert!(text.ends_with("\r\n0\r\n\r\n"), "the body has no end: {text}");
+    let rounds = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("id: ")?.parse::<u64>().ok());
+    assert!(rounds.enumerate().all(|(n, round)| n as u64 == round), "{text}");
 }

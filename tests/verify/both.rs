@@ -20,6 +20,16 @@ pub struct Case {
     pub head: Option<String>,
 }
 
+/// Integers that are asked of one round of a list that verifies.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub round: u64,
+    pub min: i64,
+    pub max: i64,
+    pub count: u64,
+    pub unique: bool,
+}
+
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }
@@ -47,6 +57,45 @@ pub fn rust(case: &Case) -> Verdict {
 
 /// All cases in one Python process.
 pub fn python(cases: &[Case]) -> Vec<Verdict> {
+    let questions = cases
+        .iter()
+        .map(|case| format!("{} {}\n", hex::encode(&case.list), case.head.as_deref().unwrap_or("-")));
+    let verdicts: Vec<Verdict> = driver(questions.collect()).lines().map(parse).collect();
+    assert_eq!(verdicts.len(), cases.len());
+    verdicts
+}
+
+/// What Python derives from one list, one question after the other; none where no such draw has an output.
+pub fn python_integers(list: &[u8], asked: &[Asked]) -> Vec<Option<Vec<i64>>> {
+    let questions = asked.iter().map(|asked| {
+        let Asked {
+            round,
+            min,
+            max,
+            count,
+            unique,
+        } = asked;
+        format!(
+            "{} - {round} {min} {max} {count} {}\n",
+            hex::encode(list),
+            u8::from(*unique)
+        )
+    });
+    let told = driver(questions.collect());
+    let answers = told.lines().map(|line| match line.strip_prefix("verified: ") {
+        Some(line) => {
+            let values = line.split('\t').skip(1);
+            Some(values.map(|value| value.parse().unwrap()).collect())
+        }
+        None => {
+            assert_eq!(parse(line).rule, "drawn", "{line}");
+            None
+        }
+    });
+    answers.collect()
+}
+
+fn driver(input: String) -> String {
     let mut process = Command::new("python3")
         .arg(root().join("tests/verify/driver.py"))
         .stdin(Stdio::piped())
@@ -54,18 +103,11 @@ pub fn python(cases: &[Case]) -> Vec<Verdict> {
         .spawn()
         .unwrap();
     let mut stdin = process.stdin.take().unwrap();
-    let input: String = cases
-        .iter()
-        .map(|case| format!("{} {}\n", hex::encode(&case.list), case.head.as_deref().unwrap_or("-")))
-        .collect();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
     let output = process.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    let verdicts: Vec<Verdict> = text.lines().map(parse).collect();
-    assert_eq!(verdicts.len(), cases.len());
-    verdicts
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn parse(text: &str) -> Verdict {

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
+use random_generator::draw::integers::Question;
 use random_generator::draw::record::Record;
 
 use crate::both::root;
@@ -48,6 +49,15 @@ fn many(rounds: usize) -> Vec<Record> {
 
 /// Runs both; demands the exit code, one line where it belongs, and returns what each wrote there.
 fn both(arguments: &[&str], input: &[u8], code: i32) -> [String; 2] {
+    let told = both_told(arguments, input, code);
+    for told in &told {
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    told
+}
+
+/// As [`both`], of as many lines as there are.
+fn both_told(arguments: &[&str], input: &[u8], code: i32) -> [String; 2] {
     let verify = [&["verify"], arguments].concat();
     [rust(&verify), python(arguments)].map(|command| {
         let what = format!("{command:?}");
@@ -56,7 +66,6 @@ fn both(arguments: &[&str], input: &[u8], code: i32) -> [String; 2] {
         assert_eq!(output.status.code(), Some(code), "{what}: {error}");
         let (told, silent) = if code == 0 { (out, error) } else { (error, out) };
         assert_eq!(silent, "", "{what}");
-        assert_eq!(told.lines().count(), 1, "{what}: {told}");
         told.to_owned()
     })
 }
@@ -76,6 +85,66 @@ fn both_commands_give_the_same_verdict_on_a_file_a_pipe_and_a_member_that_pages(
             rust.starts_with("verified: set rg, chain ") && rust.contains("rounds 1 to 250: 250 records"),
             "{rust}"
         );
+    }
+}
+
+#[test]
+fn both_commands_print_the_same_integers_of_a_draw_after_the_verdict() {
+    let records = eventful();
+    let member = Member::with(records.clone());
+    let question = ["--round", "2", "--integers=-50..149", "--count", "200", "--unique"];
+    let [rust, python] = both_told(&[&[&*member.url()], &question[..]].concat(), b"", 0);
+    assert_eq!(rust, python);
+    let mut told = rust.lines();
+    assert!(told.next().unwrap().starts_with("verified: set rg, "), "{rust}");
+    let mut values: Vec<i64> = told.map(|line| line.parse().unwrap()).collect();
+    assert_eq!(
+        values[..2],
+        Question::new(-50, 149, 2, true)
+            .unwrap()
+            .values(&records[1].output.unwrap())
+    );
+    values.sort_unstable();
+    assert!(values.into_iter().eq(-50..=149));
+    // Without --count it is one, and as JSON what the member's own answer has.
+    let arguments = ["verify", "--json", "--round", "2", "--integers", "1..6"];
+    let json = with_input(self::rust(&arguments), &lines(&records));
+    let verdict: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&verdict["verified"], &verdict["summary"]["to_round"]),
+        (&true.into(), &15.into())
+    );
+    let integers = &verdict["integers"];
+    assert_eq!((&integers["round"], &integers["count"]), (&2.into(), &1.into()));
+    assert_eq!(integers["hash"], records[1].hash.to_string());
+    assert_eq!(integers["values"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn integers_of_a_draw_that_gives_none_are_refused_and_so_is_what_is_no_question() {
+    let list = lines(&eventful());
+    for round in ["1", "14", "16"] {
+        for told in both(&["-", "--round", round, "--integers", "1..6"], &list, 65) {
+            assert!(
+                told.contains("not verified: ") && told.contains("drawn: there is no record"),
+                "{told}"
+            );
+        }
+    }
+    for wrong in [
+        &["--round", "2"][..],
+        &["--integers", "1..6"],
+        &["--round", "0", "--integers", "1..6"],
+        &["--round", "9007199254740992", "--integers", "1..6"],
+        &["--round", "2", "--integers", "6..1"],
+        &["--round", "2", "--integers", "1...6"],
+        &["--round", "2", "--integers", "+1..6"],
+        &["--round", "2", "--integers", "1..9223372036854775808"],
+        &["--round", "2", "--integers", "1..6", "--count", "0"],
+        &["--round", "2", "--integers", "1..6", "--count", "10001"],
+        &["--round", "2", "--integers", "1..6", "--count", "7", "--unique"],
+    ] {
+        both(&[&["-"], wrong].concat(), &list, 64);
     }
 }
 

@@ -5,6 +5,7 @@
 mod both;
 mod builder;
 mod commands;
+mod derived;
 mod member;
 mod random;
 mod service;
@@ -73,6 +74,12 @@ fn both_verifiers_find_in_each_vector_the_rule_that_it_breaks() {
         assert_eq!(rust(case), *verdict, "{file} in Rust");
         assert_eq!(python, *verdict, "{file} in Python");
     }
+}
+
+#[test]
+fn the_verifier_in_python_is_short_enough_to_be_read_at_one_sitting() {
+    let source = fs::read_to_string(root().join("verify_draws.py")).unwrap();
+    assert!(source.lines().count() < 150);
 }
 
 #[test]

@@ -72,7 +72,10 @@ fn serve(stream: TcpStream, answer: &Answer) -> Option<TcpStream> {
     }
     let path = request.split(' ').nth(1)?;
     let mut stream = reader.into_inner();
-    let Some((status, body)) = answer(path, request.contains("application/x-ndjson")) else {
+    let Some((status, body)) = answer(
+        path,
+        request.contains("application/x-ndjson") || path.contains("format=jsonl"),
+    ) else {
         return Some(stream);
     };
     let head = format!(
@@ -110,7 +113,7 @@ fn draws(records: &[Record], path: &str, lines: bool) -> (u16, Vec<u8>) {
             format!(r#"{{"detail":"round {wanted} is no longer kept"}}"#).into_bytes(),
         );
     }
-    let limit = number("limit").unwrap_or(100) as usize;
+    let limit = number("limit").unwrap_or(if lines { u64::MAX } else { 100 }) as usize;
     let mut rest = records.iter().filter(|record| record.round >= wanted);
     let shown: Vec<String> = rest.by_ref().take(limit).map(Record::canonical).collect();
     let next = rest.next().map_or("null".into(), |record| record.round.to_string());

@@ -38,6 +38,8 @@ pub enum Rule {
     Head,
     /// There is no record at all.
     Empty,
+    /// The round that integers are asked of isn't there, or has no output.
+    Drawn,
 }
 
 impl Rule {
@@ -59,6 +61,7 @@ impl Rule {
             Rule::Fence => "fence",
             Rule::Head => "head",
             Rule::Empty => "empty",
+            Rule::Drawn => "drawn",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! `/draws`, `/draws/latest`, `/draws/{round}`: the chain that this member reports, in canonical JSON, so that what is
-//! downloaded can be verified as it stands.
+//! downloaded can be verified as it stands. What is derived from a draw is in [`super::derived`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,11 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use tokio::sync::watch;
 
+use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::record::{MAX_INTEGER, Record};
+use crate::http::conditional::{Freshness, Tag, kept};
 use crate::http::format::{Format, fresh, negotiate};
 use crate::http::openapi;
 use crate::http::problem::Problem;
@@ -35,6 +37,7 @@ pub struct Draws {
     pub clock: Clock,
     /// A view of the Lease that was confirmed longer ago than this is told as old.
     pub stale_after: Duration,
+    pub streams: Streams,
 }
 
 /// `GET /draws?from=&limit=` → `{"draws": [record, …], "next": round or null}`, ascending from `from` (default: the oldest
@@ -97,6 +100,7 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
 }
 
 /// `GET /draws/latest` → the newest record, 404 before the first. Like the others, 503 while the ledger can't be read.
+/// A cache asks each time; the answer is 304 while it is still that record.
 #[utoipa::path(
     get,
     path = "/draws/latest",
@@ -116,10 +120,11 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     let record = ledger
         .head()
         .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
-    Ok(state.with_age(one_record(format, record)))
+    Ok(state.with_age(one_record(&request, format, record, Freshness::Ask)))
 }
 
-/// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept.
+/// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept. A final record
+/// doesn't change, so a cache may keep it, and how old the view of the Lease is doesn't matter.
 #[utoipa::path(
     get,
     path = "/draws/{round}",
@@ -137,16 +142,8 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
 )]
 pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let format = record_format(&request)?;
-    let text = request.uri().path().rsplit('/').next().unwrap_or_default();
-    let round = integer("round", text, 1..=MAX_INTEGER as i64)? as u64;
-    let ledger = state.known()?;
-    match after(&ledger, round)?.first() {
-        Some(record) => Ok(state.with_age(one_record(format, record))),
-        None => Err(Problem::not_found(match ledger.head() {
-            Some(head) => format!("round {round} has not been drawn; the newest is {}", head.round),
-            None => "nothing has been drawn yet".to_owned(),
-        })),
-    }
+    let record = state.record(&request)?;
+    Ok(one_record(&request, format, &record, Freshness::Final))
 }
 
 fn record_format(request: &Request) -> Result<Format, Problem> {
@@ -158,12 +155,15 @@ fn record_format(request: &Request) -> Result<Format, Problem> {
     )
 }
 
-fn one_record(format: Format, record: &Record) -> Response {
-    let mut text = record.canonical();
-    if format == Format::JsonLines {
-        text.push('\n');
-    }
-    fresh(format, text)
+fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Response {
+    let tag = Tag::new(&[&record.hash, &format.name()]);
+    kept(request.headers(), &tag, freshness, || {
+        let mut text = record.canonical();
+        if format == Format::JsonLines {
+            text.push('\n');
+        }
+        fresh(format, text)
+    })
 }
 
 /// The part of the chain from `round` on; 410 if it would begin before the oldest kept.
@@ -183,7 +183,7 @@ fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem>
 impl Draws {
     /// What the ledger holds; 503 when that can't be said, since "nothing has been drawn" would take back what was reported
     /// before a restart.
-    fn known(&self) -> Result<Arc<LedgerSnapshot>, Problem> {
+    pub(super) fn known(&self) -> Result<Arc<LedgerSnapshot>, Problem> {
         let ledger = self.ledger.borrow().clone();
         let unknown = match &ledger.condition {
             Condition::Writable => return Ok(ledger),
@@ -196,8 +196,22 @@ impl Draws {
         Err(Problem::unavailable(unknown, RETRY_AFTER))
     }
 
+    /// The record of the round that the path names, as `/draws/{round}` or what is below it.
+    pub(super) fn record(&self, request: &Request) -> Result<Arc<Record>, Problem> {
+        let text = request.uri().path().split('/').nth(2).unwrap_or_default();
+        let round = integer("round", text, 1..=MAX_INTEGER as i64)? as u64;
+        let ledger = self.known()?;
+        let record = after(&ledger, round)?.first();
+        record.cloned().ok_or_else(|| {
+            Problem::not_found(match ledger.head() {
+                Some(head) => format!("round {round} has not been drawn; the newest is {}", head.round),
+                None => "nothing has been drawn yet".to_owned(),
+            })
+        })
+    }
+
     /// Says how old the view of the Lease is, when it is old: newer records may be final than are reported here.
-    fn with_age(&self, mut response: Response) -> Response {
+    pub(super) fn with_age(&self, mut response: Response) -> Response {
         let lease = self.lease.borrow();
         let age = lease.age(self.clock.boot());
         let fresh = lease.trouble.is_none() && age.is_some_and(|age| age <= self.stale_after);

@@ -1,0 +1,94 @@
+//! What a client may keep, and what it has already (RFC 9111; RFC 9110, 8.8.3 and 13.1.2).
+
+use std::fmt::{Display, Write};
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// How long a cache may answer without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Not at all: it asks each time whether what it has is still so.
+    Ask,
+    /// An hour, within which nobody has to ask, though a page be loaded again (RFC 8246). A final record never changes; but
+    /// rounds begin with 1 again in a new chain, which a person may begin, so a round's address isn't its record's for ever.
+    Final,
+}
+
+impl Freshness {
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Freshness::Ask => "no-cache",
+            Freshness::Final => "public, max-age=3600, immutable",
+        })
+    }
+}
+
+/// A strong entity tag: equal exactly where the representation is, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag(String);
+
+impl Tag {
+    /// `parts` name the representation, its format among them. They are texts of our own, without `"` and `,`.
+    pub fn new(parts: &[&dyn Display]) -> Tag {
+        let mut text = String::from("\"");
+        for (n, part) in parts.iter().enumerate() {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{}{part}", if n > 0 { "." } else { "" });
+        }
+        text.push('"');
+        Tag(text)
+    }
+
+    /// Whether `If-None-Match` names it. A weak tag matches too: for that header the comparison is the weak one.
+    fn among(&self, headers: &HeaderMap) -> bool {
+        headers
+            .get_all(header::IF_NONE_MATCH)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .any(|there| there == "*" || there.strip_prefix("W/").unwrap_or(there) == self.0)
+    }
+}
+
+/// What `make` makes, or 304 for a client that has it: nothing is made then.
+pub fn kept(request: &HeaderMap, tag: &Tag, freshness: Freshness, make: impl FnOnce() -> Response) -> Response {
+    let mut response = match tag.among(request) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => make(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, freshness.header());
+    // The format may have been chosen by Accept.
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    if let Ok(tag) = HeaderValue::from_str(&tag.0) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_among_others_weak_or_strong_and_not_by_a_part_of_it() {
+        let tag = Tag::new(&[&"abc", &1]);
+        for (value, found) in [
+            ("\"abc.1\"", true),
+            ("W/\"abc.1\"", true),
+            ("\"x\", \"abc.1\"", true),
+            ("*", true),
+            ("\"abc\"", false),
+            ("abc.1", false),
+            ("\"abc.12\"", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_str(value).unwrap());
+            assert_eq!(tag.among(&headers), found, "{value}");
+        }
+        assert!(!tag.among(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,66 @@
+//! `/draws/{round}/integers`: numbers that a draw has decided, which anyone can derive from its record by
+//! `docs/protocol.md`, 1.4. Nothing is given out once here, so nothing is journalled.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::draws::Draws;
+use crate::draw::integers::{MAX_COUNT, Question, QuestionError};
+use crate::http::conditional::{Freshness, Tag, kept};
+use crate::http::format::{Format, fresh, json, lines, negotiate};
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+
+/// `GET /draws/{round}/integers?min=1&max=100&count=1&unique=false` → `{"round", "hash", "min", "max", "count", "unique",
+/// "values": […]}`, `hash` being the record's; text: one a line. As `/draws/{round}` for a round that isn't there; 409 for
+/// one whose output is null, which will never have any.
+pub(super) async fn integers(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+    let query = Query::parse(request.uri().query(), &["min", "max", "count", "unique", "format"])?;
+    let question = question(&query)?;
+    let format = negotiate(request.headers(), query.text("format"), &[Format::Json, Format::Text])?;
+    let record = state.record(&request)?;
+    if record.output.is_none() {
+        return Err(Problem::conflict(format!(
+            "round {} has no output, since no member revealed a secret in it: take a later round",
+            record.round
+        )));
+    }
+    let tag = Tag::new(&[&record.hash, &question, &format.name()]);
+    Ok(kept(request.headers(), &tag, Freshness::Final, || {
+        let answer = question.of(&record);
+        match format {
+            Format::Text => fresh(format, answer.map_or(String::new(), |answer| lines(&answer.values))),
+            _ => json(&answer),
+        }
+    }))
+}
+
+fn question(query: &Query<'_>) -> Result<Question, Problem> {
+    let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
+    let max = query.integer("max", i64::MIN..=i64::MAX, 100)?;
+    let count = query.integer("count", 1..=MAX_COUNT as i64, 1)?;
+    let unique = match query.text("unique") {
+        None | Some("false") => false,
+        Some("true") => true,
+        given => {
+            let detail = "it is neither true nor false";
+            return Err(Problem::parameter("unique", given, detail, "true or false"));
+        }
+    };
+    Question::new(min, max, count as u64, unique).map_err(|error| {
+        let (name, allowed) = match error {
+            // The one that was given is the wrong one; if both were, they are reversed.
+            QuestionError::Reversed { .. } if query.text("max").is_none() => {
+                ("min", "at most max, which is 100 unless given".to_owned())
+            }
+            QuestionError::Reversed { .. } => ("max", "at least min, which is 1 unless given".to_owned()),
+            QuestionError::Count(_) => ("count", format!("1 to {MAX_COUNT}")),
+            QuestionError::TooFew { size, .. } => {
+                ("count", format!("at most {size} from this range without repetition"))
+            }
+        };
+        Problem::parameter(name, query.text(name), error.to_string(), allowed)
+    })
+}

@@ -1,0 +1,195 @@
+//! `/draws/stream`: draws as this member comes to report them, as Server-Sent Events (WHATWG HTML, 9.2).
+//!
+//! Nothing is queued for a reader: a stream looks at the ledger's snapshots itself when its connection has room, and what it
+//! holds is one page of events. So a slow reader costs its own connection, until that is cut, and nobody else waits for it.
+
+mod cursor;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+use self::cursor::{Cursor, Next};
+use super::draws::Draws;
+use crate::draw::ledger::LedgerSnapshot;
+use crate::draw::record::MAX_INTEGER;
+use crate::http::connection::Endless;
+use crate::http::limits::StreamLimits;
+use crate::http::metrics::HttpMetrics;
+use crate::http::problem::Problem;
+use crate::http::query::{Query, integer};
+
+/// So long a reader that was cut off waits before it comes back, in milliseconds: a draw comes once in seconds.
+const RETRY: &str = "retry: 1000\n";
+const HEARTBEAT: &str = ":\n\n";
+/// When all streams are taken, one may be free again soon.
+const FULL_RETRY: Duration = Duration::from_secs(5);
+
+static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// A proxy of nginx's holds back what a stream says unless it is told not to.
+static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The streams that are open on this member.
+#[derive(Debug)]
+pub struct Streams {
+    places: Arc<Semaphore>,
+    limits: StreamLimits,
+    open: Gauge,
+}
+
+impl Streams {
+    pub fn new(limits: StreamLimits, metrics: &HttpMetrics) -> Streams {
+        Streams {
+            places: Arc::new(Semaphore::new(limits.open)),
+            limits,
+            open: metrics.draw_streams(),
+        }
+    }
+
+    fn open(&self) -> Result<Open, Problem> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            let detail = format!(
+                "all {} streams of draws that this member allows are open",
+                self.limits.open
+            );
+            Problem::unavailable(detail, FULL_RETRY)
+        })?;
+        self.open.inc();
+        Ok(Open {
+            _place: place,
+            open: self.open.clone(),
+        })
+    }
+}
+
+/// One stream's place among those allowed.
+struct Open {
+    _place: OwnedSemaphorePermit,
+    open: Gauge,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+/// `GET /draws/stream?from=` → events, each draw once and in order: `draw`, whose id is the round and whose data is the
+/// record in canonical JSON. It begins after the round of `Last-Event-ID`, else with the round `from`, else with the next
+/// draw. A reader that comes back has both the address and the header, and the header knows more.
+///
+/// Other events: `gap` `{"from", "oldest"}`, rounds before `oldest` are not kept here; `ahead` `{"from", "newest"}`, at the
+/// beginning, this member doesn't report so much yet (or its chain is a new one); `chain` `{"chain", "from"}`, the chain goes
+/// on otherwise from this round on.
+pub(super) async fn stream(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+    let query = Query::parse(request.uri().query(), &["from"])?;
+    let from = match query.text("from") {
+        Some(text) => Some(integer("from", text, 1..=MAX_INTEGER as i64)? as u64),
+        None => None,
+    };
+    let next = after_last_event(request.headers())?.or(from);
+    let known = state.known()?;
+    let open = state.streams.open()?;
+    let (cursor, begun) = Cursor::new(next, &known);
+    let reader = Reader {
+        ledger: state.ledger.clone(),
+        cursor,
+        limits: state.streams.limits,
+        begun: Some(format!("{RETRY}{begun}")),
+        said: Instant::now(),
+        fetching: None,
+        _open: open,
+    };
+    let events = futures_util::stream::unfold(reader, |mut reader| async move {
+        let text = reader.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), reader))
+    });
+    let mut response = Body::from_stream(events).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(BUFFERING.clone(), HeaderValue::from_static("no"));
+    response.extensions_mut().insert(Endless);
+    Ok(state.with_age(response))
+}
+
+/// The round after that of `Last-Event-ID`. An empty one is none.
+fn after_last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let mut given = headers.get_all(&LAST_EVENT_ID).iter();
+    let wrong =
+        || Problem::malformed("Last-Event-ID is no round: it is the id of the last event, and there at most once");
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) if value.is_empty() => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().map_err(|_| wrong())?;
+            let last = integer("Last-Event-ID", text, 0..=MAX_INTEGER as i64 - 1)? as u64;
+            Ok(Some(last + 1))
+        }
+        (Some(_), Some(_)) => Err(wrong()),
+    }
+}
+
+struct Reader {
+    ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+    cursor: Cursor,
+    limits: StreamLimits,
+    /// What is said before all else, at once, so that the reader sees that it is connected.
+    begun: Option<String>,
+    /// When something was said last.
+    said: Instant,
+    /// Records are being fetched: the oldest so far, since when.
+    fetching: Option<(u64, Instant)>,
+    _open: Open,
+}
+
+impl Reader {
+    /// What is to be said next; none when the member ends.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(text) = self.begun.take() {
+            return Some(text);
+        }
+        loop {
+            let ledger = self.ledger.borrow_and_update().clone();
+            let impatient = self.fetching.map(|(_, since)| since + self.limits.fetching);
+            let patient = impatient.is_none_or(|at| Instant::now() < at);
+            let mut wake = self.said + self.limits.heartbeat;
+            match self.cursor.take(&ledger, patient) {
+                Next::Events(text) => {
+                    self.fetching = None;
+                    self.said = Instant::now();
+                    return Some(text);
+                }
+                Next::Nothing => self.fetching = None,
+                Next::Fetching(oldest) => {
+                    // As long as more of them come, patience begins anew.
+                    let (_, since) = self
+                        .fetching
+                        .take_if(|(before, _)| *before == oldest)
+                        .unwrap_or((oldest, Instant::now()));
+                    self.fetching = Some((oldest, since));
+                    wake = wake.min(since + self.limits.fetching);
+                }
+            }
+            drop(ledger);
+            tokio::select! {
+                biased;
+                changed = self.ledger.changed() => changed.ok()?,
+                () = sleep_until(wake) => {
+                    if Instant::now() >= self.said + self.limits.heartbeat {
+                        self.said = Instant::now();
+                        return Some(HEARTBEAT.to_owned());
+                    }
+                }
+            }
+        }
+    }
+}
