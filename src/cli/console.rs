@@ -1,15 +1,23 @@
 //! What a command writes: to a person on a terminal, or to a pipe that may be closed at any time.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use super::failure::one_line;
 use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
+use crate::config::ColourArg;
 
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// clap's argument for the commands that write tables.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Colour {
+    /// When to colour a table's heading; without it, NO_COLOR is heeded
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
+    pub color: ColourArg,
+}
 
 /// Where a command writes. `progress` is standard error when that is a terminal.
 pub struct Console<'a> {
@@ -35,47 +43,52 @@ impl Console<'_> {
 
     /// Columns as wide as their widest cell. The text is the same on a terminal and in a pipe, colour apart.
     pub fn table(&self, headings: &[&str], rows: &[Vec<String>]) -> String {
-        let cells: Vec<Vec<String>> = rows
-            .iter()
-            .map(|row| row.iter().map(|cell| one_line(cell)).collect())
-            .collect();
-        let width = |column: usize| {
-            let cells = cells
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count());
-            cells.chain([headings[column].len()]).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-        let line = |cells: &mut dyn Iterator<Item = &str>| {
-            let padded: Vec<String> = cells
-                .zip(&widths)
-                .map(|(cell, width)| format!("{cell:width$}"))
-                .collect();
-            padded.join("  ").trim_end().to_owned()
-        };
-        let heading = line(&mut headings.iter().copied());
-        let mut text = if self.colour {
-            format!("\x1b[1m{heading}\x1b[0m\n")
-        } else {
-            heading + "\n"
-        };
-        for row in &cells {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "{}", line(&mut row.iter().map(String::as_str)));
+        let mut widths = Vec::new();
+        self.heading(headings, rows, &mut widths) + &self.rows(rows, &mut widths)
+    }
+
+    /// The first line of a table whose rows come in several parts. `widths` are kept from part to part.
+    pub fn heading(&self, headings: &[&str], rows: &[Vec<String>], widths: &mut Vec<usize>) -> String {
+        *widths = headings.iter().map(|heading| heading.len()).collect();
+        widen(widths, rows);
+        let heading = line(headings.iter().copied(), widths);
+        match self.colour {
+            true => format!("\x1b[1m{heading}\x1b[0m\n"),
+            false => heading + "\n",
         }
-        text
+    }
+
+    /// More rows of a table: a cell wider than those before widens its column from here on.
+    pub fn rows(&self, rows: &[Vec<String>], widths: &mut [usize]) -> String {
+        widen(widths, rows);
+        let clean = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>());
+        clean
+            .map(|row| line(row.iter().map(String::as_str), widths) + "\n")
+            .collect()
     }
 
     pub fn progress(&mut self) -> Progress<'_> {
-        let now = self.clock.boot();
-        Progress {
-            to: self.progress.as_deref_mut().map(|to| to as &mut dyn Write),
-            clock: self.clock.clone(),
-            next: now + PROGRESS_AFTER,
-            shown: false,
+        let to = self.progress.as_deref_mut().map(|to| to as &mut dyn Write);
+        Progress::new(to, self.clock.clone())
+    }
+}
+
+fn widen(widths: &mut [usize], rows: &[Vec<String>]) {
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(one_line(cell).chars().count());
         }
     }
+}
+
+fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
+    let padded: Vec<String> = cells
+        .zip(widths)
+        .map(|(cell, width)| format!("{cell:width$}"))
+        .collect();
+    padded.join("  ").trim_end().to_owned()
 }
 
 /// One line that is written over, shown when something takes longer than a second.
@@ -86,7 +99,18 @@ pub struct Progress<'a> {
     shown: bool,
 }
 
-impl Progress<'_> {
+impl<'a> Progress<'a> {
+    /// `to` is a terminal.
+    pub fn new(to: Option<&'a mut dyn Write>, clock: Clock) -> Progress<'a> {
+        let next = clock.boot() + PROGRESS_AFTER;
+        Progress {
+            to,
+            clock,
+            next,
+            shown: false,
+        }
+    }
+
     pub fn tell(&mut self, text: impl FnOnce() -> String) {
         let Some(to) = &mut self.to else { return };
         let now = self.clock.boot();

@@ -1,29 +1,42 @@
-//! `draws`: the draws that a member reports.
+//! `draws`: the draws that a member reports, and those to come.
+
+use std::io::{self, Write};
 
 use hyper::StatusCode;
-
-use super::Failure;
-use super::console::Console;
-use super::target::{Member, Resolve, TargetArgs};
-use crate::draw::record::Record;
 use serde::Deserialize;
+
+use super::console::{Colour, Console};
+use super::failure::one_line;
+use super::follow::{self, Told, follow};
+use super::target::{Member, Resolve, Target, all_members};
+use super::{Exit, Failure};
+use crate::draw::record::Record;
 
 /// What one page of a member holds at most.
 const PAGE: u64 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[command(flatten)]
-    at: TargetArgs,
+    /// Public listeners of one or more members, or srv://SERVICE for those of that Service: the first that answers is asked
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    members: Vec<Target>,
     /// First round to show; the newest rounds without it
     #[arg(long, value_name = "ROUND", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
     from: Option<u64>,
-    /// How many to show
-    #[arg(long, value_name = "COUNT", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    /// How many to show; with --follow, of the newest that are there already
+    #[arg(short = 'n', long, value_name = "COUNT", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     limit: u64,
+    /// Go on with each draw as it comes, from another member when one fails
+    #[arg(short, long)]
+    follow: bool,
     /// Write JSON lines, which `verify` reads
     #[arg(long)]
     json: bool,
+    /// Don't say on standard error which member is followed
+    #[arg(short, long, requires = "follow")]
+    quiet: bool,
+    #[command(flatten)]
+    pub(super) colour: Colour,
 }
 
 #[derive(Deserialize)]
@@ -37,30 +50,75 @@ struct Page {
 /// # Errors
 /// Try again: the member can't be reached. Data: what it says are no records.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = args.at.target.member(resolve).await?;
+    let member = first_that_answers(&args.members, resolve).await?;
     let mut from = match args.from {
         Some(round) => Some(round),
         None => newest(&member, args.limit).await?,
     };
-    let mut left = args.limit;
-    let mut first = true;
-    loop {
+    let mut listing = Listing::new(args.json);
+    // With --from, following begins there whatever the limit is.
+    let mut left = if args.follow && args.from.is_some() {
+        0
+    } else {
+        args.limit
+    };
+    while left > 0 {
         let start = from.map_or_else(String::new, |round| format!("&from={round}"));
         let path = format!("/draws?limit={}{start}", left.min(PAGE));
         let (_, page): (_, Page) = member.get_json(&path).await?;
         let shown = &page.draws[..page.draws.len().min(left as usize)];
-        let text = if args.json {
-            shown.iter().map(|record| record.canonical() + "\n").collect()
-        } else {
-            table(console, shown, first)
-        };
+        let text = listing.text(console, shown);
         left -= shown.len() as u64;
-        if !console.put(&text)? || left == 0 || shown.is_empty() || page.next.is_none() {
+        if !console.put(&text)? {
             return Ok(());
         }
-        from = page.next;
-        first = false;
+        from = match shown.last() {
+            Some(last) => Some(last.round + 1),
+            // Nothing has been drawn yet: what comes first belongs to it.
+            None => from.or(Some(1)),
+        };
+        if shown.is_empty() || page.next.is_none() {
+            break;
+        }
     }
+    if !args.follow {
+        return Ok(());
+    }
+    let clock = console.clock.clone();
+    follow(
+        &args.members,
+        resolve,
+        &clock,
+        from,
+        follow::SILENCE,
+        |told| match told {
+            Told::Draw(record) => {
+                let text = listing.text(console, std::slice::from_ref(&*record));
+                console.put(&text)
+            }
+            Told::Note(line) => {
+                if !args.quiet {
+                    // With standard error closed there is nobody to tell.
+                    let _ = writeln!(io::stderr(), "random-generator: {}", one_line(&line));
+                }
+                Ok(true)
+            }
+        },
+    )
+    .await
+}
+
+async fn first_that_answers(targets: &[Target], resolve: &Resolve) -> Result<Member, Failure> {
+    let members = all_members(targets, resolve).await?;
+    if members.len() > 1 {
+        for member in &members {
+            if member.ask("/livez", "application/json").await.is_ok() {
+                return Ok(member.clone());
+            }
+        }
+    }
+    let last = members.into_iter().next_back();
+    last.ok_or_else(|| Failure::new(Exit::TryAgain, "nobody is published there now"))
 }
 
 /// The round to begin with so that the newest `limit` are shown; none for the oldest kept.
@@ -83,40 +141,60 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     Ok(kept.then_some(from))
 }
 
-fn table(console: &Console<'_>, records: &[Record], headed: bool) -> String {
-    let rows: Vec<Vec<String>> = records
-        .iter()
-        .map(|record| {
-            let holder = record.holder.split('_').next().unwrap_or_default();
-            let missing = record
-                .missing
-                .iter()
-                .map(|m| format!("{} {}", m.ordinal, format!("{:?}", m.reason).to_lowercase()));
-            let output = record
-                .output
-                .map_or("none".to_owned(), |output| format!("{:.16}…", output.to_string()));
-            vec![
-                record.round.to_string(),
-                record.slot.to_string(),
-                record.missed.to_string(),
-                holder.to_owned(),
-                record.fence.to_string(),
-                format!(
-                    "{} of {}",
-                    record.contributions.len(),
-                    record.contributions.len() + record.missing.len()
-                ),
-                output,
-                missing.collect::<Vec<_>>().join(", "),
-            ]
-        })
-        .collect();
-    let headings = [
-        "ROUND", "SLOT", "MISSED", "HOLDER", "FENCE", "GAVE", "OUTPUT", "MISSING",
-    ];
-    let text = console.table(&headings, &rows);
-    match text.split_once('\n') {
-        Some((_, rest)) if !headed => rest.to_owned(),
-        _ => text,
+/// Draws in several parts: JSON lines, or one table with one heading.
+struct Listing {
+    json: bool,
+    /// Of the table's columns; none before its heading.
+    widths: Option<Vec<usize>>,
+}
+
+const HEADINGS: [&str; 8] = [
+    "ROUND", "SLOT", "MISSED", "HOLDER", "FENCE", "GAVE", "OUTPUT", "MISSING",
+];
+
+impl Listing {
+    fn new(json: bool) -> Listing {
+        Listing { json, widths: None }
     }
+
+    fn text(&mut self, console: &Console<'_>, records: &[Record]) -> String {
+        if self.json {
+            return records.iter().map(|record| record.canonical() + "\n").collect();
+        }
+        let rows: Vec<Vec<String>> = records.iter().map(row).collect();
+        match &mut self.widths {
+            Some(widths) => console.rows(&rows, widths),
+            None => {
+                let mut widths = Vec::new();
+                let text = console.heading(&HEADINGS, &rows, &mut widths) + &console.rows(&rows, &mut widths);
+                self.widths = Some(widths);
+                text
+            }
+        }
+    }
+}
+
+fn row(record: &Record) -> Vec<String> {
+    let holder = record.holder.split('_').next().unwrap_or_default();
+    let missing = record
+        .missing
+        .iter()
+        .map(|m| format!("{} {}", m.ordinal, format!("{:?}", m.reason).to_lowercase()));
+    let output = record
+        .output
+        .map_or("none".to_owned(), |output| format!("{:.16}…", output.to_string()));
+    vec![
+        record.round.to_string(),
+        record.slot.to_string(),
+        record.missed.to_string(),
+        holder.to_owned(),
+        record.fence.to_string(),
+        format!(
+            "{} of {}",
+            record.contributions.len(),
+            record.contributions.len() + record.missing.len()
+        ),
+        output,
+        missing.collect::<Vec<_>>().join(", "),
+    ]
 }

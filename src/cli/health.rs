@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::console::Console;
+use super::console::{Colour, Console};
 use super::target::{Member, Resolve, Target};
 use super::{Exit, Failure};
 
@@ -19,6 +19,8 @@ pub struct Args {
     /// Write JSON, one line a member
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) colour: Colour,
 }
 
 struct Health {

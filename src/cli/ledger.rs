@@ -1,15 +1,21 @@
-//! `ledger`: asks the admin listener of a running member to mend its ledger. What restoring and restarting mean is in
-//! docs/protocol.md, 3.5.
+//! `ledger`: checks the ledger on a volume, and asks the admin listener of a running member to mend it. What restoring and
+//! restarting mean is in docs/protocol.md, 3.5.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
-use hyper::StatusCode;
+use serde_json::json;
 
+use super::admin::{Admin, done};
 use super::console::Console;
-use super::failure::one_line;
-use super::target::{Answer, Member, explanation};
-use super::{Exit, Failure};
+use super::{Exit, Failure, verify};
+use crate::draw::chain::{Summary, Verifier, VerifyError};
+use crate::draw::ledger::Stored;
+use crate::draw::ledger::storage::{Storage, StorageError};
+use crate::draw::record::{Hash, Record};
 
 /// A restore walks the chain over the network; longer than this, the member's log tells how it went.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -22,6 +28,15 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Check the ledger on a volume, and say what is there; its member may be running
+    Check {
+        /// Volume of the member, as its --data-dir; or the ledger's file itself
+        #[arg(value_name = "DIR|FILE", default_value = "./random-generator-data")]
+        volume: PathBuf,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Put a damaged ledger aside, begin an empty one, and fetch the chain from the peers
     Restore(Admin),
     /// Begin a new chain though a majority of the voters can't be asked for theirs; the old one is kept and listed
@@ -34,20 +49,13 @@ enum Action {
     },
 }
 
-#[derive(Debug, clap::Args)]
-struct Admin {
-    /// Admin listener of the member
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082", value_parser = listener)]
-    admin: Member,
-}
-
-fn listener(text: &str) -> Result<Member, &'static str> {
-    text.parse()
-        .map_err(|_| "expected the URL of a member's admin listener, such as http://127.0.0.1:8082")
-}
-
+/// Writes what was found or done.
+///
+/// # Errors
+/// Data: the ledger isn't true. I/O: it can't be read. Usage: the member refuses. Try again: it can't be reached, or can't now.
 pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
     let (member, path) = match &args.action {
+        Action::Check { volume, json } => return check(volume, *json, console).await,
         Action::Restore(member) => (member, "/ledger/restore"),
         Action::Restart { admin, yes: true } => (admin, "/ledger/restart"),
         Action::Restart { yes: false, .. } => {
@@ -59,49 +67,104 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
         }
     };
     let answer = member.admin.post(path, ANSWER_LIMIT).await?;
-    let done = outcome(&answer).map_err(|(exit, reason)| {
-        let line = format!("{}{path}: {}: {reason}", member.admin, answer.status);
-        Failure::new(exit, line)
-    })?;
+    let done = done(&member.admin, path, &answer)?;
     console.put(&format!("{done}\n")).map(|_| ())
 }
 
-/// What was done, or how the command ends and why.
-fn outcome(answer: &Answer) -> Result<String, (Exit, String)> {
-    let exit = match answer.status {
-        StatusCode::OK => {
-            let value: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-            let done = value.as_ref().and_then(|value| value.get("done")?.as_str());
-            return done.map(one_line).ok_or_else(|| {
-                let listener = "it isn't the answer of a member's admin listener";
-                (Exit::Data, listener.to_owned())
-            });
-        }
-        // The listener is another one, or the ledger's state has no use for it: the same command stays wrong.
-        status if status.is_client_error() => Exit::Usage,
-        _ => Exit::TryAgain,
+async fn check(volume: &std::path::Path, json: bool, console: &mut Console<'_>) -> Result<(), Failure> {
+    let path = match volume.is_dir() {
+        true => volume.join("ledger.db"),
+        false => volume.to_owned(),
     };
-    Err((exit, explanation(&answer.body)))
+    let at = path.clone();
+    let read = tokio::task::spawn_blocking(move || Storage::inspect(&at)).await;
+    let stored = read.map_err(|error| Failure::new(Exit::Bug, error))?.map_err(|error| {
+        let exit = match error {
+            StorageError::Corrupt(_) => Exit::Data,
+            StorageError::Full | StorageError::Io(_) => Exit::Io,
+        };
+        Failure::new(exit, format!("{}: {error}", path.display()))
+    })?;
+    let found = Found::of(&stored).map_err(|error| {
+        let line = format!("{}: its chain does not verify: {error}", path.display());
+        Failure::new(Exit::Data, line)
+    })?;
+    let text = if json { found.json() } else { found.text() };
+    console.put(&text).map(|_| ())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What stands in a ledger whose parts are true.
+struct Found<'a> {
+    stored: &'a Stored,
+    /// The unbroken chain down from the head; none before the first draw.
+    chain: Option<Summary>,
+    /// Records that are no part of it: of tails set aside, of the Lease's way to here, or below a gap.
+    others: usize,
+}
 
-    fn answer(status: u16, body: &'static str) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            body: body.into(),
+impl Found<'_> {
+    fn of(stored: &Stored) -> Result<Found<'_>, VerifyError> {
+        let by_hash: HashMap<Hash, &Arc<Record>> = stored.records.iter().map(|record| (record.hash, record)).collect();
+        let mut chain = Vec::new();
+        let mut next = stored.head;
+        while let Some(record) = next.and_then(|hash| by_hash.get(&hash)) {
+            chain.push(*record);
+            // A record's hash is over the one before it, so this ends.
+            next = record.previous;
         }
+        let mut verifier = Verifier::new();
+        for record in chain.iter().rev() {
+            verifier.push_line(format!("{}\n", record.canonical()).as_bytes())?;
+        }
+        Ok(Found {
+            stored,
+            others: stored.records.len() - chain.len(),
+            chain: match stored.head {
+                Some(head) => Some(verifier.finish(Some(head))?),
+                None => None,
+            },
+        })
     }
 
-    #[test]
-    fn the_answer_decides_the_line_and_the_exit_code() {
-        let done = outcome(&answer(200, r#"{"done":"the ledger begins anew"}"#));
-        assert_eq!(done, Ok("the ledger begins anew".to_owned()));
-        let conflict = outcome(&answer(409, r#"{"detail":"the ledger isn't corrupt"}"#));
-        assert_eq!(conflict, Err((Exit::Usage, "the ledger isn't corrupt".to_owned())));
-        assert_eq!(outcome(&answer(503, "")).unwrap_err().0, Exit::TryAgain);
-        assert_eq!(outcome(&answer(200, "hello")).unwrap_err().0, Exit::Data);
+    fn text(&self) -> String {
+        let mut lines = vec![match &self.chain {
+            Some(summary) => verify::line(summary),
+            None => "nothing has been drawn yet".to_owned(),
+        }];
+        if self.others > 0 {
+            lines.push(format!(
+                "{} more records, not of that chain or below a gap in it",
+                self.others
+            ));
+        }
+        if let Some(promise) = &self.stored.promise {
+            lines.push(format!("promised to no fence below {}", promise.fence));
+        }
+        for aside in &self.stored.aside {
+            let (from, to) = (aside.from_round, aside.to_round);
+            lines.push(format!(
+                "set aside: rounds {from} to {to} of chain {}, head {}",
+                aside.chain, aside.head
+            ));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn json(&self) -> String {
+        let aside = self.stored.aside.iter().map(|aside| {
+            json!({
+                "chain": aside.chain,
+                "head": aside.head,
+                "from_round": aside.from_round,
+                "to_round": aside.to_round,
+            })
+        });
+        let found = json!({
+            "chain": self.chain,
+            "others": self.others,
+            "promised_fence": self.stored.promise.as_ref().map(|promise| promise.fence),
+            "aside": aside.collect::<Vec<_>>(),
+        });
+        format!("{found}\n")
     }
 }

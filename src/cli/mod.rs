@@ -1,32 +1,42 @@
 //! The command line: one file a subcommand. A new one is a `mod` line, a variant of [`Command`] and an arm of
 //! [`Command::run`].
 
+mod admin;
 pub mod cluster;
+mod completions;
+mod connection;
 mod console;
 pub mod draws;
+mod events;
 pub mod failure;
+mod follow;
+mod get;
 pub mod health;
+mod help;
+mod journal;
 pub mod leader;
 mod ledger;
 pub mod peers;
 mod serve;
+mod spread;
 pub mod target;
 mod usage;
 pub mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 
 pub use crate::exit::Exit;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ServeArgs, Terminal};
+use crate::config::{ClusterArgs, ColourArg, ServeArgs, Terminal};
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
-use console::Console;
+use console::{Colour, Console};
 use futures_util::future::BoxFuture;
 use target::Resolve;
 
@@ -38,7 +48,8 @@ Examples:
   random-generator cluster --members 3            a set of three on this machine
   random-generator serve --draw-schedule '@every 10s'
   random-generator verify http://127.0.0.1:8080   the whole chain that a member keeps
-  random-generator ledger restore --admin http://127.0.0.1:8082
+  random-generator get integers --min 1 --max 6 --count 5
+  random-generator draws --follow                 draws as they come
 
 Exit codes: 0 ended as asked, 64 usage, 65 data that doesn't verify, 70 a bug, 74 I/O,
 75 try again later, 78 configuration, or a volume that belongs to another member.";
@@ -70,6 +81,68 @@ Examples:
   random-generator verify draws.jsonl --head $(jq -r .hash seen.json)
   random-generator verify http://127.0.0.1:8080 --round 7 --integers 1..200 --count 3 --unique";
 
+const AFTER_GET_HELP: &str = "\
+With several members, or a Service, the work is spread over them, and another one is asked when one fails. What is written is
+whole, or the exit code isn't 0.
+
+Examples:
+  random-generator get integers --min 1 --max 6 --count 5
+  random-generator get bytes --count 1GiB --output noise.bin srv://rg.default.svc.cluster.local
+  random-generator get ids --count 100 http://127.0.0.1:8080 http://127.0.0.1:8090";
+
+const AFTER_DRAWS_HELP: &str = "\
+Examples:
+  random-generator draws --limit 5
+  random-generator draws --follow http://127.0.0.1:8080 http://127.0.0.1:8090 http://127.0.0.1:8100
+  random-generator draws --json --from 1 --limit 1000 | random-generator verify";
+
+const AFTER_PEERS_HELP: &str = "\
+Examples:
+  random-generator peers http://127.0.0.1:8090
+  random-generator peers --json srv://rg.default.svc.cluster.local";
+
+const AFTER_LEADER_HELP: &str = "\
+Examples:
+  random-generator leader http://127.0.0.1:8090
+  random-generator leader --json | jq -r .member";
+
+const AFTER_HEALTH_HELP: &str = "\
+Examples:
+  random-generator health http://127.0.0.1:8080 http://127.0.0.1:8090
+  random-generator health srv://rg.default.svc.cluster.local || echo 'not all are ready'";
+
+const AFTER_JOURNAL_HELP: &str = "\
+A running member is not held up: rows are read page by page. What its share of the volume has no room for is removed, oldest
+first; rows that go while they are being read are told on standard error.
+
+Examples:
+  random-generator journal random-generator-data/cluster/rg-0 --limit 10
+  random-generator journal /data --follow --path /integers
+  random-generator journal /data --format csv --since 2026-11-21T06:00:00Z --until 2026-11-21T07:00:00Z > hour.csv";
+
+const AFTER_LEDGER_HELP: &str = "\
+What restoring and restarting mean is in docs/protocol.md, 3.5. When the reserved space is used up the oldest rounds go; `check`
+says from which round on the chain is there.
+
+Examples:
+  random-generator ledger check random-generator-data/cluster/rg-0
+  random-generator ledger restore --admin http://127.0.0.1:8082
+  random-generator ledger restart --yes";
+
+const AFTER_ADMIN_HELP: &str = "\
+The admin listener is on the member's own host only; on Kubernetes: kubectl exec rg-0 -- random-generator admin ...
+
+Examples:
+  random-generator admin log-level
+  random-generator admin log-level warn,random_generator::lease=debug
+  random-generator admin ledger --json
+  random-generator admin shutdown --admin http://127.0.0.1:8092";
+
+/// Of a command that writes no table.
+const PLAIN: Colour = Colour {
+    color: ColourArg::Never,
+};
+
 /// A set of members that serve random numbers and draw together, one draw a slot.
 #[derive(Debug, Parser)]
 #[command(name = "random-generator", version, propagate_version = true, after_help = AFTER_HELP, max_term_width = 120)]
@@ -85,19 +158,37 @@ enum Command {
     Serve(Box<ServeArgs>),
     #[command(after_help = AFTER_CLUSTER_HELP)]
     Cluster(ClusterArgs),
-    /// Mend the ledger of a running member
-    Ledger(ledger::Args),
+    /// Get random values from members: numbers, bytes, ids and more, any number of them
+    #[command(after_help = AFTER_GET_HELP)]
+    Get(get::Args),
+    /// Show draws, the newest last, and those to come
+    #[command(after_help = AFTER_DRAWS_HELP)]
+    Draws(draws::Args),
     /// Check a chain of draws: a file, standard input, or all that a member keeps
     #[command(after_help = AFTER_VERIFY_HELP)]
     Verify(verify::Args),
-    /// Show draws, the newest last
-    Draws(draws::Args),
     /// Show which members are published
+    #[command(after_help = AFTER_PEERS_HELP)]
     Peers(peers::Args),
     /// Show who holds the lease and conducts the draws
+    #[command(after_help = AFTER_LEADER_HELP)]
     Leader(leader::Args),
     /// Ask members whether they live and are ready: 0 when all are, else 75
+    #[command(after_help = AFTER_HEALTH_HELP)]
     Health(health::Args),
+    /// Show what a member gave out, from its volume; it may be running
+    #[command(after_help = AFTER_JOURNAL_HELP)]
+    Journal(journal::Args),
+    /// Check the ledger of draws on a volume, or have a running member mend its own
+    #[command(after_help = AFTER_LEDGER_HELP)]
+    Ledger(ledger::Args),
+    /// Log level, shutdown and ledger of a running member
+    #[command(after_help = AFTER_ADMIN_HELP)]
+    Admin(admin::Args),
+    /// Write what a shell reads to complete these commands
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages
+    Man(completions::ManArgs),
 }
 
 impl Command {
@@ -105,25 +196,53 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => set(args),
-            Command::Ledger(args) => asking(async |_, console| ledger::run(&args, console).await),
-            Command::Verify(args) => asking(async |resolve, console| verify::run(&args, resolve, console).await),
-            Command::Draws(args) => asking(async |resolve, console| draws::run(&args, resolve, console).await),
-            Command::Peers(args) => asking(async |resolve, console| peers::run(&args, resolve, console).await),
-            Command::Leader(args) => asking(async |resolve, console| leader::run(&args, resolve, console).await),
-            Command::Health(args) => asking(async |resolve, console| health::run(&args, resolve, console).await),
+            Command::Get(args) => client_runtime()?.block_on(get::run(&args, &by_dns(), Clock::system())),
+            Command::Draws(args) => asking(args.colour, async |resolve, console| {
+                draws::run(&args, resolve, console).await
+            }),
+            Command::Verify(args) => asking(PLAIN, async |resolve, console| {
+                verify::run(&args, resolve, console).await
+            }),
+            Command::Peers(args) => asking(args.colour, async |resolve, console| {
+                peers::run(&args, resolve, console).await
+            }),
+            Command::Leader(args) => asking(args.colour, async |resolve, console| {
+                leader::run(&args, resolve, console).await
+            }),
+            Command::Health(args) => asking(args.colour, async |resolve, console| {
+                health::run(&args, resolve, console).await
+            }),
+            Command::Journal(args) => asking(args.colour, async |_, console| journal::run(&args, console).await),
+            Command::Ledger(args) => asking(PLAIN, async |_, console| ledger::run(&args, console).await),
+            Command::Admin(args) => asking(PLAIN, async |_, console| admin::run(&args, console).await),
+            Command::Completions(args) => asking(PLAIN, async |_, console| {
+                completions::completions(&args, command(), console)
+            }),
+            Command::Man(args) => asking(PLAIN, async |_, console| completions::man(&args, command(), console)),
         }
     }
 }
 
 /// Parses and runs; what went wrong is on standard error by the time this returns.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    ended(|| match Cli::try_parse_from(completed(arguments)) {
+    ended(|| match parsed(completed(arguments)) {
         Ok(cli) => cli.command.run(),
         Err(error) if error.use_stderr() => Err(usage::failure(&error)),
-        Err(help_or_version) => help_or_version
-            .print()
-            .map_err(|error| Failure::new(Exit::Io, format!("standard output: {error}"))),
+        Err(help_or_version) => match help_or_version.print() {
+            // Nobody reads any more.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed.map_err(|error| Failure::new(Exit::Io, format!("standard output: {error}"))),
+        },
     })
+}
+
+/// All commands and their arguments, as `--help`, completions, man pages and docs/command_line.md have them.
+pub fn command() -> clap::Command {
+    help::grouped(Cli::command())
+}
+
+fn parsed(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&command().try_get_matches_from(arguments)?)
 }
 
 fn ended(command: impl FnOnce() -> Result<(), Failure>) -> Exit {
@@ -191,18 +310,24 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
 }
 
 /// Runs a command that asks members, with standard output and the terminal that it may have.
-fn asking(command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+fn asking(
+    colour: Colour,
+    command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let (mut out, mut error) = (io::stdout().lock(), io::stderr());
     let mut console = Console {
         out: &mut out,
         progress: Terminal::stderr().interactive.then_some(&mut error as &mut dyn Write),
-        colour: Terminal::stdout().colour,
+        colour: Terminal::stdout().coloured(colour.color).colour,
         clock: Clock::system(),
     };
-    let resolve = |service: String| -> BoxFuture<'static, _> {
+    client_runtime()?.block_on(command(&by_dns(), &mut console))
+}
+
+fn by_dns() -> impl Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> {
+    |service| {
         Box::pin(async move { public_listeners(&service, &Nameservers::ResolvConf, DiscoveryConfig::TIMEOUT).await })
-    };
-    client_runtime()?.block_on(command(&resolve, &mut console))
+    }
 }
 
 /// The runtime of a command that talks to members and ends.
@@ -215,8 +340,6 @@ fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn given(arguments: &[&str]) -> Vec<OsString> {
@@ -242,6 +365,17 @@ mod tests {
     #[test]
     fn every_argument_is_declared_without_contradiction() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_stands_in_one_group_of_the_help() {
+        let mut grouped: Vec<&str> = help::GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        grouped.sort_unstable();
+        let cli = Cli::command();
+        let mut commands: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
+        commands.push("help");
+        commands.sort_unstable();
+        assert_eq!(grouped, commands);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Failure;
-use super::console::Console;
+use super::console::{Colour, Console};
 use super::target::{Resolve, TargetArgs};
 
 #[derive(Debug, clap::Args)]
@@ -13,6 +13,8 @@ pub struct Args {
     /// Write the member's JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) colour: Colour,
 }
 
 #[derive(Deserialize)]

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1::handshake;
+use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, Uri, header};
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
+use super::connection::Connection;
 use super::failure::one_line;
 use super::{Exit, Failure};
 
@@ -30,7 +29,7 @@ pub enum Target {
 }
 
 /// A member by the URL of its public listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     authority: String,
     host: String,
@@ -106,6 +105,22 @@ impl Target {
     }
 }
 
+/// The members that all targets name, each once.
+///
+/// # Errors
+/// Try again: as [`members`](Target::members).
+pub(super) async fn all_members(targets: &[Target], resolve: &Resolve) -> Result<Vec<Member>, Failure> {
+    let mut members = Vec::new();
+    for target in targets {
+        for member in target.members(resolve).await? {
+            if !members.contains(&member) {
+                members.push(member);
+            }
+        }
+    }
+    Ok(members)
+}
+
 impl From<SocketAddr> for Member {
     fn from(address: SocketAddr) -> Member {
         Member {
@@ -157,7 +172,7 @@ impl Member {
     /// # Errors
     /// Try again later: no answer, an answer cut off, or one that is too large.
     pub(super) async fn ask(&self, path: &str, accept: &'static str) -> Result<Answer, Failure> {
-        self.answer(Method::GET, path, accept, TIME_LIMIT).await
+        self.answer(Method::GET, path, accept, Bytes::new(), TIME_LIMIT).await
     }
 
     /// POST of nothing to one path, with any status.
@@ -165,7 +180,18 @@ impl Member {
     /// # Errors
     /// Try again later: as [`ask`](Member::ask).
     pub(super) async fn post(&self, path: &str, limit: Duration) -> Result<Answer, Failure> {
-        self.answer(Method::POST, path, "application/json", limit).await
+        self.answer(Method::POST, path, "application/json", Bytes::new(), limit)
+            .await
+    }
+
+    /// PUT of a text to one path, with any status.
+    ///
+    /// # Errors
+    /// Try again later: as [`ask`](Member::ask).
+    pub(super) async fn put(&self, path: &str, text: &str) -> Result<Answer, Failure> {
+        let body = Bytes::copy_from_slice(text.as_bytes());
+        self.answer(Method::PUT, path, "application/json", body, TIME_LIMIT)
+            .await
     }
 
     async fn answer(
@@ -173,6 +199,7 @@ impl Member {
         method: Method,
         path: &str,
         accept: &'static str,
+        body: Bytes,
         limit: Duration,
     ) -> Result<Answer, Failure> {
         let failed = |reason: String| {
@@ -181,7 +208,7 @@ impl Member {
                 format!("{self}{path}: {reason}; is the member running?"),
             )
         };
-        match tokio::time::timeout(limit, self.exchange(method, path, accept)).await {
+        match tokio::time::timeout(limit, self.exchange(method, path, accept, body)).await {
             Ok(answer) => answer.map_err(failed),
             Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs()))),
         }
@@ -213,40 +240,28 @@ impl Member {
         Ok((text.trim_end().to_owned(), value))
     }
 
-    async fn exchange(&self, method: Method, path: &str, accept: &'static str) -> Result<Answer, String> {
-        let stream = self.connect().await?;
-        let (mut sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
+    async fn exchange(&self, method: Method, path: &str, accept: &'static str, body: Bytes) -> Result<Answer, String> {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, &self.authority)
             .header(header::ACCEPT, accept)
             .header(header::CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|error| error.to_string())?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
-            let body = body.map_err(|error| error.to_string())?.to_bytes();
-            Ok(Answer { status, body })
-        };
-        let driven = async {
-            // Its error reaches the question as well; its end must not cut off an answer that was read already.
-            let _ = connection.await;
-            std::future::pending().await
-        };
-        tokio::select! {
-            biased;
-            answer = answer => answer,
-            () = driven => Err("the connection ended".into()),
-        }
+        let (head, body) = Connection::open(self).await?.ask(request, BODY_LIMIT).await?;
+        Ok(Answer {
+            status: head.status,
+            body,
+        })
+    }
+
+    /// What stands in the header `Host`.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// The first address that accepts a connection.
-    async fn connect(&self) -> Result<TcpStream, String> {
+    pub(super) async fn connect(&self) -> Result<TcpStream, String> {
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
         let addresses: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
         TcpStream::connect(addresses.as_slice())

@@ -173,7 +173,7 @@ fn unread(what: &str, error: &io::Error) -> Failure {
 }
 
 /// The verdict in the words that verify_draws.py uses too.
-fn line(summary: &Summary) -> String {
+pub(super) fn line(summary: &Summary) -> String {
     let Summary {
         set,
         chain,

@@ -21,7 +21,7 @@ pub use cluster::ClusterArgs;
 use environment::variable;
 pub use environment::{source_of, unknown_variables};
 pub use error::ConfigError;
-pub use terminal::Terminal;
+pub use terminal::{ColourArg, Terminal};
 
 use crate::draw::schedule::Schedule;
 use crate::identity::{MemberName, NameError};

@@ -3,6 +3,16 @@
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
+/// Whether `--color` asks for colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColourArg {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
 /// How to write for whoever reads a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
@@ -19,6 +29,16 @@ impl Terminal {
 
     pub fn stderr() -> Terminal {
         Terminal::of(&io::stderr())
+    }
+
+    /// As the argument has it, which wins over the environment.
+    pub fn coloured(self, argument: ColourArg) -> Terminal {
+        let colour = match argument {
+            ColourArg::Auto => self.colour,
+            ColourArg::Always => true,
+            ColourArg::Never => false,
+        };
+        Terminal { colour, ..self }
     }
 
     fn of(stream: &impl IsTerminal) -> Terminal {
@@ -47,5 +67,13 @@ mod tests {
         assert!(!colour(true, "1", "xterm"));
         assert!(!colour(true, "", "dumb"));
         assert!(!colour(false, "", "xterm"));
+        let declined = Terminal::new(true, OsStr::new("1"), OsStr::new("xterm"));
+        assert!(declined.coloured(ColourArg::Always).colour);
+        assert!(
+            !Terminal::new(true, OsStr::new(""), OsStr::new("xterm"))
+                .coloured(ColourArg::Never)
+                .colour
+        );
+        assert!(!declined.coloured(ColourArg::Auto).colour);
     }
 }

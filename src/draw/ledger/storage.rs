@@ -157,6 +157,23 @@ impl Storage {
         Ok((storage, stored))
     }
 
+    /// What stands in the ledger at `path`, checked as [`open`](Storage::open) does, and left as it is; a member may have it
+    /// open. Blocks for as long as reading the file takes: not for async threads.
+    ///
+    /// # Errors
+    /// `Corrupt`: it is not a true one. `Io`: it can't be read, is locked for longer than a second, or a crash left a commit
+    /// in it that only its member can take back.
+    pub fn inspect(path: &Path) -> Result<Stored, StorageError> {
+        let loaded = load::inspect(path)?;
+        Ok(Stored {
+            seed: loaded.facts.seed,
+            records: loaded.records,
+            head: loaded.facts.head,
+            promise: loaded.facts.promise,
+            aside: loaded.facts.aside,
+        })
+    }
+
     /// Stores all of `writes`, in their order and durably, or none of them. To make room, let `Prune` stand before `Record`.
     ///
     /// After an error the same list may be tried again. In the rare case that the disk failed just as the transaction became

@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::backup::Backup;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OpenFlags, Row};
 
 use super::reserve::{self, Layout, SCHEMA, TABLES};
 use super::{Aside, Facts, Pages, Promise, Rows, StorageError, io_error, pages, sorted};
@@ -50,6 +51,34 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     .map_err(failed)?;
     // No file in /tmp, which may be as full.
     db.pragma_update(None, "temp_store", "memory").map_err(failed)?;
+    let pages = pages(&db).map_err(failed)?;
+    Ok(Loaded {
+        db,
+        facts,
+        rows,
+        records,
+        pages,
+    })
+}
+
+/// A copy of what stands in the file, checked like one that is opened, while another process may have it open. The file is
+/// only read, and its lock is held for as long as copying its pages takes: a member's commit waits for no more than that.
+pub(super) fn inspect(path: &Path) -> Result<Loaded, StorageError> {
+    check_header(path)?;
+    let failed = |error| sorted(DatabaseError::new(path, error));
+    let copied = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let from = Connection::open_with_flags(path, flags)?;
+        from.busy_timeout(super::BUSY)?;
+        let mut copy = Connection::open_in_memory()?;
+        Backup::new(&from, &mut copy)?.step(-1)?;
+        Ok(copy)
+    };
+    let db = copied().map_err(failed)?;
+    let content = Content { path, db: &db };
+    content.check_structure()?;
+    let facts = content.facts()?;
+    let (records, rows) = content.records(&facts)?;
     let pages = pages(&db).map_err(failed)?;
     Ok(Loaded {
         db,

@@ -1,0 +1,182 @@
+//! `admin`: asks the admin listener of a running member. It listens on the member's own host only, so this runs there.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use hyper::StatusCode;
+use serde_json::Value;
+
+use super::console::Console;
+use super::failure::one_line;
+use super::target::{Answer, Member, explanation};
+use super::{Exit, Failure};
+
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show what is logged, or change it until the member ends
+    LogLevel {
+        /// A level for all (error, warn, info, debug, trace), or directives such as warn,random_generator::lease=debug
+        #[arg(value_name = "FILTER")]
+        filter: Option<String>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Have the member end in order, as SIGTERM does; whatever runs it may start it again
+    Shutdown {
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Show what the ledger holds: its condition, rounds, head, and tails set aside
+    Ledger {
+        #[command(flatten)]
+        admin: Admin,
+        /// Write the member's JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which member.
+#[derive(Debug, clap::Args)]
+pub(super) struct Admin {
+    /// Admin listener of the member
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082", value_parser = listener)]
+    pub(super) admin: Member,
+}
+
+fn listener(text: &str) -> Result<Member, &'static str> {
+    text.parse()
+        .map_err(|_| "expected the URL of a member's admin listener, such as http://127.0.0.1:8082")
+}
+
+/// Writes what was found or done.
+///
+/// # Errors
+/// Usage: the member refuses it. Try again: it can't be reached, or can't now. Data: the listener is another one.
+pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
+    let (path, text) = match &args.action {
+        Action::LogLevel { filter: None, admin } => {
+            let answer = admin.admin.ask("/log-level", "text/plain").await?;
+            let text = String::from_utf8_lossy(&succeeded(&admin.admin, "/log-level", &answer)?).into_owned();
+            ("/log-level", one_line(&text))
+        }
+        Action::LogLevel {
+            filter: Some(filter),
+            admin,
+        } => {
+            let answer = admin.admin.put("/log-level", filter).await?;
+            ("/log-level", done(&admin.admin, "/log-level", &answer)?)
+        }
+        Action::Shutdown { admin } => {
+            let answer = admin.admin.post("/shutdown", ANSWER_LIMIT).await?;
+            ("/shutdown", done(&admin.admin, "/shutdown", &answer)?)
+        }
+        Action::Ledger { admin, json } => {
+            let answer = admin.admin.ask("/ledger", "application/json").await?;
+            let body = succeeded(&admin.admin, "/ledger", &answer)?;
+            let (text, ledger) = admin.admin.read_json("/ledger", &body)?;
+            ("/ledger", if *json { text } else { told(&ledger) })
+        }
+    };
+    if text.is_empty() {
+        return Err(Failure::new(
+            Exit::Data,
+            format!("{path}: an empty answer; it isn't a member's admin listener"),
+        ));
+    }
+    console.put(&format!("{text}\n")).map(|_| ())
+}
+
+/// The body of an answer that is no refusal.
+fn succeeded(member: &Member, path: &str, answer: &Answer) -> Result<bytes::Bytes, Failure> {
+    if answer.status.is_success() {
+        return Ok(answer.body.clone());
+    }
+    let exit = match answer.status {
+        // Another listener, or a state that has no use for it: the same command stays wrong.
+        status if status.is_client_error() => Exit::Usage,
+        _ => Exit::TryAgain,
+    };
+    Err(refused(exit, member, path, answer.status, &explanation(&answer.body)))
+}
+
+fn refused(exit: Exit, member: &Member, path: &str, status: StatusCode, reason: &str) -> Failure {
+    Failure::new(exit, format!("{member}{path}: {status}: {reason}"))
+}
+
+/// What was done, in the member's words.
+pub(super) fn done(member: &Member, path: &str, answer: &Answer) -> Result<String, Failure> {
+    let body = succeeded(member, path, answer)?;
+    let value: Option<Value> = serde_json::from_slice(&body).ok();
+    let done = value.as_ref().and_then(|value| value.get("done")?.as_str());
+    let other = "it isn't the answer of a member's admin listener";
+    done.map(one_line)
+        .ok_or_else(|| refused(Exit::Data, member, path, answer.status, other))
+}
+
+/// The ledger for people, one thing a line.
+fn told(ledger: &Value) -> String {
+    let text = |name: &str| match ledger.get(name) {
+        None | Some(Value::Null) => "none".to_owned(),
+        Some(Value::String(text)) => one_line(text),
+        Some(other) => other.to_string(),
+    };
+    let mut lines = vec![format!("condition  {}", text("condition"))];
+    if ledger.get("detail").is_some_and(Value::is_string) {
+        lines.push(format!("detail     {}", text("detail")));
+    }
+    lines.push(format!("records    {}", text("records")));
+    lines.push(format!("rounds     {} to {}", text("oldest"), text("newest")));
+    lines.push(format!("chain      {}", text("chain")));
+    lines.push(format!("head       {}", text("head")));
+    lines.push(format!("promised   fence {}", text("promised_fence")));
+    for aside in ledger.get("aside").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name: &str| {
+            aside
+                .get(name)
+                .map_or_else(String::new, Value::to_string)
+                .replace('"', "")
+        };
+        let (from, to) = (text("from_round"), text("to_round"));
+        lines.push(one_line(&format!(
+            "set aside  rounds {from} to {to} of chain {}",
+            text("chain")
+        )));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &'static str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: body.into(),
+        }
+    }
+
+    #[test]
+    fn the_answer_decides_the_line_and_the_exit_code() {
+        let member: Member = "http://127.0.0.1:8082".parse().unwrap();
+        let line = |status, body| done(&member, "/x", &answer(status, body));
+        assert_eq!(
+            line(200, r#"{"done":"the ledger begins anew"}"#),
+            Ok("the ledger begins anew".to_owned())
+        );
+        let conflict = line(409, r#"{"detail":"the ledger isn't corrupt"}"#).unwrap_err();
+        assert_eq!(conflict.exit, Exit::Usage);
+        assert!(conflict.line.ends_with("the ledger isn't corrupt"), "{}", conflict.line);
+        assert_eq!(line(503, "").unwrap_err().exit, Exit::TryAgain);
+        assert_eq!(line(200, "hello").unwrap_err().exit, Exit::Data);
+    }
+}

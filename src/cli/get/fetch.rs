@@ -1,0 +1,268 @@
+//! Asks members for the batches of a plan, several at a time, and hands them on in order, each once.
+//!
+//! A batch counts only when all of it has arrived; one that failed on its way is thrown away and asked for again, of another
+//! member if there is one. Memory is bounded by the number of questions at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, StatusCode, header};
+use rand::RngExt;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::plan::Plan;
+use crate::cli::connection::Connection;
+use crate::cli::spread::Spread;
+use crate::cli::target::{Member, Resolve, Target, all_members, explanation};
+use crate::cli::{Exit, Failure};
+use crate::clock::{Boot, Clock};
+
+/// Questions at once, for each member and in all: more of them only wait for each other.
+const EACH: usize = 2;
+const AT_ONCE: usize = 8;
+/// One question with its whole answer. A member waits for its journal for less.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// More than any batch.
+const BODY_LIMIT: usize = 16 << 20;
+/// How often one batch is asked for: with the rests between, about 15 s of one member alone.
+const ATTEMPTS: u32 = 8;
+/// How old the list of a Service's members may be when one of them fails: a restarted one may be elsewhere.
+const LIST_AGE: Duration = Duration::from_secs(2);
+
+/// The members that are asked, and the connections to them.
+pub(super) struct Source<'a> {
+    targets: &'a [Target],
+    resolve: &'a Resolve,
+    clock: Clock,
+    spread: Spread,
+    listed: Boot,
+    idle: Vec<(Member, Connection)>,
+    /// Told of each failure that another attempt may make good.
+    note: &'a mut dyn FnMut(&str),
+}
+
+/// One question to one member, and what became of it.
+struct Attempt {
+    batch: u64,
+    number: u32,
+    member: Member,
+    asked: Boot,
+    outcome: Result<Bytes, Trouble>,
+    connection: Option<Connection>,
+}
+
+/// Why a member gave no batch.
+#[derive(Clone, Debug)]
+enum Trouble {
+    /// Perhaps later, or another.
+    Passing {
+        reason: String,
+        wait: Option<Duration>,
+    },
+    /// It doesn't know the path: an older one may stand beside newer ones.
+    Unknown(String),
+    /// Each would say the same.
+    Refused(String),
+    Invalid(String),
+}
+
+impl<'a> Source<'a> {
+    /// # Errors
+    /// Try again: a Service can't be looked up, or publishes nobody.
+    pub(super) async fn open(
+        targets: &'a [Target],
+        resolve: &'a Resolve,
+        clock: Clock,
+        note: &'a mut dyn FnMut(&str),
+    ) -> Result<Source<'a>, Failure> {
+        let members = all_members(targets, resolve).await?;
+        Ok(Source {
+            targets,
+            resolve,
+            spread: Spread::new(members, rand::rng().random_range(0..usize::from(u16::MAX))),
+            listed: clock.boot(),
+            clock,
+            idle: Vec::new(),
+            note,
+        })
+    }
+
+    /// Hands each batch of the plan to `take`, in order, until it says that nobody reads any more.
+    ///
+    /// # Errors
+    /// Usage: the members refuse the question. Try again: a batch could not be had. Data: answers that are none. And those
+    /// of `take`.
+    pub(super) async fn fetch(
+        &mut self,
+        plan: &Plan,
+        mut take: impl AsyncFnMut(Bytes) -> Result<bool, Failure>,
+    ) -> Result<bool, Failure> {
+        let at_once = (self.spread.len() * EACH).min(AT_ONCE) as u64;
+        let mut attempts = JoinSet::new();
+        let mut ready = BTreeMap::new();
+        let (mut begun, mut taken) = (0, 0);
+        while taken < plan.batches() {
+            while begun < plan.batches() && begun - taken < at_once {
+                self.ask(&mut attempts, plan, begun, 1, None);
+                begun += 1;
+            }
+            if let Some(body) = ready.remove(&taken) {
+                taken += 1;
+                if !take(body).await? {
+                    return Ok(false);
+                }
+                continue;
+            }
+            match attempts.join_next().await {
+                Some(Ok(attempt)) => self.settle(&mut attempts, plan, &mut ready, attempt).await?,
+                Some(Err(error)) => return Err(Failure::new(Exit::Bug, error)),
+                None => return Err(Failure::new(Exit::Bug, "a batch was lost")),
+            }
+        }
+        Ok(true)
+    }
+
+    fn ask(&mut self, attempts: &mut JoinSet<Attempt>, plan: &Plan, batch: u64, number: u32, not: Option<&Member>) {
+        let (member, rest) = self.spread.pick(self.clock.boot(), not);
+        let kept = self.idle.iter().position(|(of, _)| *of == member);
+        let connection = kept.map(|at| self.idle.swap_remove(at).1);
+        let (uri, accept) = (plan.uri(batch), plan.accept());
+        let (plan, clock) = (plan.clone(), self.clock.clone());
+        attempts.spawn(async move {
+            sleep(rest).await;
+            let asked = clock.boot();
+            let answer = timeout(ANSWER_LIMIT, answer(&member, connection, &uri, accept)).await;
+            let (outcome, connection) = match answer {
+                Ok(Ok((body, connection))) => match plan.check(batch, &body) {
+                    Ok(()) => (Ok(body), Some(connection)),
+                    Err(reason) => (Err(Trouble::Invalid(reason)), None),
+                },
+                Ok(Err(trouble)) => (Err(trouble), None),
+                Err(_) => {
+                    let reason = format!("no whole answer within {} s", ANSWER_LIMIT.as_secs());
+                    (Err(Trouble::Passing { reason, wait: None }), None)
+                }
+            };
+            Attempt {
+                batch,
+                number,
+                member,
+                asked,
+                outcome,
+                connection,
+            }
+        });
+    }
+
+    async fn settle(
+        &mut self,
+        attempts: &mut JoinSet<Attempt>,
+        plan: &Plan,
+        ready: &mut BTreeMap<u64, Bytes>,
+        attempt: Attempt,
+    ) -> Result<(), Failure> {
+        let Attempt {
+            batch, number, member, ..
+        } = attempt;
+        let trouble = match attempt.outcome {
+            Ok(body) => {
+                self.spread.worked(&member);
+                self.idle
+                    .extend(attempt.connection.map(|connection| (member, connection)));
+                ready.insert(batch, body);
+                return Ok(());
+            }
+            Err(trouble) => trouble,
+        };
+        let path = plan.uri(batch);
+        let path = path.split('?').next().unwrap_or_default();
+        let (exit, reason, wait, most) = match trouble {
+            Trouble::Refused(reason) => return Err(Failure::new(Exit::Usage, format!("{member}{path}: {reason}"))),
+            Trouble::Unknown(reason) => {
+                // Of two members the first may have been away and the second be the older one.
+                let most = if self.spread.len() == 1 { 1 } else { ATTEMPTS };
+                (Exit::Usage, reason, None, most)
+            }
+            Trouble::Invalid(reason) => (Exit::Data, format!("not a member's answer: {reason}"), None, ATTEMPTS),
+            Trouble::Passing { reason, wait } => (Exit::TryAgain, reason, wait, ATTEMPTS),
+        };
+        let reason = format!("{member}{path}: {reason}");
+        if number >= most {
+            let line = match number {
+                1 => reason,
+                _ => format!("{reason}; given up after {number} attempts"),
+            };
+            return Err(Failure::new(exit, line));
+        }
+        (self.note)(&format!("{reason}; asking again"));
+        let jitter = rand::rng().random_range(0.5..1.0);
+        self.spread
+            .failed(&member, attempt.asked, self.clock.boot(), wait, jitter);
+        self.idle.retain(|(of, _)| *of != member);
+        self.refresh().await;
+        self.ask(attempts, plan, batch, number + 1, Some(&member));
+        Ok(())
+    }
+
+    /// A Service is looked up again; a look-up that fails leaves the list as it is.
+    async fn refresh(&mut self) {
+        let named = self.targets.iter().any(|target| matches!(target, Target::Service(_)));
+        if !named || self.clock.boot().since(self.listed) < LIST_AGE {
+            return;
+        }
+        self.listed = self.clock.boot();
+        if let Ok(members) = all_members(self.targets, self.resolve).await {
+            self.spread.replace(members);
+        }
+    }
+}
+
+async fn answer(
+    member: &Member,
+    kept: Option<Connection>,
+    uri: &str,
+    accept: &'static str,
+) -> Result<(Bytes, Connection), Trouble> {
+    let passing = |reason: String| Trouble::Passing { reason, wait: None };
+    let request = || {
+        let request = Request::get(uri).header(header::ACCEPT, accept);
+        request
+            .body(Full::default())
+            .map_err(|error| Trouble::Refused(error.to_string()))
+    };
+    let mut used = None;
+    if let Some(mut connection) = kept {
+        // A member closes connections that are idle: what fails here says nothing of it yet.
+        if let Ok(answer) = connection.ask(request()?, BODY_LIMIT).await {
+            used = Some((answer, connection));
+        }
+    }
+    let ((head, body), connection) = match used {
+        Some(used) => used,
+        None => {
+            let mut connection = Connection::open(member).await.map_err(passing)?;
+            let answer = connection.ask(request()?, BODY_LIMIT).await.map_err(passing)?;
+            (answer, connection)
+        }
+    };
+    if head.status == StatusCode::OK {
+        return Ok((body, connection));
+    }
+    let reason = format!("{}: {}", head.status, explanation(&body));
+    Err(match head.status {
+        StatusCode::NOT_FOUND => Trouble::Unknown(reason),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => passing(reason),
+        status if status.is_client_error() => Trouble::Refused(reason),
+        _ => {
+            let after = head.headers.get(header::RETRY_AFTER);
+            let seconds = after.and_then(|value| value.to_str().ok()?.parse().ok());
+            Trouble::Passing {
+                reason,
+                wait: seconds.map(Duration::from_secs),
+            }
+        }
+    })
+}

@@ -1,0 +1,168 @@
+//! What is asked of members: one path, in batches that a member answers at once.
+
+use bytes::Bytes;
+
+/// A question that may be larger than one answer. Batches are independent of each other: each may come from another member.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Path and query without the count.
+    pub(super) path: String,
+    /// How many values (bytes, for [`Shape::Bytes`]) in all, at least 1.
+    pub(super) total: u64,
+    /// How many of them in one answer, at least 1.
+    pub(super) batch: u64,
+    pub(super) part: Part,
+    pub(super) shape: Shape,
+}
+
+/// How a path is asked for one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// By `count`.
+    Count,
+    /// By `count`, and the place of the first as `from`: another answer would be the same again.
+    Place,
+    /// Not at all: it is one batch.
+    Whole,
+}
+
+/// What a member's answer is made of, and what a value must look like: who asks may have named some other server.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Bytes,
+    /// One value a line.
+    Lines {
+        valid: fn(&str) -> bool,
+        /// In JSON the values are texts.
+        quoted: bool,
+    },
+    /// One JSON object, written as it is.
+    Object,
+}
+
+impl Plan {
+    pub(super) fn batches(&self) -> u64 {
+        self.total.div_ceil(self.batch)
+    }
+
+    /// Values of batch `number`, from 0 on.
+    pub(super) fn size(&self, number: u64) -> u64 {
+        self.batch.min(self.total - number * self.batch)
+    }
+
+    /// Path and query of batch `number`.
+    pub(super) fn uri(&self, number: u64) -> String {
+        let joint = if self.path.contains('?') { '&' } else { '?' };
+        let count = self.size(number);
+        match self.part {
+            Part::Whole => self.path.clone(),
+            Part::Place if number > 0 => format!("{}{joint}from={}&count={count}", self.path, number * self.batch),
+            Part::Count | Part::Place => format!("{}{joint}count={count}", self.path),
+        }
+    }
+
+    pub(super) fn accept(&self) -> &'static str {
+        match self.shape {
+            Shape::Bytes => "application/octet-stream",
+            Shape::Lines { .. } => "text/plain",
+            Shape::Object => "application/json",
+        }
+    }
+
+    /// Whether `body` is the whole of batch `number`; what is wrong with it otherwise.
+    pub(super) fn check(&self, number: u64, body: &Bytes) -> Result<(), String> {
+        let expected = self.size(number);
+        let found = match self.shape {
+            Shape::Bytes => body.len() as u64,
+            Shape::Object => {
+                let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(body);
+                object.map(|_| expected).map_err(|error| error.to_string())?
+            }
+            Shape::Lines { valid, .. } => {
+                let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+                let Some(text) = text.strip_suffix('\n') else {
+                    return Err("its last line has no end".into());
+                };
+                let mut lines = 0;
+                for line in text.split('\n') {
+                    // Control characters would be written to the terminal of whoever asks.
+                    if line.chars().any(char::is_control) || !valid(line) {
+                        let line: String = line.chars().take(40).collect();
+                        return Err(format!("{line:?} is no value of this kind"));
+                    }
+                    lines += 1;
+                }
+                lines
+            }
+        };
+        if found == expected {
+            return Ok(());
+        }
+        Err(format!("it has {found} values, and {expected} were asked for"))
+    }
+}
+
+/// A query parameter, percent-encoded.
+pub(super) fn parameter(name: &str, value: &str) -> String {
+    let mut text = format!("{name}=");
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b',' => text.push(byte.into()),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(total: u64, batch: u64) -> Plan {
+        Plan {
+            path: "/integers?min=1".into(),
+            total,
+            batch,
+            part: Part::Count,
+            shape: Shape::Lines {
+                valid: |line| line.parse::<i64>().is_ok(),
+                quoted: false,
+            },
+        }
+    }
+
+    #[test]
+    fn batches_are_together_what_was_asked_for() {
+        for (total, batch, expected) in [(1, 10, vec![1]), (10, 10, vec![10]), (25, 10, vec![10, 10, 5])] {
+            let plan = plan(total, batch);
+            let sizes: Vec<u64> = (0..plan.batches()).map(|number| plan.size(number)).collect();
+            assert_eq!(sizes, expected);
+        }
+        assert_eq!(plan(25, 10).uri(2), "/integers?min=1&count=5");
+    }
+
+    #[test]
+    fn an_answer_that_is_not_what_was_asked_for_is_refused() {
+        let plan = plan(2, 10);
+        let check = |body: &'static str| plan.check(0, &Bytes::from(body)).is_ok();
+        assert!(check("1\n-2\n"));
+        for body in [
+            "",
+            "\n",
+            "1\n",
+            "1\n2",
+            "1\n2\n3\n",
+            "1\n\n",
+            "1\n2\n\n",
+            "1\nx\n",
+            "1\n\x1b[2J\n",
+        ] {
+            assert!(!check(body), "{body:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_encoded() {
+        assert_eq!(parameter("items", "a b,c&d=ü"), "items=a%20b,c%26d%3D%C3%BC");
+    }
+}

@@ -1,0 +1,349 @@
+//! `journal`: what a member gave out, read from its volume while it runs or afterwards.
+//!
+//! Pages are read one by one, each in a transaction of its own: one that stays open would keep a running member from emptying
+//! its log. So rows may go between two pages, oldest first, and that is told.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::console::{Colour, Console};
+use super::failure::one_line;
+use super::{Exit, Failure};
+use crate::clock::Wall;
+use crate::config::values;
+use crate::database::DatabaseError;
+use crate::journal::{self, MAX_PAGE, Row};
+
+/// How often one that is followed is looked into.
+const LOOK: Duration = Duration::from_millis(250);
+/// A commit of the member, or a checkpoint, may hold the lock for a moment.
+const BUSY_ATTEMPTS: u32 = 5;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Volume of the member, as its --data-dir; or the journal's file itself
+    #[arg(value_name = "DIR|FILE", default_value = "./random-generator-data")]
+    volume: PathBuf,
+    /// How rows are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
+    format: Format,
+    /// Go on with what is given out from now on
+    #[arg(short, long)]
+    follow: bool,
+    /// Only from this time on: 2026-11-21T06:00:00Z, or 15m for the last quarter of an hour
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
+    /// Only what was asked of this path, such as /integers
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// Only the request of this id, the header X-Request-Id
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// At most so many rows: the first that fit
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Don't say on standard error that rows were removed
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    pub(super) colour: Colour,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Columns for people
+    Table,
+    /// RFC 4180, with a heading
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    At(Wall),
+    Ago(Duration),
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+        return Ok(Moment::At(timestamp.into()));
+    }
+    let allowed = "a time with its zone, such as 2026-11-21T06:00:00Z, or how long ago, such as 15m";
+    values::duration(text).map(Moment::Ago).map_err(|_| allowed.to_owned())
+}
+
+impl Moment {
+    fn wall(self, now: Wall) -> Wall {
+        match self {
+            Moment::At(wall) => wall,
+            Moment::Ago(ago) => Wall(now.0.saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))),
+        }
+    }
+}
+
+/// Writes the rows that fit, oldest first.
+///
+/// # Errors
+/// I/O: there is no journal, or it can't be read. Try again: it is in use. Data: it is damaged.
+pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
+    let path = match args.volume.is_dir() {
+        true => args.volume.join("journal.db"),
+        false => args.volume.clone(),
+    };
+    let now = console.clock.wall();
+    let filter = Filter {
+        since: args.since.map(|moment| moment.wall(now)),
+        until: args.until.map(|moment| moment.wall(now)),
+        path: args.path.as_deref(),
+        request: args.request_id.as_deref(),
+    };
+    let mut listing = Listing {
+        format: args.format,
+        widths: None,
+    };
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut file = identity(&path)?;
+    // Row ids only grow, and there are none below 1.
+    let mut from = 0;
+    if !console.put(&listing.begin())? {
+        return Ok(());
+    }
+    loop {
+        let rows = page(&path, from).await?;
+        if let (true, Some(first)) = (from > 0, rows.first().filter(|first| first.id > from)) {
+            note(
+                args,
+                &format!(
+                    "{} rows were removed by retention before they were read",
+                    first.id - from
+                ),
+            );
+        }
+        from = rows.last().map_or(from, |last| last.id + 1);
+        let more = rows.len() == MAX_PAGE as usize;
+        let fitting: Vec<Row> = rows.into_iter().filter(|row| filter.fits(row)).collect();
+        let shown = &fitting[..fitting.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        left -= shown.len() as u64;
+        if !shown.is_empty() && !console.put(&listing.text(console, shown))? || left == 0 {
+            return Ok(());
+        }
+        if more {
+            continue;
+        }
+        if !args.follow {
+            return Ok(());
+        }
+        sleep(LOOK).await;
+        let file_now = identity(&path)?;
+        if file_now != file {
+            note(args, "the journal was begun anew");
+            (file, from) = (file_now, 0);
+        }
+    }
+}
+
+fn note(args: &Args, line: &str) {
+    if !args.quiet {
+        // With standard error closed there is nobody to tell.
+        let _ = writeln!(io::stderr(), "random-generator: {}", one_line(line));
+    }
+}
+
+/// Device and inode: a corrupt journal is moved aside, and the new one counts from 1 again.
+fn identity(path: &Path) -> Result<(u64, u64), Failure> {
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino())),
+        Err(error) => {
+            let line = format!(
+                "{}: {error}; name the --data-dir of a member, or its journal.db",
+                path.display()
+            );
+            Err(Failure::new(Exit::Io, line))
+        }
+    }
+}
+
+async fn page(path: &Path, from: i64) -> Result<Vec<Row>, Failure> {
+    let mut attempts = 0;
+    loop {
+        let at = path.to_owned();
+        // SQLite may wait for a lock or a disk: not on the runtime's thread.
+        let read = tokio::task::spawn_blocking(move || journal::read(&at, from, MAX_PAGE)).await;
+        let error = match read.map_err(|error| Failure::new(Exit::Bug, error))? {
+            Ok(rows) => return Ok(rows),
+            Err(error) => error,
+        };
+        attempts += 1;
+        let exit = match error {
+            DatabaseError::Busy { .. } if attempts < BUSY_ATTEMPTS => continue,
+            DatabaseError::Busy { .. } => Exit::TryAgain,
+            DatabaseError::Corrupt { .. } => Exit::Data,
+            DatabaseError::Full { .. } | DatabaseError::Other { .. } => Exit::Io,
+        };
+        return Err(Failure::new(exit, error));
+    }
+}
+
+struct Filter<'a> {
+    since: Option<Wall>,
+    until: Option<Wall>,
+    path: Option<&'a str>,
+    request: Option<&'a str>,
+}
+
+impl Filter<'_> {
+    fn fits(&self, row: &Row) -> bool {
+        let path = || row.method.split_once(' ').map_or(row.method.as_str(), |(_, path)| path);
+        self.since.is_none_or(|since| row.time >= since)
+            && self.until.is_none_or(|until| row.time < until)
+            && self.path.is_none_or(|wanted| path() == wanted)
+            && self.request.is_none_or(|wanted| row.request == wanted)
+    }
+}
+
+/// Rows in several parts.
+struct Listing {
+    format: Format,
+    /// Of the table's columns; none before its heading.
+    widths: Option<Vec<usize>>,
+}
+
+const HEADINGS: [&str; 7] = ["TIME", "REQUEST", "MS", "METHOD", "PARAMETERS", "COUNT", "VALUE"];
+
+impl Listing {
+    fn begin(&self) -> String {
+        match self.format {
+            Format::Csv => "id,time,request,duration_us,method,parameters,count,value\r\n".to_owned(),
+            Format::Table | Format::Jsonl => String::new(),
+        }
+    }
+
+    fn text(&mut self, console: &Console<'_>, rows: &[Row]) -> String {
+        match self.format {
+            Format::Csv => rows.iter().map(csv).collect(),
+            Format::Jsonl => rows.iter().map(|row| json_line(row) + "\n").collect(),
+            Format::Table => {
+                let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+                match &mut self.widths {
+                    Some(widths) => console.rows(&cells, widths),
+                    None => {
+                        let mut widths = Vec::new();
+                        let text = console.heading(&HEADINGS, &cells, &mut widths);
+                        let text = text + &console.rows(&cells, &mut widths);
+                        self.widths = Some(widths);
+                        text
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn time(row: &Row) -> String {
+    format!("{:.6}", row.time.timestamp())
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    vec![
+        time(row),
+        row.request.clone(),
+        format!("{:.3}", row.duration.as_secs_f64() * 1000.0),
+        row.method.clone(),
+        row.parameters.clone(),
+        row.count.to_string(),
+        row.value.map_or_else(String::new, |value| value.to_string()),
+    ]
+}
+
+fn json_line(row: &Row) -> String {
+    json!({
+        "id": row.id,
+        "time": time(row),
+        "request": row.request,
+        "duration_us": u64::try_from(row.duration.as_micros()).unwrap_or(u64::MAX),
+        "method": row.method,
+        "parameters": row.parameters,
+        "count": row.count,
+        "value": row.value,
+    })
+    .to_string()
+}
+
+/// RFC 4180: CRLF at the end, quotes around what has a comma, a quote or a line's end in it.
+fn csv(row: &Row) -> String {
+    let quoted = |text: &str| match text.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    };
+    let fields = [
+        row.id.to_string(),
+        time(row),
+        quoted(&row.request),
+        row.duration.as_micros().to_string(),
+        quoted(&row.method),
+        quoted(&row.parameters),
+        row.count.to_string(),
+        row.value.map_or_else(String::new, |value| value.to_string()),
+    ];
+    fields.join(",") + "\r\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            id: 7,
+            time: Wall(1_763_700_000_000_001),
+            request: "a,\"b\"".into(),
+            duration: Duration::from_micros(1500),
+            method: "GET /".into(),
+            parameters: String::new(),
+            count: 1,
+            value: Some(-3),
+        }
+    }
+
+    #[test]
+    fn a_row_of_csv_quotes_what_would_break_it() {
+        assert_eq!(
+            csv(&row()),
+            "7,2025-11-21T04:40:00.000001Z,\"a,\"\"b\"\"\",1500,GET /,,1,-3\r\n"
+        );
+    }
+
+    #[test]
+    fn a_time_is_a_timestamp_or_how_long_ago() {
+        let now = Wall(1_763_700_000_000_000);
+        assert_eq!(moment("15m").unwrap().wall(now), Wall(now.0 - 900_000_000));
+        assert_eq!(moment("2025-11-21T04:40:00Z").unwrap().wall(now), now);
+        for wrong in ["", "yesterday", "2025-11-21", "15"] {
+            assert!(moment(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_row_fits_all_filters_or_none() {
+        let filter = |path, request, since| Filter {
+            since,
+            until: Some(Wall(1_763_700_000_000_002)),
+            path,
+            request,
+        };
+        assert!(filter(Some("/"), Some("a,\"b\""), Some(row().time)).fits(&row()));
+        assert!(!filter(Some("/ids"), None, None).fits(&row()));
+        assert!(!filter(None, Some("a"), None).fits(&row()));
+        assert!(!filter(None, None, Some(Wall(row().time.0 + 1))).fits(&row()));
+    }
+}

@@ -1,0 +1,166 @@
+//! Which member is asked next: all in turn, and those that failed rest for a while.
+
+use std::time::Duration;
+
+use super::target::Member;
+use crate::clock::Boot;
+
+/// The first rest; each further failure doubles it.
+const REST: Duration = Duration::from_millis(100);
+/// A member that is started again is back within a few seconds.
+const REST_MAX: Duration = Duration::from_secs(4);
+
+#[derive(Debug)]
+pub(super) struct Spread {
+    members: Vec<Known>,
+    next: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    member: Member,
+    failures: u32,
+    failed: Boot,
+    rests_until: Boot,
+}
+
+impl Known {
+    fn new(member: Member) -> Known {
+        Known {
+            member,
+            failures: 0,
+            failed: Boot(0),
+            rests_until: Boot(0),
+        }
+    }
+}
+
+impl Spread {
+    /// `members` isn't empty. `first` is any number: clients should not all begin with the same member.
+    pub(super) fn new(members: Vec<Member>, first: usize) -> Spread {
+        Spread {
+            members: members.into_iter().map(Known::new).collect(),
+            next: first,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The next one in turn that doesn't rest, or the one that rests for the shortest time; and how long to wait for it.
+    /// `not` is taken only when there is no other: it has just failed.
+    pub(super) fn pick(&mut self, now: Boot, not: Option<&Member>) -> (Member, Duration) {
+        let count = self.members.len();
+        self.next = self.next.wrapping_add(1);
+        let turn = (0..count).map(|n| &self.members[self.next.wrapping_add(n) % count]);
+        // The first of equals wins.
+        let best = turn.min_by_key(|known| {
+            let rest = known.rests_until.since(now);
+            (rest, Some(&known.member) == not)
+        });
+        let best = best.unwrap_or(&self.members[0]);
+        (best.member.clone(), best.rests_until.since(now))
+    }
+
+    /// It failed to answer what it was asked at `asked`. `wait` is what it asked for itself; `jitter` is from 0.5 to 1.
+    pub(super) fn failed(&mut self, member: &Member, asked: Boot, now: Boot, wait: Option<Duration>, jitter: f64) {
+        let Some(known) = self.members.iter_mut().find(|known| known.member == *member) else {
+            return;
+        };
+        // Of several questions that one outage met, the first counts.
+        if known.failures > 0 && asked <= known.failed {
+            return;
+        }
+        let rest = REST
+            .saturating_mul(1 << known.failures.min(16))
+            .min(REST_MAX)
+            .mul_f64(jitter);
+        known.failures += 1;
+        known.failed = now;
+        known.rests_until = now + rest.max(wait.unwrap_or_default().min(REST_MAX));
+    }
+
+    pub(super) fn worked(&mut self, member: &Member) {
+        if let Some(known) = self.members.iter_mut().find(|known| known.member == *member) {
+            known.failures = 0;
+        }
+    }
+
+    /// The Service publishes these now. What is known of those that stay is kept.
+    pub(super) fn replace(&mut self, members: Vec<Member>) {
+        if members.is_empty() {
+            return;
+        }
+        let known = |member: Member| {
+            let before = self.members.iter().find(|known| known.member == member);
+            before.cloned().unwrap_or_else(|| Known::new(member))
+        };
+        self.members = members.into_iter().map(known).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(count: u16) -> Spread {
+        let member = |n| format!("http://127.0.0.1:{}", 8080 + n).parse().unwrap();
+        Spread::new((0..count).map(member).collect(), 7)
+    }
+
+    fn at(milliseconds: u64) -> Boot {
+        Boot(milliseconds * 1_000_000)
+    }
+
+    #[test]
+    fn members_take_turns() {
+        let mut spread = spread(3);
+        let picked: Vec<String> = (0..6).map(|_| spread.pick(at(0), None).0.to_string()).collect();
+        assert_eq!(picked[..3], picked[3..]);
+        let mut three = picked[..3].to_vec();
+        three.sort();
+        three.dedup();
+        assert_eq!(three.len(), 3);
+    }
+
+    #[test]
+    fn one_that_failed_rests_longer_each_time_and_is_asked_again() {
+        let mut spread = spread(2);
+        let (failing, _) = spread.pick(at(0), None);
+        spread.failed(&failing, at(0), at(1000), None, 1.0);
+        // A question asked before the failure was seen tells nothing new.
+        spread.failed(&failing, at(500), at(1001), None, 1.0);
+        for _ in 0..4 {
+            assert_ne!(spread.pick(at(1050), None).0, failing);
+        }
+        let again: Vec<_> = (0..2).map(|_| spread.pick(at(1100), None).0).collect();
+        assert!(again.contains(&failing));
+        spread.failed(&failing, at(1100), at(1200), None, 1.0);
+        assert!((0..2).all(|_| spread.pick(at(1399), None).0 != failing));
+        assert!((0..2).any(|_| spread.pick(at(1400), None).0 == failing));
+    }
+
+    #[test]
+    fn the_one_that_failed_is_asked_again_at_once_only_if_there_is_no_other() {
+        let mut two = spread(2);
+        let (first, _) = two.pick(at(0), None);
+        assert!((0..4).all(|_| two.pick(at(0), Some(&first)).0 != first));
+        let mut alone = spread(1);
+        let (only, _) = alone.pick(at(0), None);
+        alone.failed(&only, at(0), at(0), Some(Duration::from_secs(60)), 1.0);
+        assert_eq!(alone.pick(at(0), Some(&only)), (only, REST_MAX));
+    }
+
+    #[test]
+    fn a_new_list_keeps_what_is_known() {
+        let mut spread = spread(2);
+        let (failing, _) = spread.pick(at(0), None);
+        spread.failed(&failing, at(0), at(0), None, 1.0);
+        let other: Member = "http://127.0.0.1:9999".parse().unwrap();
+        spread.replace(vec![failing.clone(), other.clone()]);
+        assert!((0..4).all(|_| spread.pick(at(50), None).0 == other));
+        spread.replace(Vec::new());
+        assert_eq!(spread.len(), 2);
+    }
+}

@@ -1,0 +1,251 @@
+//! `draws --follow` against real members and against streams that break.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use random_generator::draw::record::Record;
+
+use crate::harness::{Ended, Member, program, run};
+use crate::listener::{Listener, answer, closed, header, path};
+use crate::waiting::until;
+
+/// A chain that is kept with the tests of the verifiers.
+fn records() -> Vec<Record> {
+    let list = include_str!("../vectors/good.jsonl");
+    list.lines().map(|line| Record::parse(line).unwrap()).collect()
+}
+
+fn event(record: &Record) -> String {
+    format!("id: {}\nevent: draw\ndata: {}\n\n", record.round, record.canonical())
+}
+
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+
+/// A member that has `records`: `/draws` and its like, and `/draws/stream`, which sends those after the id that it is given,
+/// `at_once` of them, and ends.
+fn streaming(records: Vec<Record>, at_once: usize) -> Listener {
+    Listener::start(move |head, stream| {
+        let from: u64 = match header(head, "last-event-id") {
+            Some(last) => last.parse::<u64>().unwrap() + 1,
+            None => records[0].round,
+        };
+        match path(head) {
+            "/draws/stream" => {
+                let _ = stream
+                    .write_all(HEAD)
+                    .and_then(|()| stream.write_all(b": a heartbeat\n\n"));
+                for record in records.iter().filter(|record| record.round >= from).take(at_once) {
+                    if stream.write_all(event(record).as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            }
+            "/draws/latest" => answer(stream, 200, records[0].canonical().as_bytes()),
+            _ => answer(
+                stream,
+                200,
+                format!(r#"{{"draws":[{}],"next":null}}"#, records[0].canonical()).as_bytes(),
+            ),
+        }
+    })
+}
+
+struct Following {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Following {
+    fn start(arguments: &[&str]) -> Following {
+        let mut child = program()
+            .args(["draws", "--follow"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Following { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    /// Ends it, and gives what it said on standard error.
+    fn end(mut self) -> String {
+        self.child.kill().unwrap();
+        let output = self.child.wait_with_output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn rounds_come_once_and_in_order_from_members_whose_streams_break() {
+    let records = records();
+    let (one, other) = (streaming(records.clone(), 2), streaming(records.clone(), 3));
+    let mut following = Following::start(&["--json", "--limit", "1", &one.url(), &other.url()]);
+    for record in &records {
+        assert_eq!(following.line(), record.canonical());
+    }
+    let told = following.end();
+    assert!(
+        told.contains("it ended the stream") && told.contains("following http://127.0.0.1:"),
+        "{told}"
+    );
+    let ids: Vec<Option<String>> = [one, other]
+        .iter()
+        .flat_map(|listener| listener.seen.lock().unwrap().clone())
+        .filter(|head| path(head) == "/draws/stream")
+        .map(|head| header(&head, "last-event-id").map(str::to_owned))
+        .collect();
+    assert!(
+        ids.contains(&Some("1".to_owned())) && ids.iter().all(Option::is_some),
+        "{ids:?}"
+    );
+}
+
+#[test]
+fn what_is_sent_twice_is_shown_once_and_rounds_that_are_gone_are_told() {
+    let records = records();
+    let expected: Vec<String> = records[4..6].iter().map(Record::canonical).collect();
+    let stream_of = records.clone();
+    let listener = Listener::start(move |head, stream| match path(head) {
+        "/draws/stream" => {
+            let gap = "event: gap\ndata: {\"from\":2,\"oldest\":5}\n\n";
+            let draws = [&stream_of[4], &stream_of[4], &stream_of[5], &stream_of[4]]
+                .map(event)
+                .concat();
+            let _ = stream
+                .write_all(HEAD)
+                .and_then(|()| stream.write_all((gap.to_owned() + &draws).as_bytes()));
+        }
+        _ => answer(stream, 404, b"{}"),
+    });
+    let mut following = Following::start(&["--json", "--from", "2", &listener.url()]);
+    assert_eq!([following.line(), following.line()], expected[..]);
+    until("another question", || (listener.paths().len() >= 3).then_some(()));
+    let told = following.end();
+    assert!(told.contains("no longer keeps rounds 2 to 4"), "{told}");
+}
+
+#[test]
+fn what_is_no_record_is_not_shown() {
+    let listener = Listener::start(move |head, stream| match path(head) {
+        "/draws/stream" => {
+            let changed = event(&records()[0]).replacen("\"missed\":0", "\"missed\":1", 1);
+            let _ = stream
+                .write_all(HEAD)
+                .and_then(|()| stream.write_all(changed.as_bytes()));
+        }
+        _ => answer(stream, 404, b"{}"),
+    });
+    let mut following = Following::start(&["--json", "--from", "1", &listener.url()]);
+    until("another question", || (listener.paths().len() >= 2).then_some(()));
+    following.child.kill().unwrap();
+    assert!(following.lines.next().is_none());
+    let told = following.end();
+    assert!(told.contains("not a member's stream: "), "{told}");
+}
+
+#[test]
+fn a_member_without_a_stream_is_asked_again_and_again() {
+    let records = records();
+    let more = Arc::new(AtomicBool::new(false));
+    let (known, grown) = (records.clone(), more.clone());
+    let listener = Listener::start(move |head, stream| {
+        let shown = if grown.load(Ordering::SeqCst) { 3 } else { 2 };
+        let path = path(head);
+        match path {
+            "/draws/stream" => answer(stream, 406, br#"{"detail":"application/json"}"#),
+            "/draws/latest" => answer(stream, 200, known[shown - 1].canonical().as_bytes()),
+            _ => {
+                let from = path
+                    .split("from=")
+                    .nth(1)
+                    .map_or(1, |rest| rest.split('&').next().unwrap().parse().unwrap());
+                let lines = known[..shown]
+                    .iter()
+                    .filter(|record| record.round >= from)
+                    .map(Record::canonical);
+                let lines: Vec<String> = lines.collect();
+                let body = match head.contains("application/x-ndjson") {
+                    true => lines.iter().map(|line| format!("{line}\n")).collect(),
+                    false => format!(r#"{{"draws":[{}],"next":null}}"#, lines.join(",")),
+                };
+                answer(stream, 200, body.as_bytes());
+            }
+        }
+    });
+    let mut following = Following::start(&["--json", &listener.url()]);
+    assert_eq!(
+        [following.line(), following.line()],
+        [records[0].canonical(), records[1].canonical()]
+    );
+    more.store(true, Ordering::SeqCst);
+    assert_eq!(following.line(), records[2].canonical());
+    following.end();
+}
+
+#[test]
+fn a_set_is_followed_while_its_member_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let lease = dir.path().join("lease.db");
+    let more = |name: &'static str| {
+        let lease = lease.to_str().unwrap().to_owned();
+        let fast = [
+            "--draw-schedule",
+            "@every 1s",
+            "--lease-duration",
+            "3s",
+            "--lease-renew-deadline",
+            "2s",
+        ];
+        let own = ["--lease-retry", "500ms", "--pod-name", name, "--lease-file", &lease];
+        let arguments: Vec<String> = fast.iter().chain(&own).map(|text| (*text).to_owned()).collect();
+        arguments
+    };
+    let start = |name: &'static str| {
+        let more = more(name);
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        Member::start(&dir.path().join(name), &more)
+    };
+    // One voter; the other follows the lease and keeps copies.
+    let voter = start("rg-0");
+    voter.until_round(2);
+    let copy = start("rg-1");
+    copy.until_round(3);
+    let url = |member: &Member| format!("http://127.0.0.1:{}", member.base);
+    let mut following = Following::start(&["--json", "--from", "1", &url(&copy), &url(&voter)]);
+    let round = |line: &str| Record::parse(line).unwrap().round;
+    // The copy has what was drawn since it was started.
+    let first = round(&following.line());
+    copy.kill();
+    for expected in first + 1..first + 7 {
+        assert_eq!(round(&following.line()), expected);
+    }
+    let told = following.end();
+    assert!(told.contains(&format!("following {}", url(&voter))), "{told}");
+    voter.stop();
+}
+
+#[test]
+fn nobody_to_follow_is_told_within_a_bounded_time() {
+    let nobody: Ended = run(&["draws", "--follow", "--from", "1", &closed(), &closed()]);
+    assert_eq!(nobody.code, Some(75), "{}", nobody.stderr);
+    assert!(nobody.stderr.contains("is the member running?"), "{}", nobody.stderr);
+}
+
+#[test]
+fn a_follower_whose_reader_hangs_up_ends_quietly() {
+    let member = streaming(records(), 100);
+    let mut following = Following::start(&["--json", "--quiet", "--limit", "1", &member.url()]);
+    following.line();
+    let Following { child, lines } = following;
+    drop(lines);
+    // Of the stream's rounds, one after the first is written to nobody.
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}

@@ -1,0 +1,162 @@
+//! `journal` on the volumes of members that run and that have ended.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::harness::{Ended, Member, ask, program, run};
+use crate::waiting::until;
+
+fn json(ended: &Ended) -> Vec<Value> {
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn asked(member: &Member, target: &str, id: &str) {
+    let reply = ask(member.base, "GET", target, &[("x-request-id", id)], b"").unwrap();
+    assert_eq!(reply.status, 200);
+}
+
+#[test]
+fn what_was_given_is_exported_from_a_running_and_from_a_stopped_volume() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &[]);
+    asked(&member, "/integers?min=1&max=6&count=5", "dice,\"two\"");
+    asked(&member, "/", "one");
+    asked(&member, "/ids?count=3", "three");
+    let at = volume.to_str().unwrap();
+    let live = run(&["journal", at, "--format", "jsonl"]);
+    let rows = json(&live);
+    let methods: Vec<&str> = rows.iter().map(|row| row["method"].as_str().unwrap()).collect();
+    assert_eq!(methods, ["GET /integers", "GET /", "GET /ids"]);
+    assert_eq!(rows[0]["parameters"], "min=1&max=6&count=5");
+    assert!(rows[1]["value"].is_i64() && rows[0]["value"].is_null());
+    let csv = run(&["journal", at, "--format", "csv"]).stdout;
+    assert!(
+        csv.starts_with("id,time,request,duration_us,method,parameters,count,value\r\n1,"),
+        "{csv}"
+    );
+    assert!(csv.contains(",\"dice,\"\"two\"\"\",") && csv.ends_with("\r\n"), "{csv}");
+    let table = run(&["journal", at]).stdout;
+    assert!(
+        table.starts_with("TIME ") && table.lines().count() == 4 && !table.contains('\x1b'),
+        "{table}"
+    );
+    member.stop();
+    let stopped = run(&[
+        "journal",
+        volume.join("journal.db").to_str().unwrap(),
+        "--format",
+        "jsonl",
+    ]);
+    assert_eq!(stopped.stdout, live.stdout);
+}
+
+#[test]
+fn rows_are_chosen_by_path_request_time_and_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &[]);
+    for number in 0..6 {
+        asked(
+            &member,
+            if number % 2 == 0 { "/" } else { "/ids" },
+            &format!("request-{number}"),
+        );
+    }
+    let rows = |arguments: &[&str]| {
+        let all = [&["journal", volume.to_str().unwrap(), "--format", "jsonl"], arguments].concat();
+        let rows = json(&run(&all));
+        rows.iter()
+            .map(|row| row["request"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&["--path", "/ids"]), ["request-1", "request-3", "request-5"]);
+    assert_eq!(rows(&["--request-id", "request-4"]), ["request-4"]);
+    assert_eq!(rows(&["--path", "/", "--limit", "2"]), ["request-0", "request-2"]);
+    assert_eq!(rows(&["--since", "1h"]).len(), 6);
+    assert_eq!(rows(&["--until", "1h"]).len(), 0);
+    let all = json(&run(&["journal", volume.to_str().unwrap(), "--format", "jsonl"]));
+    let third = all[2]["time"].as_str().unwrap();
+    assert_eq!(rows(&["--since", third]).len() + rows(&["--until", third]).len(), 6);
+}
+
+#[test]
+fn a_journal_is_followed_while_its_member_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &[]);
+    asked(&member, "/", "before");
+    let mut child = program()
+        .args(["journal", volume.to_str().unwrap(), "--follow", "--format", "jsonl"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"before\""));
+    for number in 0..20 {
+        asked(&member, "/ids", &format!("r-{number}"));
+        assert!(lines.next().unwrap().unwrap().contains(&format!("\"r-{number}\"")));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn rows_that_retention_took_between_two_looks_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &["--journal-max", "2MiB"]);
+    asked(&member, "/", "first");
+    let mut child = program()
+        .args(["journal", volume.to_str().unwrap(), "--follow", "--format", "jsonl"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"first\""));
+    // It holds still while more rows come than the share has room for.
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let oldest = until("retention", || {
+        for _ in 0..500 {
+            asked(&member, "/integers?count=1&min=1&max=1", &"x".repeat(64));
+        }
+        let rows = run(&["journal", volume.to_str().unwrap(), "--format", "jsonl", "--limit", "1"]);
+        let oldest = json(&rows)[0]["id"].as_i64().unwrap();
+        (oldest > 2).then_some(oldest)
+    });
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    let next: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert!(next["id"].as_i64().unwrap() >= oldest);
+    child.kill().unwrap();
+    let told = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert!(told.contains("rows were removed by retention"), "{told}");
+}
+
+#[test]
+fn a_volume_without_a_journal_and_a_file_that_is_none_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = run(&["journal", dir.path().to_str().unwrap()]);
+    assert_eq!(none.code, Some(74), "{}", none.stderr);
+    assert!(none.line().contains("journal.db"), "{}", none.line());
+    let file = dir.path().join("journal.db");
+    std::fs::write(
+        &file,
+        "no database, but a text that is long enough to be looked at".repeat(20),
+    )
+    .unwrap();
+    let damaged = run(&["journal", file.to_str().unwrap()]);
+    assert_eq!(damaged.code, Some(65), "{}", damaged.stderr);
+    for wrong in [["--since", "yesterday"], ["--format", "xml"], ["--limit", "0"]] {
+        let ended = run(&["journal", wrong[0], wrong[1]]);
+        assert_eq!(ended.code, Some(64), "{wrong:?}");
+    }
+}

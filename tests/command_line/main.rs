@@ -1,0 +1,16 @@
+//! The commands as people and scripts run them: processes of the built program against real members.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+
+mod admin;
+mod docs;
+mod follow;
+mod get;
+#[path = "../member/harness.rs"]
+#[allow(dead_code)] // what only its own tests ask of it
+mod harness;
+mod help;
+mod journal;
+mod ledger;
+mod listener;
+#[path = "../waiting/mod.rs"]
+mod waiting;
