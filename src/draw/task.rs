@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use super::conductor::{Action, Conductor, ConductorConfig, Event, Obstacle, Report};
 use super::ledger::task::LedgerHandle;
+use super::record::Slot;
 use super::voter::Voter;
 use crate::clock::{Boot, Clock};
 use crate::discovery::PeerList;
@@ -26,6 +27,7 @@ use crate::http::peer_client::PeerClient;
 use crate::lease::elector::CommitOutcome;
 use crate::lease::task::LeaseHandle;
 use crate::shutdown::Signal;
+use crate::trace::{self, Scope, TraceContext};
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// A recovery is told when it lasts so long: most of them end within a round trip.
@@ -110,6 +112,8 @@ pub struct DrawTask {
     /// What stands in the way of draws while this member leads; none when nothing does.
     trouble: watch::Sender<Option<String>>,
     waiting: Option<Waiting>,
+    /// The trace of the slot that is being drawn, or, without one, of a recovery.
+    trace: Option<(Option<Slot>, TraceContext)>,
     rng: StdRng,
 }
 
@@ -138,6 +142,7 @@ impl DrawTask {
             parts,
             trouble,
             waiting: None,
+            trace: None,
             rng: StdRng::from_seed(seed),
         };
         (task, troubles)
@@ -200,17 +205,19 @@ impl DrawTask {
             match action {
                 Action::Keep { ask, ordinal, request } => {
                     let voter = self.voter(ordinal);
-                    questions.push(Box::pin(async move {
+                    let scope = Scope::work(self.trace(Some(request.slot)).child());
+                    questions.push(Box::pin(trace::within(scope, async move {
                         let result = voter.keep(request).await;
                         Event::Kept { ask, ordinal, result }
-                    }));
+                    })));
                 }
                 Action::Heads { ask, ordinal, request } => {
                     let voter = self.voter(ordinal);
-                    questions.push(Box::pin(async move {
+                    let scope = Scope::work(self.trace(None).child());
+                    questions.push(Box::pin(trace::within(scope, async move {
                         let result = voter.heads(request).await;
                         Event::Heads { ask, ordinal, result }
-                    }));
+                    })));
                 }
                 Action::Commit(request) => {
                     let ticket = request.ticket;
@@ -228,7 +235,15 @@ impl DrawTask {
                     );
                     self.parts.lease.stay_out(time);
                 }
-                Action::Report(report) => self.report(&report),
+                Action::Report(report) => {
+                    let slot = match &report {
+                        Report::Drawn(record) => Some(record.slot),
+                        Report::Missed { slot, .. } | Report::Undecided { slot } => Some(*slot),
+                        Report::Restored(_) | Report::Waiting { .. } => None,
+                    };
+                    let scope = Scope::work(self.trace(slot).clone());
+                    trace::within_now(scope, || self.report(&report));
+                }
             }
         }
         self.parts
@@ -241,6 +256,14 @@ impl DrawTask {
         if !leads {
             self.tell(None);
         }
+    }
+
+    /// The trace of this slot's draw, however often it is tried; of a recovery without one. What the members log of it has
+    /// its id.
+    fn trace(&mut self, slot: Option<Slot>) -> &TraceContext {
+        let kept = self.trace.take().filter(|(of, _)| *of == slot);
+        let (_, trace) = self.trace.insert(kept.unwrap_or_else(|| (slot, TraceContext::begin())));
+        trace
     }
 
     fn voter(&self, ordinal: u16) -> Voter {

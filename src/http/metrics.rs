@@ -138,6 +138,11 @@ pub(super) struct RouteMetrics {
 }
 
 impl RouteMetrics {
+    /// The route's pattern, or `other`.
+    pub(super) fn pattern(&self) -> &'static str {
+        self.route
+    }
+
     pub(super) fn begin(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
