@@ -50,9 +50,10 @@ use crate::identity::{Facts, Identity, Volume};
 use crate::journal::{self, Journal, JournalConfig, JournalMetrics};
 use crate::lease::StoreError;
 use crate::lease::elector::ElectorConfig;
+use crate::lease::metrics::LeaseTimes;
 use crate::lease::task::{self as lease, LeaseHandle, LeaseMetrics};
 use crate::metrics::Metrics;
-use crate::readiness::{Latch, Readiness};
+use crate::readiness::{Latch, Readiness, ReadinessMetrics};
 use crate::telemetry::LogControl;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,6 +77,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
 
     let mut metrics = Metrics::new(VERSION, &clock);
     let mut stages = Stages::new();
+    ReadinessMetrics::register(&mut metrics.registry, readiness.clone());
     let parts = Parts::start(&config, &identity, &volume, &clock, &mut metrics.registry, &mut stages).await?;
     parts.watch_conditions(&config, &readiness, &mut stages);
     let listening = Listening {
@@ -229,6 +231,7 @@ impl Parts {
             LeaseMetrics::register(registry),
             rand::random(),
         );
+        LeaseTimes::register(registry, lease.snapshots(), clock.clone());
         stages.office("elector", |stop| async move {
             elector.run(stop).await;
             Ok(())

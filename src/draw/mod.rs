@@ -8,6 +8,7 @@ pub mod conductor;
 pub mod contributor;
 pub mod ledger;
 pub mod message;
+mod metrics;
 pub mod record;
 pub mod schedule;
 pub mod secrets;

@@ -7,11 +7,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
@@ -19,6 +14,7 @@ use tokio::time::sleep;
 
 use super::conductor::{Action, Conductor, ConductorConfig, Event, Obstacle, Report};
 use super::ledger::task::LedgerHandle;
+pub use super::metrics::DrawMetrics;
 use super::record::Slot;
 use super::voter::Voter;
 use crate::clock::{Boot, Clock};
@@ -40,57 +36,6 @@ pub type Restart = tokio::sync::oneshot::Sender<Result<(), NotHolder>>;
 #[error("this member does not hold the lease; {} does", holder.as_deref().unwrap_or("nobody"))]
 pub struct NotHolder {
     pub holder: Option<String>,
-}
-
-/// What became of slots, as numbers.
-#[derive(Clone, Debug, Default)]
-pub struct DrawMetrics {
-    outcomes: Family<Outcome, Counter>,
-    conducting: Gauge,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
-
-impl DrawMetrics {
-    pub fn register(registry: &mut Registry) -> DrawMetrics {
-        let metrics = DrawMetrics::default();
-        registry.register(
-            "draw_slots",
-            "Slots of this holder by outcome",
-            metrics.outcomes.clone(),
-        );
-        registry.register(
-            "draw_conducting",
-            "1 while this holder is at a draw or a recovery",
-            metrics.conducting.clone(),
-        );
-        metrics
-    }
-
-    fn count(&self, report: &Report) {
-        let outcome = match report {
-            Report::Drawn(_) => "drawn",
-            Report::Missed {
-                obstacle: Obstacle::NoMajority { .. },
-                ..
-            } => "no_majority",
-            Report::Missed {
-                obstacle: Obstacle::Recovering,
-                ..
-            } => "recovering",
-            Report::Missed {
-                obstacle: Obstacle::NotCommitted,
-                ..
-            } => "not_committed",
-            Report::Undecided { .. } => "undecided",
-            Report::Restored(_) => "restored",
-            Report::Waiting { .. } => return,
-        };
-        self.outcomes.get_or_create(&Outcome { outcome }).inc();
-    }
 }
 
 /// Everything the conductor speaks to.
@@ -131,10 +76,11 @@ impl DrawTask {
     pub fn new(
         config: ConductorConfig,
         clock: Clock,
-        parts: DrawParts,
+        mut parts: DrawParts,
         seed: [u8; 32],
     ) -> (DrawTask, watch::Receiver<Option<String>>) {
         let (trouble, troubles) = watch::channel(None);
+        parts.metrics.begin(&config, clock.wall());
         let task = DrawTask {
             ordinal: config.ordinal,
             conductor: Conductor::new(config),
@@ -201,6 +147,11 @@ impl DrawTask {
     }
 
     fn step(&mut self, event: Event, questions: &mut Questions) {
+        match &event {
+            Event::Kept { ordinal, result, .. } => self.parts.metrics.answered("keep", *ordinal, result),
+            Event::Heads { ordinal, result, .. } => self.parts.metrics.answered("heads", *ordinal, result),
+            _ => {}
+        }
         for action in self.conductor.step(self.clock.now(), event, &mut self.rng) {
             match action {
                 Action::Keep { ask, ordinal, request } => {
@@ -246,16 +197,16 @@ impl DrawTask {
                 }
             }
         }
-        self.parts
-            .metrics
-            .conducting
-            .set(i64::from(self.conductor.phase() != "idle"));
+        self.parts.metrics.conducting(self.conductor.phase() != "idle");
         let now = self.clock.boot();
         self.tell_waiting(now);
         let leads = self.parts.lease.snapshots().borrow().leads(now).is_some();
         if !leads {
             self.tell(None);
         }
+        let peers = self.parts.peers.borrow();
+        let published = peers.peers.iter().map(|peer| peer.ordinal).chain([self.ordinal]);
+        self.parts.metrics.tell_members(leads, &published.collect());
     }
 
     /// The trace of this slot's draw, however often it is tried; of a recovery without one. What the members log of it has
@@ -298,7 +249,7 @@ impl DrawTask {
     }
 
     fn report(&mut self, report: &Report) {
-        self.parts.metrics.count(report);
+        self.parts.metrics.count(report, self.clock.wall());
         match report {
             Report::Drawn(record) => {
                 tracing::info!(round = record.round, slot = %record.slot, missing = record.missing.len(), hash = %record.hash, "drawn");

@@ -14,7 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
@@ -46,6 +46,24 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
+/// Why a connection is ended by the member: [`Cut`](super::connection::Cut)'s names, too many of them, and the shutdown.
+const CUTS: [&str; 6] = ["idle", "half_sent", "stalled", "asked", "full", "drain"];
+/// Why a peer's message is refused.
+const PEER_REFUSALS: [&str; 12] = [
+    "unsigned",
+    "forged",
+    "late",
+    "malformed",
+    "truncated",
+    "busy",
+    "version",
+    "set",
+    "early",
+    "fence",
+    "ahead",
+    "ledger",
+];
+
 /// The metrics of all listeners. Clones count into the same ones.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
@@ -72,9 +90,10 @@ impl HttpMetrics {
             "Requests answered, by listener, route, method and status",
             metrics.requests.clone(),
         );
-        registry.register(
-            "http_request_duration_seconds",
+        registry.register_with_unit(
+            "http_request_duration",
             "Time from a request's headers to its response's headers",
+            Unit::Seconds,
             metrics.durations.clone(),
         );
         registry.register(
@@ -93,6 +112,10 @@ impl HttpMetrics {
             "Messages of peers that were refused, by reason",
             metrics.peer_refusals.clone(),
         );
+        // There from the first, so that what happens once is seen as an increase.
+        for reason in PEER_REFUSALS {
+            drop(metrics.peer_refusals.get_or_create(&RefusalLabels { reason }));
+        }
         metrics
     }
 
@@ -114,6 +137,9 @@ impl HttpMetrics {
     }
 
     pub(super) fn connections(&self, listener: &'static str) -> Gauge {
+        for reason in CUTS {
+            drop(self.cut.get_or_create(&ReasonLabels { listener, reason }));
+        }
         self.connections.get_or_create_owned(&ListenerLabels { listener })
     }
 
