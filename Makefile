@@ -76,6 +76,10 @@ test: ## Run all tests
 	  printf '%s\n' "$$line"; \
 	done
 
+.PHONY: docs
+docs: ## Write docs/metrics.md and docs/configuration.md anew, from what the program says
+	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test operator documented
+
 .PHONY: lint
 lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, the documentation's links, and the dependencies' licences, versions and sources
 	$(CARGO) fmt --all --check

@@ -46,14 +46,14 @@ impl Collector for Process {
         };
         gauge(
             "process_start_time",
-            "When this process started, since the Unix epoch",
+            "When this process started, since the Unix epoch.",
             Some(&Unit::Seconds),
             self.started_seconds,
         )?;
         if let Some(bytes) = resident_memory() {
             gauge(
                 "process_resident_memory",
-                "Memory of this process that is in RAM",
+                "Memory of this process that is in RAM.",
                 Some(&Unit::Bytes),
                 bytes as f64,
             )?;
@@ -61,16 +61,16 @@ impl Collector for Process {
         if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
             // The directory that is being read is open as well, and is not ours.
             let open = descriptors.count().saturating_sub(1);
-            gauge("process_open_fds", "File descriptors open", None, open as f64)?;
+            gauge("process_open_fds", "File descriptors open.", None, open as f64)?;
         }
         if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
-            gauge("process_max_fds", "File descriptors allowed", None, limit as f64)?;
+            gauge("process_max_fds", "File descriptors allowed.", None, limit as f64)?;
         }
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
         let metric = encoder.encode_descriptor(
             "process_cpu",
-            "Processor time used, by all threads",
+            "Processor time used, by all threads.",
             Some(&Unit::Seconds),
             MetricType::Counter,
         )?;

@@ -177,10 +177,10 @@ impl ReadinessMetrics {
 impl Collector for ReadinessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let state = self.0.0.borrow().clone();
-        let help = "1 while /readyz answers 200";
+        let help = "1 while /readyz answers 200.";
         let ready = encoder.encode_descriptor("ready", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::from(state.is_ready())).encode(ready)?;
-        let help = "1 for each part of which /readyz says that it is degraded; the log and /readyz say why";
+        let help = "1 for each part of which /readyz says that it is degraded; the log and /readyz say why.";
         let mut parts = encoder.encode_descriptor("degraded", help, None, MetricType::Gauge)?;
         for source in SOURCES {
             let labels = [("source", source)];

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "CONTRIBUTING.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/protocol.md",
+    "docs/configuration.md",
+    "docs/metrics.md",
+    "docs/operating.md",
 ];
 
 fn root() -> &'static Path {

@@ -136,7 +136,7 @@ impl Collector for LeaseTimes {
         };
         let mut states = encoder.encode_descriptor(
             "lease_state",
-            "1 for the state of the lease as this member sees it: it leads, it follows a holder, nobody holds the lease, the holder let it expire, or no Lease was seen",
+            "1 for the state of the lease as this member sees it: it leads, it follows a holder, nobody holds the lease, the holder let it expire, or no Lease was seen.",
             None,
             MetricType::Gauge,
         )?;
@@ -151,7 +151,7 @@ impl Collector for LeaseTimes {
         };
         seconds(
             "lease_renew_deadline_remaining",
-            "Time until this member stops leading unless a renewal succeeds; 0 while it does not lead",
+            "Time until this member stops leading unless a renewal succeeds; 0 while it does not lead.",
             match lease.leadership {
                 Leadership::Leader { until, .. } => until.since(now).as_secs_f64(),
                 Leadership::Follower { .. } => 0.0,
@@ -159,7 +159,7 @@ impl Collector for LeaseTimes {
         )?;
         seconds(
             "lease_expiry_remaining",
-            "Time until the lease that this member sees runs out unless its holder renews it; 0 when nobody holds it",
+            "Time until the lease that this member sees runs out unless its holder renews it; 0 when nobody holds it.",
             lease
                 .expires_at
                 .map_or(Duration::ZERO, |at| at.since(now))
@@ -167,7 +167,7 @@ impl Collector for LeaseTimes {
         )?;
         seconds(
             "lease_view_age",
-            "Time since the lease store last confirmed what this member knows of the lease; +Inf before the first time",
+            "Time since the lease store last confirmed what this member knows of the lease; +Inf before the first time.",
             lease.age(now).map_or(f64::INFINITY, |age| age.as_secs_f64()),
         )
     }

@@ -33,7 +33,7 @@ impl KubernetesMetrics {
             metrics.watching.clone(),
         );
         // An alert on requests that get no answer needs the number from before the first.
-        for verb in ["get", "update", "watch"] {
+        for verb in ["GET", "PUT", "WATCH"] {
             drop(metrics.requests.get_or_create(&Labels {
                 verb: verb.to_owned(),
                 code: "none".to_owned(),
