@@ -7,6 +7,7 @@ mod adapters;
 mod condition;
 mod error;
 mod lease_store;
+mod spans;
 mod stages;
 
 use std::net::SocketAddr;
@@ -55,6 +56,7 @@ use crate::lease::task::{self as lease, LeaseHandle, LeaseMetrics};
 use crate::metrics::Metrics;
 use crate::readiness::{Latch, Readiness, ReadinessMetrics};
 use crate::telemetry::LogControl;
+use crate::trace::Spans;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The longest that a reply waits for its journal entry or its id.
@@ -160,6 +162,7 @@ struct Parts {
     /// Of the ledger, or of none.
     ledger: watch::Receiver<Arc<LedgerSnapshot>>,
     secret: Option<PeerSecret>,
+    spans: Spans,
 }
 
 struct DrawHandles {
@@ -178,6 +181,7 @@ impl Parts {
         registry: &mut Registry,
         stages: &mut Stages,
     ) -> Result<Parts, MemberError> {
+        let spans = spans::start(config, identity, registry, stages);
         let secret = config.peer_secret_file.as_deref().map(error::read_secret).transpose()?;
         let journal = JournalConfig {
             path: volume.dir().join("journal.db"),
@@ -252,6 +256,7 @@ impl Parts {
                     lease: &lease,
                     discovery: &discovery,
                     client,
+                    spans: spans.clone(),
                 };
                 let draws = wiring.start(volume, outcomes, registry, stages)?;
                 let snapshots = draws.ledger.snapshots();
@@ -267,6 +272,7 @@ impl Parts {
             draws,
             ledger,
             secret,
+            spans,
         })
     }
 
@@ -300,6 +306,7 @@ struct Wiring<'a> {
     lease: &'a LeaseHandle,
     discovery: &'a DiscoveryHandle,
     client: Arc<PeerClient>,
+    spans: Spans,
 }
 
 impl Wiring<'_> {
@@ -352,6 +359,7 @@ impl Wiring<'_> {
             client: self.client,
             restarts: asked,
             metrics: DrawMetrics::register(registry),
+            spans: self.spans,
         };
         let (draw, trouble) = DrawTask::new(conductor, self.clock.clone(), parts, rand::random());
         stages.office("draw", |stop| async move {
@@ -381,7 +389,9 @@ impl Listening<'_> {
     fn serve(self, sockets: Sockets, parts: &Parts, mut metrics: Metrics, stages: &mut Stages) {
         let http = HttpMetrics::register(&mut metrics.registry);
         let prefix: u32 = rand::random();
-        let routes = |name, limits| Routes::new(name, limits, self.clock.clone(), http.clone(), prefix);
+        let routes = |name, limits| {
+            Routes::new(name, limits, self.clock.clone(), http.clone(), prefix).telling(parts.spans.clone())
+        };
         let public = public::router(self.public(parts), routes("public", RequestLimits::public()));
         let peer = peer::router(
             Peer {

@@ -6,11 +6,13 @@
 //! brought are made when somebody first wants them.
 
 pub mod context;
+mod spans;
 
 use std::cell::OnceCell;
 use std::future::Future;
 
 pub use self::context::TraceContext;
+pub use self::spans::{Finished, Kind, Spans};
 
 /// Bytes of a request's id.
 pub const REQUEST_ID_MAX: usize = 64;

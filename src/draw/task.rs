@@ -12,18 +12,18 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::conductor::{Action, Conductor, ConductorConfig, Event, Obstacle, Report};
+use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obstacle, Report};
 use super::ledger::task::LedgerHandle;
 pub use super::metrics::DrawMetrics;
 use super::record::Slot;
 use super::voter::Voter;
-use crate::clock::{Boot, Clock};
+use crate::clock::{Boot, Clock, Wall};
 use crate::discovery::PeerList;
 use crate::http::peer_client::PeerClient;
 use crate::lease::elector::CommitOutcome;
 use crate::lease::task::LeaseHandle;
 use crate::shutdown::Signal;
-use crate::trace::{self, Scope, TraceContext};
+use crate::trace::{self, Finished, Kind, Scope, Spans, TraceContext};
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// A recovery is told when it lasts so long: most of them end within a round trip.
@@ -47,6 +47,7 @@ pub struct DrawParts {
     pub client: Arc<PeerClient>,
     pub restarts: mpsc::Receiver<Restart>,
     pub metrics: DrawMetrics,
+    pub spans: Spans,
 }
 
 pub struct DrawTask {
@@ -59,6 +60,8 @@ pub struct DrawTask {
     waiting: Option<Waiting>,
     /// The trace of the slot that is being drawn, or, without one, of a recovery.
     trace: Option<(Option<Slot>, TraceContext)>,
+    /// When it began.
+    traced_since: Wall,
     rng: StdRng,
 }
 
@@ -89,6 +92,7 @@ impl DrawTask {
             trouble,
             waiting: None,
             trace: None,
+            traced_since: Wall(0),
             rng: StdRng::from_seed(seed),
         };
         (task, troubles)
@@ -156,17 +160,19 @@ impl DrawTask {
             match action {
                 Action::Keep { ask, ordinal, request } => {
                     let voter = self.voter(ordinal);
+                    let (spans, clock) = (self.parts.spans.clone(), self.clock.clone());
                     let scope = Scope::work(self.trace(Some(request.slot)).child());
                     questions.push(Box::pin(trace::within(scope, async move {
-                        let result = voter.keep(request).await;
+                        let result = asked("keep", ordinal, voter.keep(request), &spans, &clock).await;
                         Event::Kept { ask, ordinal, result }
                     })));
                 }
                 Action::Heads { ask, ordinal, request } => {
                     let voter = self.voter(ordinal);
+                    let (spans, clock) = (self.parts.spans.clone(), self.clock.clone());
                     let scope = Scope::work(self.trace(None).child());
                     questions.push(Box::pin(trace::within(scope, async move {
-                        let result = voter.heads(request).await;
+                        let result = asked("heads", ordinal, voter.heads(request), &spans, &clock).await;
                         Event::Heads { ask, ordinal, result }
                     })));
                 }
@@ -193,7 +199,10 @@ impl DrawTask {
                         Report::Restored(_) | Report::Waiting { .. } => None,
                     };
                     let scope = Scope::work(self.trace(slot).clone());
-                    trace::within_now(scope, || self.report(&report));
+                    trace::within_now(scope, || {
+                        self.report(&report);
+                        self.ended(&report);
+                    });
                 }
             }
         }
@@ -213,6 +222,9 @@ impl DrawTask {
     /// its id.
     fn trace(&mut self, slot: Option<Slot>) -> &TraceContext {
         let kept = self.trace.take().filter(|(of, _)| *of == slot);
+        if kept.is_none() {
+            self.traced_since = self.clock.wall();
+        }
         let (_, trace) = self.trace.insert(kept.unwrap_or_else(|| (slot, TraceContext::begin())));
         trace
     }
@@ -293,6 +305,26 @@ impl DrawTask {
         }
     }
 
+    /// The draw, or recovery, as one piece of work.
+    fn ended(&self, report: &Report) {
+        let (name, outcome) = match report {
+            Report::Drawn(_) => ("draw", "drawn"),
+            Report::Missed { .. } => ("draw", "missed"),
+            Report::Undecided { .. } => ("draw", "undecided"),
+            Report::Restored(_) => ("recovery", "restored"),
+            Report::Waiting { .. } => return,
+        };
+        self.parts.spans.ended(|context| Finished {
+            name: name.to_owned(),
+            kind: Kind::Internal,
+            context,
+            began: self.traced_since,
+            ended: self.clock.wall(),
+            failed: matches!(report, Report::Missed { .. }),
+            attributes: vec![("random_generator.outcome", outcome.into())],
+        });
+    }
+
     fn names(&self, ordinals: &[u16]) -> String {
         let names: Vec<String> = ordinals.iter().map(|ordinal| format!("ordinal {ordinal}")).collect();
         names.join(", ")
@@ -305,4 +337,26 @@ impl DrawTask {
             changed
         });
     }
+}
+
+/// Waits for what came of a question, which is a piece of work of its own.
+async fn asked<T>(
+    question: &'static str,
+    ordinal: u16,
+    answer: impl Future<Output = Result<T, AskError>>,
+    spans: &Spans,
+    clock: &Clock,
+) -> Result<T, AskError> {
+    let began = clock.wall();
+    let result = answer.await;
+    spans.ended(|context| Finished {
+        name: question.to_owned(),
+        kind: Kind::Client,
+        context,
+        began,
+        ended: clock.wall(),
+        failed: result.is_err(),
+        attributes: vec![("random_generator.ordinal", ordinal.into())],
+    });
+    result
 }

@@ -24,12 +24,12 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::{Layer, Service};
 
-use super::metrics::{HttpMetrics, RouteMetrics};
+use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
 use crate::clock::{Clock, Now};
 /// Characters of an `X-Request-Id` that is taken over from the client.
 pub use crate::trace::REQUEST_ID_MAX;
-use crate::trace::{self, Scope, TraceContext};
+use crate::trace::{self, Finished, Kind, Scope, Spans, TraceContext};
 
 /// Bytes of a path with its query.
 pub const URI_MAX: usize = 4096;
@@ -101,6 +101,7 @@ struct Shared {
     limits: RequestLimits,
     clock: Clock,
     metrics: HttpMetrics,
+    spans: Spans,
     /// Makes our ids differ from those of another process.
     prefix: u32,
     next: AtomicU64,
@@ -121,11 +122,20 @@ impl Routes {
                 limits,
                 clock,
                 metrics,
+                spans: Spans::default(),
                 prefix,
                 next: AtomicU64::new(0),
             }),
             router: Router::new(),
         }
+    }
+
+    /// Offers each request that was answered to `spans`. Before the first route.
+    pub fn telling(mut self, spans: Spans) -> Routes {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.spans = spans;
+        }
+        self
     }
 
     /// Adds the routes of a group, which has a state of its own.
@@ -262,6 +272,19 @@ impl RouteContext {
             took_us = took.as_micros() as u64,
             "answered"
         );
+        self.shared.spans.ended(|context| Finished {
+            name: format!("{} {}", label(&method), self.metrics.pattern()),
+            kind: Kind::Server,
+            context,
+            began: started.wall,
+            ended: self.shared.clock.wall(),
+            failed: response.status().is_server_error(),
+            attributes: vec![
+                ("http.request.method", label(&method).into()),
+                ("http.route", self.metrics.pattern().into()),
+                ("http.response.status_code", response.status().as_u16().into()),
+            ],
+        });
         response
     }
 }

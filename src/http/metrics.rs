@@ -201,7 +201,7 @@ impl Drop for InFlight<'_> {
 }
 
 /// A client may invent methods; a label may not have as many values as that.
-fn label(method: &Method) -> &'static str {
+pub(super) fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -10,7 +10,7 @@ use random_generator::config::{ClusterArgs, ServeArgs};
 use crate::page;
 
 /// What is read of the environment beside the arguments' own variables.
-const OTHERS: [(&str, &str); 9] = [
+const OTHERS: [(&str, &str); 10] = [
     (
         "POD_NAME",
         "`--pod-name`, where that is not given: Kubernetes gives these five to a Pod by the downward API",
@@ -24,6 +24,10 @@ const OTHERS: [(&str, &str); 9] = [
         "where a Pod finds the API server, with `--lease-store kubernetes` and no `--kubeconfig`",
     ),
     ("KUBERNETES_SERVICE_PORT", "its port"),
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "`--otlp-endpoint`, where that is not given, in a build with the feature `otlp`",
+    ),
     ("NO_COLOR", "no colour on a terminal, whatever it says"),
     ("TERM", "no colour where it is `dumb`"),
 ];
@@ -128,7 +132,7 @@ fn every_argument_is_documented_as_the_command_line_declares_it() {
 }
 
 #[test]
-fn every_variable_that_the_sources_read_is_documented() {
+fn every_variable_that_the_sources_read_is_on_the_page() {
     let documented = page::read("configuration.md");
     let mut seen = 0;
     for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config")).unwrap() {
