@@ -69,12 +69,20 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 .PHONY: test
 test: ## Run all tests
 	$(CARGO) test --workspace --no-run
-	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | grep -vcE 'e2e|interop') + 3)); part=0; \
+	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | grep -vcE 'e2e|interop|otlp') + 3)); part=0; \
 	echo "running $$parts parts, a few minutes in all"; \
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | while IFS= read -r line; do \
 	  case "$$line" in "     Running "* | "   Doc-tests "*) part=$$((part + 1)); line="[$$part/$$parts]$$line";; esac; \
 	  printf '%s\n' "$$line"; \
 	done
+
+.PHONY: test-otlp
+test-otlp: ## Run the tests of a build with the feature otlp
+	$(CARGO) test --features otlp --test otlp
+
+.PHONY: docs
+docs: ## Write docs/metrics.md and docs/configuration.md anew, from what the program says
+	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test operator documented
 
 .PHONY: lint
 lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, the documentation's links, and the dependencies' licences, versions and sources

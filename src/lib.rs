@@ -15,6 +15,8 @@
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
 //! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
 //! - [`http`]: the four listeners (public, peer, admin, metrics), and the client that asks peers.
+//! - [`trace`]: which request or draw a piece of work belongs to, within a member and between members.
+//! - [`otlp`](https://opentelemetry.io/docs/specs/otlp/), with the feature of that name: sends what was done to a collector.
 //! - [`readiness`], [`telemetry`], [`metrics`]: how a member is, as probes, logs and Prometheus read it.
 //! - [`member`]: the composition root: builds the parts, starts and stops them in order.
 //! - [`local`]: `cluster`, a set of real members on this machine, with its DNS server.
@@ -38,6 +40,9 @@ pub mod lease;
 pub mod local;
 pub mod member;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trace;

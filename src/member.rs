@@ -7,6 +7,7 @@ mod adapters;
 mod condition;
 mod error;
 mod lease_store;
+mod spans;
 mod stages;
 
 use std::net::SocketAddr;
@@ -51,10 +52,12 @@ use crate::identity::{Facts, Identity, Volume};
 use crate::journal::{self, Journal, JournalConfig, JournalMetrics};
 use crate::lease::StoreError;
 use crate::lease::elector::ElectorConfig;
+use crate::lease::metrics::LeaseTimes;
 use crate::lease::task::{self as lease, LeaseHandle, LeaseMetrics};
 use crate::metrics::Metrics;
-use crate::readiness::{Latch, Readiness};
+use crate::readiness::{Latch, Readiness, ReadinessMetrics};
 use crate::telemetry::LogControl;
+use crate::trace::Spans;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The longest that a reply waits for its journal entry or its id.
@@ -77,6 +80,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
 
     let mut metrics = Metrics::new(VERSION, &clock);
     let mut stages = Stages::new();
+    ReadinessMetrics::register(&mut metrics.registry, readiness.clone());
     let parts = Parts::start(&config, &identity, &volume, &clock, &mut metrics.registry, &mut stages).await?;
     parts.watch_conditions(&config, &readiness, &mut stages);
     let listening = Listening {
@@ -159,6 +163,7 @@ struct Parts {
     /// Of the ledger, or of none.
     ledger: watch::Receiver<Arc<LedgerSnapshot>>,
     secret: Option<PeerSecret>,
+    spans: Spans,
 }
 
 struct DrawHandles {
@@ -177,6 +182,7 @@ impl Parts {
         registry: &mut Registry,
         stages: &mut Stages,
     ) -> Result<Parts, MemberError> {
+        let spans = spans::start(config, identity, registry, stages);
         let secret = config.peer_secret_file.as_deref().map(error::read_secret).transpose()?;
         let journal = JournalConfig {
             path: volume.dir().join("journal.db"),
@@ -230,6 +236,7 @@ impl Parts {
             LeaseMetrics::register(registry),
             rand::random(),
         );
+        LeaseTimes::register(registry, lease.snapshots(), clock.clone());
         stages.office("elector", |stop| async move {
             elector.run(stop).await;
             Ok(())
@@ -250,6 +257,7 @@ impl Parts {
                     lease: &lease,
                     discovery: &discovery,
                     client,
+                    spans: spans.clone(),
                 };
                 let draws = wiring.start(volume, outcomes, registry, stages)?;
                 let snapshots = draws.ledger.snapshots();
@@ -265,6 +273,7 @@ impl Parts {
             draws,
             ledger,
             secret,
+            spans,
         })
     }
 
@@ -298,6 +307,7 @@ struct Wiring<'a> {
     lease: &'a LeaseHandle,
     discovery: &'a DiscoveryHandle,
     client: Arc<PeerClient>,
+    spans: Spans,
 }
 
 impl Wiring<'_> {
@@ -350,6 +360,7 @@ impl Wiring<'_> {
             client: self.client,
             restarts: asked,
             metrics: DrawMetrics::register(registry),
+            spans: self.spans,
         };
         let (draw, trouble) = DrawTask::new(conductor, self.clock.clone(), parts, rand::random());
         stages.office("draw", |stop| async move {
@@ -379,7 +390,9 @@ impl Listening<'_> {
     fn serve(self, sockets: Sockets, parts: &Parts, mut metrics: Metrics, stages: &mut Stages) {
         let http = HttpMetrics::register(&mut metrics.registry);
         let prefix: u32 = rand::random();
-        let routes = |name, limits| Routes::new(name, limits, self.clock.clone(), http.clone(), prefix);
+        let routes = |name, limits| {
+            Routes::new(name, limits, self.clock.clone(), http.clone(), prefix).telling(parts.spans.clone())
+        };
         let public_limits = Limits {
             connections: self.config.connection_limit,
             ..Limits::public()

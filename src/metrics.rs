@@ -6,7 +6,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
 
@@ -40,36 +40,38 @@ struct Process {
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let mut gauge = |name: &str, help: &str, value: f64| {
-            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
+            let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)
         };
         gauge(
-            "process_start_time_seconds",
-            "When this process started, in seconds since the Unix epoch",
+            "process_start_time",
+            "When this process started, since the Unix epoch.",
+            Some(&Unit::Seconds),
             self.started_seconds,
         )?;
         if let Some(bytes) = resident_memory() {
             gauge(
-                "process_resident_memory_bytes",
-                "Memory of this process that is in RAM",
+                "process_resident_memory",
+                "Memory of this process that is in RAM.",
+                Some(&Unit::Bytes),
                 bytes as f64,
             )?;
         }
         if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
             // The directory that is being read is open as well, and is not ours.
             let open = descriptors.count().saturating_sub(1);
-            gauge("process_open_fds", "File descriptors open", open as f64)?;
+            gauge("process_open_fds", "File descriptors open.", None, open as f64)?;
         }
         if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
-            gauge("process_max_fds", "File descriptors allowed", limit as f64)?;
+            gauge("process_max_fds", "File descriptors allowed.", None, limit as f64)?;
         }
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
         let metric = encoder.encode_descriptor(
-            "process_cpu_seconds",
-            "Processor time used, by all threads",
-            None,
+            "process_cpu",
+            "Processor time used, by all threads.",
+            Some(&Unit::Seconds),
             MetricType::Counter,
         )?;
         ConstCounter::new(seconds).encode(metric)

@@ -5,6 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -29,10 +34,13 @@ pub struct Latches {
 /// One thing that is wrong, in the operator's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Degraded {
-    /// The part that says so: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ledger`.
+    /// The part that says so: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ids`, `ledger`.
     pub source: &'static str,
     pub reason: String,
 }
+
+/// All that say so.
+const SOURCES: [&str; 7] = ["draw", "ids", "journal", "ledger", "lease", "lease-watch", "peers"];
 
 /// The answer of `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -153,6 +161,33 @@ impl Reporter {
             }
             true
         });
+    }
+}
+
+/// `/readyz`, as numbers.
+#[derive(Debug)]
+pub struct ReadinessMetrics(Readiness);
+
+impl ReadinessMetrics {
+    pub fn register(registry: &mut Registry, readiness: Readiness) {
+        registry.register_collector(Box::new(ReadinessMetrics(readiness)));
+    }
+}
+
+impl Collector for ReadinessMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let state = self.0.0.borrow().clone();
+        let help = "1 while /readyz answers 200.";
+        let ready = encoder.encode_descriptor("ready", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::from(state.is_ready())).encode(ready)?;
+        let help = "1 for each part of which /readyz says that it is degraded; the log and /readyz say why.";
+        let mut parts = encoder.encode_descriptor("degraded", help, None, MetricType::Gauge)?;
+        for source in SOURCES {
+            let labels = [("source", source)];
+            let degraded = ConstGauge::new(i64::from(state.degraded.contains_key(source)));
+            degraded.encode(parts.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 

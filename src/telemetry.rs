@@ -5,12 +5,16 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{Format, Json, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, fmt as layer, reload};
+
+use crate::trace::{self, TraceContext};
 
 /// Where and how events are logged.
 #[derive(Clone, Debug)]
@@ -126,11 +130,82 @@ where
 {
     let (filter, handle) = reload::Layer::new(log.filter.0.clone());
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
-        LogFormat::Text => layer::layer().with_writer(writer).with_ansi(log.colour).boxed(),
-        LogFormat::Json => layer::layer().with_writer(writer).json().flatten_event(true).boxed(),
+        LogFormat::Text => layer::layer()
+            .with_writer(writer)
+            .with_ansi(log.colour)
+            .map_event_format(|format| TextLine(format.with_ansi(log.colour)))
+            .boxed(),
+        LogFormat::Json => layer::layer()
+            .with_writer(writer)
+            .json()
+            .flatten_event(true)
+            .map_event_format(JsonLine)
+            .boxed(),
     };
     let subscriber = Registry::default().with(lines).with(filter);
     (subscriber, LogControl(Arc::new(handle)))
+}
+
+/// A line of text, with what it belongs to at its end.
+struct TextLine(Format);
+
+/// A line of JSON, with what it belongs to as members of the object.
+struct JsonLine(Format<Json>);
+
+impl<S, N> FormatEvent<S, N> for TextLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let belongs = trace::describe(|request, trace| {
+            let request = request.map_or_else(String::new, |id| format!(" request_id={id:?}"));
+            format!("{request} {}", Ids(trace, "trace_id=", " span_id=", ""))
+        });
+        let Some(belongs) = belongs else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        writeln!(writer, "{}{belongs}", line.trim_end_matches('\n'))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let belongs = trace::describe(|request, trace| {
+            // A client chose the id, and may have put quotes into it.
+            let request = request.map_or_else(String::new, |id| {
+                format!(r#","request_id":{}"#, serde_json::Value::from(id))
+            });
+            format!("{request}{}", Ids(trace, r#","trace_id":""#, r#"","span_id":""#, "\""))
+        });
+        let Some(belongs) = belongs else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        // The line is one object, which is opened again at its end.
+        match line.trim_end().strip_suffix('}') {
+            Some(open) => writeln!(writer, "{open}{belongs}}}"),
+            None => writer.write_str(&line),
+        }
+    }
+}
+
+/// The two ids of a piece of work, each after its name.
+struct Ids<'a>(&'a TraceContext, &'static str, &'static str, &'static str);
+
+impl fmt::Display for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ids(trace, before_trace, before_span, end) = self;
+        let (id, span) = (hex::encode(trace.trace), hex::encode(trace.span));
+        write!(f, "{before_trace}{id}{before_span}{span}{end}")
+    }
 }
 
 #[cfg(test)]
@@ -178,6 +253,51 @@ mod tests {
             (&value["message"], &value["round"], &value["level"]),
             (&"drawn".into(), &7.into(), &"INFO".into())
         );
+    }
+
+    #[test]
+    fn a_line_says_which_request_and_trace_it_belongs_to_in_either_format() {
+        let ids = TraceContext::begin();
+        let id = hex::encode(ids.trace);
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let (subscriber, _) = subscriber(&log(format, "info"), move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                let scope = trace::Scope::request(r#"a"b\"#, Some(ids.clone()));
+                trace::within_now(scope, || tracing::info!(round = 7, "drawn"));
+                trace::within_now(trace::Scope::work(ids.clone()), || tracing::info!("no request"));
+                tracing::info!("nobody asked");
+            });
+            let text = lines.take();
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.len(), 3, "{text}");
+            if format == LogFormat::Json {
+                let lines: Vec<serde_json::Value> =
+                    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+                assert_eq!(lines[0]["request_id"], r#"a"b\"#);
+                assert_eq!(
+                    (&lines[0]["trace_id"], &lines[0]["round"]),
+                    (&id.as_str().into(), &7.into())
+                );
+                assert_eq!(lines[0]["span_id"], hex::encode(ids.span));
+                assert_eq!(
+                    (&lines[1]["request_id"], &lines[1]["trace_id"]),
+                    (&serde_json::Value::Null, &id.as_str().into())
+                );
+                assert_eq!(lines[2].get("trace_id"), None);
+            } else {
+                assert!(
+                    lines[0].contains(r#"request_id="a\"b\\""#) && lines[0].contains(&id),
+                    "{text}"
+                );
+                assert!(
+                    lines[1].contains(&format!("no request trace_id={id} span_id=")),
+                    "{text}"
+                );
+                assert!(lines[2].ends_with("nobody asked"), "{text}");
+            }
+        }
     }
 
     #[test]

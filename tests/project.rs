@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CONTRIBUTING.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/command_line.md",
     "docs/protocol.md",
+    "docs/configuration.md",
+    "docs/metrics.md",
+    "docs/operating.md",
 ];
 
 fn root() -> &'static Path {

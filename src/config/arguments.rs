@@ -206,4 +206,7 @@ pub struct ServeArgs {
         help_heading = "Logs"
     )]
     pub log_filter: String,
+    /// Collector that takes spans by OTLP over HTTP; only in a build with the feature `otlp` [default: $OTEL_EXPORTER_OTLP_ENDPOINT, or none]
+    #[arg(long, env = "RANDOM_GENERATOR_OTLP_ENDPOINT", value_name = "URL", value_parser = values::collector, help_heading = "Logs")]
+    pub otlp_endpoint: Option<values::Collector>,
 }

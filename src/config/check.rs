@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::show_duration;
-use super::{ClusterAccess, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, Listen, ServeArgs};
+use super::{ClusterAccess, Collector, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, Listen, ServeArgs};
 use crate::draw::schedule::Schedule;
 
 pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
@@ -35,6 +35,21 @@ pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
         admin: args.admin_listen,
         metrics: args.metrics_listen,
     })
+}
+
+/// OTEL_EXPORTER_OTLP_ENDPOINT is every program's, so a member that can't export passes over it, and over one that it can't
+/// use; an argument of its own it has to heed.
+pub(super) fn collector(
+    args: &ServeArgs,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Collector>, ConfigError> {
+    let built = cfg!(feature = "otlp");
+    if !built && args.otlp_endpoint.is_some() {
+        return Err(ConfigError::NoOtlp);
+    }
+    let everybodys = || environment("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|_| built);
+    let given = args.otlp_endpoint.clone();
+    Ok(given.or_else(|| super::values::collector(&everybodys()?).ok()))
 }
 
 pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {

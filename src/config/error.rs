@@ -24,6 +24,8 @@ pub enum ConfigError {
         least: String,
         most: String,
     },
+    #[error("--otlp-endpoint needs a program that was built with `cargo build --features otlp`; this one was not")]
+    NoOtlp,
     #[error("{argument} is empty: a path is needed")]
     EmptyPath { argument: &'static str },
     #[error("{argument} is of no use with --lease-store {store}: leave one of them out")]

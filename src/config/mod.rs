@@ -16,12 +16,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use arguments::{Durability, LeaseStoreArg, LogFormatArg, ServeArgs};
-use check::{draw, lease, listen, size_within, within};
+use check::{collector, draw, lease, listen, size_within, within};
 pub use cluster::ClusterArgs;
 use environment::variable;
 pub use environment::{source_of, unknown_variables};
 pub use error::ConfigError;
 pub use terminal::{ColourArg, Terminal};
+pub use values::Collector;
 
 use crate::draw::schedule::Schedule;
 use crate::identity::{MemberName, NameError};
@@ -43,6 +44,8 @@ pub struct Config {
     pub peer_secret_file: Option<PathBuf>,
     pub shutdown: Shutdown,
     pub log: Log,
+    /// Takes spans; none but with the feature `otlp`.
+    pub collector: Option<Collector>,
     /// Connections that each listener holds at once, at least 1.
     pub connection_limit: usize,
 }
@@ -152,6 +155,7 @@ impl Config {
         let listen = listen(&args)?;
         let lease = lease(&args, &environment)?;
         let draw = draw(&args)?;
+        let collector = collector(&args, &environment)?;
         let identity = identity(&args, environment)?;
         for (argument, path) in [
             ("--data-dir", Some(&args.data_dir)),
@@ -216,6 +220,7 @@ impl Config {
                 colour: format == LogFormat::Text && stderr.colour,
                 filter,
             },
+            collector,
             connection_limit: args.connection_limit.try_into().unwrap_or(usize::MAX),
             data_dir: args.data_dir,
         })

@@ -131,6 +131,39 @@ pub fn object_name(text: &str) -> Result<String, String> {
     node_name(text).map_err(|_| String::from("1 to 253 of a-z 0-9 - and ., as Kubernetes names a Lease"))
 }
 
+/// Where spans are sent: over plain HTTP, since a collector is beside the member, and TLS would be for nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// `HOST:PORT`.
+    pub authority: String,
+    /// The endpoint's own, with `/v1/traces` after it.
+    pub path: String,
+}
+
+/// `http://HOST:PORT`, with or without a path; the port is 4318 unless given.
+pub fn collector(text: &str) -> Result<Collector, String> {
+    let allowed =
+        || String::from("http://HOST:PORT of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318");
+    let rest = text.strip_prefix("http://").ok_or_else(allowed)?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
+    let authority = match authority.rsplit_once(':') {
+        Some((_, digits)) if port(digits) => authority.to_owned(),
+        Some((_, inner)) if inner.ends_with(']') => format!("{authority}:4318"),
+        None if !authority.is_empty() => format!("{authority}:4318"),
+        _ => return Err(allowed()),
+    };
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|c| c.is_ascii_graphic() && !b"?#@\"<>\\^`{|}".contains(&c))
+    };
+    if !plain(&authority) || !plain(path) || authority.starts_with(':') {
+        return Err(allowed());
+    }
+    let path = format!("{}/v1/traces", path.trim_end_matches('/'));
+    Ok(Collector { authority, path })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +209,30 @@ mod tests {
     fn a_duration_is_shown_as_it_would_be_written() {
         for text in ["15s", "500ms", "1333ms", "0s"] {
             assert_eq!(duration(text).map(show_duration), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_collector_is_a_url_of_plain_http() {
+        for (text, authority, path) in [
+            ("http://127.0.0.1:4318", "127.0.0.1:4318", "/v1/traces"),
+            ("http://collector/", "collector:4318", "/v1/traces"),
+            ("http://[::1]/otlp/", "[::1]:4318", "/otlp/v1/traces"),
+        ] {
+            let (authority, path) = (authority.to_owned(), path.to_owned());
+            assert_eq!(collector(text), Ok(Collector { authority, path }), "{text}");
+        }
+        for wrong in [
+            "",
+            "127.0.0.1:4318",
+            "https://c:4318",
+            "http://",
+            "http://:4318",
+            "http://c:0",
+            "http://c:x",
+            "http://c/?a",
+        ] {
+            assert!(collector(wrong).is_err(), "{wrong:?} was taken");
         }
     }
 

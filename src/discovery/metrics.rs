@@ -6,7 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::PeerList;
 
@@ -14,6 +14,18 @@ use super::PeerList;
 struct OutcomeLabel {
     outcome: &'static str,
 }
+
+/// What a look-up may come to.
+const OUTCOMES: [&str; 8] = [
+    "found",
+    "empty",
+    "nxdomain",
+    "timeout",
+    "servfail",
+    "refused",
+    "truncated",
+    "failed",
+];
 
 /// Clones count together. The default isn't registered anywhere.
 #[derive(Clone, Debug, Default)]
@@ -28,11 +40,7 @@ pub struct DiscoveryMetrics {
 impl DiscoveryMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register(
-            "discovery_lookups",
-            "SRV look-ups by outcome: found, empty, nxdomain, timeout, servfail, refused, truncated, failed",
-            metrics.lookups.clone(),
-        );
+        registry.register("discovery_lookups", "SRV look-ups by outcome", metrics.lookups.clone());
         registry.register(
             "discovery_peers",
             "Members in the list, this one included",
@@ -43,11 +51,15 @@ impl DiscoveryMetrics {
             "1 while the last look-up failed and the list is the one from before",
             metrics.stale.clone(),
         );
-        registry.register(
-            "discovery_last_answer_timestamp_seconds",
+        registry.register_with_unit(
+            "discovery_last_answer_timestamp",
             "Unix time of the last answer; 0 before the first. The list's age is time() minus this",
+            Unit::Seconds,
             metrics.last_answer.clone(),
         );
+        for outcome in OUTCOMES {
+            drop(metrics.lookups.get_or_create(&OutcomeLabel { outcome }));
+        }
         metrics
     }
 

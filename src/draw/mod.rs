@@ -9,6 +9,7 @@ pub mod contributor;
 pub mod integers;
 pub mod ledger;
 pub mod message;
+mod metrics;
 pub mod record;
 pub mod schedule;
 pub mod secrets;

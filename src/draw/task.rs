@@ -7,25 +7,23 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::conductor::{Action, Conductor, ConductorConfig, Event, Obstacle, Report};
+use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obstacle, Report};
 use super::ledger::task::LedgerHandle;
+pub use super::metrics::DrawMetrics;
+use super::record::Slot;
 use super::voter::Voter;
-use crate::clock::{Boot, Clock};
+use crate::clock::{Boot, Clock, Wall};
 use crate::discovery::PeerList;
 use crate::http::peer_client::PeerClient;
 use crate::lease::elector::CommitOutcome;
 use crate::lease::task::LeaseHandle;
 use crate::shutdown::Signal;
+use crate::trace::{self, Finished, Kind, Scope, Spans, TraceContext};
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// A recovery is told when it lasts so long: most of them end within a round trip.
@@ -40,57 +38,6 @@ pub struct NotHolder {
     pub holder: Option<String>,
 }
 
-/// What became of slots, as numbers.
-#[derive(Clone, Debug, Default)]
-pub struct DrawMetrics {
-    outcomes: Family<Outcome, Counter>,
-    conducting: Gauge,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
-
-impl DrawMetrics {
-    pub fn register(registry: &mut Registry) -> DrawMetrics {
-        let metrics = DrawMetrics::default();
-        registry.register(
-            "draw_slots",
-            "Slots of this holder by outcome",
-            metrics.outcomes.clone(),
-        );
-        registry.register(
-            "draw_conducting",
-            "1 while this holder is at a draw or a recovery",
-            metrics.conducting.clone(),
-        );
-        metrics
-    }
-
-    fn count(&self, report: &Report) {
-        let outcome = match report {
-            Report::Drawn(_) => "drawn",
-            Report::Missed {
-                obstacle: Obstacle::NoMajority { .. },
-                ..
-            } => "no_majority",
-            Report::Missed {
-                obstacle: Obstacle::Recovering,
-                ..
-            } => "recovering",
-            Report::Missed {
-                obstacle: Obstacle::NotCommitted,
-                ..
-            } => "not_committed",
-            Report::Undecided { .. } => "undecided",
-            Report::Restored(_) => "restored",
-            Report::Waiting { .. } => return,
-        };
-        self.outcomes.get_or_create(&Outcome { outcome }).inc();
-    }
-}
-
 /// Everything the conductor speaks to.
 pub struct DrawParts {
     pub lease: LeaseHandle,
@@ -100,6 +47,7 @@ pub struct DrawParts {
     pub client: Arc<PeerClient>,
     pub restarts: mpsc::Receiver<Restart>,
     pub metrics: DrawMetrics,
+    pub spans: Spans,
 }
 
 pub struct DrawTask {
@@ -110,6 +58,10 @@ pub struct DrawTask {
     /// What stands in the way of draws while this member leads; none when nothing does.
     trouble: watch::Sender<Option<String>>,
     waiting: Option<Waiting>,
+    /// The trace of the slot that is being drawn, or, without one, of a recovery.
+    trace: Option<(Option<Slot>, TraceContext)>,
+    /// When it began.
+    traced_since: Wall,
     rng: StdRng,
 }
 
@@ -127,10 +79,11 @@ impl DrawTask {
     pub fn new(
         config: ConductorConfig,
         clock: Clock,
-        parts: DrawParts,
+        mut parts: DrawParts,
         seed: [u8; 32],
     ) -> (DrawTask, watch::Receiver<Option<String>>) {
         let (trouble, troubles) = watch::channel(None);
+        parts.metrics.begin(&config, clock.wall());
         let task = DrawTask {
             ordinal: config.ordinal,
             conductor: Conductor::new(config),
@@ -138,6 +91,8 @@ impl DrawTask {
             parts,
             trouble,
             waiting: None,
+            trace: None,
+            traced_since: Wall(0),
             rng: StdRng::from_seed(seed),
         };
         (task, troubles)
@@ -196,21 +151,30 @@ impl DrawTask {
     }
 
     fn step(&mut self, event: Event, questions: &mut Questions) {
+        match &event {
+            Event::Kept { ordinal, result, .. } => self.parts.metrics.answered("keep", *ordinal, result),
+            Event::Heads { ordinal, result, .. } => self.parts.metrics.answered("heads", *ordinal, result),
+            _ => {}
+        }
         for action in self.conductor.step(self.clock.now(), event, &mut self.rng) {
             match action {
                 Action::Keep { ask, ordinal, request } => {
                     let voter = self.voter(ordinal);
-                    questions.push(Box::pin(async move {
-                        let result = voter.keep(request).await;
+                    let (spans, clock) = (self.parts.spans.clone(), self.clock.clone());
+                    let scope = Scope::work(self.trace(Some(request.slot)).child());
+                    questions.push(Box::pin(trace::within(scope, async move {
+                        let result = asked("keep", ordinal, voter.keep(request), &spans, &clock).await;
                         Event::Kept { ask, ordinal, result }
-                    }));
+                    })));
                 }
                 Action::Heads { ask, ordinal, request } => {
                     let voter = self.voter(ordinal);
-                    questions.push(Box::pin(async move {
-                        let result = voter.heads(request).await;
+                    let (spans, clock) = (self.parts.spans.clone(), self.clock.clone());
+                    let scope = Scope::work(self.trace(None).child());
+                    questions.push(Box::pin(trace::within(scope, async move {
+                        let result = asked("heads", ordinal, voter.heads(request), &spans, &clock).await;
                         Event::Heads { ask, ordinal, result }
-                    }));
+                    })));
                 }
                 Action::Commit(request) => {
                     let ticket = request.ticket;
@@ -228,19 +192,41 @@ impl DrawTask {
                     );
                     self.parts.lease.stay_out(time);
                 }
-                Action::Report(report) => self.report(&report),
+                Action::Report(report) => {
+                    let slot = match &report {
+                        Report::Drawn(record) => Some(record.slot),
+                        Report::Missed { slot, .. } | Report::Undecided { slot } => Some(*slot),
+                        Report::Restored(_) | Report::Waiting { .. } => None,
+                    };
+                    let scope = Scope::work(self.trace(slot).clone());
+                    trace::within_now(scope, || {
+                        self.report(&report);
+                        self.ended(&report);
+                    });
+                }
             }
         }
-        self.parts
-            .metrics
-            .conducting
-            .set(i64::from(self.conductor.phase() != "idle"));
+        self.parts.metrics.conducting(self.conductor.phase() != "idle");
         let now = self.clock.boot();
         self.tell_waiting(now);
         let leads = self.parts.lease.snapshots().borrow().leads(now).is_some();
         if !leads {
             self.tell(None);
         }
+        let peers = self.parts.peers.borrow();
+        let published = peers.peers.iter().map(|peer| peer.ordinal).chain([self.ordinal]);
+        self.parts.metrics.tell_members(leads, &published.collect());
+    }
+
+    /// The trace of this slot's draw, however often it is tried; of a recovery without one. What the members log of it has
+    /// its id.
+    fn trace(&mut self, slot: Option<Slot>) -> &TraceContext {
+        let kept = self.trace.take().filter(|(of, _)| *of == slot);
+        if kept.is_none() {
+            self.traced_since = self.clock.wall();
+        }
+        let (_, trace) = self.trace.insert(kept.unwrap_or_else(|| (slot, TraceContext::begin())));
+        trace
     }
 
     fn voter(&self, ordinal: u16) -> Voter {
@@ -275,7 +261,7 @@ impl DrawTask {
     }
 
     fn report(&mut self, report: &Report) {
-        self.parts.metrics.count(report);
+        self.parts.metrics.count(report, self.clock.wall());
         match report {
             Report::Drawn(record) => {
                 tracing::info!(round = record.round, slot = %record.slot, missing = record.missing.len(), hash = %record.hash, "drawn");
@@ -319,6 +305,26 @@ impl DrawTask {
         }
     }
 
+    /// The draw, or recovery, as one piece of work.
+    fn ended(&self, report: &Report) {
+        let (name, outcome) = match report {
+            Report::Drawn(_) => ("draw", "drawn"),
+            Report::Missed { .. } => ("draw", "missed"),
+            Report::Undecided { .. } => ("draw", "undecided"),
+            Report::Restored(_) => ("recovery", "restored"),
+            Report::Waiting { .. } => return,
+        };
+        self.parts.spans.ended(|context| Finished {
+            name: name.to_owned(),
+            kind: Kind::Internal,
+            context,
+            began: self.traced_since,
+            ended: self.clock.wall(),
+            failed: matches!(report, Report::Missed { .. }),
+            attributes: vec![("random_generator.outcome", outcome.into())],
+        });
+    }
+
     fn names(&self, ordinals: &[u16]) -> String {
         let names: Vec<String> = ordinals.iter().map(|ordinal| format!("ordinal {ordinal}")).collect();
         names.join(", ")
@@ -331,4 +337,26 @@ impl DrawTask {
             changed
         });
     }
+}
+
+/// Waits for what came of a question, which is a piece of work of its own.
+async fn asked<T>(
+    question: &'static str,
+    ordinal: u16,
+    answer: impl Future<Output = Result<T, AskError>>,
+    spans: &Spans,
+    clock: &Clock,
+) -> Result<T, AskError> {
+    let began = clock.wall();
+    let result = answer.await;
+    spans.ended(|context| Finished {
+        name: question.to_owned(),
+        kind: Kind::Client,
+        context,
+        began,
+        ended: clock.wall(),
+        failed: result.is_err(),
+        attributes: vec![("random_generator.ordinal", ordinal.into())],
+    });
+    result
 }

@@ -24,16 +24,20 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::{Layer, Service};
 
-use super::metrics::{HttpMetrics, RouteMetrics};
+use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
 use crate::clock::{Clock, Now};
+/// Characters of an `X-Request-Id` that is taken over from the client.
+pub use crate::trace::REQUEST_ID_MAX;
+use crate::trace::{self, Finished, Kind, Scope, Spans, TraceContext};
 
 /// Bytes of a path with its query.
 pub const URI_MAX: usize = 4096;
-/// Characters of an `X-Request-Id` that is taken over from the client.
-pub const REQUEST_ID_MAX: usize = 64;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Of a request only: the recommendation has no such header for a response.
+pub(super) static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What every handler may know of its request.
 #[derive(Clone, Debug)]
@@ -97,6 +101,7 @@ struct Shared {
     limits: RequestLimits,
     clock: Clock,
     metrics: HttpMetrics,
+    spans: Spans,
     /// Makes our ids differ from those of another process.
     prefix: u32,
     next: AtomicU64,
@@ -117,11 +122,20 @@ impl Routes {
                 limits,
                 clock,
                 metrics,
+                spans: Spans::default(),
                 prefix,
                 next: AtomicU64::new(0),
             }),
             router: Router::new(),
         }
+    }
+
+    /// Offers each request that was answered to `spans`. Before the first route.
+    pub fn telling(mut self, spans: Spans) -> Routes {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.spans = spans;
+        }
+        self
     }
 
     /// Adds the routes of a group, which has a state of its own.
@@ -205,18 +219,23 @@ impl Service<Request> for ExchangeService {
         // axum clones a route for each request, so this one is ready and ours.
         let mut inner = self.inner.clone();
         std::mem::swap(&mut inner, &mut self.inner);
-        Box::pin(async move { Ok(context.answer(request, inner).await) })
+        Box::pin(async move { Ok(context.answer_in_scope(request, inner).await) })
     }
 }
 
 impl RouteContext {
-    async fn answer(&self, mut request: Request, mut inner: Route) -> Response {
-        let limits = self.shared.limits;
-        let _in_flight = self.metrics.begin();
+    async fn answer_in_scope(&self, request: Request, inner: Route) -> Response {
         let exchange = Exchange {
             id: self.shared.request_id(request.headers()),
             started: self.shared.clock.now(),
         };
+        let scope = Scope::request(exchange.id(), brought(request.headers()));
+        trace::within(scope, self.answer(request, inner, exchange)).await
+    }
+
+    async fn answer(&self, mut request: Request, mut inner: Route, exchange: Exchange) -> Response {
+        let limits = self.shared.limits;
+        let _in_flight = self.metrics.begin();
         let (id, started) = (exchange.id.clone(), exchange.started);
         let method = request.method().clone();
         let mut response = match refused(&request, &limits) {
@@ -228,7 +247,11 @@ impl RouteContext {
                 match tokio::time::timeout(limits.time, call).await {
                     Ok(Ok(Ok(response))) => response,
                     Ok(Err(panic)) => {
-                        tracing::error!(request = ?id, route = ?self.metrics, panic = panic_text(&*panic), "a handler panicked");
+                        tracing::error!(
+                            route = self.metrics.pattern(),
+                            panic = panic_text(&*panic),
+                            "a handler panicked"
+                        );
                         Problem::internal().into_response()
                     }
                     Err(_) if has_body(&method) => {
@@ -241,8 +264,36 @@ impl RouteContext {
         response.headers_mut().insert(REQUEST_ID.clone(), id);
         let took = self.shared.clock.boot().since(started.boot);
         self.metrics.answered(&method, response.status(), took);
+        tracing::debug!(
+            listener = self.shared.listener,
+            route = self.metrics.pattern(),
+            %method,
+            status = response.status().as_u16(),
+            took_us = took.as_micros() as u64,
+            "answered"
+        );
+        self.shared.spans.ended(|context| Finished {
+            name: format!("{} {}", label(&method), self.metrics.pattern()),
+            kind: Kind::Server,
+            context,
+            began: started.wall,
+            ended: self.shared.clock.wall(),
+            failed: response.status().is_server_error(),
+            attributes: vec![
+                ("http.request.method", label(&method).into()),
+                ("http.route", self.metrics.pattern().into()),
+                ("http.response.status_code", response.status().as_u16().into()),
+            ],
+        });
         response
     }
+}
+
+/// The trace that a request says it is a part of.
+fn brought(headers: &HeaderMap) -> Option<TraceContext> {
+    headers.get(&TRACE_PARENT)?;
+    let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    TraceContext::brought(all(&TRACE_PARENT), all(&TRACE_STATE))
 }
 
 fn has_body(method: &Method) -> bool {

@@ -14,7 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
@@ -46,6 +46,24 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
+/// Why a connection is ended by the member: [`Cut`](super::connection::Cut)'s names, too many of them, and the shutdown.
+const CUTS: [&str; 6] = ["idle", "half_sent", "stalled", "asked", "full", "drain"];
+/// Why a peer's message is refused.
+const PEER_REFUSALS: [&str; 12] = [
+    "unsigned",
+    "forged",
+    "late",
+    "malformed",
+    "truncated",
+    "busy",
+    "version",
+    "set",
+    "early",
+    "fence",
+    "ahead",
+    "ledger",
+];
+
 /// The metrics of all listeners. Clones count into the same ones.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
@@ -74,9 +92,10 @@ impl HttpMetrics {
             "Requests answered, by listener, route, method and status",
             metrics.requests.clone(),
         );
-        registry.register(
-            "http_request_duration_seconds",
+        registry.register_with_unit(
+            "http_request_duration",
             "Time from a request's headers to its response's headers",
+            Unit::Seconds,
             metrics.durations.clone(),
         );
         registry.register(
@@ -100,6 +119,10 @@ impl HttpMetrics {
             "Streams of draws that are open; those cut because their reader is slow are connections cut as slow_stream",
             metrics.draw_streams.clone(),
         );
+        // There from the first, so that what happens once is seen as an increase.
+        for reason in PEER_REFUSALS {
+            drop(metrics.peer_refusals.get_or_create(&RefusalLabels { reason }));
+        }
         metrics
     }
 
@@ -121,6 +144,9 @@ impl HttpMetrics {
     }
 
     pub(super) fn connections(&self, listener: &'static str) -> Gauge {
+        for reason in CUTS {
+            drop(self.cut.get_or_create(&ReasonLabels { listener, reason }));
+        }
         self.connections.get_or_create_owned(&ListenerLabels { listener })
     }
 
@@ -149,6 +175,11 @@ pub(super) struct RouteMetrics {
 }
 
 impl RouteMetrics {
+    /// The route's pattern, or `other`.
+    pub(super) fn pattern(&self) -> &'static str {
+        self.route
+    }
+
     pub(super) fn begin(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
@@ -181,7 +212,7 @@ impl Drop for InFlight<'_> {
 }
 
 /// A client may invent methods; a label may not have as many values as that.
-fn label(method: &Method) -> &'static str {
+pub(super) fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

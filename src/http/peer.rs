@@ -111,7 +111,11 @@ async fn keep<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Request
     peer.answer(request, async |peer, _, body| {
         let message: KeepRequest = peer.read(&body)?;
         peer.check(&message.set, [&message.from, &message.holder])?;
-        Ok(json(&peer.service.keep(message).await?))
+        let (holder, round, slot) = (message.from.clone(), message.round, message.slot);
+        let answer = peer.service.keep(message).await?;
+        let contributed = answer.contribution.is_some();
+        tracing::info!(holder, round, %slot, contributed, "kept the head for the next draw");
+        Ok(json(&answer))
     })
     .await
 }

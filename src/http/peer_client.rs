@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -18,11 +18,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
+use super::exchange::{TRACE_PARENT, TRACE_STATE};
 use super::peer::{ANSWER_MAX, RECORDS_MAX};
 use super::peer_secret::{Message, PeerSecret, Signature};
 use crate::clock::{Boot, Clock};
 use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::draw::record::{Hash, Record};
+use crate::trace;
 
 /// Resting connections of one peer.
 const IDLE_PER_PEER: usize = 2;
@@ -232,6 +234,17 @@ impl PeerClient {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body.clone()))
             .map_err(|error| PeerError::Invalid(error.to_string()))?;
+        if let Some(context) = trace::current() {
+            let mut carry = |name: &HeaderName, value: &str| {
+                if let Ok(value) = HeaderValue::from_str(value) {
+                    request.headers_mut().insert(name.clone(), value);
+                }
+            };
+            carry(&TRACE_PARENT, &context.traceparent());
+            if let Some(state) = &context.state {
+                carry(&TRACE_STATE, state);
+            }
+        }
         let mac = self.secret.as_ref().map(|secret| {
             let message = Message::Request {
                 method: method.as_str(),

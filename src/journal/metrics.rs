@@ -56,7 +56,7 @@ impl JournalMetrics {
         );
         registry.register(
             "dropped",
-            "Entries that were not recorded: the queue was full, or the volume didn't take them",
+            "Entries that were not recorded: the queue was full, or the volume did not take them",
             metrics.dropped.clone(),
         );
         registry.register("rows", "Entries in the journal", metrics.rows.clone());
@@ -90,6 +90,9 @@ impl JournalMetrics {
             "1 while entries are kept in the whole of its share",
             metrics.working.clone(),
         );
+        for reason in ["queue", "volume"] {
+            metrics.dropped_for(reason, 0);
+        }
         metrics
     }
 

@@ -7,6 +7,7 @@ mod annotations;
 pub mod elector;
 pub mod file;
 pub mod kubernetes;
+pub mod metrics;
 pub mod task;
 
 use std::future::Future;

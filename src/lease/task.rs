@@ -6,18 +6,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::elector::{Action, CommitOutcome, CommitRequest, Elector, ElectorConfig, Event};
-use super::{Leadership, LeaseSnapshot, LeaseStore, LeaseTrouble, StoreError, WriteOutcome};
+pub use super::metrics::LeaseMetrics;
+use super::{Leadership, LeaseSnapshot, LeaseStore, StoreError, WriteOutcome};
 use crate::clock::Clock;
 use crate::shutdown::Signal;
 
@@ -64,100 +60,6 @@ impl LeaseHandle {
 
     fn send(&self, event: Event) -> bool {
         self.events.try_send(event).is_ok()
-    }
-}
-
-/// What is wrong with the lease store: one of three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TroubleLabels {
-    reason: &'static str,
-}
-
-/// The lease, as numbers.
-#[derive(Clone, Debug, Default)]
-pub struct LeaseMetrics {
-    leading: Gauge,
-    fence: Gauge,
-    terms: Counter,
-    writes: Counter,
-    conflicts: Counter,
-    doubtful: Counter,
-    reads: Counter,
-    failures: Counter,
-    trouble: Family<TroubleLabels, Gauge>,
-}
-
-impl LeaseMetrics {
-    pub fn register(registry: &mut Registry) -> LeaseMetrics {
-        let metrics = LeaseMetrics::default();
-        registry.register(
-            "lease_leading",
-            "1 while this member holds the lease and may conduct",
-            metrics.leading.clone(),
-        );
-        registry.register("lease_fence", "Fence of the lease as last seen", metrics.fence.clone());
-        registry.register(
-            "lease_terms",
-            "Times this member became the holder",
-            metrics.terms.clone(),
-        );
-        registry.register("lease_writes", "Writes sent to the lease store", metrics.writes.clone());
-        registry.register(
-            "lease_conflicts",
-            "Writes that another write came before",
-            metrics.conflicts.clone(),
-        );
-        registry.register(
-            "lease_doubtful_writes",
-            "Writes whose answer was lost",
-            metrics.doubtful.clone(),
-        );
-        registry.register("lease_reads", "Reads sent to the lease store", metrics.reads.clone());
-        registry.register(
-            "lease_failures",
-            "Reads and writes that the lease store failed or refused",
-            metrics.failures.clone(),
-        );
-        registry.register(
-            "lease_trouble",
-            "1 while the lease can't be used because there is no Lease (absent), no permission or no credentials (refused), or no answer (unreachable)",
-            metrics.trouble.clone(),
-        );
-        metrics.tell(None);
-        metrics
-    }
-
-    fn tell(&self, trouble: Option<&LeaseTrouble>) {
-        let present = trouble.map(|trouble| match trouble {
-            LeaseTrouble::Absent => "absent",
-            LeaseTrouble::Store(StoreError::Refused(_)) => "refused",
-            LeaseTrouble::Store(StoreError::Unreachable(_)) => "unreachable",
-        });
-        for reason in ["absent", "refused", "unreachable"] {
-            let gauge = self.trouble.get_or_create(&TroubleLabels { reason });
-            gauge.set(i64::from(present == Some(reason)));
-        }
-    }
-
-    fn count(&self, event: &Event) {
-        match event {
-            Event::Wrote {
-                outcome: WriteOutcome::Conflict,
-                ..
-            } => drop(self.conflicts.inc()),
-            Event::Wrote {
-                outcome: WriteOutcome::Unknown(_),
-                ..
-            } => drop(self.doubtful.inc()),
-            Event::Wrote {
-                outcome: WriteOutcome::Failed(_),
-                ..
-            }
-            | Event::Read { result: Err(_), .. } => {
-                self.failures.inc();
-            }
-            _ => {}
-        }
     }
 }
 

@@ -1,17 +1,28 @@
 //! The ledger, as numbers.
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Condition;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabel {
+    condition: &'static str,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct LedgerMetrics {
     pub(super) head: Gauge,
+    pub(super) head_slot: Gauge,
     pub(super) records: Gauge,
     pub(super) used: Gauge,
     pub(super) aside: Gauge,
     pub(super) fence: Gauge,
     pub(super) failures: Counter,
+    conditions: Family<ConditionLabel, Gauge>,
 }
 
 impl LedgerMetrics {
@@ -22,10 +33,17 @@ impl LedgerMetrics {
             "Round of the newest final record",
             metrics.head.clone(),
         );
+        registry.register_with_unit(
+            "ledger_head_slot_timestamp",
+            "Unix time of the newest final record's slot; 0 before the first. The head's age is time() minus this",
+            Unit::Seconds,
+            metrics.head_slot.clone(),
+        );
         registry.register("ledger_records", "Records in the ledger", metrics.records.clone());
-        registry.register(
-            "ledger_used_bytes",
-            "Bytes of records in the ledger",
+        registry.register_with_unit(
+            "ledger_used",
+            "What records take of the space reserved for them",
+            Unit::Bytes,
             metrics.used.clone(),
         );
         registry.register(
@@ -43,6 +61,25 @@ impl LedgerMetrics {
             "Writes to the ledger that failed",
             metrics.failures.clone(),
         );
+        registry.register(
+            "ledger_condition",
+            "1 for the condition that the ledger is in; a member stands for the lease only while it is writable",
+            metrics.conditions.clone(),
+        );
+        metrics.tell(&Condition::Opening);
         metrics
+    }
+
+    pub(super) fn tell(&self, condition: &Condition) {
+        let present = match condition {
+            Condition::Opening => "opening",
+            Condition::Writable => "writable",
+            Condition::Unwritable(_) => "unwritable",
+            Condition::Corrupt(_) => "corrupt",
+        };
+        for condition in ["opening", "writable", "unwritable", "corrupt"] {
+            let gauge = self.conditions.get_or_create(&ConditionLabel { condition });
+            gauge.set(i64::from(condition == present));
+        }
     }
 }

@@ -376,6 +376,7 @@ impl Worker {
             Condition::Corrupt(detail) => tracing::error!(%detail,
                 "the ledger is corrupt: this member doesn't draw; `random-generator ledger restore` restores it from its peers"),
         }
+        self.metrics.tell(&condition);
         self.condition = condition;
     }
 
@@ -401,6 +402,9 @@ impl Worker {
                 .head()
                 .map_or(0, |head| i64::try_from(head.round).unwrap_or(i64::MAX)),
         );
+        self.metrics
+            .head_slot
+            .set(snapshot.head().map_or(0, |head| head.slot.0));
         self.metrics
             .aside
             .set(i64::try_from(snapshot.aside.len()).unwrap_or(i64::MAX));

@@ -32,6 +32,13 @@ impl KubernetesMetrics {
             "1 while a watch of the Lease stands; without one the Lease is only polled, and a hand-over takes longer",
             metrics.watching.clone(),
         );
+        // An alert on requests that get no answer needs the number from before the first.
+        for verb in ["GET", "PUT", "WATCH"] {
+            drop(metrics.requests.get_or_create(&Labels {
+                verb: verb.to_owned(),
+                code: "none".to_owned(),
+            }));
+        }
         metrics
     }
 

@@ -1,0 +1,246 @@
+//! Draws, and the members that this holder asks for them, as numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::conductor::{AskError, ConductorConfig, Obstacle, Report};
+use super::message::Refusal;
+use super::record::Reason;
+use super::schedule::Schedule;
+use crate::clock::Wall;
+
+/// What a slot comes to.
+const OUTCOMES: [&str; 5] = ["drawn", "no_majority", "recovering", "not_committed", "undecided"];
+/// What a question to a member comes to.
+const ANSWERS: [&str; 6] = ["answered", "refused", "ledger", "unreachable", "timeout", "invalid"];
+/// What is known of a member that isn't in DNS.
+const UNPUBLISHED: &str = "unpublished";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Question {
+    question: &'static str,
+    answer: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Missing {
+    reason: &'static str,
+}
+
+/// Clones count together, save what each knows of the members: the conductor's task has the one that counts.
+#[derive(Clone, Debug)]
+pub struct DrawMetrics {
+    outcomes: Family<Outcome, Counter>,
+    delays: Histogram,
+    conducting: Gauge,
+    restored: Counter,
+    skipped: Counter,
+    missing: Family<Missing, Counter>,
+    questions: Family<Question, Counter>,
+    states: Family<State, Gauge>,
+    voters: Gauge,
+    period: Gauge,
+    schedule: Option<Schedule>,
+    /// What came of the last question to each member.
+    members: BTreeMap<u16, &'static str>,
+}
+
+impl DrawMetrics {
+    pub fn register(registry: &mut Registry) -> DrawMetrics {
+        let metrics = DrawMetrics {
+            outcomes: Family::default(),
+            delays: Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+            conducting: Gauge::default(),
+            restored: Counter::default(),
+            skipped: Counter::default(),
+            missing: Family::default(),
+            questions: Family::default(),
+            states: Family::default(),
+            voters: Gauge::default(),
+            period: Gauge::default(),
+            schedule: None,
+            members: BTreeMap::new(),
+        };
+        registry.register(
+            "draw_slots",
+            "Slots that came while this member led, by outcome",
+            metrics.outcomes.clone(),
+        );
+        registry.register_with_unit(
+            "draw_delay",
+            "Time from a slot's instant until its draw was final",
+            Unit::Seconds,
+            metrics.delays.clone(),
+        );
+        registry.register(
+            "draw_conducting",
+            "1 while this holder is at a draw or a recovery",
+            metrics.conducting.clone(),
+        );
+        registry.register(
+            "draw_restorations",
+            "Times this holder brought the newest record back into the Lease",
+            metrics.restored.clone(),
+        );
+        registry.register(
+            "draw_slots_skipped",
+            "Slots that nobody drew, whoever led, as the records that this holder drew count them",
+            metrics.skipped.clone(),
+        );
+        registry.register(
+            "draw_missing",
+            "Members that are not among the contributions of what this holder drew, by reason",
+            metrics.missing.clone(),
+        );
+        registry.register(
+            "draw_questions",
+            "Questions to members, this one included, by what came of them",
+            metrics.questions.clone(),
+        );
+        registry.register(
+            "draw_members",
+            "Members by what came of this holder's last question to them, and voters that DNS does not list; all 0 while it does not lead",
+            metrics.states.clone(),
+        );
+        registry.register(
+            "draw_voters",
+            "Voters as this member is configured; a majority of them must keep a draw before the next",
+            metrics.voters.clone(),
+        );
+        registry.register_with_unit(
+            "draw_period",
+            "Time between the slots around now, by the schedule",
+            Unit::Seconds,
+            metrics.period.clone(),
+        );
+        metrics.show_all();
+        metrics
+    }
+
+    /// There from the first, so that what happens once is seen as an increase.
+    fn show_all(&self) {
+        for outcome in OUTCOMES {
+            drop(self.outcomes.get_or_create(&Outcome { outcome }));
+        }
+        for answer in ANSWERS {
+            for question in ["keep", "heads"] {
+                drop(self.questions.get_or_create(&Question { question, answer }));
+            }
+        }
+        for state in ANSWERS.into_iter().chain([UNPUBLISHED]) {
+            drop(self.states.get_or_create(&State { state }));
+        }
+        for reason in ["unpublished", "unreachable", "timeout", "refused", "invalid", "ledger"] {
+            drop(self.missing.get_or_create(&Missing { reason }));
+        }
+    }
+
+    /// What doesn't change while this member runs.
+    pub(super) fn begin(&mut self, config: &ConductorConfig, now: Wall) {
+        self.voters.set(i64::from(config.voters));
+        self.schedule = Some(config.schedule.clone());
+        self.tell_period(now);
+    }
+
+    /// A cron expression's slots may lie unevenly, so it is told anew with each of them.
+    fn tell_period(&self, now: Wall) {
+        if let Some(schedule) = &self.schedule {
+            let period = schedule.period_hint(now.seconds()).as_secs();
+            self.period.set(i64::try_from(period).unwrap_or(i64::MAX));
+        }
+    }
+
+    pub(super) fn conducting(&self, is: bool) {
+        self.conducting.set(i64::from(is));
+    }
+
+    pub(super) fn count(&self, report: &Report, now: Wall) {
+        self.tell_period(now);
+        let outcome = match report {
+            Report::Drawn(record) => {
+                let late = now.0.saturating_sub(record.slot.0.saturating_mul(1_000_000));
+                self.delays.observe(late.max(0) as f64 / 1e6);
+                self.skipped.inc_by(record.missed);
+                for missing in &record.missing {
+                    let reason = name(missing.reason);
+                    self.missing.get_or_create(&Missing { reason }).inc();
+                }
+                "drawn"
+            }
+            Report::Missed { obstacle, .. } => match obstacle {
+                Obstacle::NoMajority { .. } => "no_majority",
+                Obstacle::Recovering => "recovering",
+                Obstacle::NotCommitted => "not_committed",
+            },
+            Report::Undecided { .. } => "undecided",
+            Report::Restored(_) => {
+                self.restored.inc();
+                return;
+            }
+            Report::Waiting { .. } => return,
+        };
+        self.outcomes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts what came of one question to a member.
+    pub(super) fn answered<T>(&mut self, question: &'static str, ordinal: u16, result: &Result<T, AskError>) {
+        let answer = match result {
+            Ok(_) => "answered",
+            Err(AskError::Refused(Refusal::Ledger { .. })) => "ledger",
+            Err(AskError::Refused(_)) => "refused",
+            Err(AskError::Unreachable) => "unreachable",
+            Err(AskError::Timeout) => "timeout",
+            Err(AskError::Invalid) => "invalid",
+        };
+        self.questions.get_or_create(&Question { question, answer }).inc();
+        self.members.insert(ordinal, answer);
+    }
+
+    /// Tells how many members are in which state. Only who leads asks them, and what it knew is old when it leads again.
+    pub(super) fn tell_members(&mut self, leads: bool, published: &BTreeSet<u16>) {
+        if !leads {
+            self.members.clear();
+        }
+        self.members.retain(|ordinal, _| published.contains(ordinal));
+        for state in ANSWERS {
+            let count = self.members.values().filter(|answer| **answer == state).count();
+            self.set(state, count);
+        }
+        let voters = u16::try_from(self.voters.get()).unwrap_or(0);
+        let unpublished = (0..voters).filter(|ordinal| !published.contains(ordinal)).count();
+        self.set(UNPUBLISHED, if leads { unpublished } else { 0 });
+    }
+
+    fn set(&self, state: &'static str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.states.get_or_create(&State { state }).set(count);
+    }
+}
+
+/// As the record has it.
+fn name(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Unpublished => "unpublished",
+        Reason::Unreachable => "unreachable",
+        Reason::Timeout => "timeout",
+        Reason::Refused => "refused",
+        Reason::Invalid => "invalid",
+        Reason::Ledger => "ledger",
+    }
+}

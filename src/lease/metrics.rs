@@ -1,0 +1,174 @@
+//! The lease, as numbers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::watch;
+
+use super::elector::Event;
+use super::{Leadership, LeaseSnapshot, LeaseTrouble, StoreError, WriteOutcome};
+use crate::clock::Clock;
+
+/// What is wrong with the lease store: one of three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TroubleLabels {
+    reason: &'static str,
+}
+
+/// The lease, as numbers.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseMetrics {
+    pub(super) leading: Gauge,
+    pub(super) fence: Gauge,
+    pub(super) terms: Counter,
+    pub(super) writes: Counter,
+    conflicts: Counter,
+    doubtful: Counter,
+    pub(super) reads: Counter,
+    failures: Counter,
+    trouble: Family<TroubleLabels, Gauge>,
+}
+
+impl LeaseMetrics {
+    pub fn register(registry: &mut Registry) -> LeaseMetrics {
+        let metrics = LeaseMetrics::default();
+        registry.register(
+            "lease_leading",
+            "1 while this member holds the lease and may conduct",
+            metrics.leading.clone(),
+        );
+        registry.register("lease_fence", "Fence of the lease as last seen", metrics.fence.clone());
+        registry.register(
+            "lease_terms",
+            "Times this member became the holder",
+            metrics.terms.clone(),
+        );
+        registry.register("lease_writes", "Writes sent to the lease store", metrics.writes.clone());
+        registry.register(
+            "lease_conflicts",
+            "Writes that another write came before",
+            metrics.conflicts.clone(),
+        );
+        registry.register(
+            "lease_doubtful_writes",
+            "Writes whose answer was lost",
+            metrics.doubtful.clone(),
+        );
+        registry.register("lease_reads", "Reads sent to the lease store", metrics.reads.clone());
+        registry.register(
+            "lease_failures",
+            "Reads and writes that the lease store failed or refused",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "lease_trouble",
+            "1 while the lease can't be used because there is no Lease (absent), no permission or no credentials (refused), or no answer (unreachable)",
+            metrics.trouble.clone(),
+        );
+        metrics.tell(None);
+        metrics
+    }
+
+    pub(super) fn tell(&self, trouble: Option<&LeaseTrouble>) {
+        let present = trouble.map(|trouble| match trouble {
+            LeaseTrouble::Absent => "absent",
+            LeaseTrouble::Store(StoreError::Refused(_)) => "refused",
+            LeaseTrouble::Store(StoreError::Unreachable(_)) => "unreachable",
+        });
+        for reason in ["absent", "refused", "unreachable"] {
+            let gauge = self.trouble.get_or_create(&TroubleLabels { reason });
+            gauge.set(i64::from(present == Some(reason)));
+        }
+    }
+
+    pub(super) fn count(&self, event: &Event) {
+        match event {
+            Event::Wrote {
+                outcome: WriteOutcome::Conflict,
+                ..
+            } => drop(self.conflicts.inc()),
+            Event::Wrote {
+                outcome: WriteOutcome::Unknown(_),
+                ..
+            } => drop(self.doubtful.inc()),
+            Event::Wrote {
+                outcome: WriteOutcome::Failed(_),
+                ..
+            }
+            | Event::Read { result: Err(_), .. } => {
+                self.failures.inc();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What depends on when it is asked for: the lease's times run on between two snapshots.
+#[derive(Debug)]
+pub struct LeaseTimes {
+    snapshots: watch::Receiver<Arc<LeaseSnapshot>>,
+    clock: Clock,
+}
+
+impl LeaseTimes {
+    pub fn register(registry: &mut Registry, snapshots: watch::Receiver<Arc<LeaseSnapshot>>, clock: Clock) {
+        registry.register_collector(Box::new(LeaseTimes { snapshots, clock }));
+    }
+}
+
+impl Collector for LeaseTimes {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let lease = self.snapshots.borrow().clone();
+        let now = self.clock.boot();
+        let present = match &lease.object {
+            _ if lease.leads(now).is_some() => "leading",
+            None => "unknown",
+            Some(object) if object.spec.held_by().is_none() => "free",
+            Some(_) if lease.expires_at.is_some_and(|at| at <= now) => "expired",
+            Some(_) => "following",
+        };
+        let mut states = encoder.encode_descriptor(
+            "lease_state",
+            "1 for the state of the lease as this member sees it: it leads, it follows a holder, nobody holds the lease, the holder let it expire, or no Lease was seen.",
+            None,
+            MetricType::Gauge,
+        )?;
+        for state in ["leading", "following", "free", "expired", "unknown"] {
+            let labels = [("state", state)];
+            let value = ConstGauge::new(i64::from(state == present));
+            value.encode(states.encode_family(&labels)?)?;
+        }
+        let mut seconds = |name: &str, help: &str, value: f64| {
+            let metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
+            ConstGauge::new(value).encode(metric)
+        };
+        seconds(
+            "lease_renew_deadline_remaining",
+            "Time until this member stops leading unless a renewal succeeds; 0 while it does not lead.",
+            match lease.leadership {
+                Leadership::Leader { until, .. } => until.since(now).as_secs_f64(),
+                Leadership::Follower { .. } => 0.0,
+            },
+        )?;
+        seconds(
+            "lease_expiry_remaining",
+            "Time until the lease that this member sees runs out unless its holder renews it; 0 when nobody holds it.",
+            lease
+                .expires_at
+                .map_or(Duration::ZERO, |at| at.since(now))
+                .as_secs_f64(),
+        )?;
+        seconds(
+            "lease_view_age",
+            "Time since the lease store last confirmed what this member knows of the lease; +Inf before the first time.",
+            lease.age(now).map_or(f64::INFINITY, |age| age.as_secs_f64()),
+        )
+    }
+}

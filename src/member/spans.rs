@@ -1,0 +1,34 @@
+//! Where what this member finished is sent to, if to anyone.
+
+use prometheus_client::registry::Registry;
+
+use super::stages::Stages;
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::trace::Spans;
+
+#[cfg(feature = "otlp")]
+pub(super) fn start(config: &Config, identity: &Identity, registry: &mut Registry, stages: &mut Stages) -> Spans {
+    use crate::otlp::{self, Resource};
+
+    let Some(collector) = config.collector.clone() else {
+        return Spans::default();
+    };
+    let resource = Resource {
+        namespace: identity.name.set.clone(),
+        instance: identity.lease(),
+        version: super::VERSION,
+    };
+    let (spans, exporter) = otlp::new(collector, resource, registry);
+    stages.keeper("otlp", |stop| async move {
+        exporter.run(stop).await;
+        Ok(())
+    });
+    spans
+}
+
+/// [`Config`] has refused a collector.
+#[cfg(not(feature = "otlp"))]
+pub(super) fn start(_: &Config, _: &Identity, _: &mut Registry, _: &mut Stages) -> Spans {
+    Spans::default()
+}
