@@ -173,13 +173,13 @@ impl Cluster {
         run(&self.given.kubectl, arguments).await
     }
 
-    /// kubectl with its output in a file, until the child is dropped.
+    /// kubectl with what it prints in a file, until the child is dropped.
     pub fn kubectl_into(&self, file: &File, arguments: &[&str]) -> Child {
         Command::new(&self.given.kubectl)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
-            .stderr(Stdio::null())
+            .stderr(file.try_clone().unwrap())
             .kill_on_drop(true)
             .spawn()
             .unwrap()

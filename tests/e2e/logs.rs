@@ -1,13 +1,11 @@
-//! What members log. Nodes may drop a container's log at any time (nodes that share a machine drop each other's, once a minute), so
-//! it is followed from early on: who follows a log keeps it. It begins again with other Pods when it is gone before that.
+//! What members log. It is taken from the containers' output itself (`kubectl attach`), as nodes may drop a container's log at any
+//! time: nodes that share a machine drop each other's, once a minute.
 
 use std::fs;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::process::Child;
-use tokio::time::timeout;
 
 use crate::cluster::until;
 use crate::set::Set;
@@ -15,61 +13,38 @@ use crate::set::Set;
 /// What a member's lines said of one part, in their order: why it is degraded, or None when it is well again.
 pub type Told = Vec<Option<String>>;
 
-/// The logs of three members since their containers started, as they are written.
+/// What three members log from a moment on, as it is written.
 pub struct Logs(Vec<(NamedTempFile, Child)>);
 
-/// What a log's first line may take.
-const BEGUN: Duration = Duration::from_secs(15);
-/// How often a log is begun again because a node dropped it.
-const ATTEMPTS: usize = 5;
-
 impl Set {
-    /// Follows the logs of the three members, with new Pods if a node has dropped one.
+    /// Follows what the three members log from now on.
     pub async fn logs(&self) -> Logs {
-        for _ in 0..ATTEMPTS {
-            if let Some(logs) = self.follow().await {
-                return logs;
-            }
-            for ordinal in 0..3 {
-                self.delete_pod(ordinal).await;
-            }
-            self.until_ready(3).await;
-        }
-        panic!("the nodes dropped a log each time");
-    }
-
-    async fn follow(&self) -> Option<Logs> {
         let mut logs = Vec::new();
         for ordinal in 0..3 {
             let (file, pod) = (NamedTempFile::new().unwrap(), format!("rg-{ordinal}"));
             let arguments = [
-                "logs",
-                "--follow",
+                "attach",
+                "--v=6",
                 "--namespace",
                 &self.namespace,
                 &pod,
                 "--container",
                 "member",
             ];
-            let mut child = self.cluster.kubectl_into(file.as_file(), &arguments);
-            let begun = async || {
-                // The first line that a member writes.
-                let whole = fs::read_to_string(file.path()).is_ok_and(|text| text.contains("\"starting\""));
-                let ended = child.try_wait().unwrap().is_some();
-                if whole || ended {
-                    Ok(whole && !ended)
+            let child = self.cluster.kubectl_into(file.as_file(), &arguments);
+            let attached = async || {
+                let said = fs::read_to_string(file.path()).unwrap();
+                // What HTTP answers once the connection is the container's output.
+                if said.contains("101 Switching Protocols") {
+                    Ok(())
                 } else {
-                    Err("nothing yet")
+                    Err(said)
                 }
             };
-            // One that was dropped may be waited for without an end.
-            let begun = timeout(BEGUN, until(&format!("the log of {pod}"), begun)).await;
-            if begun != Ok(true) {
-                return None;
-            }
+            until(&format!("the output of {pod}"), attached).await;
             logs.push((file, child));
         }
-        Some(Logs(logs))
+        Logs(logs)
     }
 }
 

@@ -249,6 +249,7 @@ async fn a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_resta
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "credentials"}, "stringData": data})
     };
     let path = set.path("secrets/credentials");
+    // The first reason was told when the members started: what comes after it is seen here.
     let logs = set.logs().await;
     let restarts = set.restarts().await;
     // There is none at first.
