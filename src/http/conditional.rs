@@ -41,7 +41,7 @@ impl Tag {
     }
 
     /// Whether `If-None-Match` names it. A weak tag matches too: for that header the comparison is the weak one.
-    fn among(&self, headers: &HeaderMap) -> bool {
+    pub fn among(&self, headers: &HeaderMap) -> bool {
         headers
             .get_all(header::IF_NONE_MATCH)
             .iter()

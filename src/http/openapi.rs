@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi as _};
 pub(super) use page::page;
 pub use schemas::*;
 
-use super::public::{draws, ids, members, numbers, status};
+use super::public::{derived, draws, ids, members, numbers, status, stream};
 
 /// The file as it is served.
 pub const SAVED: &str = include_str!("../../docs/openapi.json");
@@ -67,7 +67,9 @@ pub(super) async fn served() -> Response {
         ids::ids,
         draws::list,
         draws::latest,
+        stream::stream,
         draws::one,
+        derived::integers,
         members::peers,
         members::leader,
         status::live,

@@ -144,6 +144,19 @@ pub struct Draws {
 }
 
 #[derive(Deserialize, ToSchema)]
+pub struct Derived {
+    pub round: u64,
+    /// The record's.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    pub hash: String,
+    pub min: i64,
+    pub max: i64,
+    pub count: u64,
+    pub unique: bool,
+    pub values: Vec<i64>,
+}
+
+#[derive(Deserialize, ToSchema)]
 pub struct Peers {
     #[serde(rename = "self")]
     pub own: String,

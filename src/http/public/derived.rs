@@ -10,13 +10,36 @@ use super::draws::Draws;
 use crate::draw::integers::{MAX_COUNT, Question, QuestionError};
 use crate::http::conditional::{Freshness, Tag, kept};
 use crate::http::format::{Format, fresh, json, lines, negotiate};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 
 /// `GET /draws/{round}/integers?min=1&max=100&count=1&unique=false` → `{"round", "hash", "min", "max", "count", "unique",
 /// "values": […]}`, `hash` being the record's; text: one a line. As `/draws/{round}` for a round that isn't there; 409 for
 /// one whose output is null, which will never have any.
-pub(super) async fn integers(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+#[utoipa::path(
+    get,
+    path = "/draws/{round}/integers",
+    operation_id = "derived_integers",
+    summary = "Integers that a draw decides",
+    tag = "draws",
+    params(
+        ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
+        ("min" = Option<i64>, Query, description = "The least; 1", example = 1),
+        ("max" = Option<i64>, Query, description = "The greatest, at least min; 100", example = 200),
+        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
+        ("unique" = Option<bool>, Query, description = "Whether no value comes twice; false. Then count is at most max − min + 1"),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+    ),
+    responses(
+        (status = 200, description = "The same for everybody who asks", content((openapi::Derived = "application/json"), (String = "text/plain"))),
+        (status = 304, description = "The client has them already"),
+        (status = 404, response = openapi::Problem),
+        (status = 409, response = openapi::Problem),
+        (status = 410, response = openapi::Problem),
+    ),
+)]
+pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["min", "max", "count", "unique", "format"])?;
     let question = question(&query)?;
     let format = negotiate(request.headers(), query.text("format"), &[Format::Json, Format::Text])?;

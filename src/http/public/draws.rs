@@ -46,6 +46,7 @@ pub struct Draws {
 #[utoipa::path(
     get,
     path = "/draws",
+    operation_id = "draws",
     summary = "The chain of draws",
     tag = "draws",
     params(
@@ -104,6 +105,7 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
 #[utoipa::path(
     get,
     path = "/draws/latest",
+    operation_id = "latest_draw",
     summary = "The newest draw",
     tag = "draws",
     params(
@@ -111,6 +113,7 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
     ),
     responses(
         (status = 200, description = "The newest record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 304, description = "The client has it already"),
         (status = 404, response = openapi::Problem),
     ),
 )]
@@ -128,6 +131,7 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
 #[utoipa::path(
     get,
     path = "/draws/{round}",
+    operation_id = "draw",
     summary = "One draw",
     tag = "draws",
     params(
@@ -136,6 +140,7 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     ),
     responses(
         (status = 200, description = "The record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 304, description = "The client has it already"),
         (status = 404, response = openapi::Problem),
         (status = 410, response = openapi::Problem)
     ),

@@ -89,7 +89,21 @@ impl Drop for Open {
 /// Other events: `gap` `{"from", "oldest"}`, rounds before `oldest` are not kept here; `ahead` `{"from", "newest"}`, at the
 /// beginning, this member doesn't report so much yet (or its chain is a new one); `chain` `{"chain", "from"}`, the chain goes
 /// on otherwise from this round on.
-pub(super) async fn stream(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+#[utoipa::path(
+    get,
+    path = "/draws/stream",
+    operation_id = "draw_stream",
+    summary = "Draws as they come",
+    tag = "draws",
+    params(
+        ("from" = Option<i64>, Query, description = "The round to begin with; the next draw", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last round that was seen, in place of from"),
+    ),
+    responses(
+        (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
+    ),
+)]
+pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from"])?;
     let from = match query.text("from") {
         Some(text) => Some(integer("from", text, 1..=MAX_INTEGER as i64)? as u64),

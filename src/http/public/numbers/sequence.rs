@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::java_random::JavaRandom;
+use crate::http::conditional::{Freshness, Tag, kept};
 use crate::http::exchange::Exchange;
 use crate::http::format::{Format, negotiate};
 use crate::http::openapi;
@@ -20,7 +21,7 @@ use crate::http::query::Query;
 pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
 
 /// `GET /sequence?seed=42&from=0&count=4` → `{"values": […]}`: what `new java.util.Random(seed).nextInt()` gives, from the number
-/// at place `from` on; text: one a line; bytes: 4 each, big-endian. `seed` is any i64.
+/// at place `from` on, which never change: a client that has them is told so (304); text: one a line; bytes: 4 each, big-endian. `seed` is any i64.
 #[utoipa::path(
     get,
     path = "/sequence",
@@ -34,6 +35,7 @@ pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
     ),
     responses(
         (status = 200, description = "The values", content((openapi::Values<i32> = "application/json", example = json!({"values": [-1170105035, 234785527, -1360544799, 205897768]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+        (status = 304, description = "The client has them already"),
     ),
 )]
 pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
@@ -57,7 +59,14 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
         random.skip(from.cast_unsigned());
         Ok((0..count).map(|_| random.next_int()).collect())
     };
-    state
-        .give(&exchange, request.method(), request.uri(), format, make)
-        .await
+    let tag = Tag::new(&[&"java", &seed, &from, &count, &format.name()]);
+    let response = match tag.among(request.headers()) {
+        true => Response::default(),
+        false => {
+            state
+                .give(&exchange, request.method(), request.uri(), format, make)
+                .await?
+        }
+    };
+    Ok(kept(request.headers(), &tag, Freshness::Final, || response))
 }
