@@ -5,8 +5,10 @@ mod http_world;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use http_world::{Member, Reply, request};
+use random_generator::draw::record::Hex;
 use random_generator::http::limits::Limits;
 use random_generator::http::openapi::{self, document};
 use serde::de::DeserializeOwned;
