@@ -81,9 +81,10 @@ test-otlp: ## Run the tests of a build with the feature otlp
 	$(CARGO) test --features otlp --test otlp
 
 .PHONY: docs
-docs: ## Write docs/metrics.md, docs/configuration.md and docs/openapi.json anew, from what the program says
+docs: ## Write what of docs/ is made from the program anew, from what the program says
 	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test operator documented
 	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test openapi the_saved
+	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test command_line documentation_has
 
 .PHONY: lint
 lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, the documentation's links, and the dependencies' licences, versions and sources

@@ -7,7 +7,7 @@ mod http_world;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use http_world::{Member, SOON, closed};
+use http_world::{Member, SOON, closed, request};
 use random_generator::http::limits::Limits;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,7 +50,7 @@ async fn bytes(member: &Member, target: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn no_answer_is_kept_by_a_cache_and_each_is_journalled_with_how_many_it_gave() {
+async fn no_random_answer_is_kept_by_a_cache_and_each_is_journalled_with_how_many_it_gave() {
     let member = member().await;
     let asked = [
         ("/integers?count=7&unique=true", 7),
@@ -64,11 +64,13 @@ async fn no_answer_is_kept_by_a_cache_and_each_is_journalled_with_how_many_it_ga
         ("/sequence?seed=1", 4),
     ];
     for (target, _) in asked {
-        assert_eq!(
-            member.get(target).await.header("cache-control"),
-            Some("no-store"),
-            "{target}"
-        );
+        let reply = member.get(target).await;
+        // A sequence is the same for ever.
+        let kept = match target.starts_with("/sequence") {
+            true => "public, max-age=3600, immutable",
+            false => "no-store",
+        };
+        assert_eq!(reply.header("cache-control"), Some(kept), "{target}");
     }
     let entries = member.journal.entries.lock().unwrap();
     let kept: Vec<_> = entries
@@ -257,6 +259,21 @@ async fn a_sequence_is_javas_from_any_place_on() {
         bytes(&member, "/sequence?seed=42&count=1&format=bytes").await,
         (-1170105035_i32).to_be_bytes()
     );
+    // A client that has it gets it no second time, and other numbers are another thing.
+    let reply = member.get("/sequence?seed=42").await;
+    let known = format!("if-none-match: {}\r\n", reply.header("etag").unwrap());
+    let address = member.running.address;
+    for (target, status) in [
+        ("/sequence?seed=42&count=4", 304),
+        ("/sequence?seed=42&count=5", 200),
+        ("/sequence?seed=43", 200),
+    ] {
+        assert_eq!(
+            request(address, "GET", target, &known, b"").await.status,
+            status,
+            "{target}"
+        );
+    }
     let long = values(&member, "/sequence?seed=-7&count=10000").await;
     assert_eq!(
         values(&member, "/sequence?seed=-7&from=9990&count=10").await,

@@ -120,7 +120,7 @@ async fn integers_bytes_and_ids_come_in_each_format() {
     let address = member.running.address;
     let text = request(address, "GET", "/ids", "accept: text/plain\r\n", b"").await;
     assert_eq!(text.text(), "1152921504606846978\n");
-    assert_eq!(member.journal.entries.lock().unwrap().len(), 8);
+    assert_eq!(member.journal.entries.lock().unwrap().len(), 9);
 }
 
 #[tokio::test]

@@ -111,9 +111,9 @@ async fn each_path_answers_as_it_is_described() {
             .collect::<BTreeSet<_>>(),
         described
     );
-    member
-        .ledger
-        .send_replace(http_world::ledger(http_world::chain(1..=5)).into());
+    let mut records = http_world::chain(1..=5);
+    Arc::make_mut(&mut records[3]).output = Some(Hex([9; 64]));
+    member.ledger.send_replace(http_world::ledger(records).into());
     for (path, target, reading) in asked {
         let reply = member.get(target).await;
         let status = reply.status.to_string();

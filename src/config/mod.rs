@@ -48,6 +48,8 @@ pub struct Config {
     pub collector: Option<Collector>,
     /// Connections that each listener holds at once, at least 1.
     pub connection_limit: usize,
+    /// Whose web pages may read the public listener; `*` among them is everybody's.
+    pub allowed_origins: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -222,6 +224,7 @@ impl Config {
             },
             collector,
             connection_limit: args.connection_limit.try_into().unwrap_or(usize::MAX),
+            allowed_origins: args.allowed_origins,
             data_dir: args.data_dir,
         })
     }

@@ -107,6 +107,21 @@ pub fn domain(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
+/// What a browser calls the origin of a page (RFC 6454, 6.2), or `*`.
+pub fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let fits = |host: &str| {
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:[]".contains(&b);
+        !host.is_empty() && host.bytes().all(known)
+    };
+    if text != "*" && !host.is_some_and(fits) {
+        return Err(String::from(
+            "https://HOST, http://HOST:PORT or *, in lower case and without a path",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 /// A Pod's UID, or anything that may stand in a lease identity in its place.
 pub fn uid(text: &str) -> Result<String, String> {
     let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

@@ -5,13 +5,14 @@
 //! - [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
 //! - [`problem`], [`query`], [`mod@format`], [`conditional`]: errors, parameters, representations and what a client has of
 //!   them already, the same everywhere.
-//! - [`public`]: what people ask for, described by [`openapi`]. [`peer`] and [`peer_client`]: what members ask each other,
+//! - [`public`]: what people ask for, described by [`openapi`], and read by web pages where [`cors`] allows it. [`peer`] and [`peer_client`]: what members ask each other,
 //!   authenticated by [`peer_secret`]. [`admin`]: what an operator asks for on the member's own host. [`scrape`]: what Prometheus asks
 //!   for, of what [`metrics`] and others count.
 
 pub mod admin;
 pub mod conditional;
 pub mod connection;
+pub mod cors;
 pub mod exchange;
 pub mod format;
 pub mod limits;

@@ -222,8 +222,10 @@ fn a_set_is_followed_while_its_member_is_killed() {
     let round = |line: &str| Record::parse(line).unwrap().round;
     // The copy has what was drawn since it was started.
     let first = round(&following.line());
+    let newest = copy.json("/draws/latest")["round"].as_u64().unwrap();
     copy.kill();
-    for expected in first + 1..first + 7 {
+    // What the copy had may all be on its way; what was drawn later comes from the voter.
+    for expected in first + 1..newest + 5 {
         assert_eq!(round(&following.line()), expected);
     }
     let told = following.end();

@@ -20,6 +20,7 @@ mod full_disk;
 mod kubernetes;
 mod lease_shell;
 mod ledger_shell;
+mod origins;
 mod outages;
 mod peer_messages;
 mod streams;
