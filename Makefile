@@ -108,6 +108,10 @@ $(TOOLS)/bin/cargo-deny:
 simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print its trace
 	$(if $(SEED),RANDOM_GENERATOR_SEED=$(SEED),RANDOM_GENERATOR_SEEDS=$(SEEDS)) $(CARGO) test --test simulation -- --nocapture
 
+.PHONY: schemathesis
+schemathesis: ## Ask a member all that docs/openapi.json allows, and much that it doesn't; installs schemathesis, once
+	tests/schemathesis/run
+
 .PHONY: mutants
 mutants: ## Plant each bug of tests/mutations, and show which test or seed turns red
 	tests/mutations/run

@@ -88,6 +88,21 @@ fn all(set: &Set) -> Vec<&Member> {
     set.members.iter().flatten().collect()
 }
 
+/// SIGSTOP, and not within a transaction on the lease's file: whoever is stopped there keeps all others from the lease.
+fn stop(set: &Set, ordinals: &[u16]) {
+    let signal = |signal| ordinals.iter().for_each(|ordinal| set.member(*ordinal).signal(signal));
+    until("members stopped outside of a transaction", || {
+        signal(Signal::STOP);
+        let lease = rusqlite::Connection::open(set.lease_file()).unwrap();
+        lease.busy_timeout(std::time::Duration::from_millis(200)).unwrap();
+        let free = lease.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
+        if !free {
+            signal(Signal::CONT);
+        }
+        free.then_some(())
+    });
+}
+
 #[test]
 fn a_majority_that_does_not_answer_is_found_out_from_metrics_and_logs() {
     let section = Section::read("A majority of the voters does not answer");
@@ -96,9 +111,7 @@ fn a_majority_that_does_not_answer_is_found_out_from_metrics_and_logs() {
     let alone = [set.member(holder)];
     let before = (section.values(&alone), section.lines(&alone));
     let others: Vec<u16> = (0..3).filter(|ordinal| *ordinal != holder).collect();
-    others
-        .iter()
-        .for_each(|ordinal| set.member(*ordinal).signal(Signal::STOP));
+    stop(&set, &others);
     section.is_shown(before, &alone);
     others
         .iter()
