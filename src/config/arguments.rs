@@ -103,7 +103,7 @@ pub struct ServeArgs {
     /// Connections that the public listener holds at once, 1 to 1000000
     #[arg(long, env = "RANDOM_GENERATOR_CONNECTION_LIMIT", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000), default_value = "16384", help_heading = "Listeners")]
     pub connection_limit: u32,
-    /// Origins whose web pages may read the public listener (CORS), comma-separated: https://example.org, or * for all [default: none]
+    /// Origins whose web pages may read the public listener (CORS), comma-separated: `https://example.org`, or `*` for all [default: none]
     #[arg(long, env = "RANDOM_GENERATOR_ALLOWED_ORIGINS", value_name = "ORIGINS", value_parser = values::origin, value_delimiter = ',', help_heading = "Listeners")]
     pub allowed_origins: Vec<String>,
 
