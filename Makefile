@@ -108,6 +108,10 @@ $(TOOLS)/bin/cargo-deny:
 simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print its trace
 	$(if $(SEED),RANDOM_GENERATOR_SEED=$(SEED),RANDOM_GENERATOR_SEEDS=$(SEEDS)) $(CARGO) test --test simulation -- --nocapture
 
+.PHONY: bench
+bench: ## Compare a member's answers a second with those of a bare axum handler; needs two processors, and nothing else on them
+	$(CARGO) bench --bench cost
+
 .PHONY: schemathesis
 schemathesis: ## Ask a member all that docs/openapi.json allows, and much that it doesn't; installs schemathesis, once
 	tests/schemathesis/run
