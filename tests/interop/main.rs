@@ -231,12 +231,17 @@ fn an_elector_that_releases_what_a_member_holds_ends_that_term_and_takes_nothing
         let terms = contest.parties[0].terms();
         (terms.len() == 2 && terms[0].to.is_some()).then_some(())
     });
-    let versions = contest.history.versions();
-    let released = versions.windows(3).find(|window| {
-        let holders: Vec<&str> = window.iter().map(|version| version.holder.as_str()).collect();
-        holders == [member.as_str(), "", member.as_str()]
+    // What the members log may be here before the watch tells of it.
+    let released = until("a release of what the member held", || {
+        let versions = contest.history.versions();
+        let mut spans = versions.windows(3);
+        let released = spans.find(|span| {
+            let holders: Vec<&str> = span.iter().map(|version| version.holder.as_str()).collect();
+            holders == [member.as_str(), "", member.as_str()]
+        });
+        released.map(<[_]>::to_vec)
     });
-    let [held, emptied, again] = released.expect("a release of what the member held") else {
+    let [held, emptied, again] = &released[..] else {
         unreachable!()
     };
     assert_eq!((&emptied.fence, &emptied.record), (&held.fence, &held.record));
