@@ -18,6 +18,22 @@ use random_generator::http::limits::Limits;
 use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec, LeaseTrouble};
 use random_generator::readiness::Latch;
 
+/// What gives something out, each way once.
+const GIVING: [&str; 12] = [
+    "/",
+    "/integers",
+    "/decimals",
+    "/gaussians",
+    "/bytes",
+    "/bytes?count=9&format=json",
+    "/strings",
+    "/uuids",
+    "/ids",
+    "/shuffle",
+    "/shuffle?items=a,b",
+    "/sequence?seed=1",
+];
+
 async fn member() -> Member {
     Member::start(Limits::public()).await
 }
@@ -52,21 +68,7 @@ async fn the_root_gives_a_number_the_process_and_the_version_and_journals_it_fir
 async fn a_number_that_the_journal_cannot_keep_is_not_given_out() {
     let member = member().await;
     member.journal.full.store(true, Ordering::SeqCst);
-    let paths = [
-        "/",
-        "/integers",
-        "/decimals",
-        "/gaussians",
-        "/bytes",
-        "/bytes?count=9&format=json",
-        "/strings",
-        "/uuids",
-        "/ids",
-        "/shuffle",
-        "/shuffle?items=a,b",
-        "/sequence?seed=1",
-    ];
-    for path in paths {
+    for path in GIVING {
         let reply = member.get(path).await;
         assert_eq!(reply.status, 503, "{path}");
         assert_eq!(reply.header("retry-after"), Some("3"));
@@ -268,21 +270,7 @@ async fn an_oversized_header_uri_or_body_is_refused() {
 #[tokio::test]
 async fn head_gives_nothing_out() {
     let member = member().await;
-    let paths = [
-        "/",
-        "/integers",
-        "/decimals",
-        "/gaussians",
-        "/bytes",
-        "/bytes?count=9&format=json",
-        "/strings",
-        "/uuids",
-        "/ids",
-        "/shuffle",
-        "/shuffle?items=a,b",
-        "/sequence?seed=1",
-    ];
-    for path in paths {
+    for path in GIVING {
         let reply = request(member.running.address, "HEAD", path, "", b"").await;
         assert_eq!((reply.status, reply.body.len()), (200, 0), "{path}");
         assert_eq!(reply.header("content-length"), None, "{path}");

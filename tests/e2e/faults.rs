@@ -31,7 +31,7 @@ pub fn groups() -> Vec<Group> {
             surroundings::a_disk_that_is_filled_and_freed_costs_journalling_and_never_draws_or_readiness,
             api_server::an_api_server_frozen_for_30_s_costs_no_number_and_no_restart_and_leadership_comes_back,
             api_server::an_api_server_that_refuses_costs_no_number_and_no_restart_and_leadership_comes_back,
-            api_server::an_api_server_that_is_restarted_costs_no_number_and_no_restart_and_leadership_comes_back,
+            api_server::an_api_server_that_is_restarted_costs_no_number_and_no_restart_and_somebody_leads_after,
             nodes::a_holder_whose_node_is_cut_off_conducts_nothing_and_serves_numbers_and_another_leads,
             nodes::a_pod_force_deleted_while_its_old_process_runs_on_a_node_cut_off_is_one_chain_one_owner_of_the_volume_and_no_id_twice,
             nodes::a_node_killed_and_revived_costs_the_others_nothing_and_its_member_comes_back,

@@ -163,6 +163,7 @@ async fn follow(leases: Api<Lease>, name: String, mut at: String, versions: Arc<
     let params = WatchParams::default().fields(&format!("metadata.name={name}"));
     loop {
         let Ok(stream) = leases.watch(&params, &at).await else {
+            // A pause between two requests, not a wait for what a test asks: whoever reads the versions has a bound.
             tokio::time::sleep(Duration::from_millis(200)).await;
             continue;
         };

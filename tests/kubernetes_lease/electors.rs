@@ -5,20 +5,23 @@ use std::time::Duration;
 
 use random_generator::clock::Clock;
 use random_generator::draw::record::{Contribution, Draft, Hex, Slot};
-use random_generator::lease::elector::{CommitRequest, ElectorConfig};
+use random_generator::lease::elector::{CommitOutcome, CommitRequest, ElectorConfig};
 use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
 use random_generator::lease::{Head, LeaseTrouble};
 use random_generator::shutdown::{self, Trigger};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::server::{Fault, Server};
 use crate::standing::Standing;
-use crate::waiting::eventually;
+use crate::waiting::{PATIENCE, eventually};
 use crate::{kubeconfig, store};
 
 struct Elector {
     handle: LeaseHandle,
     stop: Trigger,
+    outcomes: mpsc::Receiver<(u64, CommitOutcome)>,
     _task: JoinSet<()>,
     _directory: tempfile::TempDir,
 }
@@ -35,7 +38,7 @@ async fn elector(server: &Server, name: &str, duration: Duration) -> Elector {
     };
     let store = store(access, config.renew_deadline * 3 / 10);
     let seed = [name.as_bytes()[3]; 32];
-    let (task, handle, _) = task::new(config, store, Clock::system(), LeaseMetrics::default(), seed);
+    let (task, handle, outcomes) = task::new(config, store, Clock::system(), LeaseMetrics::default(), seed);
     let (stop, stopped) = shutdown::stage();
     let mut tasks = JoinSet::new();
     tasks.spawn(task.run(stopped));
@@ -43,6 +46,7 @@ async fn elector(server: &Server, name: &str, duration: Duration) -> Elector {
     Elector {
         handle,
         stop,
+        outcomes,
         _task: tasks,
         _directory: directory,
     }
@@ -194,7 +198,7 @@ async fn a_member_that_may_read_and_not_write_says_so_steadily() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_refusal_a_commit_waits_as_every_other_write_does() {
     let server = server().await;
-    let leader = elector(&server, "rg-0", Duration::from_secs(15)).await;
+    let mut leader = elector(&server, "rg-0", Duration::from_secs(15)).await;
     leader.until_leading().await;
     server.always("PUT", Some(Fault::Status(403, "cannot update")));
     leader.until("trouble", |snapshot| snapshot.trouble.is_some()).await;
@@ -229,7 +233,8 @@ async fn after_a_refusal_a_commit_waits_as_every_other_write_does() {
             fence: 1,
         };
         assert!(leader.handle.commit(request));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let told = timeout(PATIENCE, leader.outcomes.recv()).await.expect("an outcome");
+        assert_eq!(told, Some((ticket, CommitOutcome::NotDone)));
     }
     let tries = server.seen("PUT").len() - before;
     // A try every 1.6 s at most.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,6 +56,8 @@ struct World {
     /// Watches send nothing any more, not even an end.
     mute: bool,
     bookmarks: u64,
+    /// The version of the newest one that a watch has written.
+    marked: u64,
     connections: u64,
 }
 
@@ -173,6 +174,11 @@ impl Server {
             world.bookmarks += 1;
             world.version
         })
+    }
+
+    /// Whether a watch has written the bookmark of this version.
+    pub fn has_marked(&self, version: u64) -> bool {
+        self.world.lock().unwrap().marked == version
     }
 
     pub fn close_connections(&self) {
@@ -374,6 +380,9 @@ impl Serving {
                 if chunk(stream, &event).await.is_err() {
                     return false;
                 }
+                if event["type"] == "BOOKMARK" {
+                    self.world.lock().unwrap().marked = told;
+                }
             }
             if changed.changed().await.is_err() {
                 return false;
@@ -451,7 +460,7 @@ pub async fn frozen() -> (SocketAddr, JoinSet<()>) {
         while let Ok((stream, _)) = listener.accept().await {
             streams.push(stream);
         }
-        tokio::time::sleep(Duration::MAX).await;
+        std::future::pending::<()>().await;
     });
     (address, held)
 }

@@ -118,7 +118,7 @@ async fn a_watch_that_ends_resumes_from_the_last_version_told_bookmarks_included
     loop {
         // Something happens to another Lease of the namespace; the bookmark may be cut off on its way, so it may take a few.
         let marked = bench.server.bookmark();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        eventually("the bookmark", async || bench.server.has_marked(marked).then_some(())).await;
         let before = begun(&bench).len();
         bench.server.close_connections();
         eventually("another watch", async || (begun(&bench).len() > before).then_some(())).await;

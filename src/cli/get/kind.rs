@@ -74,7 +74,7 @@ Examples:
         /// The least [default: the member's]
         #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
         min: Option<f64>,
-        /// The greatest [default: the member's]
+        /// What all are below [default: the member's]
         #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
         max: Option<f64>,
         #[command(flatten)]

@@ -26,11 +26,13 @@ async fn away(set: &Set, what: &str, away: impl AsyncFnOnce() -> (u64, u64)) {
     let back = Instant::now();
     let holder = set.holder().await;
     let took = back.elapsed();
-    assert!(holder.fence > before.fence, "nobody can have led through it");
     set.until_draws_go_on(&[0, 1, 2], 2).await;
 
     // Its clock and this one's, each in whole seconds, and a request that was under way.
     let surely = from + RENEW_DEADLINE.as_secs() + 3..to;
+    if !surely.is_empty() {
+        assert!(holder.fence > before.fence, "nobody can have led through it");
+    }
     let answers = watch.answers().await;
     let said: Vec<_> = answers.iter().filter(|(time, _, _)| surely.contains(time)).collect();
     assert!(surely.is_empty() || !said.is_empty());
@@ -92,12 +94,12 @@ pub async fn an_api_server_that_refuses_costs_no_number_and_no_restart_and_leade
     .await;
 }
 
-pub async fn an_api_server_that_is_restarted_costs_no_number_and_no_restart_and_leadership_comes_back(set: Set) {
+pub async fn an_api_server_that_is_restarted_costs_no_number_and_no_restart_and_somebody_leads_after(set: Set) {
     away(&set, "restarted", async || {
         let from = unix_time();
         set.cluster.fault(&["restart-api"]).await;
         answers(&set).await;
-        // For how long nobody could lead isn't known from here.
+        // From here it isn't known how long it was away: a quick one is back before the holder's renewal is due, and it leads on.
         (from, from)
     })
     .await;
