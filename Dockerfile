@@ -1,5 +1,6 @@
 # The image of a member. `docker build .` makes the last stage: one static file on a distroless base, under 20 MB.
-# `docker build --target workshop .` makes the same member with a shell and tools beside it.
+# `docker build --target workshop .` makes the same member with a shell and tools beside it; without the configuration of a member
+# it stands in for the image k8spatterns/random-generator (docs/reference.md).
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
@@ -13,15 +14,23 @@ RUN install -d -o 65532 -g 65532 /out/logs
 
 
 FROM debian:bookworm-slim AS workshop
-# curl and jq ask members, dig asks DNS for their SRV records, ps and ss show the process, sqlite3 opens its journal.
+# curl and jq ask members, dig asks DNS for their SRV records, ps and ss show the process, sqlite3 opens its journal; wget and
+# nslookup are called by manifests of the reference image.
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      bind9-dnsutils ca-certificates curl iproute2 jq less procps sqlite3
+      bind9-dnsutils ca-certificates curl iproute2 jq less procps sqlite3 wget
 COPY --from=build /out/random-generator /usr/local/bin/random-generator
 COPY --from=build --chown=65532:65532 /out/logs /logs
+# Manifests of the reference image call `java`. They write /numbers.txt where only root may make a file, and nobody here is root.
+RUN ln -s random-generator /usr/local/bin/java \
+ && install -m 0666 /dev/null /numbers.txt
 ENV RANDOM_GENERATOR_DATA_DIR=/logs
+ENV RANDOM_GENERATOR_REFERENCE=true
+# What the tag says: `--build-arg REFERENCE_VERSION=2.0` for :2.0.
+ARG REFERENCE_VERSION=1.0
+ENV RANDOM_GENERATOR_REFERENCE_VERSION=$REFERENCE_VERSION
 USER 65532:65532
 EXPOSE 8080 8081 9797
 ENTRYPOINT ["/usr/local/bin/random-generator"]

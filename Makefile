@@ -132,6 +132,15 @@ measure: ## Measure binary size, start, memory and hand-over
 image: ## Build the image of a member, or with a shell and tools: IMAGE=random-generator:dev TARGET=member (or workshop)
 	$(DOCKER) build --tag $(IMAGE) --target $(TARGET) $(LABELS) .
 
+.PHONY: reference-images
+reference-images: ## Build what stands in for the reference image: k8spatterns/random-generator:1.0 and :2.0
+	$(DOCKER) build --tag k8spatterns/random-generator:1.0 --target workshop --build-arg REFERENCE_VERSION=1.0 $(LABELS) .
+	$(DOCKER) build --tag k8spatterns/random-generator:2.0 --target workshop --build-arg REFERENCE_VERSION=2.0 $(LABELS) .
+
+.PHONY: reference-cost
+reference-cost: ## Measure reference mode beside nginx: answers a second, start, memory; needs nginx, wrk and two idle processors
+	tests/reference_cost/run
+
 .PHONY: reproducible
 reproducible: ## Build this commit twice in different places, and compare the binaries
 	tests/reproducible/run

@@ -79,7 +79,7 @@ impl Collector for Process {
 }
 
 /// `VmRSS` of `/proc/self/status`, in bytes (proc(5): it is given in kB of 1,024).
-fn resident_memory() -> Option<u64> {
+pub fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

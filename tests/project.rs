@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "CONTRIBUTING.md",
     "ARCHITECTURE.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/configuration.md",
     "docs/metrics.md",
     "docs/operating.md",
+    "docs/reference.md",
 ];
 
 fn root() -> &'static Path {

@@ -190,6 +190,28 @@ pub struct ServeArgs {
     #[arg(long, env = "RANDOM_GENERATOR_STOP_WITH_PARENT", value_parser = BoolishValueParser::new(), hide = true)]
     pub stop_with_parent: bool,
 
+    /// Stand in for the image k8spatterns/random-generator: its paths, variables and files, on SERVER_PORT alone, unless an argument of draws, lease, discovery or journal is given (docs/reference.md)
+    #[arg(long, env = "RANDOM_GENERATOR_REFERENCE", value_parser = BoolishValueParser::new(), help_heading = "Reference mode")]
+    pub reference: bool,
+    /// The version that reference mode tells, where neither VERSION nor a file of properties does
+    #[arg(
+        long,
+        env = "RANDOM_GENERATOR_REFERENCE_VERSION",
+        value_name = "TEXT",
+        default_value = "1.0",
+        help_heading = "Reference mode"
+    )]
+    pub reference_version: String,
+    /// Directory that reference mode's files /tmp/... and /pod-info/... are below
+    #[arg(
+        long,
+        env = "RANDOM_GENERATOR_REFERENCE_ROOT",
+        value_name = "DIR",
+        default_value = "/",
+        help_heading = "Reference mode"
+    )]
+    pub reference_root: PathBuf,
+
     /// How log lines are written, to standard error
     #[arg(
         long,

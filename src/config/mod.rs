@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod environment;
 mod error;
+mod reference;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use cluster::ClusterArgs;
 use environment::variable;
 pub use environment::{source_of, unknown_variables};
 pub use error::ConfigError;
+pub use reference::Reference;
 pub use terminal::{ColourArg, Terminal};
 pub use values::Collector;
 
@@ -183,19 +185,7 @@ impl Config {
         within("--discovery-interval", args.discovery_interval, ms(100)..=s(3600))?;
         within("--shutdown-delay", args.shutdown_delay, s(0)..=s(600))?;
         within("--drain-limit", args.drain_limit, s(0)..=s(600))?;
-        let filter = args
-            .log_filter
-            .parse()
-            .map_err(|error: telemetry::FilterError| ConfigError::LogFilter {
-                value: args.log_filter.clone(),
-                allowed: error.to_string(),
-            })?;
-        let format = match args.log_format {
-            LogFormatArg::Auto if stderr.interactive => LogFormat::Text,
-            LogFormatArg::Auto => LogFormat::Json,
-            LogFormatArg::Text => LogFormat::Text,
-            LogFormatArg::Json => LogFormat::Json,
-        };
+        let log = log(&args, stderr)?;
         Ok(Config {
             identity,
             listen,
@@ -217,17 +207,34 @@ impl Config {
                 drain_limit: args.drain_limit,
                 with_parent: args.stop_with_parent,
             },
-            log: Log {
-                format,
-                colour: format == LogFormat::Text && stderr.colour,
-                filter,
-            },
+            log,
             collector,
             connection_limit: args.connection_limit.try_into().unwrap_or(usize::MAX),
             allowed_origins: args.allowed_origins,
             data_dir: args.data_dir,
         })
     }
+}
+
+fn log(args: &ServeArgs, stderr: Terminal) -> Result<Log, ConfigError> {
+    let filter = args
+        .log_filter
+        .parse()
+        .map_err(|error: telemetry::FilterError| ConfigError::LogFilter {
+            value: args.log_filter.clone(),
+            allowed: error.to_string(),
+        })?;
+    let format = match args.log_format {
+        LogFormatArg::Auto if stderr.interactive => LogFormat::Text,
+        LogFormatArg::Auto => LogFormat::Json,
+        LogFormatArg::Text => LogFormat::Text,
+        LogFormatArg::Json => LogFormat::Json,
+    };
+    Ok(Log {
+        format,
+        colour: format == LogFormat::Text && stderr.colour,
+        filter,
+    })
 }
 
 fn identity(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Identity, ConfigError> {

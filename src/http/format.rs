@@ -87,6 +87,22 @@ pub fn negotiate(headers: &HeaderMap, parameter: Option<&str>, available: &[Form
     best.map(|(format, _)| format).ok_or_else(|| not_acceptable(available))
 }
 
+/// How much the client wants a media type (without parameters) by its `Accept`: from 0, not at all, to 1000.
+pub fn wanted(headers: &HeaderMap, essence: &str) -> u16 {
+    let mut accepts = headers.get_all(header::ACCEPT).iter().peekable();
+    match accepts.peek() {
+        None => return 1000,
+        Some(only) if *only == "*/*" => return 1000,
+        Some(_) => {}
+    }
+    let texts = accepts.filter_map(|value| value.to_str().ok());
+    let ranges: Vec<MediaRange<'_>> = texts
+        .flat_map(|value| value.split(','))
+        .filter_map(MediaRange::parse)
+        .collect();
+    quality(&ranges, essence)
+}
+
 fn not_acceptable(available: &[Format]) -> Problem {
     let types: Vec<_> = available.iter().map(|format| format.essence()).collect();
     Problem::not_acceptable(format!("Accept: {}; or ?format={}", types.join(", "), names(available)))

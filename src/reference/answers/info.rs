@@ -1,0 +1,86 @@
+//! `/info`: how the process is configured, and on what it runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::task::spawn_blocking;
+
+use super::{JSON, Shared, with};
+use crate::http::format::wanted;
+use crate::metrics::resident_memory;
+use crate::reference::memory::{MB, Memory};
+
+/// Bytes of a file of the downward API that are told; Kubernetes allows annotations of 256 KiB.
+const POD_INFO_MAX: u64 = 1024 * 1024;
+
+/// One JSON object; a key is there only where there is a value. `env` has the variables that this image knows, and no other.
+pub(super) async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if wanted(request.headers(), JSON) == 0 {
+        return shared.fault(StatusCode::NOT_ACCEPTABLE, request.uri());
+    }
+    // Reading /proc and /sys is quick, and is no waiting for a disk; but it is not for the threads that serve.
+    let memory = spawn_blocking(|| (Memory::read(), resident_memory())).await;
+    let (memory, resident) = memory.unwrap_or_default();
+    let resident = resident.unwrap_or(0);
+    let settings = &shared.settings;
+    let pattern = settings.pattern.as_ref().or(settings.random_pattern.as_ref());
+    let env: Map<String, Value> = settings
+        .variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
+        .collect();
+    let text = |value: &Option<String>| value.as_deref().map(Value::from);
+    let log_file = settings.log_file.as_ref().map(|path| path.display().to_string());
+    let counted = |lost: Option<u64>| lost.filter(|lost| *lost > 0).map(Value::from);
+    let told = [
+        (
+            "memory.free",
+            Some((memory.most().saturating_sub(resident) / MB).into()),
+        ),
+        ("memory.used", Some((resident / MB).into())),
+        ("memory.max", Some((memory.most() / MB).into())),
+        ("cpu.procs", Some(processors().into())),
+        ("seed", settings.seed.map(Value::from)),
+        ("pattern", pattern.map(|pattern| pattern.as_str().into())),
+        ("build-type", text(&settings.build_type)),
+        ("version", Some(settings.version.as_str().into())),
+        ("id", Some(shared.id.as_str().into())),
+        ("logFile", log_file.map(Value::from)),
+        ("logFile.lost", counted(shared.log_file.as_ref().map(|log| log.lost()))),
+        ("logUrl", text(&settings.log_url)),
+        ("logUrl.lost", counted(shared.log_url.as_ref().map(|log| log.lost()))),
+        ("NODE_NAME", text(&settings.node_name)),
+        ("POD_IP", text(&settings.pod_ip)),
+        ("labels", pod_info(&shared.root.join("pod-info/labels")).await),
+        ("annotations", pod_info(&shared.root.join("pod-info/annotations")).await),
+        ("env", Some(env.into())),
+    ];
+    let told = told
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    with(JSON, Value::Object(told.collect()).to_string())
+}
+
+/// As many as this process may use.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The file's raw text; none where it isn't mounted.
+async fn pod_info(path: &Path) -> Option<Value> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .await
+        .ok()?
+        .take(POD_INFO_MAX)
+        .read_to_end(&mut bytes)
+        .await
+        .ok()?;
+    Some(String::from_utf8_lossy(&bytes).into())
+}
