@@ -189,6 +189,11 @@ e2e: ## Test the set on the cluster of KUBECONFIG, with an image that its nodes 
 	$(end-to-end) set $(ONLY)
 	KUBECONFIG='$(KUBECONFIG)' $(CARGO) test --features e2e --test interop -- --nocapture $(ONLY)
 
+.PHONY: e2e-reference
+e2e-reference: ## Test k8s/reference on the cluster of KUBECONFIG, whose nodes have k8spatterns/random-generator:1.0 and :2.0: ONLY=part-of-a-name
+	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }
+	$(end-to-end) reference $(ONLY)
+
 .PHONY: e2e-faults
 e2e-faults: ## Break that cluster too, with a command that CONTRIBUTING.md describes: FAULT=../shared/cluster/fault
 	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }

@@ -114,7 +114,9 @@ impl Run {
             let (cluster, plan, members) = (self.cluster.clone(), group.plan.clone(), group.members);
             let made = async move {
                 let set = Set::deploy(cluster, &name, plan).await;
-                set.until_ready(members).await;
+                if members > 0 {
+                    set.until_ready(members).await;
+                }
                 set
             };
             *set = Some(caught(made).await?);

@@ -19,6 +19,7 @@ mod members;
 mod missing;
 mod peer_secret;
 mod plan;
+mod reference;
 mod scaling;
 mod set;
 mod traffic;
@@ -35,7 +36,7 @@ use tokio::time::Instant;
 use crate::cluster::{Cluster, Given};
 use crate::group::{Group, Run};
 
-const USAGE: &str = "usage: e2e set|faults [PART-OF-A-NAME]; KUBECONFIG, IMAGE, CLIENT_IMAGE and for faults FAULT are in the environment; `make e2e` and `make e2e-faults` call it";
+const USAGE: &str = "usage: e2e set|faults|reference [PART-OF-A-NAME]; KUBECONFIG, IMAGE, CLIENT_IMAGE and for faults FAULT are in the environment; `make e2e`, `make e2e-faults` and `make e2e-reference` call it";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let mut groups = match which {
         "set" => set_groups(),
         "faults" => faults::groups(),
+        "reference" => reference::groups(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);

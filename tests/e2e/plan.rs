@@ -8,7 +8,7 @@ use std::time::Duration;
 /// An overlay, and what differs from it.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Below k8s/; `base` or `overlays/…`.
+    /// Below k8s/; `base` or `overlays/…`; empty where the tests apply manifests themselves.
     pub overlay: &'static str,
     /// Variables of the member, without their prefix.
     pub settings: Vec<(&'static str, String)>,
@@ -35,6 +35,11 @@ impl Plan {
             revision: None,
             partition: None,
         }
+    }
+
+    /// A namespace without members.
+    pub fn nothing() -> Plan {
+        Plan::of("")
     }
 
     /// A draw each second, and a short lease.

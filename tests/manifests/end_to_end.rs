@@ -88,7 +88,10 @@ fn a_cluster_of_three_nodes_is_made_for_them_and_taken_down() {
         "up  3",
         "build-image /the/file random-generator:e2e .",
         "build-image /the/file random-generator-client:e2e",
+        "build-image /the/file docker.io/k8spatterns/random-generator:1.0 . workshop",
+        "build-image /the/file docker.io/k8spatterns/random-generator:2.0",
         &format!("make /the/file e2e {GIVEN}"),
+        &format!("make /the/file e2e-reference {GIVEN}"),
         &format!("make /the/file e2e-faults {GIVEN} FAULT=…/cluster/fault"),
         "down /the/file",
     ];
@@ -97,7 +100,7 @@ fn a_cluster_of_three_nodes_is_made_for_them_and_taken_down() {
 
 #[test]
 fn the_cluster_is_taken_down_also_when_a_test_fails() {
-    for fails in ["e2e", "e2e-faults"] {
+    for fails in ["e2e", "e2e-reference", "e2e-faults"] {
         let (output, calls) = run(fails);
         assert!(!output.status.success(), "{}", told(&output));
         assert_eq!(calls.last().unwrap(), "down /the/file");
