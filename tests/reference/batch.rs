@@ -150,3 +150,17 @@ fn the_jar_without_arguments_is_the_service() {
     assert_eq!(service.json("/")["version"], "1.0");
     service.stop();
 }
+
+#[test]
+fn how_far_it_is_shows_on_a_terminal_and_nowhere_else() {
+    let image = image();
+    let count = "2000000";
+    let quiet = run_command(&mut java(&image, &["RandomRunner", "/dev/null", count]));
+    assert!(lines_of(&quiet, count).is_empty());
+    // script(1) gives a command a terminal of its own.
+    let command = format!("{} RandomRunner /dev/null {count}", image.path().join("java").display());
+    let mut script = Command::new("script");
+    let seen = run_command(script.args(["--quiet", "--return", "--command", &command, "/dev/null"]));
+    assert_eq!(seen.code, Some(0), "{seen:?}");
+    assert!(seen.stdout.contains(&format!(" of {count} lines")), "{seen:?}");
+}
