@@ -88,7 +88,11 @@ fn configures_a_member(args: &ServeArgs) -> bool {
         || args.kubeconfig.is_some()
         || args.discovery_name.is_some()
         || args.peer_secret_file.is_some();
-    // The schedule and the reserve have defaults of their own: who gives them on the command line gives a part above, too.
-    let other = args.durability != Durability::Crash || args.voters > 1 || args.lease_store != LeaseStoreArg::File;
+    // Arguments that always have a value: another than their default, which somebody gave.
+    let other = args.durability != Durability::Crash
+        || args.voters > 1
+        || args.lease_store != LeaseStoreArg::File
+        || args.draw_schedule != "@every 1m"
+        || args.ledger_max != 1536 * 1024;
     given || other || OF_A_MEMBER.iter().any(|name| variable(name).is_some())
 }

@@ -115,10 +115,16 @@ fn what_is_unsafe_in_the_image_is_nowhere_in_a_member() {
 
 #[test]
 fn with_a_part_of_a_member_configured_it_is_a_member() {
-    let (dir, volume) = volume();
-    let lease = dir.path().join("lease.db");
-    let member = Member::start(&volume, &["--reference", "--lease-file", lease.to_str().unwrap()]);
-    assert_eq!(member.readyz().status, 200);
-    assert_eq!(member.get("/shutdown").unwrap().status, 404);
-    member.stop();
+    let lease = tempfile::tempdir().unwrap();
+    let lease = lease.path().join("lease.db");
+    for part in [
+        ["--lease-file", lease.to_str().unwrap()],
+        ["--draw-schedule", "@every 10s"],
+    ] {
+        let (_dir, volume) = volume();
+        let member = Member::start(&volume, &["--reference", part[0], part[1]]);
+        assert_eq!(member.readyz().status, 200);
+        assert_eq!(member.get("/shutdown").unwrap().status, 404);
+        member.stop();
+    }
 }
