@@ -195,7 +195,6 @@ impl Parts {
                     source,
                 })?,
             },
-            patience: VOLUME_PATIENCE,
         };
         let (journal, journal_part) = Journal::start(journal, clock.clone(), JournalMetrics::register(registry))?;
         stages.keeper("journal", |stop| async move { Ok(journal_part.run(stop).await?) });

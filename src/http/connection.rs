@@ -111,6 +111,12 @@ impl Activity {
         self.asked.notify_one();
     }
 
+    /// It has no deadline while it does.
+    fn begin_answer(&self) {
+        self.stage.store(ANSWERING, Ordering::Release);
+        self.answer(false);
+    }
+
     fn enter(&self, stage: u8) {
         self.since.store(self.clock.boot().0, Ordering::Relaxed);
         self.stage.store(stage, Ordering::Release);
@@ -182,8 +188,7 @@ pub(super) async fn serve(
     let service = {
         let activity = activity.clone();
         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            activity.enter(ANSWERING);
-            activity.answer(false);
+            activity.begin_answer();
             let activity = activity.clone();
             let response = router.clone().call(request.map(Body::new));
             async move {
@@ -362,7 +367,7 @@ mod tests {
             endless: true,
             activity: activity.clone(),
         };
-        activity.enter(ANSWERING);
+        activity.begin_answer();
         activity.answer(true);
         assert_eq!(activity.deadline(&limits), None);
         assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_some());

@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::problem::Problem;
 
@@ -140,8 +141,8 @@ fn quality(ranges: &[MediaRange<'_>], essence: &str) -> u16 {
 }
 
 /// A body that must not be kept by a cache: a number is given out once.
-pub fn fresh(format: Format, body: impl IntoResponse) -> Response {
-    let mut response = body.into_response();
+pub fn fresh(format: Format, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

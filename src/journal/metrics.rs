@@ -74,7 +74,12 @@ impl JournalMetrics {
             Unit::Other("ratio".to_owned()),
             metrics.fill.clone(),
         );
-        registry.register_with_unit("lag", "Time from entry to commit", Unit::Seconds, metrics.lag.clone());
+        registry.register_with_unit(
+            "lag",
+            "Time from the oldest entry of a transaction to its commit",
+            Unit::Seconds,
+            metrics.lag.clone(),
+        );
         registry.register(
             "recoveries",
             "Times that the journal worked again after trouble",

@@ -38,14 +38,18 @@ pub(super) fn durability(given: config::Durability) -> journal::Durability {
 pub(super) struct JournalService(pub JournalHandle);
 
 impl JournalSink for JournalService {
-    async fn record(&self, entry: Entry) -> Result<(), JournalUnavailable> {
-        let (path, parameters) = entry.target.split_once('?').unwrap_or((&entry.target, ""));
+    async fn record(&self, entry: Entry<'_>) -> Result<(), JournalUnavailable> {
         let entry = journal::Entry {
             time: entry.at,
-            request: entry.request_id,
+            request: entry.request_id.to_owned(),
             duration: entry.duration,
-            method: format!("{} {path}", entry.method).into(),
-            parameters: parameters.to_owned(),
+            method: match (entry.method, entry.path) {
+                // Of what is asked most, no text is made.
+                ("GET", "/") => "GET /".into(),
+                (method, path) => format!("{method} {path}").into(),
+            },
+            // A row keeps no more, and the rest would wait in the queue for nothing.
+            parameters: journal::cut(entry.query).to_owned(),
             count: entry.count,
             value: entry.value.map(i64::from),
         };
