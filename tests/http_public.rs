@@ -559,6 +559,21 @@ async fn a_request_keeps_its_id_if_it_is_sane_and_gets_one_otherwise() {
 }
 
 #[tokio::test]
+async fn each_reason_to_cut_a_connection_is_counted_from_the_start() {
+    let member = member().await;
+    wait_for("each reason is there", || {
+        let metrics = member.metrics();
+        ["idle", "half_sent", "stalled", "slow_stream", "asked", "full", "drain"]
+            .iter()
+            .all(|reason| {
+                let line = format!("http_connections_cut_total{{listener=\"public\",reason=\"{reason}\"}} 0\n");
+                metrics.contains(&line)
+            })
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_panic_in_a_handler_is_a_500_and_the_connection_and_the_member_go_on() {
     let member = member().await;
     let reply = member.get("/integers?count=13").await;
