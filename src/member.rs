@@ -464,7 +464,6 @@ impl Listening<'_> {
             },
             members: Members {
                 name: self.identity.name.clone(),
-                identity: self.identity.lease(),
                 peers: parts.discovery.peers(),
                 lease: parts.lease.snapshots(),
                 clock: self.clock.clone(),

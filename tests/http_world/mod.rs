@@ -237,7 +237,6 @@ impl Member {
                     set: "rg".into(),
                     ordinal: Some(1),
                 },
-                identity: "rg-1_uid-nonce".into(),
                 peers: peers_seen,
                 lease: lease_seen,
                 clock: clock.clone(),
