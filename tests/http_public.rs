@@ -559,6 +559,15 @@ async fn a_request_keeps_its_id_if_it_is_sane_and_gets_one_otherwise() {
 }
 
 #[tokio::test]
+async fn ids_that_no_later_request_will_get_either_are_refused_without_a_time_to_retry() {
+    let member = member().await;
+    member.ids.unavailable.store(true, Ordering::SeqCst);
+    let reply = member.get("/ids").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, None));
+    assert!(reply.problem()["detail"].as_str().unwrap().contains("no ordinal"));
+}
+
+#[tokio::test]
 async fn each_reason_to_cut_a_connection_is_counted_from_the_start() {
     let member = member().await;
     wait_for("each reason is there", || {
