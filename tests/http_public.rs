@@ -172,6 +172,7 @@ async fn a_wrong_parameter_is_a_problem_that_names_it() {
         ("/uuids?count=10001", "count"),
         ("/shuffle?min=11", "min"),
         ("/shuffle?max=10001", "max"),
+        ("/shuffle?min=-20000", "min"),
         ("/shuffle?min=-9223372036854775808&max=9223372036854775807", "max"),
         ("/shuffle?items=a,,b", "items"),
         ("/shuffle?items=a%0a,b", "items"),
