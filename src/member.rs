@@ -34,7 +34,7 @@ use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
 use crate::generator::{ids, random};
 use crate::http::admin::{self, Admin};
-use crate::http::cors;
+use crate::http::cors::Readable;
 use crate::http::exchange::{RequestLimits, Routes};
 use crate::http::limits::{Limits, raise_open_files_limit};
 use crate::http::listener::Listener;
@@ -399,8 +399,8 @@ impl Listening<'_> {
         }
         .within(self.open_files);
         let streams = Streams::new(public_limits.streams(), &http);
-        let public = public::router(self.public(parts, streams), routes("public", RequestLimits::public()));
-        let public = cors::readable_by(public, &self.config.allowed_origins);
+        let readable = routes("public", RequestLimits::public()).readable(Readable::by(&self.config.allowed_origins));
+        let public = public::router(self.public(parts, streams), readable);
         let peer = peer::router(
             Peer {
                 service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())),
@@ -463,7 +463,6 @@ impl Listening<'_> {
             },
             members: Members {
                 name: self.identity.name.clone(),
-                identity: self.identity.lease(),
                 peers: parts.discovery.peers(),
                 lease: parts.lease.snapshots(),
                 clock: self.clock.clone(),

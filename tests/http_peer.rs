@@ -20,7 +20,7 @@ use random_generator::http::peer::{self, Declined, Peer, PeerService};
 use random_generator::http::peer_client::{PeerClient, PeerError, Target};
 use random_generator::http::peer_secret::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Keeps three records, and remembers what reached it.
 #[derive(Default)]
@@ -433,6 +433,36 @@ async fn a_client_gives_up_in_time_and_tries_every_address() {
     assert_eq!(answer, Err(PeerError::Timeout));
     member.ledger.hangs.store(false, Ordering::SeqCst);
     assert!(client.heads(target, &heads(), SOON).await.unwrap().is_ok());
+}
+
+/// A socket whose queue of connections is full: what else is sent to it is dropped, as on the way to a lost node. The sockets
+/// are to be kept.
+async fn swallowing() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = socket.listen(1).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        queued.push(stream.unwrap());
+    }
+    (address, socket, queued)
+}
+
+#[tokio::test]
+async fn an_address_that_swallows_what_is_sent_to_it_leaves_time_for_the_next() {
+    let member = Member::start(None, Clock::system()).await;
+    let client = PeerClient::new(None, Clock::system());
+    let (lost, _socket, _queued) = swallowing().await;
+    let addresses = [lost, lost, member.running.address];
+    let all = Target {
+        addresses: &addresses,
+        host: "rg-1.peers",
+    };
+    let answer = client.heads(all, &heads(), SOON / 2).await;
+    assert!(matches!(answer, Ok(Ok(_))), "{answer:?}");
+    let alone = client.heads(at(&lost), &heads(), Duration::from_millis(100)).await;
+    assert_eq!(alone, Err(PeerError::Timeout));
 }
 
 #[tokio::test]

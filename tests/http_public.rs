@@ -172,6 +172,7 @@ async fn a_wrong_parameter_is_a_problem_that_names_it() {
         ("/uuids?count=10001", "count"),
         ("/shuffle?min=11", "min"),
         ("/shuffle?max=10001", "max"),
+        ("/shuffle?min=-20000", "min"),
         ("/shuffle?min=-9223372036854775808&max=9223372036854775807", "max"),
         ("/shuffle?items=a,,b", "items"),
         ("/shuffle?items=a%0a,b", "items"),
@@ -556,6 +557,30 @@ async fn a_request_keeps_its_id_if_it_is_sane_and_gets_one_otherwise() {
         let given = reply.header("x-request-id").unwrap();
         assert!(given.starts_with("00000007-"), "{given}");
     }
+}
+
+#[tokio::test]
+async fn ids_that_no_later_request_will_get_either_are_refused_without_a_time_to_retry() {
+    let member = member().await;
+    member.ids.unavailable.store(true, Ordering::SeqCst);
+    let reply = member.get("/ids").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, None));
+    assert!(reply.problem()["detail"].as_str().unwrap().contains("no ordinal"));
+}
+
+#[tokio::test]
+async fn each_reason_to_cut_a_connection_is_counted_from_the_start() {
+    let member = member().await;
+    wait_for("each reason is there", || {
+        let metrics = member.metrics();
+        ["idle", "half_sent", "stalled", "slow_stream", "asked", "full", "drain"]
+            .iter()
+            .all(|reason| {
+                let line = format!("http_connections_cut_total{{listener=\"public\",reason=\"{reason}\"}} 0\n");
+                metrics.contains(&line)
+            })
+    })
+    .await;
 }
 
 #[tokio::test]

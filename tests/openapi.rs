@@ -148,6 +148,16 @@ async fn the_description_and_the_page_that_shows_it_are_served() {
     );
     // Nothing of it is anywhere else.
     assert!(!page.text().contains("http://") && !page.text().contains("https://"));
+    // Whoever has them is told that they are unchanged, in place of getting them again.
+    for (target, first) in [("/openapi.json", &reply), ("/docs", &page)] {
+        assert_eq!(first.header("cache-control"), Some("no-cache"), "{target}");
+        assert_eq!(first.header("vary"), None, "{target}");
+        let tag = first.header("etag").expect(target);
+        let having = format!("if-none-match: {tag}\r\n");
+        let again = request(member.running.address, "GET", target, &having, b"").await;
+        assert_eq!((again.status, again.text()), (304, ""), "{target}");
+    }
+    assert_ne!(reply.header("etag"), page.header("etag"));
     let head = request(member.running.address, "HEAD", "/docs", "", b"").await;
     assert_eq!((head.status, head.body.len()), (200, 0));
 }

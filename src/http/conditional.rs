@@ -2,8 +2,9 @@
 
 use std::fmt::{Display, Write};
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
 
 /// How long a cache may answer without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,11 @@ impl Tag {
         Tag(text)
     }
 
+    /// Of a representation that stands in the program, by its content.
+    pub fn of(content: &str) -> Tag {
+        Tag::new(&[&hex::encode(&Sha256::digest(content)[..16])])
+    }
+
     /// Whether `If-None-Match` names it. A weak tag matches too: for that header the comparison is the weak one.
     pub fn among(&self, headers: &HeaderMap) -> bool {
         headers
@@ -52,16 +58,24 @@ impl Tag {
     }
 }
 
-/// What `make` makes, or 304 for a client that has it: nothing is made then.
-pub fn kept(request: &HeaderMap, tag: &Tag, freshness: Freshness, make: impl FnOnce() -> Response) -> Response {
+/// What `make` makes, or 304 for a client that has it: nothing is made then. `chosen_by` is the request's header that the
+/// representation may have been chosen by, for `Vary`.
+pub fn kept(
+    request: &HeaderMap,
+    tag: &Tag,
+    freshness: Freshness,
+    chosen_by: Option<HeaderName>,
+    make: impl FnOnce() -> Response,
+) -> Response {
     let mut response = match tag.among(request) {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => make(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, freshness.header());
-    // The format may have been chosen by Accept.
-    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    if let Some(name) = chosen_by {
+        headers.insert(header::VARY, HeaderValue::from(name));
+    }
     if let Ok(tag) = HeaderValue::from_str(&tag.0) {
         headers.insert(header::ETAG, tag);
     }

@@ -47,6 +47,8 @@ pub(super) enum Cut {
 }
 
 impl Cut {
+    pub(super) const ALL: [Cut; 5] = [Cut::Idle, Cut::HalfSent, Cut::Stalled, Cut::SlowStream, Cut::Asked];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Cut::Idle => "idle",

@@ -25,6 +25,7 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::{Layer, Service};
 
+use super::cors::Readable;
 use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
 use crate::clock::{Clock, Now};
@@ -97,6 +98,7 @@ struct Shared {
     clock: Clock,
     metrics: HttpMetrics,
     spans: Spans,
+    readable: Option<Readable>,
     /// Makes our ids differ from those of another process.
     prefix: u32,
     next: AtomicU64,
@@ -118,6 +120,7 @@ impl Routes {
                 clock,
                 metrics,
                 spans: Spans::default(),
+                readable: None,
                 prefix,
                 next: AtomicU64::new(0),
             }),
@@ -129,6 +132,14 @@ impl Routes {
     pub fn telling(mut self, spans: Spans) -> Routes {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.spans = spans;
+        }
+        self
+    }
+
+    /// Lets web pages read what is answered, if any may. Before the first route.
+    pub fn readable(mut self, by: Option<Readable>) -> Routes {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.readable = by;
         }
         self
     }
@@ -149,9 +160,8 @@ impl Routes {
 
     /// The router, with a 404 for all other paths.
     pub fn finish(self) -> Router {
-        let other = MethodRouter::new()
-            .fallback(|| async { Problem::not_found("there is no such path") })
-            .layer(self.layer("other"));
+        let other = MethodRouter::new().fallback(|| async { Problem::not_found("there is no such path") });
+        let other = self.layered("other", other);
         self.router.fallback_service(other)
     }
 }
@@ -159,18 +169,24 @@ impl Routes {
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Adds a path. `methods` is what a 405 says is allowed.
     pub fn route(mut self, path: &'static str, methods: &'static str, handlers: MethodRouter<S>) -> Routes<S> {
-        let handlers = handlers
-            .fallback(move || async move { Problem::method_not_allowed(methods) })
-            .layer(self.layer(path));
+        let handlers = handlers.fallback(move || async move { Problem::method_not_allowed(methods) });
+        let handlers = self.layered(path, handlers);
         self.router = self.router.route(path, handlers);
         self
     }
 
-    fn layer(&self, route: &'static str) -> ExchangeLayer {
-        ExchangeLayer(Arc::new(RouteContext {
+    fn layered(&self, route: &'static str, handlers: MethodRouter<S>) -> MethodRouter<S> {
+        let exchange = ExchangeLayer(Arc::new(RouteContext {
             metrics: self.shared.metrics.route(self.shared.listener, route),
             shared: self.shared.clone(),
-        }))
+        }));
+        match &self.shared.readable {
+            Some(readable) => handlers
+                .layer(readable.preflights())
+                .layer(exchange)
+                .layer(readable.answers()),
+            None => handlers.layer(exchange),
+        }
     }
 }
 

@@ -66,13 +66,16 @@ pub fn negotiate(headers: &HeaderMap, parameter: Option<&str>, available: &[Form
             false => Err(not_acceptable(available)),
         };
     }
-    let mut accepts = headers.get_all(header::ACCEPT).iter().peekable();
-    match accepts.peek() {
-        None => return Ok(default),
-        Some(only) if *only == "*/*" => return Ok(default),
-        Some(_) => {}
+    let accepts = headers.get_all(header::ACCEPT);
+    let mut lines = accepts.iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => return Ok(default),
+        // What most clients send, answered without an allocation. Several lines are one list (RFC 9110, 5.3).
+        (Some(only), None) if only == "*/*" => return Ok(default),
+        _ => {}
     }
     let ranges: Vec<MediaRange<'_>> = accepts
+        .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(MediaRange::parse)
@@ -206,6 +209,16 @@ mod tests {
         ] {
             assert_eq!(asked(accept, all), format, "{accept}");
         }
+    }
+
+    #[test]
+    fn accept_over_several_lines_is_read_as_one() {
+        let mut headers = HeaderMap::new();
+        for line in ["*/*", "application/json;q=0, text/plain"] {
+            headers.append(header::ACCEPT, line.parse().unwrap());
+        }
+        let both = [Format::Json, Format::Text];
+        assert_eq!(negotiate(&headers, None, &both), Ok(Format::Text));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 mod page;
 mod schemas;
 
-use axum::http::{HeaderValue, header};
+use std::sync::LazyLock;
+
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, Ref, RefOr};
@@ -15,6 +17,7 @@ use utoipa::{Modify, OpenApi as _};
 pub(super) use page::page;
 pub use schemas::*;
 
+use super::conditional::{Freshness, Tag, kept};
 use super::public::{derived, draws, ids, members, numbers, status, stream};
 
 /// The file as it is served.
@@ -25,18 +28,12 @@ pub fn document() -> OpenApi {
     Description::openapi()
 }
 
-/// `GET /openapi.json`.
-pub(super) async fn served() -> Response {
+/// `GET /openapi.json`. It changes with the program only, so whoever asks again is told that.
+pub(super) async fn served(request: HeaderMap) -> Response {
+    static TAG: LazyLock<Tag> = LazyLock::new(|| Tag::of(SAVED));
     let json = HeaderValue::from_static("application/json");
-    // It changes with the version only, and is asked for by people who try things out.
-    (
-        [
-            (header::CONTENT_TYPE, json),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        ],
-        SAVED,
-    )
-        .into_response()
+    let make = || ([(header::CONTENT_TYPE, json)], SAVED).into_response();
+    kept(&request, &TAG, Freshness::Ask, None, make)
 }
 
 #[derive(utoipa::OpenApi)]

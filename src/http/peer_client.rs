@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::exchange::{TRACE_PARENT, TRACE_STATE};
 use super::peer::{ANSWER_MAX, RECORDS_MAX};
@@ -178,17 +179,26 @@ impl PeerClient {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Answer, PeerError> {
+        let deadline = Instant::now() + timeout;
         let all = async {
             let mut last = PeerError::Unreachable("it has no address".into());
-            for address in target.addresses {
-                match self.ask_at(*address, target.host, &method, path, &body).await {
+            let mut addresses = target.addresses.iter();
+            while let Some(address) = addresses.next() {
+                // An address that swallows what is sent to it leaves as much for each of the others. The last may have it all.
+                let left = deadline.saturating_duration_since(Instant::now());
+                let share = left / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
+                let connect_within = (addresses.len() > 0).then_some(share);
+                match self
+                    .ask_at(*address, target.host, &method, path, &body, connect_within)
+                    .await
+                {
                     Err(PeerError::Unreachable(reason)) => last = PeerError::Unreachable(reason),
                     other => return other,
                 }
             }
             Err(last)
         };
-        tokio::time::timeout(timeout, all)
+        tokio::time::timeout_at(deadline, all)
             .await
             .unwrap_or(Err(PeerError::Timeout))
     }
@@ -200,6 +210,7 @@ impl PeerClient {
         method: &Method,
         path: &str,
         body: &Bytes,
+        connect_within: Option<Duration>,
     ) -> Result<Answer, PeerError> {
         let request = || self.request(address, host, method, path, body);
         if let Some(resting) = self.take(address) {
@@ -210,7 +221,14 @@ impl PeerClient {
             }
         }
         let unreachable = |error: &dyn std::fmt::Display| PeerError::Unreachable(format!("{address}: {error}"));
-        let stream = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
+        let connecting = TcpStream::connect(address);
+        let connected = match connect_within {
+            Some(bound) => tokio::time::timeout(bound, connecting)
+                .await
+                .map_err(|_| unreachable(&"no connection in time"))?,
+            None => connecting.await,
+        };
+        let stream = connected.map_err(|error| unreachable(&error))?;
         stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
         let (sender, driver) = handshake(TokioIo::new(stream))
             .await

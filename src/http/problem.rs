@@ -177,10 +177,10 @@ impl Problem {
         Problem::new(500, kind!("internal"), "A bug", detail)
     }
 
-    /// 503, with `Retry-After`.
-    pub fn unavailable(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Problem {
+    /// 503, with `Retry-After` where it will help to come again.
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>, retry_after: impl Into<Option<Duration>>) -> Problem {
         let mut problem = Problem::new(503, kind!("unavailable"), "Not now", detail);
-        problem.0.retry_after = Some(retry_after);
+        problem.0.retry_after = retry_after.into();
         problem
     }
 }

@@ -12,7 +12,7 @@ use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::draw::record::{Hash, Record};
-use crate::generator::ids;
+use crate::generator::ids::{self, IdsError};
 use crate::generator::random;
 use crate::http::admin::{Action, AdminActions, AdminError};
 use crate::http::peer::{Declined, PeerService};
@@ -68,7 +68,10 @@ impl IdSource for IdService {
         let taken = self.0.take(u32::try_from(count).unwrap_or(u32::MAX)).await;
         taken.map_err(|error| IdsUnavailable {
             reason: error.to_string(),
-            retry_after: RETRY_AFTER,
+            retry_after: match error {
+                IdsError::NoOrdinal | IdsError::Exhausted | IdsError::TooMany => None,
+                IdsError::TooFast | IdsError::Floor(_) | IdsError::Timeout | IdsError::Stopped => Some(RETRY_AFTER),
+            },
         })
     }
 }

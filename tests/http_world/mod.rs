@@ -174,7 +174,7 @@ pub struct SomeIds {
 impl IdSource for SomeIds {
     async fn take(&self, count: usize) -> Result<Vec<u64>, IdsUnavailable> {
         if self.unavailable.load(Ordering::SeqCst) {
-            let (reason, retry_after) = ("this member has no ordinal".to_owned(), Duration::from_secs(60));
+            let (reason, retry_after) = ("this member has no ordinal".to_owned(), None);
             return Err(IdsUnavailable { reason, retry_after });
         }
         let first = self.taken.fetch_add(count, Ordering::SeqCst) as u64;
@@ -256,7 +256,6 @@ impl Member {
                     set: "rg".into(),
                     ordinal: Some(1),
                 },
-                identity: "rg-1_uid-nonce".into(),
                 peers: peers_seen,
                 lease: lease_seen,
                 clock: clock.clone(),

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use tokio::sync::watch;
 
 use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
-use crate::draw::record::{MAX_INTEGER, Record};
+use crate::draw::record::Record;
 use crate::http::conditional::{Freshness, Tag, kept};
 use crate::http::format::{Format, fresh, negotiate};
 use crate::http::openapi;
 use crate::http::problem::Problem;
-use crate::http::query::{Query, integer};
+use crate::http::query::{Query, round};
 use crate::lease::LeaseSnapshot;
 
 /// Records in one response of `/draws`; JSON lines have no such limit, since the ledger is small and a verifier wants all.
@@ -61,11 +61,7 @@ pub struct Draws {
 )]
 pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from", "limit", "format"])?;
-    let rounds = 1..=MAX_INTEGER as i64;
-    let from = match query.text("from") {
-        Some(text) => Some(integer("from", text, rounds)? as u64),
-        None => None,
-    };
+    let from = query.round("from")?;
     let format = negotiate(
         request.headers(),
         query.text("format"),
@@ -162,7 +158,7 @@ fn record_format(request: &Request) -> Result<Format, Problem> {
 
 fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Response {
     let tag = Tag::new(&[&record.hash, &format.name()]);
-    kept(request.headers(), &tag, freshness, || {
+    kept(request.headers(), &tag, freshness, Some(header::ACCEPT), || {
         let mut text = record.canonical();
         if format == Format::JsonLines {
             text.push('\n');
@@ -204,7 +200,7 @@ impl Draws {
     /// The record of the round that the path names, as `/draws/{round}` or what is below it.
     pub(super) fn record(&self, request: &Request) -> Result<Arc<Record>, Problem> {
         let text = request.uri().path().split('/').nth(2).unwrap_or_default();
-        let round = integer("round", text, 1..=MAX_INTEGER as i64)? as u64;
+        let round = round("round", text)?;
         let ledger = self.known()?;
         let record = after(&ledger, round)?.first();
         record.cloned().ok_or_else(|| {

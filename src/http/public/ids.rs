@@ -27,7 +27,8 @@ pub const IDS: RangeInclusive<i64> = 1..=1_000;
 #[error("ids can't be given out: {reason}")]
 pub struct IdsUnavailable {
     pub reason: String,
-    pub retry_after: Duration,
+    /// None when no later request will get any either.
+    pub retry_after: Option<Duration>,
 }
 
 /// Where ids come from: ascending, never repeated by an ordinal. Cancelling `take` may waste ids, never repeat them.

@@ -20,8 +20,6 @@ use crate::lease::LeaseSnapshot;
 #[derive(Debug)]
 pub struct Members {
     pub name: MemberName,
-    /// This process's lease identity.
-    pub identity: String,
     pub peers: watch::Receiver<Arc<PeerList>>,
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
     pub clock: Clock,

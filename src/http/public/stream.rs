@@ -105,10 +105,7 @@ impl Drop for Open {
 )]
 pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from"])?;
-    let from = match query.text("from") {
-        Some(text) => Some(integer("from", text, 1..=MAX_INTEGER as i64)? as u64),
-        None => None,
-    };
+    let from = query.round("from")?;
     let next = after_last_event(request.headers())?.or(from);
     let known = state.known()?;
     let open = state.streams.open()?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
@@ -68,5 +69,6 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
                 .await?
         }
     };
-    Ok(kept(request.headers(), &tag, Freshness::Final, || response))
+    let chosen_by = Some(header::ACCEPT);
+    Ok(kept(request.headers(), &tag, Freshness::Final, chosen_by, || response))
 }

@@ -62,7 +62,7 @@ pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
     if count > i128::from(*VALUES.end()) {
         let detail = format!("from {min} to {max} there are {count} integers");
         let allowed = format!("at most {} of them", VALUES.end());
-        return Err(Problem::parameter("max", query.text("max"), detail, allowed));
+        return Err(super::wrong_range(&query, detail, allowed));
     }
     let make = |rng: &mut dyn rand::Rng| {
         let order = distributions::permutation(rng, count as usize);
