@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::console::Progress;
 use super::target::Resolve;
@@ -46,17 +46,28 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<(), Failure> {
     let how = args.kind.how();
     let wanted = args.kind.wanted()?;
-    let to_stdout = how.output.as_deref().is_none_or(|path| path == Path::new("-"));
+    let to_stdout = to_stdout(how);
     let form = form_of(&wanted, how);
     if how.output.is_none() && !is_text(&wanted, form) && Terminal::stdout().interactive {
         let line =
             "random bytes would garble the terminal: give --hex, --output FILE, a pipe, or --output - if that is meant";
         return Err(Failure::new(Exit::Usage, line));
     }
+    // Before there is a draft, which a signal would leave behind.
+    let signals = (!to_stdout).then(Signals::caught).flatten();
+    let sink = match &how.output {
+        Some(path) if !to_stdout => Sink::file(path)?,
+        _ => Sink::stdout()?,
+    };
+    let interrupted = match sink.is_draft() {
+        true => "interrupted; no file was written",
+        false => "interrupted; what was written is not whole",
+    };
+    let getting = get(&wanted, form, how, sink, resolve, &clock);
     let getting = async {
         match how.timeout {
-            None => get(&wanted, form, how, resolve, &clock).await,
-            Some(limit) => match tokio::time::timeout(limit, get(&wanted, form, how, resolve, &clock)).await {
+            None => getting.await,
+            Some(limit) => match tokio::time::timeout(limit, getting).await {
                 Ok(got) => got,
                 Err(_) => {
                     let line = format!("not done within --timeout {}", show_duration(limit));
@@ -65,29 +76,42 @@ pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<
             },
         }
     };
-    if to_stdout {
+    let Some(mut signals) = signals else {
         return getting.await;
-    }
-    // Otherwise a signal would end the process with its unfinished file left behind.
+    };
     tokio::select! {
         biased;
-        interrupted = interruption() => Err(interrupted),
+        () = signals.came() => Err(Failure::new(Exit::TryAgain, interrupted)),
         got = getting => got,
     }
 }
 
-async fn interruption() -> Failure {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Then a signal ends it as it always does.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        biased;
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// From here on they no longer end the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// None when they can't be caught: then they end the process as they always do.
+    fn caught() -> Option<Signals> {
+        Some(Signals {
+            interrupt: signal(SignalKind::interrupt()).ok()?,
+            terminate: signal(SignalKind::terminate()).ok()?,
+        })
     }
-    Failure::new(Exit::TryAgain, "interrupted; no file was written")
+
+    async fn came(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn to_stdout(how: &How) -> bool {
+    how.output.as_deref().is_none_or(|path| path == Path::new("-"))
 }
 
 fn shape(wanted: &Wanted) -> Shape {
@@ -107,7 +131,14 @@ fn is_text(wanted: &Wanted, form: Form) -> bool {
     form.is_text(shape(wanted))
 }
 
-async fn get(wanted: &Wanted, form: Form, how: &How, resolve: &Resolve, clock: &Clock) -> Result<(), Failure> {
+async fn get(
+    wanted: &Wanted,
+    form: Form,
+    how: &How,
+    sink: Sink,
+    resolve: &Resolve,
+    clock: &Clock,
+) -> Result<(), Failure> {
     let mut note = |line: &str| {
         if how.verbose {
             // With standard error closed there is nobody to tell.
@@ -115,10 +146,6 @@ async fn get(wanted: &Wanted, form: Form, how: &How, resolve: &Resolve, clock: &
         }
     };
     let mut source = Source::open(&how.members, resolve, clock.clone(), &mut note).await?;
-    let sink = match &how.output {
-        Some(path) if path != Path::new("-") => Sink::file(path)?,
-        _ => Sink::stdout()?,
-    };
     let mut stderr = io::stderr();
     let shown = Terminal::stderr().interactive && !how.quiet;
     let (total, unit) = match wanted {
