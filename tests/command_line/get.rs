@@ -331,6 +331,35 @@ fn a_link_to_nothing_is_refused_and_stays() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something was made");
 }
 
+/// Three quarters of 2^64 numbers: a quarter of all bits would prefer some of them, and the first answer is all such.
+#[test]
+fn an_answer_of_which_nothing_can_be_used_leaves_one_document() {
+    let asked = AtomicUsize::new(0);
+    let listener = Listener::start(move |head, stream| {
+        let count: usize = path(head).rsplit('=').next().unwrap().parse().unwrap();
+        let turn = asked.fetch_add(1, Ordering::SeqCst) as u64;
+        let bits = |place: u64| match turn {
+            0 => 0,
+            _ => (place + (turn << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        };
+        let bytes: Vec<u8> = (0..count as u64 / 8)
+            .flat_map(|place| bits(place).to_be_bytes())
+            .collect();
+        answer(stream, 200, &bytes);
+    });
+    let range = ["--min", "-9223372036854775808", "--max", "4611686018427387903"];
+    let how = ["--count", "10001", "--unique", "--json", &listener.url()];
+    let text = good(&[&["integers"], &range[..], &how].concat());
+    let json: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:.60}"));
+    let numbers: HashSet<i64> = json["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|number| number.as_i64().unwrap())
+        .collect();
+    assert_eq!(numbers.len(), 10_001);
+}
+
 #[test]
 fn a_reader_that_hangs_up_ends_it_quietly_and_a_full_disk_does_not() {
     let dir = tempfile::tempdir().unwrap();

@@ -147,7 +147,9 @@ async fn get(
     };
     let mut source = Source::open(&how.members, resolve, clock.clone(), &mut note).await?;
     let mut stderr = io::stderr();
-    let shown = Terminal::stderr().interactive && !how.quiet;
+    // The values on the same terminal are progress enough, and would be written over by it.
+    let seen = to_stdout(how) && Terminal::stdout().interactive;
+    let shown = Terminal::stderr().interactive && !how.quiet && !seen;
     let (total, unit) = match wanted {
         Wanted::Values(plan) => (plan.total, Unit::Values),
         Wanted::Bytes { count, .. } => (*count, Unit::Bytes),
@@ -156,6 +158,7 @@ async fn get(
     let mut writing = Writing {
         form,
         sink,
+        begun: false,
         done: 0,
         total,
         unit,
@@ -163,11 +166,7 @@ async fn get(
         clock: clock.clone(),
         progress: Progress::new(shown.then_some(&mut stderr as &mut dyn Write), clock.clone()),
     };
-    let read = match *wanted {
-        Wanted::Values(ref plan) => writing.all(&mut source, plan).await,
-        Wanted::Bytes { count, .. } => writing.all(&mut source, &kind::random_bytes(count)).await,
-        Wanted::Unique { min, max, count } => writing.unique(&mut source, min, max, count).await,
-    }?;
+    let read = writing.whole(&mut source, wanted).await?;
     let (done, took) = (writing.done, writing.took());
     drop(writing.progress);
     if read && writing.sink.finish().await? && how.verbose {
@@ -188,6 +187,7 @@ async fn get(
 struct Writing<'a> {
     form: Form,
     sink: Sink,
+    begun: bool,
     done: u64,
     total: u64,
     unit: Unit,
@@ -203,15 +203,13 @@ impl Writing<'_> {
 
     /// False when nobody reads any more.
     async fn put(&mut self, piece: Bytes, values: u64) -> Result<bool, Failure> {
-        let first = self.done == 0;
-        let mut text = Bytes::new();
-        if first && !self.form.begin().is_empty() {
-            text = Bytes::from_static(self.form.begin().as_bytes());
-        }
-        if !text.is_empty() && !self.sink.put(text).await? {
+        // Not before there is a piece: what failed at once has written nothing.
+        if !self.begun && !self.text(self.form.begin()).await? {
             return Ok(false);
         }
-        let piece = self.form.piece(piece, first);
+        self.begun = true;
+        // A piece may be of no value: a comma is due once there was one.
+        let piece = self.form.piece(piece, self.done == 0);
         if !self.sink.put(piece).await? {
             return Ok(false);
         }
@@ -219,10 +217,24 @@ impl Writing<'_> {
         let took = self.took();
         let (done, total, unit) = (self.done, self.total, self.unit);
         self.progress.tell(|| bar(done, total, took, unit));
-        if self.done == self.total && !self.form.end().is_empty() {
-            return self.sink.put(Bytes::from_static(self.form.end().as_bytes())).await;
-        }
         Ok(true)
+    }
+
+    async fn text(&mut self, text: &'static str) -> Result<bool, Failure> {
+        match text.is_empty() {
+            true => Ok(true),
+            false => self.sink.put(Bytes::from_static(text.as_bytes())).await,
+        }
+    }
+
+    /// All that is wanted, in its form.
+    async fn whole(&mut self, source: &mut Source<'_>, wanted: &Wanted) -> Result<bool, Failure> {
+        let read = match *wanted {
+            Wanted::Values(ref plan) => self.all(source, plan).await,
+            Wanted::Bytes { count, .. } => self.all(source, &kind::random_bytes(count)).await,
+            Wanted::Unique { min, max, count } => self.unique(source, min, max, count).await,
+        }?;
+        Ok(read && self.text(self.form.end()).await?)
     }
 
     async fn all(&mut self, source: &mut Source<'_>, plan: &Plan) -> Result<bool, Failure> {
@@ -239,11 +251,7 @@ impl Writing<'_> {
     /// the members' bytes.
     async fn unique(&mut self, source: &mut Source<'_>, min: i64, max: i64, count: u64) -> Result<bool, Failure> {
         if count <= kind::VALUES {
-            match self.all(source, &kind::unique_integers(min, max, count)).await {
-                // A range that can't be was found before: an older member doesn't know `unique`.
-                Err(failure) if failure.exit == Exit::Usage && self.done == 0 => {}
-                ended => return ended,
-            }
+            return self.all(source, &kind::unique_integers(min, max, count)).await;
         }
         let mut unique = Unique::new(min, max);
         let mut left = count;
