@@ -292,10 +292,10 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
                 format!("cannot find the program to start members with: {error}"),
             )
         })?,
-        validate: |arguments| {
+        parse: |arguments| {
             let arguments = std::iter::once("random-generator").chain(arguments.iter().map(String::as_str));
             match Cli::try_parse_from(arguments).map(|cli| cli.command) {
-                Ok(Command::Serve(args)) => serve::check(*args).map(|_| ()).map_err(|failure| failure.line),
+                Ok(Command::Serve(args)) => Ok(*args),
                 Ok(_) => Err(String::from("only arguments of serve may follow those of cluster")),
                 Err(error) => Err(usage::failure(&error).line),
             }

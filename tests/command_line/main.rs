@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // make docs
 
 mod admin;
+mod cluster;
 mod docs;
 mod follow;
 mod get;
