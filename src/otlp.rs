@@ -16,12 +16,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Collector;
 use crate::shutdown::Signal;
+use crate::dial::dial;
 use crate::trace::{Finished, Kind, Spans};
 
 /// Spans that wait to be sent; more are lost.
@@ -227,9 +227,7 @@ fn attribute(key: &str, value: &Value) -> Value {
 /// On a connection of its own: there is one a second at most. The caller bounds the time.
 async fn post(collector: &Collector, body: Bytes) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = TcpStream::connect(&collector.authority)
-        .await
-        .map_err(|error| text(&error))?;
+    let stream = dial(&collector.authority).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| text(&error))?;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use super::connection::Connection;
 use super::failure::one_line;
 use super::{Exit, Failure};
+use crate::dial::dial;
 
 /// One question, connecting and the whole answer included.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -262,11 +263,7 @@ impl Member {
 
     /// The first address that accepts a connection.
     pub(super) async fn connect(&self) -> Result<TcpStream, String> {
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let addresses: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
-        TcpStream::connect(addresses.as_slice())
-            .await
-            .map_err(|error| error.to_string())
+        dial((self.host.as_str(), self.port)).await
     }
 }
 
