@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use hyper::StatusCode;
 use serde::Deserialize;
 
+use super::Failure;
 use super::console::{Colour, Console};
 use super::failure::one_line;
 use super::follow::{self, Told, follow};
-use super::target::{Member, Resolve, Target, all_members};
-use super::{Exit, Failure};
+use super::target::{Member, Resolve, Target, first_that_answers};
 use crate::draw::record::Record;
 
 /// What one page of a member holds at most.
@@ -108,19 +108,6 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     .await
 }
 
-async fn first_that_answers(targets: &[Target], resolve: &Resolve) -> Result<Member, Failure> {
-    let members = all_members(targets, resolve).await?;
-    if members.len() > 1 {
-        for member in &members {
-            if member.ask("/livez", "application/json").await.is_ok() {
-                return Ok(member.clone());
-            }
-        }
-    }
-    let last = members.into_iter().next_back();
-    last.ok_or_else(|| Failure::new(Exit::TryAgain, "nobody is published there now"))
-}
-
 /// The round to begin with so that the newest `limit` are shown; none for the oldest kept.
 async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     let (path, accept) = ("/draws/latest", "application/json");
@@ -128,7 +115,8 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     if answer.status == StatusCode::NOT_FOUND {
         return Ok(None);
     }
-    let (_, head): (_, Record) = member.get_json(path).await?;
+    let body = member.succeeded(path, answer)?;
+    let (_, head): (_, Record) = member.read_json(path, &body)?;
     let Some(from) = head
         .round
         .checked_sub(limit)

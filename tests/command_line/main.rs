@@ -14,5 +14,6 @@ mod help;
 mod journal;
 mod ledger;
 mod listener;
+mod members;
 #[path = "../waiting/mod.rs"]
 mod waiting;
