@@ -4,7 +4,7 @@
 //! its log. So rows may go between two pages, oldest first, and that is told.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::console::{Colour, Console};
-use super::failure::one_line;
+use super::console::{Colour, Console, Table};
+use super::failure::note;
 use super::{Exit, Failure};
 use crate::clock::Wall;
 use crate::config::values;
@@ -114,9 +114,14 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
     };
     let mut listing = Listing {
         format: args.format,
-        widths: None,
+        table: Table::new(&HEADINGS),
     };
     let mut left = args.limit.unwrap_or(u64::MAX);
+    let note = |line: &str| {
+        if !args.quiet {
+            note(line);
+        }
+    };
     let unreadable = |error: io::Error| {
         let line = format!(
             "{}: {error}; name the --data-dir of a member, or its journal.db",
@@ -138,7 +143,7 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
         match identity(&path) {
             Ok(found) if found == file => away = false,
             Ok(found) if args.follow => {
-                note(args, "the journal was begun anew");
+                note("the journal was begun anew");
                 (file, from, away, unmade) = (found, 0, false, NEW_LOOKS);
                 continue;
             }
@@ -148,7 +153,7 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
                     return Ok(());
                 }
                 if !away {
-                    note(args, "the journal is not there now; looking on");
+                    note("the journal is not there now; looking on");
                 }
                 away = true;
                 sleep(LOOK).await;
@@ -169,13 +174,10 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
         };
         unmade = 0;
         if let (true, Some(first)) = (from > 0, rows.first().filter(|first| first.id > from)) {
-            note(
-                args,
-                &format!(
-                    "{} rows were removed by retention before they were read",
-                    first.id - from
-                ),
-            );
+            note(&format!(
+                "{} rows were removed by retention before they were read",
+                first.id - from
+            ));
         }
         from = rows.last().map_or(from, |last| last.id + 1);
         let more = rows.len() == MAX_PAGE as usize;
@@ -192,13 +194,6 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
             return Ok(());
         }
         sleep(LOOK).await;
-    }
-}
-
-fn note(args: &Args, line: &str) {
-    if !args.quiet {
-        // With standard error closed there is nobody to tell.
-        let _ = writeln!(io::stderr(), "random-generator: {}", one_line(line));
     }
 }
 
@@ -255,8 +250,7 @@ impl Filter<'_> {
 /// Rows in several parts.
 struct Listing {
     format: Format,
-    /// Of the table's columns; none before its heading.
-    widths: Option<Vec<usize>>,
+    table: Table,
 }
 
 const HEADINGS: [&str; 7] = ["TIME", "REQUEST", "MS", "METHOD", "PARAMETERS", "COUNT", "VALUE"];
@@ -275,16 +269,7 @@ impl Listing {
             Format::Jsonl => rows.iter().map(|row| json_line(row) + "\n").collect(),
             Format::Table => {
                 let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-                match &mut self.widths {
-                    Some(widths) => console.rows(&cells, widths),
-                    None => {
-                        let mut widths = Vec::new();
-                        let text = console.heading(&HEADINGS, &cells, &mut widths);
-                        let text = text + &console.rows(&cells, &mut widths);
-                        self.widths = Some(widths);
-                        text
-                    }
-                }
+                self.table.part(&cells, console.colour)
             }
         }
     }

@@ -279,8 +279,7 @@ pub fn report_panics() {
         let place = panic
             .location()
             .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        let line = failure::one_line(&format!("a bug{place}: {message}; please report it"));
-        let _ = writeln!(io::stderr().lock(), "random-generator: {line}");
+        failure::note(&format!("a bug{place}: {message}; please report it"));
     }));
 }
 

@@ -21,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::console::Progress;
 use super::target::Resolve;
 use super::{Exit, Failure};
+use super::failure::note;
 use crate::clock::{Boot, Clock};
 use crate::config::Terminal;
 use crate::config::values::show_duration;
@@ -141,8 +142,7 @@ async fn get(
 ) -> Result<(), Failure> {
     let mut note = |line: &str| {
         if how.verbose {
-            // With standard error closed there is nobody to tell.
-            let _ = writeln!(io::stderr(), "random-generator: {}", super::failure::one_line(line));
+            note(line);
         }
     };
     let mut source = Source::open(&how.members, resolve, clock.clone(), &mut note).await?;
@@ -174,11 +174,7 @@ async fn get(
             Unit::Bytes => "bytes",
             Unit::Values => "values",
         };
-        let _ = writeln!(
-            io::stderr(),
-            "random-generator: {done} {what} in {:.1} s",
-            took.as_secs_f64()
-        );
+        note(&format!("{done} {what} in {:.1} s", took.as_secs_f64()));
     }
     Ok(())
 }
