@@ -1,12 +1,14 @@
 //! `get`: random values from the members of a set, as many as are wanted, to a pipe or a file.
 //!
-//! [`kind`] says what can be got, [`plan`] divides it into what one member answers at once, [`fetch`] asks for that, spread over
-//! members ([`super::spread`]), [`unique`] makes numbers different from each other, [`form`] is how they are written and [`sink`] where.
+//! [`kind`] says what can be got, [`paths`] how members are asked for it, [`plan`] divides it into what one member answers at
+//! once, [`fetch`] asks for that, spread over members ([`super::spread`]), [`unique`] makes numbers different from each other,
+//! [`form`] is how they are written and [`sink`] where.
 
 mod bar;
 mod fetch;
 mod form;
 mod kind;
+mod paths;
 mod plan;
 mod sink;
 mod unique;
@@ -19,9 +21,9 @@ use bytes::Bytes;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::console::Progress;
+use super::failure::note;
 use super::target::Resolve;
 use super::{Exit, Failure};
-use super::failure::note;
 use crate::clock::{Boot, Clock};
 use crate::config::Terminal;
 use crate::config::values::show_duration;
@@ -45,8 +47,7 @@ pub(super) struct Args {
 /// Usage: arguments that contradict each other, or that members refuse. I/O: it can't be written. Try again: no member gives
 /// it, or not in time. Data: answers that are none of a member.
 pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<(), Failure> {
-    let how = args.kind.how();
-    let wanted = args.kind.wanted()?;
+    let (wanted, how) = args.kind.read()?;
     let to_stdout = to_stdout(how);
     let form = form_of(&wanted, how);
     if how.output.is_none() && !is_text(&wanted, form) && Terminal::stdout().interactive {
@@ -119,7 +120,7 @@ fn shape(wanted: &Wanted) -> Shape {
     match wanted {
         Wanted::Values(plan) => plan.shape,
         Wanted::Bytes { .. } => Shape::Bytes,
-        Wanted::Unique { .. } => kind::INTEGERS,
+        Wanted::Unique { .. } => paths::INTEGERS,
     }
 }
 
@@ -227,7 +228,7 @@ impl Writing<'_> {
     async fn whole(&mut self, source: &mut Source<'_>, wanted: &Wanted) -> Result<bool, Failure> {
         let read = match *wanted {
             Wanted::Values(ref plan) => self.all(source, plan).await,
-            Wanted::Bytes { count, .. } => self.all(source, &kind::random_bytes(count)).await,
+            Wanted::Bytes { count, .. } => self.all(source, &paths::random_bytes(count)).await,
             Wanted::Unique { min, max, count } => self.unique(source, min, max, count).await,
         }?;
         Ok(read && self.text(self.form.end()).await?)
@@ -246,14 +247,14 @@ impl Writing<'_> {
     /// One member makes them different from each other as long as they are one answer; beyond that it is done here, from
     /// the members' bytes.
     async fn unique(&mut self, source: &mut Source<'_>, min: i64, max: i64, count: u64) -> Result<bool, Failure> {
-        if count <= kind::VALUES {
-            return self.all(source, &kind::unique_integers(min, max, count)).await;
+        if count <= paths::VALUES {
+            return self.all(source, &paths::unique_integers(min, max, count)).await;
         }
         let mut unique = Unique::new(min, max);
         let mut left = count;
         // A range of nearly 2^64 numbers refuses some bits; then there is a next, smaller turn.
         while left > 0 {
-            let bytes = kind::random_bytes(left.saturating_mul(8));
+            let bytes = paths::random_bytes(left.saturating_mul(8));
             let read = source
                 .fetch(&bytes, async |body| {
                     let mut text = String::with_capacity(body.len());
