@@ -1,15 +1,13 @@
 //! `draws`: the draws that a member reports, and those to come.
 
-use std::io::{self, Write};
-
 use hyper::StatusCode;
 use serde::Deserialize;
 
-use super::console::{Colour, Console};
-use super::failure::one_line;
+use super::Failure;
+use super::console::{Colour, Console, Table};
+use super::failure::note;
 use super::follow::{self, Told, follow};
-use super::target::{Member, Resolve, Target, all_members};
-use super::{Exit, Failure};
+use super::target::{Member, Resolve, Target, first_that_answers};
 use crate::draw::record::Record;
 
 /// What one page of a member holds at most.
@@ -98,27 +96,13 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
             }
             Told::Note(line) => {
                 if !args.quiet {
-                    // With standard error closed there is nobody to tell.
-                    let _ = writeln!(io::stderr(), "random-generator: {}", one_line(&line));
+                    note(&line);
                 }
                 Ok(true)
             }
         },
     )
     .await
-}
-
-async fn first_that_answers(targets: &[Target], resolve: &Resolve) -> Result<Member, Failure> {
-    let members = all_members(targets, resolve).await?;
-    if members.len() > 1 {
-        for member in &members {
-            if member.ask("/livez", "application/json").await.is_ok() {
-                return Ok(member.clone());
-            }
-        }
-    }
-    let last = members.into_iter().next_back();
-    last.ok_or_else(|| Failure::new(Exit::TryAgain, "nobody is published there now"))
 }
 
 /// The round to begin with so that the newest `limit` are shown; none for the oldest kept.
@@ -128,7 +112,8 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     if answer.status == StatusCode::NOT_FOUND {
         return Ok(None);
     }
-    let (_, head): (_, Record) = member.get_json(path).await?;
+    let body = member.succeeded(path, answer)?;
+    let (_, head): (_, Record) = member.read_json(path, &body)?;
     let Some(from) = head
         .round
         .checked_sub(limit)
@@ -144,8 +129,7 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
 /// Draws in several parts: JSON lines, or one table with one heading.
 struct Listing {
     json: bool,
-    /// Of the table's columns; none before its heading.
-    widths: Option<Vec<usize>>,
+    table: Table,
 }
 
 const HEADINGS: [&str; 8] = [
@@ -154,7 +138,10 @@ const HEADINGS: [&str; 8] = [
 
 impl Listing {
     fn new(json: bool) -> Listing {
-        Listing { json, widths: None }
+        Listing {
+            json,
+            table: Table::new(&HEADINGS),
+        }
     }
 
     fn text(&mut self, console: &Console<'_>, records: &[Record]) -> String {
@@ -162,15 +149,7 @@ impl Listing {
             return records.iter().map(|record| record.canonical() + "\n").collect();
         }
         let rows: Vec<Vec<String>> = records.iter().map(row).collect();
-        match &mut self.widths {
-            Some(widths) => console.rows(&rows, widths),
-            None => {
-                let mut widths = Vec::new();
-                let text = console.heading(&HEADINGS, &rows, &mut widths) + &console.rows(&rows, &mut widths);
-                self.widths = Some(widths);
-                text
-            }
-        }
+        self.table.part(&rows, console.colour)
     }
 }
 

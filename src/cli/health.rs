@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::console::{Colour, Console};
-use super::target::{Member, Resolve, Target};
+use super::target::{Member, Resolve, Target, all_members};
 use super::{Exit, Failure};
 
 /// Members asked at the same time.
@@ -36,10 +36,7 @@ struct Health {
 /// # Errors
 /// Try again: one of them isn't ready.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let mut members = Vec::new();
-    for target in &args.members {
-        members.extend(target.members(resolve).await?);
-    }
+    let members = all_members(&args.members, resolve).await?;
     let asked = futures_util::stream::iter(members.iter().map(ask));
     // In the order of the arguments, whoever answers first.
     let all: Vec<Health> = asked.buffered(AT_ONCE).collect().await;

@@ -31,7 +31,7 @@ struct Leader {
 /// # Errors
 /// Try again: the member can't be reached. Data: its answer isn't one.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = args.at.target.member(resolve).await?;
+    let member = args.at.member(resolve).await?;
     let (json, leader): (_, Leader) = member.get_json("/leader").await?;
     if args.json {
         console.put(&(json + "\n"))?;

@@ -39,6 +39,7 @@ use crate::discovery::{DiscoveryConfig, Nameservers};
 use console::{Colour, Console};
 use futures_util::future::BoxFuture;
 use target::Resolve;
+use tokio::runtime::Runtime;
 
 const AFTER_HELP: &str = "\
 Without a command it serves: `random-generator --voters 1` is `random-generator serve --voters 1`.
@@ -196,7 +197,7 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => set(args),
-            Command::Get(args) => client_runtime()?.block_on(get::run(&args, &by_dns(), Clock::system())),
+            Command::Get(args) => run_on(client_runtime()?, get::run(&args, &by_dns(), Clock::system())),
             Command::Draws(args) => asking(args.colour, async |resolve, console| {
                 draws::run(&args, resolve, console).await
             }),
@@ -278,8 +279,7 @@ pub fn report_panics() {
         let place = panic
             .location()
             .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        let line = failure::one_line(&format!("a bug{place}: {message}; please report it"));
-        let _ = writeln!(io::stderr().lock(), "random-generator: {line}");
+        failure::note(&format!("a bug{place}: {message}; please report it"));
     }));
 }
 
@@ -292,10 +292,10 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
                 format!("cannot find the program to start members with: {error}"),
             )
         })?,
-        validate: |arguments| {
+        parse: |arguments| {
             let arguments = std::iter::once("random-generator").chain(arguments.iter().map(String::as_str));
             match Cli::try_parse_from(arguments).map(|cli| cli.command) {
-                Ok(Command::Serve(args)) => serve::check(*args).map(|_| ()).map_err(|failure| failure.line),
+                Ok(Command::Serve(args)) => Ok(*args),
                 Ok(_) => Err(String::from("only arguments of serve may follow those of cluster")),
                 Err(error) => Err(usage::failure(&error).line),
             }
@@ -304,8 +304,7 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
         colour: Terminal::stdout().colour,
         clock: Clock::system(),
     };
-    client_runtime()?
-        .block_on(cluster::run(args, wiring))
+    run_on(client_runtime()?, cluster::run(args, wiring))
         .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
 }
 
@@ -321,7 +320,7 @@ fn asking(
         colour: Terminal::stdout().coloured(colour.color).colour,
         clock: Clock::system(),
     };
-    client_runtime()?.block_on(command(&by_dns(), &mut console))
+    run_on(client_runtime()?, command(&by_dns(), &mut console))
 }
 
 fn by_dns() -> impl Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> {
@@ -330,8 +329,16 @@ fn by_dns() -> impl Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, Str
     }
 }
 
+/// Runs a command to its end, and waits for nothing else. What may be left by then is a name that the system's resolver still
+/// looks up, on a thread that can't be stopped, for as long as resolv.conf says: all else is joined by its owner.
+fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
+}
+
 /// The runtime of a command that talks to members and ends.
-fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn client_runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -360,6 +367,23 @@ mod tests {
         assert_eq!(ended(|| Ok(())), Exit::Done);
         assert_eq!(ended(|| Err(Failure::new(Exit::TryAgain, "busy"))), Exit::TryAgain);
         assert_eq!(ended(|| panic!("unthinkable")), Exit::Bug);
+    }
+
+    #[test]
+    fn a_look_up_that_takes_its_time_holds_up_no_end() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (ended, end) = std::sync::mpsc::channel();
+        let command = std::thread::spawn(move || {
+            let value = run_on(client_runtime().unwrap(), async {
+                drop(tokio::task::spawn_blocking(move || held.recv()));
+                7
+            });
+            ended.send(value)
+        });
+        let value = end.recv_timeout(std::time::Duration::from_secs(10));
+        drop(release);
+        command.join().unwrap().unwrap();
+        assert_eq!(value, Ok(7));
     }
 
     #[test]

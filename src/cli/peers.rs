@@ -39,7 +39,7 @@ struct Peer {
 /// # Errors
 /// Try again: the member can't be reached. Data: its answer isn't one.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = args.at.target.member(resolve).await?;
+    let member = args.at.member(resolve).await?;
     let (json, peers): (_, Peers) = member.get_json("/peers").await?;
     if args.json {
         console.put(&(json + "\n"))?;

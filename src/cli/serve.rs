@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::{Cli, Exit, Failure};
+use super::{Cli, Exit, Failure, run_on};
 use crate::config::{self, Config, ServeArgs};
 use crate::{member, telemetry};
 
@@ -24,7 +24,5 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Io, format!("the runtime can't start: {error}")))?;
-    runtime
-        .block_on(member::run(config, log))
-        .map_err(|error| Failure::new(error.exit(), &error))
+    run_on(runtime, member::run(config, log)).map_err(|error| Failure::new(error.exit(), &error))
 }

@@ -52,6 +52,15 @@ fn streaming(records: Vec<Record>, at_once: usize) -> Listener {
     })
 }
 
+#[test]
+fn the_newest_draw_is_asked_for_once() {
+    let records = records();
+    let member = streaming(records, 0);
+    let shown = run(&["draws", "--limit", "1", &member.url()]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
+    assert_eq!(member.paths(), ["/draws/latest", "/draws?limit=1"]);
+}
+
 struct Following {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,

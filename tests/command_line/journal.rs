@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use random_generator::clock::Clock;
 use serde_json::Value;
 
 use crate::harness::{Ended, Member, ask, program, run};
@@ -106,6 +107,72 @@ fn a_journal_is_followed_while_its_member_writes() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// A journal that is damaged is moved aside before the new one is made.
+#[test]
+fn one_that_is_followed_may_be_away_for_a_while_and_come_back_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (volume, other) = (dir.path().join("rg-0"), dir.path().join("rg-1"));
+    for (volume, id) in [(&volume, "before"), (&other, "after")] {
+        let member = Member::start(volume, &[]);
+        asked(&member, "/", id);
+        member.stop();
+    }
+    let mut child = program()
+        .args(["journal", volume.to_str().unwrap(), "--follow", "--format", "jsonl"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"before\""));
+    std::fs::rename(volume.join("journal.db"), volume.join("aside.db")).unwrap();
+    let away = told.next().unwrap().unwrap();
+    assert!(away.contains("the journal is not there now"), "{away}");
+    // A new one is an empty file at first.
+    std::fs::write(volume.join("journal.db"), "").unwrap();
+    let anew = told.next().unwrap().unwrap();
+    assert!(anew.contains("the journal was begun anew"), "{anew}");
+    std::fs::rename(other.join("journal.db"), volume.join("journal.db")).unwrap();
+    assert!(lines.next().unwrap().unwrap().contains("\"after\""));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn following_ends_once_the_time_is_past_that_it_goes_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &[]);
+    asked(&member, "/", "before");
+    let now = || Clock::system().wall().timestamp();
+    let soon = now() + jiff::SignedDuration::from_secs(2);
+    let at = volume.to_str().unwrap();
+    let mut child = program()
+        .args([
+            "journal",
+            at,
+            "--follow",
+            "--format",
+            "jsonl",
+            "--until",
+            &soon.to_string(),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"before\""));
+    // A member that never rests gives rows that are later.
+    let ended = until("its end", || {
+        asked(&member, "/ids", "later");
+        child.try_wait().unwrap()
+    });
+    assert!(ended.success(), "{ended}");
+    assert!(now() >= soon);
+    assert_eq!(run(&["journal", at, "--follow", "--until", "1h"]).code, Some(0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // make docs
 
 mod admin;
+mod cluster;
 mod docs;
 mod follow;
 mod get;
@@ -13,5 +14,6 @@ mod help;
 mod journal;
 mod ledger;
 mod listener;
+mod members;
 #[path = "../waiting/mod.rs"]
 mod waiting;

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 8;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// More than any batch.
 const BODY_LIMIT: usize = 16 << 20;
-/// How often one batch is asked for: with the rests between, about 15 s of one member alone.
+/// How often one batch is asked for: of one member alone, with rests of 5 to 10 s in all between.
 const ATTEMPTS: u32 = 8;
 /// How old the list of a Service's members may be when one of them fails: a restarted one may be elsewhere.
 const LIST_AGE: Duration = Duration::from_secs(2);
