@@ -50,9 +50,9 @@ pub struct Draws {
     summary = "The chain of draws",
     tag = "draws",
     params(
-        ("from" = Option<i64>, Query, description = "A round; the oldest kept", minimum = 1, maximum = 9_007_199_254_740_991_i64),
-        ("limit" = Option<i64>, Query, description = "How many at most; 100, as JSON lines all", minimum = 1, maximum = 1_000),
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+        ("from" = Option<i64>, Query, description = "The round to begin with; without it the oldest kept", minimum = 1, maximum = 9_007_199_254_740_991_i64),
+        ("limit" = Option<i64>, Query, description = "How many at most; as JSON lines all, unless given", minimum = 1, maximum = 1_000, example = 1, extensions(("x-default" = json!(100)))),
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "Records, ascending; as JSON lines one a line", content((openapi::Draws = "application/json"), (String = "application/x-ndjson"))),
@@ -109,7 +109,7 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
     summary = "The newest draw",
     tag = "draws",
     params(
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The newest record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
@@ -135,8 +135,8 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     summary = "One draw",
     tag = "draws",
     params(
-        ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+        ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),

@@ -96,8 +96,8 @@ impl Drop for Open {
     summary = "Draws as they come",
     tag = "draws",
     params(
-        ("from" = Option<i64>, Query, description = "The round to begin with; the next draw", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
-        ("Last-Event-ID" = Option<String>, Header, description = "The last round that was seen, in place of from"),
+        ("from" = Option<i64>, Query, description = "The round to begin with; without it the next draw", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
+        ("Last-Event-ID" = Option<i64>, Header, description = "The last round that was seen, in place of from", minimum = 0, maximum = 9_007_199_254_740_990_i64),
     ),
     responses(
         (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),

@@ -33,11 +33,11 @@ pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
     summary = "Bytes",
     tag = "numbers",
     params(
-        ("count" = Option<i64>, Query, description = "How many; 32. As JSON or text at most 1,048,576", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16),
-        ("format" = Option<openapi::BytesJsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("count" = Option<i64>, Query, description = "How many. As JSON or text at most 1,048,576", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16, extensions(("x-default" = json!(32)))),
+        ("format" = Option<openapi::BytesJsonText>, Query, description = "In place of the header Accept", example = "json"),
     ),
     responses(
-        (status = 200, description = "The bytes; as JSON and text in hexadecimal", content((openapi::Raw = "application/octet-stream"), (openapi::Values<String> = "application/json", example = json!({"values": ["9f0c1d"]})), (String = "text/plain"))),
+        (status = 200, description = "The bytes; as JSON and text in hexadecimal", content((openapi::Raw = "application/octet-stream"), (openapi::Values<String> = "application/json", example = json!({"values": ["9f0c1d5be37a40c2d8116f24a95e07bb"]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(

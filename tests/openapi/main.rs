@@ -1,7 +1,10 @@
 //! The description of the public listener: it is the code's, the saved file is the description, and a member keeps to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a test fails by panicking; make docs
 
+#[path = "../http_world/mod.rs"]
 mod http_world;
+
+mod defaults;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -100,7 +103,7 @@ async fn each_path_answers_as_it_is_described() {
         ("/version", "/version", read::<openapi::Version>),
     ];
     let described = paths(&description());
-    let routes = include_str!("../src/http/public.rs").split(".route(\"").skip(1);
+    let routes = include_str!("../../src/http/public.rs").split(".route(\"").skip(1);
     let routes = routes.map(|rest| rest.split('"').next().unwrap().to_owned());
     let routes: BTreeSet<String> = routes.filter(|path| !ITSELF.contains(&path.as_str())).collect();
     assert_eq!(routes, described, "what is served is what is described");
