@@ -1,10 +1,14 @@
-//! The description of the public listener: it is the code's, the saved file is the description, and a member keeps to it.
+//! The description of the public listener: it is the code's, the saved file is the description, and a member keeps to it; and
+//! the page that is made of it, docs/http.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a test fails by panicking; make docs
 
 #[path = "../http_world/mod.rs"]
 mod http_world;
 
 mod defaults;
+mod limits;
+mod page;
+mod problems;
 
 use std::collections::BTreeSet;
 use std::path::Path;
