@@ -33,10 +33,12 @@ use crate::http::query::Query;
     ),
     responses(
         (status = 200, description = "The same for everybody who asks", content((openapi::Derived = "application/json"), (String = "text/plain"))),
+        (status = 206, description = "The part of them that Range asks for"),
         (status = 304, description = "The client has them already"),
         (status = 404, response = openapi::Problem),
         (status = 409, response = openapi::Problem),
         (status = 410, response = openapi::Problem),
+        (status = 416, response = openapi::Problem),
     ),
 )]
 pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
@@ -51,13 +53,13 @@ pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: 
         )));
     }
     let tag = Tag::new(&[&record.hash, &question, &format.name()]);
-    Ok(kept(request.headers(), &tag, Freshness::Final, || {
+    kept(request.method(), request.headers(), &tag, Freshness::Final, || {
         let answer = question.of(&record);
         match format {
             Format::Text => fresh(format, answer.map_or(String::new(), |answer| lines(&answer.values))),
             _ => json(&answer),
         }
-    }))
+    })
 }
 
 fn question(query: &Query<'_>) -> Result<Question, Problem> {

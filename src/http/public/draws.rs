@@ -113,8 +113,10 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
     ),
     responses(
         (status = 200, description = "The newest record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 206, description = "The part of it that Range asks for"),
         (status = 304, description = "The client has it already"),
         (status = 404, response = openapi::Problem),
+        (status = 416, response = openapi::Problem),
     ),
 )]
 pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
@@ -123,7 +125,7 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     let record = ledger
         .head()
         .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
-    Ok(state.with_age(one_record(&request, format, record, Freshness::Ask)))
+    one_record(&request, format, record, Freshness::Ask).map(|response| state.with_age(response))
 }
 
 /// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept. A final record
@@ -140,15 +142,17 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     ),
     responses(
         (status = 200, description = "The record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 206, description = "The part of it that Range asks for"),
         (status = 304, description = "The client has it already"),
         (status = 404, response = openapi::Problem),
-        (status = 410, response = openapi::Problem)
+        (status = 410, response = openapi::Problem),
+        (status = 416, response = openapi::Problem)
     ),
 )]
 pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let format = record_format(&request)?;
     let record = state.record(&request)?;
-    Ok(one_record(&request, format, &record, Freshness::Final))
+    one_record(&request, format, &record, Freshness::Final)
 }
 
 fn record_format(request: &Request) -> Result<Format, Problem> {
@@ -160,9 +164,9 @@ fn record_format(request: &Request) -> Result<Format, Problem> {
     )
 }
 
-fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Response {
+fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Result<Response, Problem> {
     let tag = Tag::new(&[&record.hash, &format.name()]);
-    kept(request.headers(), &tag, freshness, || {
+    kept(request.method(), request.headers(), &tag, freshness, || {
         let mut text = record.canonical();
         if format == Format::JsonLines {
             text.push('\n');

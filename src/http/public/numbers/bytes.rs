@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderValue, Method, header};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
@@ -54,21 +54,28 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     };
     let count = query.integer("count", allowed, 32)?.cast_unsigned();
     if request.method() == Method::HEAD {
-        return Ok(nothing(format));
+        return Ok(in_one_piece(nothing(format)));
     }
     if format == Format::Bytes {
         // The first part is made before the journal has them all: without entropy nothing is said to be given out.
         let stream = RandomBytes::new(state.source.clone(), count)?;
         record(&state.journal, &state.clock, &exchange, request.uri(), count, None).await?;
-        return Ok(fresh(format, Body::new(stream)));
+        return Ok(in_one_piece(fresh(format, Body::new(stream))));
     }
     let values = chunk(&*state.source, count as usize)?;
     record(&state.journal, &state.clock, &exchange, request.uri(), count, None).await?;
     let hexadecimal = hex::encode(&values);
-    Ok(match format {
+    Ok(in_one_piece(match format {
         Format::Text => fresh(format, hexadecimal + "\n"),
         _ => fresh(format, format!("{{\"values\":[\"{hexadecimal}\"]}}")),
-    })
+    }))
+}
+
+/// A download that broke off can't go on: the bytes after those that came are made no second time (RFC 9110, 14.3).
+fn in_one_piece(mut response: Response) -> Response {
+    let none = HeaderValue::from_static("none");
+    response.headers_mut().insert(header::ACCEPT_RANGES, none);
+    response
 }
 
 fn chunk(source: &impl NumberSource, count: usize) -> Result<Bytes, NumbersUnavailable> {

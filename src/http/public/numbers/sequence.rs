@@ -35,7 +35,9 @@ pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
     ),
     responses(
         (status = 200, description = "The values", content((openapi::Values<i32> = "application/json", example = json!({"values": [-1170105035, 234785527, -1360544799, 205897768]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+        (status = 206, description = "The part of them that Range asks for"),
         (status = 304, description = "The client has them already"),
+        (status = 416, response = openapi::Problem),
     ),
 )]
 pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
@@ -68,5 +70,6 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
                 .await?
         }
     };
-    Ok(kept(request.headers(), &tag, Freshness::Final, || response))
+    // A part is journalled as the whole that it was taken from.
+    kept(request.method(), request.headers(), &tag, Freshness::Final, || response)
 }
