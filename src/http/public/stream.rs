@@ -86,8 +86,8 @@ impl Drop for Open {
 /// record in canonical JSON. It begins after the round of `Last-Event-ID`, else with the round `from`, else with the next
 /// draw. A reader that comes back has both the address and the header, and the header knows more.
 ///
-/// Other events: `gap` `{"from", "oldest"}`, rounds before `oldest` are not kept here; `ahead` `{"from", "newest"}`, at the
-/// beginning, this member doesn't report so much yet (or its chain is a new one); `chain` `{"chain", "from"}`, the chain goes
+/// Other events: `gap` `{"from", "oldest"}`, rounds before `oldest` are not kept here; `ahead` `{"from", "newest", "chain"}`, at
+/// the beginning, this member doesn't report so much yet, or its chain is another than the reader had; `chain` `{"chain", "from"}`, the chain goes
 /// on otherwise from this round on.
 #[utoipa::path(
     get,
