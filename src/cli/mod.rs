@@ -114,7 +114,8 @@ Examples:
 
 const AFTER_JOURNAL_HELP: &str = "\
 A running member is not held up: rows are read page by page. What its share of the volume has no room for is removed, oldest
-first; rows that go while they are being read are told on standard error.
+first; rows that go while they are being read are told on standard error. CSV is for spreadsheets: a request id or a parameter
+that begins with = + - @ gets a ' before it, so that none of them runs what a client sent. JSON lines have all as it was.
 
 Examples:
   random-generator journal random-generator-data/cluster/rg-0 --limit 10
