@@ -14,7 +14,6 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -23,7 +22,7 @@ use super::exchange::{TRACE_PARENT, TRACE_STATE};
 use super::peer::{ANSWER_MAX, RECORDS_MAX};
 use super::peer_secret::{Message, PeerSecret, Signature};
 use crate::clock::{Boot, Clock};
-use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::draw::message::{Question, Refusal};
 use crate::draw::record::{Hash, Record};
 use crate::trace;
 
@@ -67,7 +66,7 @@ pub struct PeerClient {
 }
 
 /// A request, with its HMAC if it is signed.
-type Question = (Request<Full<Bytes>>, Option<[u8; 32]>);
+type Signed = (Request<Full<Bytes>>, Option<[u8; 32]>);
 type Driver = Connection<TokioIo<TcpStream>, Full<Bytes>>;
 
 struct Resting {
@@ -109,24 +108,21 @@ impl PeerClient {
         }
     }
 
-    /// Asks to keep a head and to contribute. `timeout` bounds all of it, connecting to each address included.
-    pub async fn keep(
+    /// Asks a voter. `timeout` bounds all of it, connecting to each address included.
+    pub async fn ask<Q: Question>(
         &self,
         target: Target<'_>,
-        message: &KeepRequest,
+        question: &Q,
         timeout: Duration,
-    ) -> Result<Result<KeepAnswer, Refusal>, PeerError> {
-        self.post(target, "/v1/keep", message, timeout).await
-    }
-
-    /// Asks for the newest record known.
-    pub async fn heads(
-        &self,
-        target: Target<'_>,
-        message: &HeadsRequest,
-        timeout: Duration,
-    ) -> Result<Result<HeadsAnswer, Refusal>, PeerError> {
-        self.post(target, "/v1/heads", message, timeout).await
+    ) -> Result<Result<Q::Answer, Refusal>, PeerError> {
+        let body = serde_json::to_vec(question).map_err(|error| PeerError::Invalid(error.to_string()))?;
+        let answer = self.send(target, Method::POST, Q::PATH, body.into(), timeout).await?;
+        if answer.status == StatusCode::OK {
+            return Ok(Ok(read(&answer.body)?));
+        }
+        serde_json::from_slice(&answer.body)
+            .map(Err)
+            .map_err(|_| unexpected(&answer))
     }
 
     /// Asks for a record and its ancestors, newest first; empty if the peer has none. Each has the hash that it says, and
@@ -139,7 +135,7 @@ impl PeerClient {
         timeout: Duration,
     ) -> Result<Vec<Arc<Record>>, PeerError> {
         let path = format!("/v1/records/{hash}?count={}", count.clamp(1, RECORDS_MAX));
-        let answer = self.ask(target, Method::GET, &path, Bytes::new(), timeout).await?;
+        let answer = self.send(target, Method::GET, &path, Bytes::new(), timeout).await?;
         if answer.status != StatusCode::OK {
             return Err(unexpected(&answer));
         }
@@ -154,24 +150,7 @@ impl PeerClient {
         Ok(records)
     }
 
-    async fn post<T: DeserializeOwned>(
-        &self,
-        target: Target<'_>,
-        path: &str,
-        message: &impl Serialize,
-        timeout: Duration,
-    ) -> Result<Result<T, Refusal>, PeerError> {
-        let body = serde_json::to_vec(message).map_err(|error| PeerError::Invalid(error.to_string()))?;
-        let answer = self.ask(target, Method::POST, path, body.into(), timeout).await?;
-        if answer.status == StatusCode::OK {
-            return Ok(Ok(read(&answer.body)?));
-        }
-        serde_json::from_slice(&answer.body)
-            .map(Err)
-            .map_err(|_| unexpected(&answer))
-    }
-
-    async fn ask(
+    async fn send(
         &self,
         target: Target<'_>,
         method: Method,
@@ -189,7 +168,7 @@ impl PeerClient {
                 let share = left / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
                 let connect_within = (addresses.len() > 0).then_some(share);
                 match self
-                    .ask_at(*address, target.host, &method, path, &body, connect_within)
+                    .send_to(*address, target.host, &method, path, &body, connect_within)
                     .await
                 {
                     Err(PeerError::Unreachable(reason)) => last = PeerError::Unreachable(reason),
@@ -203,7 +182,7 @@ impl PeerClient {
             .unwrap_or(Err(PeerError::Timeout))
     }
 
-    async fn ask_at(
+    async fn send_to(
         &self,
         address: SocketAddr,
         host: &str,
@@ -244,7 +223,7 @@ impl PeerClient {
         method: &Method,
         path: &str,
         body: &Bytes,
-    ) -> Result<Question, PeerError> {
+    ) -> Result<Signed, PeerError> {
         let mut request = Request::builder()
             .method(method.clone())
             .uri(path)
@@ -282,7 +261,7 @@ impl PeerClient {
         address: SocketAddr,
         mut sender: SendRequest<Full<Bytes>>,
         driver: Driver,
-        (request, mac): Question,
+        (request, mac): Signed,
     ) -> Result<Answer, Failed> {
         let lost = |error: hyper::Error| Failed {
             unsent: error.is_canceled() || error.is_closed() || error.is_incomplete_message(),

@@ -244,10 +244,7 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.keep(&open.ledger, request, self.clock.wall())?;
-        match self.store(&writes) {
-            true => Ok(answer),
-            false => Err(self.refusal()),
-        }
+        self.settled(&writes, answer)
     }
 
     fn heads(&mut self, request: &HeadsRequest) -> Result<HeadsAnswer, Refusal> {
@@ -255,7 +252,12 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.heads(&open.ledger, request)?;
-        match self.store(&writes) {
+        self.settled(&writes, answer)
+    }
+
+    /// An answer is given only once what it promises is durable.
+    fn settled<T>(&mut self, writes: &[Write], answer: T) -> Result<T, Refusal> {
+        match self.store(writes) {
             true => Ok(answer),
             false => Err(self.refusal()),
         }
