@@ -466,6 +466,26 @@ async fn an_address_that_swallows_what_is_sent_to_it_leaves_time_for_the_next() 
 }
 
 #[tokio::test]
+async fn a_connection_that_rested_too_long_is_closed_though_nothing_is_asked() {
+    let now = Clock::system().now();
+    let clock = Clock::held(now);
+    let member = Member::start(None, Clock::system()).await;
+    let client = PeerClient::new(None, clock.clone());
+    let target = at(&member.running.address);
+    assert!(client.ask(target, &heads(), SOON).await.unwrap().is_ok());
+    let open = |count: u8| {
+        let line = format!("http_connections{{listener=\"peer\"}} {count}\n");
+        shown(&member.registry).contains(&line)
+    };
+    client.forget();
+    assert!(open(1));
+    let boot = now.boot + Duration::from_secs(31);
+    clock.set(Now { boot, ..now });
+    client.forget();
+    wait_for("it is closed", || open(0)).await;
+}
+
+#[tokio::test]
 async fn a_client_asks_anew_when_the_peer_closed_the_resting_connection() {
     let client = PeerClient::new(None, Clock::system());
     let first = Member::start(None, Clock::system()).await;

@@ -300,6 +300,13 @@ impl PeerClient {
         })
     }
 
+    /// Closes what has rested too long. To be called every few seconds: a peer that closes its side is noticed nowhere else
+    /// while it isn't asked.
+    pub fn forget(&self) {
+        let now = self.clock.boot();
+        self.pool(|pool| pool.forget(now));
+    }
+
     fn take(&self, address: SocketAddr) -> Option<Resting> {
         let now = self.clock.boot();
         self.pool(|pool| pool.take(address, now))
