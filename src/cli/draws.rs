@@ -8,6 +8,7 @@ use super::console::{Colour, Console, Table};
 use super::failure::note;
 use super::follow::{self, Position, Told, follow};
 use super::target::{Member, Resolve, Target, first_that_answers};
+use crate::config::NameserverArgs;
 use crate::draw::record::Record;
 
 /// What one page of a member holds at most.
@@ -33,6 +34,8 @@ pub struct Args {
     /// Don't say on standard error which member is followed
     #[arg(short, long, requires = "follow")]
     quiet: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }
