@@ -25,7 +25,6 @@ pub mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 
 pub use crate::exit::Exit;
@@ -37,7 +36,6 @@ use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal}
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
 use console::{Colour, Console};
-use futures_util::future::BoxFuture;
 use target::Resolve;
 use tokio::runtime::Runtime;
 
@@ -199,10 +197,7 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => set(args),
-            Command::Get(args) => {
-                let resolve = by_dns(args.nameservers());
-                run_on(client_runtime()?, get::run(&args, &resolve, Clock::system()))
-            }
+            Command::Get(args) => run_on(client_runtime()?, get::run(&args, by_dns, Clock::system())),
             Command::Draws(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 draws::run(&args, resolve, console).await
             }),
@@ -334,17 +329,15 @@ fn asking(
         colour: Terminal::stdout().coloured(colour.color).colour,
         clock: Clock::system(),
     };
-    run_on(client_runtime()?, command(&by_dns(nameservers), &mut console))
+    run_on(client_runtime()?, command(&*by_dns(nameservers), &mut console))
 }
 
-fn by_dns(
-    nameservers: &NameserverArgs,
-) -> impl Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> + use<> {
+fn by_dns(nameservers: &NameserverArgs) -> Box<Resolve> {
     let nameservers = Nameservers::from(nameservers.discovery_nameserver.clone());
-    move |service| {
+    Box::new(move |service| {
         let nameservers = nameservers.clone();
         Box::pin(async move { public_listeners(&service, &nameservers, DiscoveryConfig::TIMEOUT).await })
-    }
+    })
 }
 
 /// Runs a command to its end, and waits for nothing else. What may be left by then is a name that the system's resolver still

@@ -41,19 +41,18 @@ pub(super) struct Args {
     kind: Kind,
 }
 
-impl Args {
-    pub(super) fn nameservers(&self) -> &NameserverArgs {
-        &self.kind.how().nameservers
-    }
-}
-
 /// Writes what is wanted, all of it or with an error.
 ///
 /// # Errors
 /// Usage: arguments that contradict each other, or that members refuse. I/O: it can't be written. Try again: no member gives
 /// it, or not in time. Data: answers that are none of a member.
-pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<(), Failure> {
+pub(super) async fn run(
+    args: &Args,
+    by: impl FnOnce(&NameserverArgs) -> Box<Resolve>,
+    clock: Clock,
+) -> Result<(), Failure> {
     let (wanted, how) = args.kind.read()?;
+    let resolve = by(&how.nameservers);
     let to_stdout = to_stdout(how);
     let form = form_of(&wanted, how);
     if how.output.is_none() && !is_text(&wanted, form) && Terminal::stdout().interactive {
@@ -71,7 +70,7 @@ pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<
         true => "interrupted; no file was written",
         false => "interrupted; what was written is not whole",
     };
-    let getting = get(&wanted, form, how, sink, resolve, &clock);
+    let getting = get(&wanted, form, how, sink, &*resolve, &clock);
     let getting = async {
         match how.timeout {
             None => getting.await,
