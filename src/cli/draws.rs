@@ -10,6 +10,7 @@ use super::failure::one_line;
 use super::follow::{self, Position, Told, follow};
 use super::target::{Member, Resolve, Target, all_members};
 use super::{Exit, Failure};
+use crate::config::NameserverArgs;
 use crate::draw::record::Record;
 
 /// What one page of a member holds at most.
@@ -35,6 +36,8 @@ pub struct Args {
     /// Don't say on standard error which member is followed
     #[arg(short, long, requires = "follow")]
     quiet: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }

@@ -13,5 +13,6 @@ mod help;
 mod journal;
 mod ledger;
 mod listener;
+mod nameserver;
 #[path = "../waiting/mod.rs"]
 mod waiting;

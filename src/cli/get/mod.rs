@@ -22,8 +22,8 @@ use super::console::Progress;
 use super::target::Resolve;
 use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
-use crate::config::Terminal;
 use crate::config::values::show_duration;
+use crate::config::{NameserverArgs, Terminal};
 use bar::{Unit, bar};
 use fetch::Source;
 use form::Form;
@@ -36,6 +36,12 @@ use unique::Unique;
 pub(super) struct Args {
     #[command(subcommand)]
     kind: Kind,
+}
+
+impl Args {
+    pub(super) fn nameservers(&self) -> &NameserverArgs {
+        &self.kind.how().nameservers
+    }
 }
 
 /// Writes what is wanted, all of it or with an error.
