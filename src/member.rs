@@ -24,7 +24,7 @@ pub use self::error::MemberError;
 use self::stages::{Ending, Stages};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics, Nameservers};
+use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics};
 use crate::draw::catch_up;
 use crate::draw::conductor::ConductorConfig;
 use crate::draw::contributor::Contributor;
@@ -210,10 +210,7 @@ impl Parts {
 
         let discovery = DiscoveryConfig {
             governing: config.discovery.name.clone(),
-            nameservers: match config.discovery.nameservers.is_empty() {
-                true => Nameservers::ResolvConf,
-                false => Nameservers::At(config.discovery.nameservers.clone()),
-            },
+            nameservers: config.discovery.nameservers.clone().into(),
             member: identity.name.clone(),
             peer_port: config.listen.peer.port(),
             interval: config.discovery.interval,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "CONTRIBUTING.md",
     "ARCHITECTURE.md",
@@ -13,6 +13,7 @@ const DOCUMENTS: [&str; 11] = [
     "SECURITY.md",
     "docs/alternatives.md",
     "docs/command_line.md",
+    "docs/http.md",
     "docs/protocol.md",
     "docs/configuration.md",
     "docs/metrics.md",
@@ -227,6 +228,27 @@ fn the_readme_has_every_endpoint_and_no_other() {
         let path = path.split('{').next().unwrap();
         assert!(protocol.contains(path), "docs/protocol.md doesn't have {path}");
     }
+}
+
+#[test]
+fn the_page_about_http_has_every_path_of_every_listener_and_no_other() {
+    let page = text("docs/http.md");
+    let told = page
+        .lines()
+        .filter(|line| line.starts_with("| `/") || line.starts_with("### `/"));
+    let mut told: BTreeSet<String> = told.map(|line| quoted(line).remove(0)).collect();
+    // They describe the others, and not themselves.
+    told.extend(
+        ["/openapi.json", "/docs"]
+            .map(str::to_owned)
+            .into_iter()
+            .filter(|path| page.contains(&format!("`{path}`"))),
+    );
+    assert_eq!(
+        told,
+        routed("src/http"),
+        "docs/http.md (left) and src/http (right) differ"
+    );
 }
 
 #[test]

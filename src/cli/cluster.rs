@@ -68,7 +68,8 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
         wiring.colour,
         wiring.clock,
         layout.members.clone(),
-    );
+    )
+    .telling(SERVICE, nameserver);
     let commands: Vec<Vec<String>> = layout
         .members
         .iter()

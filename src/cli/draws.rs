@@ -6,8 +6,9 @@ use serde::Deserialize;
 use super::Failure;
 use super::console::{Colour, Console, Table};
 use super::failure::note;
-use super::follow::{self, Told, follow};
+use super::follow::{self, Position, Told, follow};
 use super::target::{Member, Resolve, Target, first_that_answers};
+use crate::config::NameserverArgs;
 use crate::draw::record::Record;
 
 /// What one page of a member holds at most.
@@ -34,6 +35,8 @@ pub struct Args {
     #[arg(short, long, requires = "follow")]
     quiet: bool,
     #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
+    #[command(flatten)]
     pub(super) colour: Colour,
 }
 
@@ -53,6 +56,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         Some(round) => Some(round),
         None => newest(&member, args.limit).await?,
     };
+    let mut last = None;
     let mut listing = Listing::new(args.json);
     // With --from, following begins there whatever the limit is.
     let mut left = if args.follow && args.from.is_some() {
@@ -63,7 +67,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     while left > 0 {
         let start = from.map_or_else(String::new, |round| format!("&from={round}"));
         let path = format!("/draws?limit={}{start}", left.min(PAGE));
-        let (_, page): (_, Page) = member.get_json(&path).await?;
+        let (_, mut page): (_, Page) = member.get_json(&path).await?;
         let shown = &page.draws[..page.draws.len().min(left as usize)];
         let text = listing.text(console, shown);
         left -= shown.len() as u64;
@@ -75,7 +79,10 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
             // Nothing has been drawn yet: what comes first belongs to it.
             None => from.or(Some(1)),
         };
-        if shown.is_empty() || page.next.is_none() {
+        let ended = shown.is_empty() || page.next.is_none();
+        page.draws.truncate(shown.len());
+        last = page.draws.pop().map(Box::new).or(last);
+        if ended {
             break;
         }
     }
@@ -87,7 +94,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         &args.members,
         resolve,
         &clock,
-        from,
+        Position { next: from, last },
         follow::SILENCE,
         |told| match told {
             Told::Draw(record) => {

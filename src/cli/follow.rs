@@ -1,6 +1,8 @@
 //! Draws as they come, from whichever member gives them: `/draws/stream`, or `/draws` again and again where a member is too
 //! old to have it.
 
+mod position;
+
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -8,6 +10,8 @@ use hyper::{Request, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+pub(super) use self::position::Position;
+use self::position::Seen;
 use super::connection::Connection;
 use super::events::{Event, Parser};
 use super::spread::Members;
@@ -35,39 +39,39 @@ pub(super) enum Told {
     Note(String),
 }
 
-/// How far a follower is.
-#[derive(Debug, Default)]
-struct Position {
-    /// The round to go on from; none for whatever comes next.
-    next: Option<u64>,
-    /// The last one told.
-    last: Option<Box<Record>>,
-}
-
-impl Position {
-    /// A member that was asked again, or one that lags behind, gives what was told already. A new chain begins with round 1
-    /// again: its fence is greater than that of the one before (docs/protocol.md, 2).
-    fn is_new(&self, record: &Record) -> bool {
-        match &self.last {
-            None => self.next.is_none_or(|next| record.round >= next),
-            Some(last) if last.chain == record.chain => record.round > last.round,
-            Some(last) => record.fence > last.fence,
-        }
-    }
-
-    fn take(&mut self, record: Box<Record>) {
-        self.next = Some(record.round + 1);
-        self.last = Some(record);
-    }
-}
-
 /// Why a member was left.
 enum Left {
     /// It has no stream.
     Older,
+    /// It is asked again at once, from the beginning of its chain: that is another than was told.
+    Again,
+    /// Its chain was given up: there are newer draws of another.
+    Behind(String),
     Failed(String),
     /// Nobody reads any more.
     Done,
+}
+
+/// What became of something that a member said.
+enum Heard {
+    Fine,
+    Leave(Left),
+}
+
+impl From<bool> for Heard {
+    /// Whether anybody reads still.
+    fn from(read: bool) -> Heard {
+        match read {
+            true => Heard::Fine,
+            false => Heard::Leave(Left::Done),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Ahead {
+    from: u64,
+    newest: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +80,8 @@ struct Gap {
     oldest: u64,
 }
 
-/// Tells draws from round `from` on, or from the next, for ever, each once and in order; until `tell` says that nobody reads.
+/// Tells draws from `position` on for ever, each once and in order; until `tell` says that nobody reads. Where the chain is
+/// another than was told, that is said, and it is told from its beginning on.
 ///
 /// # Errors
 /// Try again: nobody answers at the beginning. And those of `tell`.
@@ -84,13 +89,13 @@ pub(super) async fn follow(
     targets: &[Target],
     resolve: &Resolve,
     clock: &Clock,
-    from: Option<u64>,
+    mut position: Position,
     silence: Duration,
     mut tell: impl FnMut(Told) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let mut members = Members::open(targets, resolve, clock.boot(), usize::MAX).await?;
-    let mut position = Position { next: from, last: None };
     let mut before: Option<Member> = None;
+    let mut behind: Option<String> = None;
     let mut answered = false;
     let mut attempts = 0;
     loop {
@@ -103,18 +108,26 @@ pub(super) async fn follow(
             position: &mut position,
             moved: before.as_ref().filter(|before| **before != member),
             answered: false,
+            otherwise: false,
             silence,
             tell: &mut tell,
         };
-        let mut left = session.stream().await?;
-        if let Left::Older = left {
-            left = session.poll().await?;
-        }
+        let left = session.follow().await?;
         let came = session.answered;
-        let reason = match left {
+        let (reason, said) = match left {
             Left::Done => return Ok(()),
-            Left::Older => "it has no draws to follow".to_owned(),
-            Left::Failed(reason) => reason,
+            Left::Older => ("it has no draws to follow".to_owned(), !came),
+            Left::Again => ("its chain is another once more".to_owned(), false),
+            // It is asked again and again, each time after a longer rest; that is said once.
+            Left::Behind(reason) => {
+                let said = behind.as_ref() == Some(&reason);
+                behind = Some(reason.clone());
+                (reason, said)
+            }
+            Left::Failed(reason) => {
+                behind = behind.filter(|_| !came);
+                (reason, !came)
+            }
         };
         answered |= came;
         attempts += 1;
@@ -125,10 +138,10 @@ pub(super) async fn follow(
             ));
         }
         // A streak ends with an answer, so the last one of it is told and the rest is quiet.
-        if (came || before.is_none()) && !tell(Told::Note(format!("{member}: {reason}; asking on")))? {
+        if (!said || before.is_none()) && !tell(Told::Note(format!("{member}: {reason}; asking on")))? {
             return Ok(());
         }
-        if came {
+        if came && behind.is_none() {
             spread.worked(&member);
         }
         spread.failed(&member, asked, clock.boot(), None, rand::random_range(0.5..1.0));
@@ -144,13 +157,28 @@ struct Session<'a, T> {
     /// The member before, to be told once this one answers.
     moved: Option<&'a Member>,
     answered: bool,
+    /// It has said itself that its chain goes on otherwise, and from where it tells that.
+    otherwise: bool,
     /// A stream that says nothing for so long is left.
     silence: Duration,
     tell: &'a mut T,
 }
 
 impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
+    async fn follow(&mut self) -> Result<Left, Failure> {
+        let mut left = self.stream().await?;
+        // It is asked from another round on, so that a second time says nothing new.
+        if let Left::Again = left {
+            left = self.stream().await?;
+        }
+        if let Left::Older = left {
+            left = self.poll().await?;
+        }
+        Ok(left)
+    }
+
     async fn stream(&mut self) -> Result<Left, Failure> {
+        self.otherwise = false;
         let begun = timeout(ANSWER_LIMIT, self.begin()).await;
         let (mut connection, response) = match begun {
             Ok(Ok(begun)) => begun,
@@ -186,9 +214,9 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
                 return Ok(Left::Done);
             }
             for event in events {
-                match self.event(&event) {
-                    Ok(Ok(true)) => {}
-                    Ok(Ok(false)) => return Ok(Left::Done),
+                match self.event(&event).await {
+                    Ok(Ok(Heard::Fine)) => {}
+                    Ok(Ok(Heard::Leave(left))) => return Ok(left),
                     Ok(Err(failure)) => return Err(failure),
                     Err(reason) => return Ok(Left::Failed(format!("not a member's stream: {reason}"))),
                 }
@@ -208,7 +236,7 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
     }
 
     /// Ok(Err): of `tell`. Err: what is wrong with the event.
-    fn event(&mut self, event: &Event) -> Result<Result<bool, Failure>, String> {
+    async fn event(&mut self, event: &Event) -> Result<Result<Heard, Failure>, String> {
         match event.kind.as_str() {
             "draw" => {
                 let record = Record::parse(&event.data).map_err(|error| error.to_string())?;
@@ -219,26 +247,82 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
             }
             "gap" => {
                 let gap: Gap = serde_json::from_str(&event.data).map_err(|error| error.to_string())?;
-                Ok(self.gap(gap.from, gap.oldest))
+                Ok(self.gap(gap.from, gap.oldest).map(Heard::from))
+            }
+            "ahead" => {
+                let ahead: Ahead = serde_json::from_str(&event.data).map_err(|error| error.to_string())?;
+                Ok(self.ahead(&ahead).await)
+            }
+            "chain" => {
+                self.otherwise = true;
+                Ok(Ok(Heard::Fine))
             }
             // Of a newer member.
-            _ => Ok(Ok(true)),
+            _ => Ok(Ok(Heard::Fine)),
         }
     }
 
-    fn draw(&mut self, record: Record) -> Result<bool, Failure> {
-        if !self.position.is_new(&record) {
-            return Ok(true);
+    fn draw(&mut self, record: Record) -> Result<Heard, Failure> {
+        let seen = self.position.sees(&record);
+        if seen == Seen::Old {
+            return Ok(Heard::Fine);
         }
-        if let Some(last) = &self.position.last
-            && last.chain != record.chain
-            && !(self.tell)(Told::Note(format!("a new chain begins: {}", record.chain)))?
-        {
-            return Ok(false);
+        if let (Seen::Another, Some(last)) = (seen, &self.position.last) {
+            if self.position.resumes() && !self.otherwise && record.round > 1 {
+                return Ok(self.again());
+            }
+            let (chain, round) = (record.chain, record.round);
+            let line = match last.chain == chain {
+                true => format!("the chain goes on otherwise from round {round}: draws that were shown were set aside"),
+                false => format!(
+                    "another chain, {chain}, from round {round}; what was shown is of {}",
+                    last.chain
+                ),
+            };
+            if !(self.tell)(Told::Note(line))? {
+                return Ok(Heard::Leave(Left::Done));
+            }
         }
         let record = Box::new(record);
         self.position.take(record.clone());
-        (self.tell)(Told::Draw(record))
+        (self.tell)(Told::Draw(record)).map(Heard::from)
+    }
+
+    /// What this member has is of another chain: all of it that is kept is new.
+    fn again(&mut self) -> Heard {
+        self.position.next = Some(1);
+        Heard::Leave(Left::Again)
+    }
+
+    /// It has not drawn as far as it was asked for: it lags, or its chain is another.
+    async fn ahead(&mut self, ahead: &Ahead) -> Result<Heard, Failure> {
+        let newest = ahead
+            .newest
+            .map_or("nothing".to_owned(), |newest| format!("up to round {newest}"));
+        if self.position.last.is_some() && ahead.newest.is_some() {
+            let record = match self.latest().await? {
+                Ok(record) => record,
+                Err(left) => return Ok(Heard::Leave(left)),
+            };
+            if let Some(heard) = record.and_then(|record| self.other_chain(&record)) {
+                return Ok(heard);
+            }
+        }
+        let line = format!("{} has drawn {newest}; waiting for round {}", self.member, ahead.from);
+        (self.tell)(Told::Note(line)).map(Heard::from)
+    }
+
+    /// What to do where the newest record of a member doesn't follow what was told; none where it may yet.
+    fn other_chain(&mut self, record: &Record) -> Option<Heard> {
+        match (self.position.sees(record), &self.position.last) {
+            (Seen::Another, _) => Some(self.again()),
+            (Seen::Old, Some(last)) if last.chain != record.chain => {
+                let (chain, slot) = (record.chain, record.slot);
+                let line = format!("its chain, {chain}, ended with the draw of {slot}, before what was shown");
+                Some(Heard::Leave(Left::Behind(line)))
+            }
+            _ => None,
+        }
     }
 
     fn gap(&mut self, from: u64, oldest: u64) -> Result<bool, Failure> {
@@ -264,8 +348,8 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
         loop {
             let from = match self.position.next {
                 Some(next) => next,
-                None => match self.newest().await? {
-                    Ok(next) => next,
+                None => match self.latest().await? {
+                    Ok(record) => record.map_or(1, |record| record.round + 1),
                     Err(left) => return Ok(left),
                 },
             };
@@ -299,32 +383,43 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
                     Ok(record) => record,
                     Err(error) => return Ok(Left::Failed(format!("not a member's answer: {error}"))),
                 };
-                if !self.draw(record)? {
-                    return Ok(Left::Done);
+                match self.draw(record)? {
+                    Heard::Fine => {}
+                    Heard::Leave(Left::Again) => break,
+                    Heard::Leave(left) => return Ok(left),
+                }
+            }
+            if answer.body.is_empty() && self.position.last.is_some() {
+                let record = match self.latest().await? {
+                    Ok(record) => record,
+                    Err(left) => return Ok(left),
+                };
+                match record.and_then(|record| self.other_chain(&record)) {
+                    None | Some(Heard::Fine | Heard::Leave(Left::Again)) => {}
+                    Some(Heard::Leave(left)) => return Ok(left),
                 }
             }
             sleep(POLL).await;
         }
     }
 
-    /// The round after the newest.
-    async fn newest(&mut self) -> Result<Result<u64, Left>, Failure> {
+    /// The newest record; none before the first.
+    async fn latest(&mut self) -> Result<Result<Option<Record>, Left>, Failure> {
         let answer = match self.member.ask("/draws/latest", "application/json").await {
             Ok(answer) => answer,
             Err(failure) => return Ok(Err(Left::Failed(failure.line))),
         };
-        let next = match answer.status {
-            StatusCode::NOT_FOUND => Ok(1),
+        Ok(match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
             StatusCode::OK => {
                 let text = std::str::from_utf8(&answer.body).unwrap_or_default();
                 let record = Record::parse(text.trim_end());
                 record
-                    .map(|record| record.round + 1)
+                    .map(Some)
                     .map_err(|error| Left::Failed(format!("not a member's answer: {error}")))
             }
             status => Err(Left::Failed(status.to_string())),
-        };
-        Ok(next)
+        })
     }
 }
 
@@ -367,7 +462,11 @@ mod tests {
         let mut told = Vec::new();
         let silence = Duration::from_millis(100);
         let clock = Clock::system();
-        let followed = follow(&targets, &resolve, &clock, Some(1), silence, |what| {
+        let position = Position {
+            next: Some(1),
+            last: None,
+        };
+        let followed = follow(&targets, &resolve, &clock, position, silence, |what| {
             let goes_on = !matches!(what, Told::Draw(_));
             told.push(match what {
                 Told::Draw(record) => record.round.to_string(),

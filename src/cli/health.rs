@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::console::{Colour, Console};
 use super::target::{Member, Resolve, Target, all_members};
 use super::{Exit, Failure};
+use crate::config::NameserverArgs;
 
 /// Members asked at the same time.
 const AT_ONCE: usize = 16;
@@ -19,6 +20,8 @@ pub struct Args {
     /// Write JSON, one line a member
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }

@@ -67,7 +67,7 @@ pub(super) struct Args {
 enum Format {
     /// Columns for people
     Table,
-    /// RFC 4180, with a heading
+    /// RFC 4180, with a heading; a text that a spreadsheet would take for a formula has a ' before it
     Csv,
     /// One JSON object a line
     Jsonl,
@@ -305,19 +305,28 @@ fn json_line(row: &Row) -> String {
     .to_string()
 }
 
-/// RFC 4180: CRLF at the end, quotes around what has a comma, a quote or a line's end in it.
-fn csv(row: &Row) -> String {
-    let quoted = |text: &str| match text.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
+/// A text in CSV (RFC 4180): quotes around what has a separator, a quote or a line's end in it. Of those texts clients choose
+/// some, and a spreadsheet runs what begins like a formula, in quotes or not; RFC 4180 has nothing to say against that, so a `'`
+/// goes before it, which spreadsheets take for "this is text" (OWASP, "CSV Injection"). A semicolon and a tab are separators
+/// to some of them too, after which the same would begin anew. JSON lines have the text as it is.
+fn field(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let mark = if formula { "'" } else { "" };
+    match formula || text.contains([',', ';', '\t', '"', '\r', '\n']) {
+        true => format!("\"{mark}{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),
-    };
+    }
+}
+
+/// RFC 4180, with CRLF at the end. Numbers are the member's own, and stay numbers, the negative ones too.
+fn csv(row: &Row) -> String {
     let fields = [
         row.id.to_string(),
         time(row),
-        quoted(&row.request),
+        field(&row.request),
         row.duration.as_micros().to_string(),
-        quoted(&row.method),
-        quoted(&row.parameters),
+        field(&row.method),
+        field(&row.parameters),
         row.count.to_string(),
         row.value.map_or_else(String::new, |value| value.to_string()),
     ];
@@ -347,6 +356,24 @@ mod tests {
             csv(&row()),
             "7,2025-11-21T04:40:00.000001Z,\"a,\"\"b\"\"\",1500,GET /,,1,-3\r\n"
         );
+    }
+
+    #[test]
+    fn a_text_that_a_spreadsheet_would_run_is_marked_as_text() {
+        for (text, written) in [
+            ("=1+1", "\"'=1+1\""),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("@SUM(A1)", "\"'@SUM(A1)\""),
+            ("\t=1", "\"'\t=1\""),
+            ("=HYPERLINK(\"x\")", "\"'=HYPERLINK(\"\"x\"\")\""),
+            ("a;=1", "\"a;=1\""),
+            ("min=1&max=-6", "min=1&max=-6"),
+            ("'=1", "'=1"),
+            ("", ""),
+        ] {
+            assert_eq!(field(text), written, "{text:?}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ColourArg, ServeArgs, Terminal};
+use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal};
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
 use console::{Colour, Console};
@@ -110,11 +110,13 @@ Examples:
 const AFTER_HEALTH_HELP: &str = "\
 Examples:
   random-generator health http://127.0.0.1:8080 http://127.0.0.1:8090
-  random-generator health srv://rg.default.svc.cluster.local || echo 'not all are ready'";
+  random-generator health srv://rg.default.svc.cluster.local || echo 'not all are ready'
+  random-generator health --discovery-nameserver 127.0.0.1:5353 srv://rg.default.svc.cluster.local";
 
 const AFTER_JOURNAL_HELP: &str = "\
 A running member is not held up: rows are read page by page. What its share of the volume has no room for is removed, oldest
-first; rows that go while they are being read are told on standard error.
+first; rows that go while they are being read are told on standard error. CSV is for spreadsheets: a request id or a parameter
+that begins with = + - @ gets a ' before it, so that none of them runs what a client sent. JSON lines have all as it was.
 
 Examples:
   random-generator journal random-generator-data/cluster/rg-0 --limit 10
@@ -197,29 +199,37 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => set(args),
-            Command::Get(args) => run_on(client_runtime()?, get::run(&args, &by_dns(), Clock::system())),
-            Command::Draws(args) => asking(args.colour, async |resolve, console| {
+            Command::Get(args) => run_on(client_runtime()?, get::run(&args, by_dns, Clock::system())),
+            Command::Draws(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 draws::run(&args, resolve, console).await
             }),
-            Command::Verify(args) => asking(PLAIN, async |resolve, console| {
+            Command::Verify(args) => asking(PLAIN, &args.nameservers, async |resolve, console| {
                 verify::run(&args, resolve, console).await
             }),
-            Command::Peers(args) => asking(args.colour, async |resolve, console| {
+            Command::Peers(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 peers::run(&args, resolve, console).await
             }),
-            Command::Leader(args) => asking(args.colour, async |resolve, console| {
+            Command::Leader(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 leader::run(&args, resolve, console).await
             }),
-            Command::Health(args) => asking(args.colour, async |resolve, console| {
+            Command::Health(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 health::run(&args, resolve, console).await
             }),
-            Command::Journal(args) => asking(args.colour, async |_, console| journal::run(&args, console).await),
-            Command::Ledger(args) => asking(PLAIN, async |_, console| ledger::run(&args, console).await),
-            Command::Admin(args) => asking(PLAIN, async |_, console| admin::run(&args, console).await),
-            Command::Completions(args) => asking(PLAIN, async |_, console| {
+            Command::Journal(args) => asking(args.colour, &NameserverArgs::default(), async |_, console| {
+                journal::run(&args, console).await
+            }),
+            Command::Ledger(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
+                ledger::run(&args, console).await
+            }),
+            Command::Admin(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
+                admin::run(&args, console).await
+            }),
+            Command::Completions(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
                 completions::completions(&args, command(), console)
             }),
-            Command::Man(args) => asking(PLAIN, async |_, console| completions::man(&args, command(), console)),
+            Command::Man(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
+                completions::man(&args, command(), console)
+            }),
         }
     }
 }
@@ -311,6 +321,7 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
 /// Runs a command that asks members, with standard output and the terminal that it may have.
 fn asking(
     colour: Colour,
+    nameservers: &NameserverArgs,
     command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (mut out, mut error) = (io::stdout().lock(), io::stderr());
@@ -320,12 +331,16 @@ fn asking(
         colour: Terminal::stdout().coloured(colour.color).colour,
         clock: Clock::system(),
     };
-    run_on(client_runtime()?, command(&by_dns(), &mut console))
+    run_on(client_runtime()?, command(&by_dns(nameservers), &mut console))
 }
 
-fn by_dns() -> impl Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> {
-    |service| {
-        Box::pin(async move { public_listeners(&service, &Nameservers::ResolvConf, DiscoveryConfig::TIMEOUT).await })
+fn by_dns(
+    nameservers: &NameserverArgs,
+) -> impl Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> + use<> {
+    let nameservers = Nameservers::from(nameservers.discovery_nameserver.clone());
+    move |service| {
+        let nameservers = nameservers.clone();
+        Box::pin(async move { public_listeners(&service, &nameservers, DiscoveryConfig::TIMEOUT).await })
     }
 }
 

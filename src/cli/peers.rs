@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Failure;
 use super::console::{Colour, Console};
 use super::target::{Resolve, TargetArgs};
+use crate::config::NameserverArgs;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -13,6 +14,8 @@ pub struct Args {
     /// Write the member's JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::console::Console;
 use super::target::{Member, Resolve, Target, first_that_answers};
 use super::{Exit, Failure};
+use crate::config::NameserverArgs;
 use crate::draw::chain::{Summary, Verifier, VerifyError};
 use crate::draw::integers::{Integers, Question};
 use crate::draw::record::{Hash, MAX_TEXT, Record};
@@ -39,6 +40,8 @@ pub struct Args {
     /// Give the verdict as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
 }
 
 /// `MIN..MAX`, both included.

@@ -10,7 +10,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// What a page may read beside the body.
-const EXPOSED: [HeaderName; 5] = [
+const EXPOSED: [HeaderName; 6] = [
+    header::CONTENT_RANGE,
     header::ETAG,
     header::RETRY_AFTER,
     HeaderName::from_static("x-request-id"),

@@ -8,8 +8,8 @@ mod schemas;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::{OpenApi, Ref, RefOr};
+use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Schema};
 use utoipa::{Modify, OpenApi as _};
 
 pub(super) use page::page;
@@ -102,10 +102,24 @@ impl Modify for Everywhere {
                 let problem = RefOr::Ref(Ref::from_response_name("Problem"));
                 get.responses.responses.entry(status.to_owned()).or_insert(problem);
             }
+            get.parameters.iter_mut().flatten().for_each(default);
             item.head = Some(head(get));
         }
         description.info.version = env!("CARGO_PKG_VERSION").to_owned();
     }
+}
+
+/// A handler's attribute can't give a parameter a default, only an extension: it becomes one here.
+fn default(parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(parameter) = parameter else { return };
+    let Some(mut extensions) = parameter.extensions.take() else {
+        return;
+    };
+    let value = extensions.remove("x-default");
+    if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
+        schema.default = value;
+    }
+    parameter.extensions = (!extensions.is_empty()).then_some(extensions);
 }
 
 /// HEAD as GET, without what would be given.

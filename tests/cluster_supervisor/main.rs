@@ -473,6 +473,8 @@ async fn a_signal_ends_the_whole_command_and_members_were_given_their_arguments(
         "{line}"
     );
     assert!(screen.text().starts_with("\x1b[1m"), "colour was asked for");
+    let dns = "\nall: --discovery-nameserver 127.0.0.1:";
+    assert!(screen.text().contains(dns), "{}", screen.text());
     rustix::process::kill_process(rustix::process::getpid(), Signal::INT).unwrap();
     let ended = tokio::time::timeout(PATIENCE, tasks.join_next())
         .await

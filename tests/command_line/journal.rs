@@ -60,6 +60,29 @@ fn what_was_given_is_exported_from_a_running_and_from_a_stopped_volume() {
 }
 
 #[test]
+fn a_formula_that_a_client_sent_is_text_in_csv_and_as_it_was_in_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &[]);
+    let ids = ["=cmd|'/c'!A1", "+1", "-1", "@A1", "plain"];
+    for id in ids {
+        asked(&member, "/shuffle?items=%3D1%2B1", id);
+    }
+    let at = volume.to_str().unwrap();
+    let csv = run(&["journal", at, "--format", "csv"]).stdout;
+    for line in csv.lines() {
+        let begins = line
+            .split(',')
+            .any(|cell| cell.trim_matches('"').starts_with(['=', '+', '-', '@']));
+        assert!(!begins, "{line}");
+    }
+    assert!(csv.contains(",\"'=cmd|'/c'!A1\",") && csv.contains(",plain,"), "{csv}");
+    let rows = json(&run(&["journal", at, "--format", "jsonl"]));
+    let requests: Vec<&str> = rows.iter().map(|row| row["request"].as_str().unwrap()).collect();
+    assert_eq!(requests, ids);
+}
+
+#[test]
 fn rows_are_chosen_by_path_request_time_and_number() {
     let dir = tempfile::tempdir().unwrap();
     let volume = dir.path().join("rg-0");

@@ -15,5 +15,6 @@ mod journal;
 mod ledger;
 mod listener;
 mod members;
+mod nameserver;
 #[path = "../waiting/mod.rs"]
 mod waiting;

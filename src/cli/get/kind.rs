@@ -12,7 +12,7 @@ use super::plan::{Part, Plan};
 use super::unique;
 use crate::cli::target::Target;
 use crate::cli::{Exit, Failure};
-use crate::config::values;
+use crate::config::{NameserverArgs, values};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Kind {
@@ -376,6 +376,8 @@ pub(super) struct How {
     /// Public listeners of one or more members, or srv://SERVICE for all members of that Service
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(super) members: Vec<Target>,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
     /// Write to this file, which has its name only when it is whole; - is standard output, a terminal too
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,

@@ -14,10 +14,12 @@ mod sink;
 mod unique;
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::console::Progress;
@@ -25,8 +27,8 @@ use super::failure::note;
 use super::target::Resolve;
 use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
-use crate::config::Terminal;
 use crate::config::values::show_duration;
+use crate::config::{NameserverArgs, Terminal};
 use bar::{Unit, bar};
 use fetch::Source;
 use form::Form;
@@ -46,8 +48,12 @@ pub(super) struct Args {
 /// # Errors
 /// Usage: arguments that contradict each other, or that members refuse. I/O: it can't be written. Try again: no member gives
 /// it, or not in time. Data: answers that are none of a member.
-pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<(), Failure> {
+pub(super) async fn run<R>(args: &Args, by_dns: impl FnOnce(&NameserverArgs) -> R, clock: Clock) -> Result<(), Failure>
+where
+    R: Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> + 'static,
+{
     let (wanted, how) = args.kind.read()?;
+    let resolve = by_dns(&how.nameservers);
     let to_stdout = to_stdout(how);
     let form = form_of(&wanted, how);
     if how.output.is_none() && !is_text(&wanted, form) && Terminal::stdout().interactive {
@@ -65,7 +71,7 @@ pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<
         true => "interrupted; no file was written",
         false => "interrupted; what was written is not whole",
     };
-    let getting = get(&wanted, form, how, sink, resolve, &clock);
+    let getting = get(&wanted, form, how, sink, &resolve, &clock);
     let getting = async {
         match how.timeout {
             None => getting.await,

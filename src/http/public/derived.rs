@@ -25,18 +25,20 @@ use crate::http::query::Query;
     tag = "draws",
     params(
         ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
-        ("min" = Option<i64>, Query, description = "The least; 1", example = 1),
-        ("max" = Option<i64>, Query, description = "The greatest, at least min; 100", example = 200),
-        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
-        ("unique" = Option<bool>, Query, description = "Whether no value comes twice; false. Then count is at most max − min + 1"),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("min" = Option<i64>, Query, description = "The least", example = 1, extensions(("x-default" = json!(1)))),
+        ("max" = Option<i64>, Query, description = "The greatest, at least min", example = 200, extensions(("x-default" = json!(100)))),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("unique" = Option<bool>, Query, description = "Whether no value comes twice. Then count is at most max − min + 1", extensions(("x-default" = json!(false)))),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The same for everybody who asks", content((openapi::Derived = "application/json"), (String = "text/plain"))),
+        (status = 206, description = "The part of them that Range asks for"),
         (status = 304, description = "The client has them already"),
         (status = 404, response = openapi::Problem),
         (status = 409, response = openapi::Problem),
         (status = 410, response = openapi::Problem),
+        (status = 416, response = openapi::Problem),
     ),
 )]
 pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
@@ -51,13 +53,13 @@ pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: 
         )));
     }
     let tag = Tag::new(&[&record.hash, &question, &format.name()]);
-    Ok(kept(request.headers(), &tag, Freshness::Final, || {
+    kept(request.method(), request.headers(), &tag, Freshness::Final, || {
         let answer = question.of(&record);
         match format {
             Format::Text => fresh(format, answer.map_or(String::new(), |answer| lines(&answer.values))),
             _ => json(&answer),
         }
-    }))
+    })
 }
 
 fn question(query: &Query<'_>) -> Result<Question, Problem> {

@@ -1,7 +1,14 @@
-//! The description of the public listener: it is the code's, the saved file is the description, and a member keeps to it.
+//! The description of the public listener: it is the code's, the saved file is the description, and a member keeps to it; and
+//! the page that is made of it, docs/http.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a test fails by panicking; make docs
 
+#[path = "../http_world/mod.rs"]
 mod http_world;
+
+mod defaults;
+mod limits;
+mod page;
+mod problems;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -100,7 +107,7 @@ async fn each_path_answers_as_it_is_described() {
         ("/version", "/version", read::<openapi::Version>),
     ];
     let described = paths(&description());
-    let routes = include_str!("../src/http/public.rs").split(".route(\"").skip(1);
+    let routes = include_str!("../../src/http/public.rs").split(".route(\"").skip(1);
     let routes = routes.map(|rest| rest.split('"').next().unwrap().to_owned());
     let routes: BTreeSet<String> = routes.filter(|path| !ITSELF.contains(&path.as_str())).collect();
     assert_eq!(routes, described, "what is served is what is described");
