@@ -14,10 +14,10 @@ pub(super) use self::position::Position;
 use self::position::Seen;
 use super::connection::Connection;
 use super::events::{Event, Parser};
-use super::spread::Spread;
-use super::target::{Member, Resolve, Target, all_members, explanation};
+use super::spread::Members;
+use super::target::{Member, Resolve, Target, explanation};
 use super::{Exit, Failure};
-use crate::clock::{Boot, Clock};
+use crate::clock::Clock;
 use crate::config::values::show_duration;
 use crate::draw::record::Record;
 
@@ -30,8 +30,6 @@ const POLL: Duration = Duration::from_secs(1);
 const PAGE: u64 = 100;
 /// Before anybody has answered, so often is each member asked: a wrong address should not wait for ever.
 const FIRST_ATTEMPTS: u32 = 3;
-/// How old the list of a Service's members may be when one of them fails.
-const LIST_AGE: Duration = Duration::from_secs(2);
 
 /// What a follower is told.
 #[derive(Debug)]
@@ -95,13 +93,13 @@ pub(super) async fn follow(
     silence: Duration,
     mut tell: impl FnMut(Told) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
-    let mut spread = Spread::new(all_members(targets, resolve).await?, usize::MAX);
-    let mut listed = clock.boot();
+    let mut members = Members::open(targets, resolve, clock.boot(), usize::MAX).await?;
     let mut before: Option<Member> = None;
     let mut behind: Option<String> = None;
     let mut answered = false;
     let mut attempts = 0;
     loop {
+        let spread = &mut members.spread;
         let (member, rest) = spread.pick(clock.boot(), before.as_ref());
         sleep(rest).await;
         let asked = clock.boot();
@@ -148,18 +146,7 @@ pub(super) async fn follow(
         }
         spread.failed(&member, asked, clock.boot(), None, rand::random_range(0.5..1.0));
         before = Some(member);
-        refresh(&mut spread, &mut listed, targets, resolve, clock).await;
-    }
-}
-
-/// A Service is looked up again; a look-up that fails leaves the list as it is.
-async fn refresh(spread: &mut Spread, listed: &mut Boot, targets: &[Target], resolve: &Resolve, clock: &Clock) {
-    let named = targets.iter().any(|target| matches!(target, Target::Service(_)));
-    if named && clock.boot().since(*listed) >= LIST_AGE {
-        *listed = clock.boot();
-        if let Ok(members) = all_members(targets, resolve).await {
-            spread.replace(members);
-        }
+        members.refresh(clock.boot()).await;
     }
 }
 
