@@ -1,5 +1,4 @@
-//! Draws as they come, from whichever member gives them: `/draws/stream`, or `/draws` again and again where a member is too
-//! old to have it.
+//! Draws as they come, from whichever member gives them: `/draws/stream`.
 
 mod position;
 
@@ -15,19 +14,17 @@ use self::position::Seen;
 use super::connection::Connection;
 use super::events::{Event, Parser};
 use super::spread::Members;
-use super::target::{Member, Resolve, Target, explanation};
+use super::target::{Member, Resolve, Target};
 use super::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::values::show_duration;
 use crate::draw::record::Record;
 
+const STREAM: &str = "/draws/stream";
 /// Connecting, and the head of the answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Three heartbeats: a member that is silent for longer is gone, or cut off.
 pub(super) const SILENCE: Duration = Duration::from_secs(45);
-/// How often a member without a stream is asked.
-const POLL: Duration = Duration::from_secs(1);
-const PAGE: u64 = 100;
 /// Before anybody has answered, so often is each member asked: a wrong address should not wait for ever.
 const FIRST_ATTEMPTS: u32 = 3;
 
@@ -41,8 +38,6 @@ pub(super) enum Told {
 
 /// Why a member was left.
 enum Left {
-    /// It has no stream.
-    Older,
     /// It is asked again at once, from the beginning of its chain: that is another than was told.
     Again,
     /// Its chain was given up: there are newer draws of another.
@@ -116,7 +111,6 @@ pub(super) async fn follow(
         let came = session.answered;
         let (reason, said) = match left {
             Left::Done => return Ok(()),
-            Left::Older => ("it has no draws to follow".to_owned(), !came),
             Left::Again => ("its chain is another once more".to_owned(), false),
             // It is asked again and again, each time after a longer rest; that is said once.
             Left::Behind(reason) => {
@@ -166,15 +160,11 @@ struct Session<'a, T> {
 
 impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
     async fn follow(&mut self) -> Result<Left, Failure> {
-        let mut left = self.stream().await?;
-        // It is asked from another round on, so that a second time says nothing new.
-        if let Left::Again = left {
-            left = self.stream().await?;
+        match self.stream().await? {
+            // It is asked from another round on, so that a second time says nothing new.
+            Left::Again => self.stream().await,
+            left => Ok(left),
         }
-        if let Left::Older = left {
-            left = self.poll().await?;
-        }
-        Ok(left)
     }
 
     async fn stream(&mut self) -> Result<Left, Failure> {
@@ -187,16 +177,11 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
         };
         let (head, mut body) = response.into_parts();
         if head.status != StatusCode::OK {
-            // An older member takes "stream" for a round's number, which it isn't, and has no events to give.
-            let older = [
-                StatusCode::NOT_FOUND,
-                StatusCode::BAD_REQUEST,
-                StatusCode::NOT_ACCEPTABLE,
-            ];
-            if older.contains(&head.status) {
-                return Ok(Left::Older);
-            }
-            return Ok(Left::Failed(head.status.to_string()));
+            let not_one = match head.status {
+                StatusCode::NOT_FOUND => ", so it is not a member that streams draws",
+                _ => "",
+            };
+            return Ok(Left::Failed(format!("{STREAM}: {}{not_one}", head.status)));
         }
         let mut parser = Parser::default();
         loop {
@@ -225,7 +210,7 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
     }
 
     async fn begin(&self) -> Result<(Connection, hyper::Response<hyper::body::Incoming>), String> {
-        let mut request = Request::get("/draws/stream").header(header::ACCEPT, "text/event-stream");
+        let mut request = Request::get(STREAM).header(header::ACCEPT, "text/event-stream");
         if let Some(next) = self.position.next {
             request = request.header("last-event-id", next - 1);
         }
@@ -340,66 +325,6 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
         match self.moved.take() {
             Some(_) => (self.tell)(Told::Note(format!("following {}", self.member))),
             None => Ok(true),
-        }
-    }
-
-    /// What `/draws` has, again and again.
-    async fn poll(&mut self) -> Result<Left, Failure> {
-        loop {
-            let from = match self.position.next {
-                Some(next) => next,
-                None => match self.latest().await? {
-                    Ok(record) => record.map_or(1, |record| record.round + 1),
-                    Err(left) => return Ok(left),
-                },
-            };
-            self.position.next = Some(from);
-            let path = format!("/draws?from={from}&limit={PAGE}");
-            let answer = match self.member.ask(&path, "application/x-ndjson").await {
-                Ok(answer) => answer,
-                Err(failure) => return Ok(Left::Failed(failure.line)),
-            };
-            match answer.status {
-                StatusCode::OK => {}
-                StatusCode::GONE => {
-                    let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-                    let oldest = problem.and_then(|problem| problem.get("oldest")?.as_u64());
-                    match oldest.filter(|oldest| *oldest > from) {
-                        Some(oldest) if !self.gap(from, oldest)? => return Ok(Left::Done),
-                        Some(_) => continue,
-                        None => return Ok(Left::Failed(explanation(&answer.body))),
-                    }
-                }
-                status => return Ok(Left::Failed(format!("{status}: {}", explanation(&answer.body)))),
-            }
-            if !self.welcome()? {
-                return Ok(Left::Done);
-            }
-            let Ok(lines) = std::str::from_utf8(&answer.body) else {
-                return Ok(Left::Failed("not a member's answer: it is not UTF-8".into()));
-            };
-            for line in lines.lines() {
-                let record = match Record::parse(line) {
-                    Ok(record) => record,
-                    Err(error) => return Ok(Left::Failed(format!("not a member's answer: {error}"))),
-                };
-                match self.draw(record)? {
-                    Heard::Fine => {}
-                    Heard::Leave(Left::Again) => break,
-                    Heard::Leave(left) => return Ok(left),
-                }
-            }
-            if answer.body.is_empty() && self.position.last.is_some() {
-                let record = match self.latest().await? {
-                    Ok(record) => record,
-                    Err(left) => return Ok(left),
-                };
-                match record.and_then(|record| self.other_chain(&record)) {
-                    None | Some(Heard::Fine | Heard::Leave(Left::Again)) => {}
-                    Some(Heard::Leave(left)) => return Ok(left),
-                }
-            }
-            sleep(POLL).await;
         }
     }
 

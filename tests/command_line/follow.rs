@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
@@ -160,42 +159,17 @@ fn what_is_no_record_is_not_shown() {
 }
 
 #[test]
-fn a_member_without_a_stream_is_asked_again_and_again() {
-    let records = records();
-    let more = Arc::new(AtomicBool::new(false));
-    let (known, grown) = (records.clone(), more.clone());
-    let listener = Listener::start(move |head, stream| {
-        let shown = if grown.load(Ordering::SeqCst) { 3 } else { 2 };
-        let path = path(head);
-        match path {
-            "/draws/stream" => answer(stream, 406, br#"{"detail":"application/json"}"#),
-            "/draws/latest" => answer(stream, 200, known[shown - 1].canonical().as_bytes()),
-            _ => {
-                let from = path
-                    .split("from=")
-                    .nth(1)
-                    .map_or(1, |rest| rest.split('&').next().unwrap().parse().unwrap());
-                let lines = known[..shown]
-                    .iter()
-                    .filter(|record| record.round >= from)
-                    .map(Record::canonical);
-                let lines: Vec<String> = lines.collect();
-                let body = match head.contains("application/x-ndjson") {
-                    true => lines.iter().map(|line| format!("{line}\n")).collect(),
-                    false => format!(r#"{{"draws":[{}],"next":null}}"#, lines.join(",")),
-                };
-                answer(stream, 200, body.as_bytes());
-            }
-        }
-    });
-    let mut following = Following::start(&["--json", &listener.url()]);
-    assert_eq!(
-        [following.line(), following.line()],
-        [records[0].canonical(), records[1].canonical()]
+fn a_listener_without_a_stream_is_told_by_the_path_that_was_asked() {
+    let other = Listener::saying(404, "{}");
+    let ended = run(&["draws", "--follow", "--quiet", "--from", "1", &other.url()]);
+    assert_eq!(ended.code, Some(75), "{}", ended.stderr);
+    let expected = format!("{}: /draws/stream: 404 Not Found, so it is not a member", other.url());
+    assert!(ended.line().contains(&expected), "{}", ended.line());
+    assert!(
+        other.paths()[1..].iter().all(|path| path == "/draws/stream"),
+        "{:?}",
+        other.paths()
     );
-    more.store(true, Ordering::SeqCst);
-    assert_eq!(following.line(), records[2].canonical());
-    following.end();
 }
 
 #[test]
