@@ -419,7 +419,12 @@ impl Listening<'_> {
         );
         let admin = admin::router(
             Admin {
-                actions: adapters::admin_actions(&parts.draws, self.log.clone(), self.shutdown.clone()),
+                actions: adapters::admin_actions(
+                    &parts.draws,
+                    parts.journal.clone(),
+                    self.log.clone(),
+                    self.shutdown.clone(),
+                ),
                 ledger: parts.ledger.clone(),
             },
             routes("admin", RequestLimits::admin()),
