@@ -77,7 +77,15 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     readiness.release(Latch::Entropy);
     let volume = Volume::claim(&config.data_dir, &identity, &clock)?;
     readiness.release(Latch::Volume);
-    tracing::info!(member = %identity.name, lease = identity.lease(), volume = %volume.dir().display(), version = VERSION, "starting");
+    tracing::info!(
+        member = %identity.name,
+        lease = identity.lease(),
+        volume = %volume.dir().display(),
+        node = identity.node_name.as_deref(),
+        address = identity.pod_ip.map(tracing::field::display),
+        version = VERSION,
+        "starting"
+    );
 
     let mut metrics = Metrics::new(VERSION, &clock);
     let mut stages = Stages::new();
@@ -410,7 +418,12 @@ impl Listening<'_> {
         );
         let admin = admin::router(
             Admin {
-                actions: adapters::admin_actions(&parts.draws, self.log.clone(), self.shutdown.clone()),
+                actions: adapters::admin_actions(
+                    &parts.draws,
+                    parts.journal.clone(),
+                    self.log.clone(),
+                    self.shutdown.clone(),
+                ),
                 ledger: parts.ledger.clone(),
             },
             routes("admin", RequestLimits::admin()),

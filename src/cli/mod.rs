@@ -183,7 +183,7 @@ enum Command {
     /// Check the ledger of draws on a volume, or have a running member mend its own
     #[command(after_help = AFTER_LEDGER_HELP)]
     Ledger(ledger::Args),
-    /// Log level, shutdown and ledger of a running member
+    /// Log level, shutdown, journal and ledger of a running member
     #[command(after_help = AFTER_ADMIN_HELP)]
     Admin(admin::Args),
     /// Write what a shell reads to complete these commands

@@ -101,6 +101,11 @@ impl JournalMetrics {
         metrics
     }
 
+    /// As last measured: entries, and bytes of database, log and ballast.
+    pub(super) fn size(&self) -> (i64, i64) {
+        (self.rows.get(), self.bytes.get())
+    }
+
     pub(super) fn dropped_for(&self, reason: &'static str, entries: u64) {
         self.dropped.get_or_create(&Reason { reason }).inc_by(entries);
     }

@@ -126,6 +126,7 @@ pub struct JournalHandle {
     clock: Clock,
     metrics: JournalMetrics,
     state: watch::Receiver<JournalState>,
+    max_bytes: u64,
 }
 
 /// An entry on its way.
@@ -173,6 +174,16 @@ impl JournalHandle {
     pub fn state(&self) -> watch::Receiver<JournalState> {
         self.state.clone()
     }
+
+    /// Entries, and bytes of database, log and ballast, as last measured: at most some seconds ago while there is work.
+    pub fn size(&self) -> (i64, i64) {
+        self.metrics.size()
+    }
+
+    /// Bytes that it may have.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
 }
 
 /// The journal's thread, to be joined by [`Journal::run`].
@@ -203,6 +214,7 @@ impl Journal {
             clock: clock.clone(),
             metrics: metrics.clone(),
             state,
+            max_bytes: config.max_bytes,
         };
         let writer = writer::Writer::new(config, clock, metrics, told);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {

@@ -14,7 +14,7 @@ use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, R
 use crate::draw::record::{Hash, Record};
 use crate::generator::ids::{self, IdsError};
 use crate::generator::random;
-use crate::http::admin::{Action, AdminActions, AdminError};
+use crate::http::admin::{self, Action, AdminActions, AdminError};
 use crate::http::peer::{Declined, PeerService};
 use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
 use crate::http::public::ids::{IdSource, IdsUnavailable};
@@ -107,7 +107,30 @@ impl PeerService for PeerAnswers {
     }
 }
 
-pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdown: mpsc::Sender<()>) -> AdminActions {
+fn condition(handle: &journal::JournalHandle) -> admin::Journal {
+    let (condition, detail) = match &*handle.state().borrow() {
+        journal::JournalState::Starting => ("starting", None),
+        journal::JournalState::Working => ("working", None),
+        journal::JournalState::Degraded { journalling, reason } => {
+            (if *journalling { "tight" } else { "failed" }, Some(reason.to_string()))
+        }
+    };
+    let (rows, bytes) = handle.size();
+    admin::Journal {
+        condition,
+        detail,
+        rows,
+        bytes,
+        max_bytes: handle.max_bytes(),
+    }
+}
+
+pub(super) fn admin_actions(
+    draws: &Option<DrawHandles>,
+    journal: journal::JournalHandle,
+    log: LogControl,
+    shutdown: mpsc::Sender<()>,
+) -> AdminActions {
     let getting = log.clone();
     let no_ledger = || AdminError::Conflict("a member without ordinal has no ledger".to_owned());
     let ledger = draws.as_ref().map(|draws| draws.ledger.clone());
@@ -150,6 +173,7 @@ pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdo
         }),
         log_level: Arc::new(move || getting.get()),
         set_log_level: Arc::new(move |filter| log.set(filter).map_err(|error| AdminError::Invalid(error.to_string()))),
+        journal: Arc::new(move || condition(&journal)),
         ledger_restore,
         ledger_restart,
     }

@@ -420,6 +420,11 @@ fn the_kinds_of_other_members_are_asked_for_with_their_parameters() {
             "a&b&\n",
             "/strings?length=4&characters=a%26b&count=1",
         ),
+        (
+            &["strings", "--alphabet", "hex"],
+            "00ff00ff00ff00ff\n",
+            "/strings?length=16&alphabet=hex&count=1",
+        ),
         (&["uuids", "--version", "7"], "x\n", "/uuids?version=7&count=1"),
         (&["shuffle", "--items", "a,b"], "b\na\n", "/shuffle?items=a,b"),
         (&["shuffle", "--max", "2"], "2\n1\n", "/shuffle?min=1&max=2"),
