@@ -52,7 +52,7 @@ endif
 client-singleton-deployment := service/singleton
 client-stateless := service/stateless
 client := $(or $(client-$(OVERLAY)),service/random-generator-client)
-end-to-end = IMAGE='$(IMAGE)' CLIENT_IMAGE='$(CLIENT_IMAGE)' KUBECTL='$(KUBECTL)' $(CARGO) test --features e2e --test e2e --
+end-to-end = IMAGE='$(IMAGE)' CLIENT_IMAGE='$(CLIENT_IMAGE)' KUBECTL='$(KUBECTL)' $(CARGO) test --test e2e --
 
 .PHONY: help
 help: ## List the targets
@@ -90,17 +90,18 @@ docs: ## Write what of docs/ is made from the program anew, from what the progra
 lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, the documentation's links, and the dependencies' licences, versions and sources
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	$(CARGO) clippy --test e2e --test interop --all-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) deny check --hide-inclusion-graph licenses bans sources
 
-# Built once, beside the project's own build; one of that version on the PATH is taken as it is.
+# Built once, beside the project's own build, and not optimised: it reads a few files. One of that version on the PATH is taken as it is.
 $(TOOLS)/bin/cargo-deny:
 	@mkdir -p $(TOOLS)/bin
 	@if found="$$(command -v cargo-deny)" && [ "$$(cargo-deny --version)" = "cargo-deny $(CARGO_DENY_VERSION)" ]; then \
 	  echo "taking $$found"; ln -sf "$$found" $@; \
 	else \
 	  echo "building cargo-deny $(CARGO_DENY_VERSION) into $(TOOLS), once; it takes some minutes"; \
-	  $(CARGO) install --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny; \
+	  $(CARGO) install --locked --version $(CARGO_DENY_VERSION) --debug --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny; \
 	  rm -rf $(TOOLS)/build; \
 	fi
 
@@ -187,7 +188,7 @@ peer-secret: ## Make the Secret that OVERLAY=secured needs, once; its value is s
 e2e: ## Test the set on the cluster of KUBECONFIG, with an image that its nodes have: IMAGE=random-generator:dev CLIENT_IMAGE=busybox:1.37 ONLY=part-of-a-name
 	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }
 	$(end-to-end) set $(ONLY)
-	KUBECONFIG='$(KUBECONFIG)' $(CARGO) test --features e2e --test interop -- --nocapture $(ONLY)
+	KUBECONFIG='$(KUBECONFIG)' $(CARGO) test --test interop -- --nocapture $(ONLY)
 
 .PHONY: e2e-reference
 e2e-reference: ## Test k8s/reference on the cluster of KUBECONFIG, whose nodes have k8spatterns/random-generator:1.0 and :2.0: ONLY=part-of-a-name

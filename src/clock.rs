@@ -104,24 +104,24 @@ impl Clock {
     }
 
     pub fn now(&self) -> Now {
-        match &self.0 {
-            Source::System => Now {
-                boot: boot_time(),
-                wall: wall_time(),
-            },
-            Source::Held(held) => Now {
-                boot: Boot(held.boot.load(Ordering::SeqCst)),
-                wall: Wall(held.wall.load(Ordering::SeqCst)),
-            },
+        Now {
+            boot: self.boot(),
+            wall: self.wall(),
         }
     }
 
     pub fn boot(&self) -> Boot {
-        self.now().boot
+        match &self.0 {
+            Source::System => boot_time(),
+            Source::Held(held) => Boot(held.boot.load(Ordering::SeqCst)),
+        }
     }
 
     pub fn wall(&self) -> Wall {
-        self.now().wall
+        match &self.0 {
+            Source::System => wall_time(),
+            Source::Held(held) => Wall(held.wall.load(Ordering::SeqCst)),
+        }
     }
 }
 

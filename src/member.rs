@@ -24,7 +24,7 @@ pub use self::error::MemberError;
 use self::stages::{Ending, Stages};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics, Nameservers};
+use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics};
 use crate::draw::catch_up;
 use crate::draw::conductor::ConductorConfig;
 use crate::draw::contributor::Contributor;
@@ -34,7 +34,7 @@ use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
 use crate::generator::{ids, random};
 use crate::http::admin::{self, Admin};
-use crate::http::cors;
+use crate::http::cors::Readable;
 use crate::http::exchange::{RequestLimits, Routes};
 use crate::http::limits::{Limits, raise_open_files_limit};
 use crate::http::listener::Listener;
@@ -77,7 +77,15 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     readiness.release(Latch::Entropy);
     let volume = Volume::claim(&config.data_dir, &identity, &clock)?;
     readiness.release(Latch::Volume);
-    tracing::info!(member = %identity.name, lease = identity.lease(), volume = %volume.dir().display(), version = VERSION, "starting");
+    tracing::info!(
+        member = %identity.name,
+        lease = identity.lease(),
+        volume = %volume.dir().display(),
+        node = identity.node_name.as_deref(),
+        address = identity.pod_ip.map(tracing::field::display),
+        version = VERSION,
+        "starting"
+    );
 
     let mut metrics = Metrics::new(VERSION, &clock);
     let mut stages = Stages::new();
@@ -195,7 +203,6 @@ impl Parts {
                     source,
                 })?,
             },
-            patience: VOLUME_PATIENCE,
         };
         let (journal, journal_part) = Journal::start(journal, clock.clone(), JournalMetrics::register(registry))?;
         stages.keeper("journal", |stop| async move { Ok(journal_part.run(stop).await?) });
@@ -210,10 +217,7 @@ impl Parts {
 
         let discovery = DiscoveryConfig {
             governing: config.discovery.name.clone(),
-            nameservers: match config.discovery.nameservers.is_empty() {
-                true => Nameservers::ResolvConf,
-                false => Nameservers::At(config.discovery.nameservers.clone()),
-            },
+            nameservers: config.discovery.nameservers.clone().into(),
             member: identity.name.clone(),
             peer_port: config.listen.peer.port(),
             interval: config.discovery.interval,
@@ -400,8 +404,8 @@ impl Listening<'_> {
         }
         .within(self.open_files);
         let streams = Streams::new(public_limits.streams(), &http);
-        let public = public::router(self.public(parts, streams), routes("public", RequestLimits::public()));
-        let public = cors::readable_by(public, &self.config.allowed_origins);
+        let readable = routes("public", RequestLimits::public()).readable(Readable::by(&self.config.allowed_origins));
+        let public = public::router(self.public(parts, streams), readable);
         let peer = peer::router(
             Peer {
                 service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())),
@@ -414,7 +418,12 @@ impl Listening<'_> {
         );
         let admin = admin::router(
             Admin {
-                actions: adapters::admin_actions(&parts.draws, self.log.clone(), self.shutdown.clone()),
+                actions: adapters::admin_actions(
+                    &parts.draws,
+                    parts.journal.clone(),
+                    self.log.clone(),
+                    self.shutdown.clone(),
+                ),
                 ledger: parts.ledger.clone(),
             },
             routes("admin", RequestLimits::admin()),
@@ -464,7 +473,6 @@ impl Listening<'_> {
             },
             members: Members {
                 name: self.identity.name.clone(),
-                identity: self.identity.lease(),
                 peers: parts.discovery.peers(),
                 lease: parts.lease.snapshots(),
                 clock: self.clock.clone(),

@@ -1,5 +1,8 @@
 //! The registry that every part registers its metrics with, and those of the process itself.
 
+use std::path::Path;
+use std::{fs, io};
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -58,9 +61,7 @@ impl Collector for Process {
                 bytes as f64,
             )?;
         }
-        if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
-            // The directory that is being read is open as well, and is not ours.
-            let open = descriptors.count().saturating_sub(1);
+        if let Ok(open) = descriptors(Path::new("/proc/self/fd")) {
             gauge("process_open_fds", "File descriptors open.", None, open as f64)?;
         }
         if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
@@ -78,9 +79,19 @@ impl Collector for Process {
     }
 }
 
+/// How many descriptors a directory like `/proc/self/fd` lists. Since Linux 6.2 that is its size (proc_pid_fd(5)); to read it
+/// takes as long as a scrape may with thousands of connections, and is left for a kernel that gives no size.
+fn descriptors(directory: &Path) -> io::Result<u64> {
+    match fs::metadata(directory)?.len() {
+        // The directory that is being read is open as well, and is not ours.
+        0 => Ok((fs::read_dir(directory)?.count() as u64).saturating_sub(1)),
+        size => Ok(size),
+    }
+}
+
 /// `VmRSS` of `/proc/self/status`, in bytes (proc(5): it is given in kB of 1,024).
 pub fn resident_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
@@ -89,6 +100,19 @@ pub fn resident_memory() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_are_those_that_are_open_also_where_the_kernel_gives_no_size() {
+        let open: Vec<_> = (0..1_000).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        // The same descriptors, of which no kernel gives a size.
+        let without = Path::new("/proc/self/fdinfo");
+        assert_eq!(fs::metadata(without).unwrap().len(), 0);
+        for directory in [Path::new("/proc/self/fd"), without] {
+            let counted = descriptors(directory).unwrap();
+            assert!((1_000..2_000).contains(&counted), "{}: {counted}", directory.display());
+        }
+        drop(open);
+    }
 
     #[test]
     fn the_process_tells_its_memory_descriptors_and_age_with_the_prefix() {

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
@@ -16,11 +17,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Collector;
+use crate::dial::dial;
 use crate::shutdown::Signal;
 use crate::trace::{Finished, Kind, Spans};
 
@@ -32,7 +33,7 @@ const BATCH: usize = 512;
 const GATHER: Duration = Duration::from_secs(1);
 /// One request to the collector, its answer included.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
-/// What is left when the member stops.
+/// What is on its way and what is left when the member stops, together.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read.
 const ANSWER_MAX: usize = 64 * 1024;
@@ -105,10 +106,16 @@ pub fn new(collector: Collector, resource: Resource, registry: &mut Registry) ->
 }
 
 impl Exporter {
-    /// Sends until asked to stop, and then what is left, within 2 s.
+    /// Sends until asked to stop, and then what is left, within 2 s of the request: what is on its way by then has no more.
     pub async fn run(mut self, mut stop: Signal) {
+        let mut stopping = stop.clone();
+        let over = async move {
+            stopping.requested().await;
+            sleep(FLUSH_WITHIN).await;
+        };
+        let over = over.boxed().shared();
         let mut batch = Vec::new();
-        loop {
+        'serving: loop {
             tokio::select! {
                 biased;
                 () = stop.requested() => break,
@@ -120,30 +127,34 @@ impl Exporter {
                 let room = BATCH - batch.len();
                 tokio::select! {
                     biased;
-                    () = stop.requested() => break,
+                    () = stop.requested() => break 'serving,
                     () = &mut gathered => break,
                     taken = self.queue.recv_many(&mut batch, room) => if taken == 0 { break },
                 }
             }
-            self.send(std::mem::take(&mut batch), SEND_WITHIN).await;
+            self.send(std::mem::take(&mut batch), over.clone()).await;
         }
         self.queue.close();
         while let Ok(span) = self.queue.try_recv() {
             batch.push(span);
         }
         if !batch.is_empty() {
-            self.send(batch, FLUSH_WITHIN).await;
+            self.send(batch, over).await;
         }
     }
 
-    async fn send(&mut self, batch: Vec<Finished>, within: Duration) {
+    /// Gives up after [`SEND_WITHIN`], or when it is `over`.
+    async fn send(&mut self, batch: Vec<Finished>, over: impl Future<Output = ()>) {
         let spans = batch.len() as u64;
         let body = self.document(&batch).to_string();
-        let sent = timeout(within, post(&self.collector, body.into())).await;
-        let trouble = match sent {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error),
-            Err(_) => Some(format!("no answer within {within:?}")),
+        let trouble = tokio::select! {
+            biased;
+            sent = timeout(SEND_WITHIN, post(&self.collector, body.into())) => match sent {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(_) => Some(format!("no answer within {SEND_WITHIN:?}")),
+            },
+            () = over => Some("no answer before the member's end".to_owned()),
         };
         match &trouble {
             None => self.metrics.sent.inc_by(spans),
@@ -227,9 +238,7 @@ fn attribute(key: &str, value: &Value) -> Value {
 /// On a connection of its own: there is one a second at most. The caller bounds the time.
 async fn post(collector: &Collector, body: Bytes) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = TcpStream::connect(&collector.authority)
-        .await
-        .map_err(|error| text(&error))?;
+    let stream = dial(&collector.authority).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| text(&error))?;
@@ -253,4 +262,68 @@ async fn post(collector: &Collector, body: Bytes) -> Result<(), String> {
     // The connection ends with its sender, which `asked` owns.
     let (answer, _) = tokio::join!(asked, connection);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::clock::{Clock, Wall};
+    use crate::shutdown;
+    use crate::trace::TraceContext;
+
+    fn finished() -> Finished {
+        Finished {
+            name: "draw".into(),
+            kind: Kind::Internal,
+            context: TraceContext::begin(),
+            began: Wall(0),
+            ended: Wall(1),
+            failed: false,
+            attributes: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_never_answers_delays_the_end_by_two_seconds_whenever_it_comes() {
+        for while_sending in [false, true] {
+            let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (sender, queue) = mpsc::channel(QUEUE);
+            let metrics = OtlpMetrics::default();
+            let exporter = Exporter {
+                collector: Collector {
+                    authority: silent.local_addr().unwrap().to_string(),
+                    path: "/v1/traces".into(),
+                },
+                resource: Resource {
+                    namespace: "rg".into(),
+                    instance: "rg-0".into(),
+                    version: "0",
+                },
+                queue,
+                metrics: metrics.clone(),
+                trouble: None,
+            };
+            let (trigger, stop) = shutdown::stage();
+            let clock = Clock::system();
+            let stopping = async {
+                sender.send(finished()).await.unwrap();
+                while sender.capacity() < QUEUE {
+                    tokio::task::yield_now().await;
+                }
+                let mut held = None;
+                if while_sending {
+                    held = silent.accept().await.ok();
+                    sender.send(finished()).await.unwrap();
+                }
+                trigger.pull();
+                (clock.boot(), held)
+            };
+            let ((), (stopped, _held)) = tokio::join!(exporter.run(stop), stopping);
+            let took = clock.boot().since(stopped);
+            assert!(took < 2 * FLUSH_WITHIN, "{took:?}, sending: {while_sending}");
+            assert_eq!(metrics.lost("collector").get(), 1 + u64::from(while_sending));
+        }
+    }
 }

@@ -264,7 +264,7 @@ mod tests {
             let writer = lines.clone();
             let (subscriber, _) = subscriber(&log(format, "info"), move || writer.clone());
             tracing::subscriber::with_default(subscriber, || {
-                let scope = trace::Scope::request(r#"a"b\"#, Some(ids.clone()));
+                let scope = trace::Scope::request(trace::RequestId::new(r#"a"b\"#), Some(ids.clone()));
                 trace::within_now(scope, || tracing::info!(round = 7, "drawn"));
                 trace::within_now(trace::Scope::work(ids.clone()), || tracing::info!("no request"));
                 tracing::info!("nobody asked");

@@ -9,6 +9,7 @@ pub mod context;
 mod spans;
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::future::Future;
 
 pub use self::context::TraceContext;
@@ -30,9 +31,9 @@ pub struct Scope {
 
 impl Scope {
     /// Of a request with this id, as a part of the trace that it brought; none: of a new one.
-    pub fn request(id: &str, brought: Option<TraceContext>) -> Scope {
+    pub fn request(id: RequestId, brought: Option<TraceContext>) -> Scope {
         Scope {
-            request: Some(RequestId::new(id)),
+            request: Some(id),
             context: brought.map_or_else(OnceCell::new, OnceCell::from),
         }
     }
@@ -73,16 +74,16 @@ pub fn describe<T>(see: impl FnOnce(Option<&str>, &TraceContext) -> T) -> Option
         .ok()
 }
 
-/// An id on the stack: every request has one, and hardly any logs a line.
+/// An id on the stack: every request has one, and hardly any logs a line. What is written to it is appended.
 #[derive(Clone, Copy)]
-struct RequestId {
+pub struct RequestId {
     bytes: [u8; REQUEST_ID_MAX],
     length: u8,
 }
 
 impl RequestId {
     /// Cut where it is too long.
-    fn new(id: &str) -> RequestId {
+    pub fn new(id: &str) -> RequestId {
         let id = &id.as_bytes()[..id.floor_char_boundary(REQUEST_ID_MAX)];
         let mut bytes = [0; REQUEST_ID_MAX];
         bytes[..id.len()].copy_from_slice(id);
@@ -92,14 +93,24 @@ impl RequestId {
         }
     }
 
-    fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         let whole = &self.bytes[..usize::from(self.length)];
         std::str::from_utf8(whole).unwrap_or_default()
     }
 }
 
-impl std::fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Write for RequestId {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let length = usize::from(self.length);
+        let place = self.bytes.get_mut(length..length + text.len()).ok_or(fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.length += text.len() as u8;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_str().fmt(f)
     }
 }
@@ -112,14 +123,17 @@ mod tests {
     async fn a_scope_goes_with_its_future_and_keeps_one_trace() {
         assert_eq!(describe(|_, _| ()), None);
         let brought = TraceContext::begin();
-        let scope = Scope::request("r-1", Some(brought.clone()));
+        let scope = Scope::request(RequestId::new("r-1"), Some(brought.clone()));
         let seen = within(scope, async {
             tokio::task::yield_now().await;
             let id = describe(|request, _| request.map(str::to_owned)).flatten();
             (id, current())
         });
         assert_eq!(seen.await, (Some("r-1".to_owned()), Some(brought)));
-        let made = within(Scope::request("r-2", None), async { (current(), current()) }).await;
+        let made = within(Scope::request(RequestId::new("r-2"), None), async {
+            (current(), current())
+        })
+        .await;
         assert!(made.0.is_some() && made.0 == made.1, "made once, when it is wanted");
         assert_eq!(current(), None);
     }

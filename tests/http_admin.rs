@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_world::{Reply, Running, chain, closed, get, ledger, request};
 use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
-use random_generator::http::admin::{self, Admin, AdminActions, AdminError};
+use random_generator::http::admin::{self, Admin, AdminActions, AdminError, Journal};
 use random_generator::http::exchange::{RequestLimits, Routes};
 use random_generator::http::limits::Limits;
 use random_generator::http::metrics::HttpMetrics;
@@ -46,6 +46,13 @@ impl Member {
                 }
                 *level.lock().unwrap() = filter.to_owned();
                 Ok(())
+            }),
+            journal: Arc::new(|| Journal {
+                condition: "tight",
+                detail: Some("others fill the volume".to_owned()),
+                rows: 7,
+                bytes: 4096,
+                max_bytes: 8192,
             }),
             ledger_restore: Arc::new(|| Box::pin(async { Ok("restored 3 records".to_owned()) })),
             ledger_restart: Arc::new(|| {
@@ -94,6 +101,11 @@ async fn an_operator_sees_and_does_what_there_is() {
         (&seen["records"], &seen["oldest"], &seen["newest"]),
         (&3.into(), &3.into(), &5.into())
     );
+    let seen = member.ask("GET", "/journal", "", "").await.json();
+    let told = serde_json::json!({
+        "condition": "tight", "detail": "others fill the volume", "rows": 7, "bytes": 4096, "max_bytes": 8192,
+    });
+    assert_eq!(seen, told);
     let reply = member.ask("POST", "/ledger/restore", "", "").await;
     assert_eq!(reply.json()["done"], "restored 3 records");
     let reply = member.ask("POST", "/ledger/restart", "", "").await;

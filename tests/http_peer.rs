@@ -20,7 +20,7 @@ use random_generator::http::peer::{self, Declined, Peer, PeerService};
 use random_generator::http::peer_client::{PeerClient, PeerError, Target};
 use random_generator::http::peer_secret::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Keeps three records, and remembers what reached it.
 #[derive(Default)]
@@ -181,9 +181,9 @@ async fn a_member_keeps_contributes_and_gives_heads_and_records_to_one_with_the_
         let address = member.running.address;
         // More than once, so that resting connections are used too.
         for _ in 0..3 {
-            let answer = client.keep(at(&address), &keep(), SOON).await.unwrap().unwrap();
+            let answer = client.ask(at(&address), &keep(), SOON).await.unwrap().unwrap();
             assert_eq!(answer.kept, Some(keep().head.unwrap().hash));
-            let answer = client.heads(at(&address), &heads(), SOON).await.unwrap().unwrap();
+            let answer = client.ask(at(&address), &heads(), SOON).await.unwrap().unwrap();
             let head = answer.head.unwrap();
             assert_eq!(head.round, 3);
             let records = client.records(at(&address), &head.hash, 2, SOON).await.unwrap();
@@ -268,11 +268,11 @@ async fn a_refusal_of_the_ledger_reaches_the_holder_as_it_is_and_is_counted() {
         ),
     ] {
         member.ledger.refuses(Some(Declined::Refused(refusal.clone())));
-        assert_eq!(client.keep(at(&address), &keep(), SOON).await, Ok(Err(refusal)));
+        assert_eq!(client.ask(at(&address), &keep(), SOON).await, Ok(Err(refusal)));
         assert_eq!(member.refused(reason), 1);
     }
     member.ledger.refuses(Some(Declined::Busy));
-    assert_eq!(client.keep(at(&address), &keep(), SOON).await, Err(PeerError::Busy));
+    assert_eq!(client.ask(at(&address), &keep(), SOON).await, Err(PeerError::Busy));
     assert_eq!(
         client.records(at(&address), &Hex([1; 32]), 1, SOON).await,
         Err(PeerError::Busy)
@@ -292,7 +292,7 @@ async fn a_message_without_the_secret_is_refused_counted_and_reaches_no_ledger()
         Some(PeerSecret::new(b"a secret of another set").unwrap()),
         Clock::system(),
     );
-    let error = other.keep(at(&address), &keep(), SOON).await.unwrap_err();
+    let error = other.ask(at(&address), &keep(), SOON).await.unwrap_err();
     assert!(
         matches!(&error, PeerError::Invalid(reason) if reason.contains("401")),
         "{error}"
@@ -300,7 +300,7 @@ async fn a_message_without_the_secret_is_refused_counted_and_reaches_no_ledger()
     assert_eq!(member.refused("forged"), 1);
     let bare = PeerClient::new(None, Clock::system());
     assert!(matches!(
-        bare.heads(at(&address), &heads(), SOON).await,
+        bare.ask(at(&address), &heads(), SOON).await,
         Err(PeerError::Invalid(_))
     ));
     assert_eq!(member.ledger.asked(), 0);
@@ -404,7 +404,7 @@ async fn an_answer_that_no_peer_with_the_secret_signed_is_invalid() {
     let member = Member::start(None, Clock::system()).await;
     let client = PeerClient::new(secret(), Clock::system());
     let address = member.running.address;
-    let error = client.heads(at(&address), &heads(), SOON).await.unwrap_err();
+    let error = client.ask(at(&address), &heads(), SOON).await.unwrap_err();
     assert!(matches!(error, PeerError::Invalid(_)), "{error}");
 }
 
@@ -416,23 +416,73 @@ async fn a_client_gives_up_in_time_and_tries_every_address() {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         socket.local_addr().unwrap()
     };
-    let error = client.heads(at(&closed_port), &heads(), SOON).await.unwrap_err();
+    let error = client.ask(at(&closed_port), &heads(), SOON).await.unwrap_err();
     assert!(matches!(error, PeerError::Unreachable(_)), "{error}");
     let addresses = [closed_port, member.running.address];
     let both = Target {
         addresses: &addresses,
         host: "rg-1.peers",
     };
-    assert!(client.heads(both, &heads(), SOON).await.unwrap().is_ok());
+    assert!(client.ask(both, &heads(), SOON).await.unwrap().is_ok());
     member.ledger.hangs.store(true, Ordering::SeqCst);
     let short = Duration::from_millis(100);
     let target = at(&member.running.address);
-    let answer = tokio::time::timeout(SOON, client.heads(target, &heads(), short))
+    let answer = tokio::time::timeout(SOON, client.ask(target, &heads(), short))
         .await
         .unwrap();
     assert_eq!(answer, Err(PeerError::Timeout));
     member.ledger.hangs.store(false, Ordering::SeqCst);
-    assert!(client.heads(target, &heads(), SOON).await.unwrap().is_ok());
+    assert!(client.ask(target, &heads(), SOON).await.unwrap().is_ok());
+}
+
+/// A socket whose queue of connections is full: what else is sent to it is dropped, as on the way to a lost node. The sockets
+/// are to be kept.
+async fn swallowing() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = socket.listen(1).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        queued.push(stream.unwrap());
+    }
+    (address, socket, queued)
+}
+
+#[tokio::test]
+async fn an_address_that_swallows_what_is_sent_to_it_leaves_time_for_the_next() {
+    let member = Member::start(None, Clock::system()).await;
+    let client = PeerClient::new(None, Clock::system());
+    let (lost, _socket, _queued) = swallowing().await;
+    let addresses = [lost, lost, member.running.address];
+    let all = Target {
+        addresses: &addresses,
+        host: "rg-1.peers",
+    };
+    let answer = client.ask(all, &heads(), SOON / 2).await;
+    assert!(matches!(answer, Ok(Ok(_))), "{answer:?}");
+    let alone = client.ask(at(&lost), &heads(), Duration::from_millis(100)).await;
+    assert_eq!(alone, Err(PeerError::Timeout));
+}
+
+#[tokio::test]
+async fn a_connection_that_rested_too_long_is_closed_though_nothing_is_asked() {
+    let now = Clock::system().now();
+    let clock = Clock::held(now);
+    let member = Member::start(None, Clock::system()).await;
+    let client = PeerClient::new(None, clock.clone());
+    let target = at(&member.running.address);
+    assert!(client.ask(target, &heads(), SOON).await.unwrap().is_ok());
+    let open = |count: u8| {
+        let line = format!("http_connections{{listener=\"peer\"}} {count}\n");
+        shown(&member.registry).contains(&line)
+    };
+    client.forget();
+    assert!(open(1));
+    let boot = now.boot + Duration::from_secs(31);
+    clock.set(Now { boot, ..now });
+    client.forget();
+    wait_for("it is closed", || open(0)).await;
 }
 
 #[tokio::test]
@@ -440,12 +490,12 @@ async fn a_client_asks_anew_when_the_peer_closed_the_resting_connection() {
     let client = PeerClient::new(None, Clock::system());
     let first = Member::start(None, Clock::system()).await;
     let address = first.running.address;
-    assert!(client.heads(at(&address), &heads(), SOON).await.unwrap().is_ok());
+    assert!(client.ask(at(&address), &heads(), SOON).await.unwrap().is_ok());
     first.running.ended().await;
     let second = Member::start_at(address, None, Clock::system()).await;
-    assert!(client.heads(at(&address), &heads(), SOON).await.unwrap().is_ok());
+    assert!(client.ask(at(&address), &heads(), SOON).await.unwrap().is_ok());
     second.running.ended().await;
-    let error = client.heads(at(&address), &heads(), SOON).await.unwrap_err();
+    let error = client.ask(at(&address), &heads(), SOON).await.unwrap_err();
     assert!(matches!(error, PeerError::Unreachable(_)), "{error}");
 }
 

@@ -356,8 +356,26 @@ async fn a_chain_that_goes_on_otherwise_is_told_and_so_is_one_that_is_behind() {
     assert_eq!(reader.rounds(2).await, [1, 2]);
     // Who comes back with a round of the old one is told that there is no such round yet.
     let mut late = Reader::open(member.running.address, "/draws/stream", "last-event-id: 8\r\n").await;
-    let told = serde_json::json!({"from": 9, "newest": 2});
+    let told = serde_json::json!({"from": 9, "newest": 2, "chain": "08".repeat(16)});
     assert_eq!(late.told().await, ("ahead".to_owned(), told));
+}
+
+#[tokio::test]
+async fn who_comes_back_before_anything_is_drawn_is_told_of_the_chain_that_begins() {
+    let member = member_with(patient()).await;
+    let mut reader = Reader::open(member.running.address, "/draws/stream", "last-event-id: 8\r\n").await;
+    let told = serde_json::json!({"from": 9, "newest": null, "chain": null});
+    assert_eq!(reader.told().await, ("ahead".to_owned(), told));
+    report(&member, &otherwise(&chain(1..=1), 0, 8));
+    let told = serde_json::json!({"from": 9, "newest": 1, "chain": "08".repeat(16)});
+    assert_eq!(reader.told().await, ("ahead".to_owned(), told));
+    // Once; and who only waits for the first draw is told of no such thing.
+    report(&member, &otherwise(&chain(1..=9), 0, 8));
+    assert_eq!(reader.rounds(1).await, [9]);
+    let waiting = member_with(patient()).await;
+    let mut reader = Reader::follow(&waiting, "/draws/stream").await;
+    report(&waiting, &chain(1..=2));
+    assert_eq!(reader.rounds(2).await, [1, 2]);
 }
 
 #[tokio::test]

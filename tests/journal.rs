@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use journaled::{BOUND, Running, bytes, entry, rows, values, within};
+use journaled::{Running, bytes, entry, rows, values, within};
 use prometheus_client::registry::Registry;
 use random_generator::clock::{Clock, Wall};
 use random_generator::journal::{
@@ -87,6 +87,28 @@ async fn many_entries_share_a_commit() {
     assert!(journal.metric("journal_commits_total") < 10_000.0);
     assert_eq!(journal.metric("journal_rows"), 20_000.0);
     journal.stop().await;
+}
+
+#[tokio::test]
+async fn entries_that_nobody_waits_for_are_committed_together_though_each_comes_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Running::start(dir.path(), Durability::None, 8 * MIB);
+    journal.working().await;
+    let (clock, began) = (Clock::system(), Clock::system().boot());
+    for value in 0..500 {
+        journal.handle.record(entry(value)).await.unwrap();
+        // Time enough to take and to commit this one before the next comes.
+        while clock.boot() < began + Duration::from_micros(200) * (value as u32 + 1) {
+            std::thread::yield_now();
+        }
+    }
+    let path = journal.path.clone();
+    let (commits, took) = (journal.metric("journal_commits_total"), clock.boot().since(began));
+    // One in 10 ms.
+    let most = took.as_millis() as f64 / 10.0 + 2.0;
+    assert!(commits <= most, "{commits} commits in {took:?}");
+    journal.stop().await;
+    assert_eq!(values(&path), (0..500).collect());
 }
 
 #[tokio::test]
@@ -222,7 +244,6 @@ async fn a_share_too_small_to_work_in_is_refused() {
         path: dir.path().join("journal.db"),
         durability: Durability::Crash,
         max_bytes: MIN_BYTES - 1,
-        patience: BOUND,
     };
     let metrics = JournalMetrics::register(&mut Registry::default());
     let error = Journal::start(config, Clock::system(), metrics).unwrap_err();

@@ -13,6 +13,7 @@ const DOCUMENTS: [&str; 12] = [
     "SECURITY.md",
     "docs/alternatives.md",
     "docs/command_line.md",
+    "docs/http.md",
     "docs/protocol.md",
     "docs/configuration.md",
     "docs/metrics.md",
@@ -228,6 +229,132 @@ fn the_readme_has_every_endpoint_and_no_other() {
         let path = path.split('{').next().unwrap();
         assert!(protocol.contains(path), "docs/protocol.md doesn't have {path}");
     }
+}
+
+#[test]
+fn the_page_about_http_has_every_path_of_every_listener_and_no_other() {
+    let page = text("docs/http.md");
+    let told = page
+        .lines()
+        .filter(|line| line.starts_with("| `/") || line.starts_with("### `/"));
+    let mut told: BTreeSet<String> = told.map(|line| quoted(line).remove(0)).collect();
+    // They describe the others, and not themselves.
+    told.extend(
+        ["/openapi.json", "/docs"]
+            .map(str::to_owned)
+            .into_iter()
+            .filter(|path| page.contains(&format!("`{path}`"))),
+    );
+    assert_eq!(
+        told,
+        routed("src/http"),
+        "docs/http.md (left) and src/http (right) differ"
+    );
+}
+
+/// What tests say in code: of the tests themselves, of unit tests, and of the queries, alerts and sections that tests/operator
+/// runs one by one. Not what only makes documents, and so names all there is.
+fn said_by_tests() -> String {
+    let makes_documents = |path: &str| ["tests/project.rs", "tests/operator/configuration.rs"].contains(&path);
+    let mut said = String::new();
+    for (_, source) in files("tests", "rs")
+        .into_iter()
+        .filter(|(path, _)| !makes_documents(path))
+    {
+        said.extend(code(&source).map(|line| line.to_owned() + "\n"));
+    }
+    for (path, source) in files("src", "rs") {
+        let tests = if path.ends_with("/tests.rs") {
+            Some(&*source)
+        } else {
+            source.split_once("#[cfg(test)]").map(|(_, tests)| tests)
+        };
+        said.extend(code(tests.unwrap_or_default()).map(|line| line.to_owned() + "\n"));
+    }
+    for document in [
+        "docs/dashboards/queries.promql",
+        "docs/dashboards/alerts.yaml",
+        "docs/operating.md",
+    ] {
+        said += &text(document);
+    }
+    said
+}
+
+/// Whether `said` has `name`, and not only as a part of a longer one.
+fn has(said: &str, name: &str) -> bool {
+    let goes_on = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    said.match_indices(name).any(|(at, _)| {
+        let (before, after) = (said[..at].chars().next_back(), said[at + name.len()..].chars().next());
+        let before = before.is_some_and(goes_on) && goes_on(name.chars().next().unwrap());
+        !before && !after.is_some_and(goes_on)
+    })
+}
+
+/// That documents name all there is and nothing else is checked where each is made: docs/command_line.md and
+/// docs/configuration.md, docs/metrics.md, and docs/http.md above. So what they name is what there is.
+#[test]
+fn each_command_argument_variable_metric_and_path_that_docs_name_is_named_by_a_test() {
+    let said = said_by_tests();
+    let mut missing = Vec::new();
+    let mut seen = 0;
+    let mut want = |what: String, forms: Vec<String>| {
+        seen += 1;
+        if !forms.iter().any(|form| has(&said, form)) {
+            missing.push(what);
+        }
+    };
+    let page = text("docs/command_line.md");
+    let (_, reference) = page.split_once("<!-- Below").unwrap();
+    for line in reference.lines() {
+        if let Some(command) = line.strip_prefix('#') {
+            // Tests give it as arguments, one a literal.
+            let command = command.trim_start_matches('#').trim();
+            want(
+                command.to_owned(),
+                vec![format!("\"{}\"", command.rsplit(' ').next().unwrap())],
+            );
+        } else if let Some(argument) = line.strip_prefix("| `").and_then(|rest| rest.split('`').next()) {
+            for name in argument.split([' ', ',']).filter(|name| name.starts_with("--")) {
+                let variable = name.trim_start_matches("--").replace('-', "_").to_uppercase();
+                want(
+                    name.to_owned(),
+                    vec![name.to_owned(), format!("RANDOM_GENERATOR_{variable}")],
+                );
+            }
+        }
+    }
+    for row in table(&text("docs/configuration.md"), "variable") {
+        let name = quoted(&row[0]).remove(0);
+        want(name.clone(), vec![name]);
+    }
+    for line in text("docs/metrics.md")
+        .lines()
+        .filter(|line| line.starts_with("| `random_generator_"))
+    {
+        let whole = quoted(line).remove(0);
+        let short = whole.strip_prefix("random_generator_").unwrap();
+        let suffixes = ["", "_total", "_bucket", "_sum", "_count", "_info"];
+        let forms = [&*whole, short]
+            .into_iter()
+            .flat_map(|name| suffixes.map(|suffix| format!("{name}{suffix}")));
+        want(whole.clone(), forms.collect());
+    }
+    for path in routed("src/http") {
+        // What stands for a round or a hash is a number in a test.
+        let begins = path.split('{').next().unwrap().to_owned();
+        seen += 1;
+        let named = if begins == path {
+            has(&said, &path)
+        } else {
+            said.contains(&begins)
+        };
+        if !named {
+            missing.push(path);
+        }
+    }
+    assert!(missing.is_empty(), "no test names {missing:?}");
+    assert!(seen > 250, "only {seen} names seen");
 }
 
 #[test]

@@ -34,6 +34,14 @@ enum Action {
         #[command(flatten)]
         admin: Admin,
     },
+    /// Show how the journal is: its condition, rows, and how much of its share of the volume it has
+    Journal {
+        #[command(flatten)]
+        admin: Admin,
+        /// Write the member's JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what the ledger holds: its condition, rounds, head, and tails set aside
     Ledger {
         #[command(flatten)]
@@ -79,6 +87,12 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
             let answer = admin.admin.post("/shutdown", ANSWER_LIMIT).await?;
             ("/shutdown", done(&admin.admin, "/shutdown", &answer)?)
         }
+        Action::Journal { admin, json } => {
+            let answer = admin.admin.ask("/journal", "application/json").await?;
+            let body = succeeded(&admin.admin, "/journal", &answer)?;
+            let (text, journal) = admin.admin.read_json("/journal", &body)?;
+            ("/journal", if *json { text } else { journal_told(&journal) })
+        }
         Action::Ledger { admin, json } => {
             let answer = admin.admin.ask("/ledger", "application/json").await?;
             let body = succeeded(&admin.admin, "/ledger", &answer)?;
@@ -120,6 +134,19 @@ pub(super) fn done(member: &Member, path: &str, answer: &Answer) -> Result<Strin
     let other = "it isn't the answer of a member's admin listener";
     done.map(one_line)
         .ok_or_else(|| refused(Exit::Data, member, path, answer.status, other))
+}
+
+/// The journal for people, one thing a line.
+fn journal_told(journal: &Value) -> String {
+    let number = |name: &str| journal.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let text = |name: &str| one_line(journal.get(name).and_then(Value::as_str).unwrap_or_default());
+    let mut lines = vec![format!("condition  {}", text("condition"))];
+    if journal.get("detail").is_some_and(Value::is_string) {
+        lines.push(format!("because    {}", text("detail")));
+    }
+    lines.push(format!("rows       {}", number("rows")));
+    lines.push(format!("bytes      {} of {}", number("bytes"), number("max_bytes")));
+    lines.join("\n")
 }
 
 /// The ledger for people, one thing a line.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use super::serve;
 use crate::clock::Clock;
-use crate::config::ClusterArgs;
+use crate::config::{ClusterArgs, LeaseStoreArg, ServeArgs};
 use crate::local::layout::{ClusterError, Layout, Place};
 use crate::local::output::Output;
 use crate::local::supervisor::Supervisor;
@@ -25,8 +26,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 pub struct ClusterWiring {
     /// The program that has `serve`: `std::env::current_exe()`.
     pub program: PathBuf,
-    /// Parses a member's whole command line, beginning with `serve`, and says what is wrong with it.
-    pub validate: fn(&[String]) -> Result<(), String>,
+    /// Reads a command line that begins with `serve`, and the variables; the error says what is wrong with it.
+    pub parse: fn(&[String]) -> Result<ServeArgs, String>,
     /// Standard output.
     pub output: Box<dyn Write + Send>,
     /// Only on a terminal, and without NO_COLOR.
@@ -38,11 +39,23 @@ pub struct ClusterWiring {
 pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), ClusterError> {
     let args = args.gathered().map_err(ClusterError::Arguments)?;
     let layout = Layout::new(SET, args.members, args.base_port, &args.data_dir)?;
+    let parse = |line: &[String]| (wiring.parse)(line).map_err(ClusterError::Arguments);
+    let passed: Vec<String> = std::iter::once("serve".to_owned())
+        .chain(args.serve.iter().cloned())
+        .collect();
+    let lease_file = match parse(&passed)?.lease_store {
+        LeaseStoreArg::File => Some(layout.lease_file()),
+        LeaseStoreArg::Kubernetes => None,
+    };
+    let arguments_of = |place: &Place, nameserver: SocketAddr| {
+        let members = layout.members.len();
+        serve_arguments(place, members, lease_file.clone(), nameserver, &args.serve)
+    };
     // Before anything is made: with a wrong option there is nothing to clean up. The nameserver's port isn't known yet.
     let unknown = SocketAddr::from(([127, 0, 0, 1], 53));
     for place in &layout.members {
-        let arguments = serve_arguments(place, &layout, unknown, &args.serve)?;
-        (wiring.validate)(&arguments).map_err(ClusterError::Arguments)?;
+        let arguments = parse(&arguments_of(place, unknown)?)?;
+        serve::check(arguments).map_err(|failure| ClusterError::Arguments(failure.line))?;
     }
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ClusterError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ClusterError::Signals)?;
@@ -55,11 +68,12 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
         wiring.colour,
         wiring.clock,
         layout.members.clone(),
-    );
+    )
+    .telling(SERVICE, nameserver);
     let commands: Vec<Vec<String>> = layout
         .members
         .iter()
-        .map(|place| serve_arguments(place, &layout, nameserver, &args.serve))
+        .map(|place| arguments_of(place, nameserver))
         .collect::<Result<_, _>>()?;
     let program = wiring.program;
     let command = Arc::new(move |place: &Place| {
@@ -88,10 +102,11 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
     ended
 }
 
-/// One member's command line after the program's name.
+/// One member's command line after the program's name. `lease_file` is none when the lease is elsewhere.
 fn serve_arguments(
     place: &Place,
-    layout: &Layout,
+    members: usize,
+    lease_file: Option<PathBuf>,
     nameserver: SocketAddr,
     passed: &[String],
 ) -> Result<Vec<String>, ClusterError> {
@@ -101,8 +116,6 @@ fn serve_arguments(
         })
     };
     let listen = |port: u16| format!("127.0.0.1:{port}");
-    let elsewhere = passed.windows(2).any(|two| two == ["--lease-store", "kubernetes"])
-        || passed.iter().any(|argument| argument == "--lease-store=kubernetes");
     let mut options = vec![
         ("--pod-name", place.name.clone()),
         ("--data-dir", path(place.volume.clone())?),
@@ -113,10 +126,10 @@ fn serve_arguments(
         ("--discovery-name", SERVICE.to_owned()),
         ("--discovery-nameserver", nameserver.to_string()),
     ];
-    if !elsewhere {
-        options.push(("--lease-file", path(layout.lease_file())?));
+    if let Some(file) = lease_file {
+        options.push(("--lease-file", path(file)?));
     }
-    options.push(("--voters", layout.members.len().to_string()));
+    options.push(("--voters", members.to_string()));
     let mut arguments = vec!["serve".to_owned()];
     arguments.extend(
         options
@@ -137,7 +150,9 @@ mod tests {
     fn a_member_gets_all_that_makes_it_one() {
         let layout = Layout::new(SET, 2, 8080, Path::new("d")).unwrap();
         let passed = ["--lease-duration".to_owned(), "2s".to_owned()];
-        let line = serve_arguments(&layout.members[1], &layout, "127.0.0.1:5353".parse().unwrap(), &passed).unwrap();
+        let place = &layout.members[1];
+        let nameserver = "127.0.0.1:5353".parse().unwrap();
+        let line = serve_arguments(place, 2, Some(layout.lease_file()), nameserver, &passed).unwrap();
         assert_eq!(
             line.join(" "),
             "serve --pod-name rg-1 --data-dir d/rg-1 --public-listen 127.0.0.1:8090 --peer-listen 127.0.0.1:8091 \
@@ -145,8 +160,7 @@ mod tests {
              --discovery-name rg.default.svc.cluster.local --discovery-nameserver 127.0.0.1:5353 \
              --lease-file d/lease.db --voters 2 --stop-with-parent --lease-duration 2s"
         );
-        let passed = ["--lease-store", "kubernetes", "--kubeconfig", "k"].map(str::to_owned);
-        let line = serve_arguments(&layout.members[1], &layout, "127.0.0.1:5353".parse().unwrap(), &passed).unwrap();
+        let line = serve_arguments(place, 2, None, nameserver, &passed).unwrap();
         assert!(
             !line.contains(&"--lease-file".to_owned()),
             "the Lease is elsewhere: {line:?}"

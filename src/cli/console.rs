@@ -41,32 +41,9 @@ impl Console<'_> {
         }
     }
 
-    /// Columns as wide as their widest cell. The text is the same on a terminal and in a pipe, colour apart.
-    pub fn table(&self, headings: &[&str], rows: &[Vec<String>]) -> String {
-        let mut widths = Vec::new();
-        self.heading(headings, rows, &mut widths) + &self.rows(rows, &mut widths)
-    }
-
-    /// The first line of a table whose rows come in several parts. `widths` are kept from part to part.
-    pub fn heading(&self, headings: &[&str], rows: &[Vec<String>], widths: &mut Vec<usize>) -> String {
-        *widths = headings.iter().map(|heading| heading.len()).collect();
-        widen(widths, rows);
-        let heading = line(headings.iter().copied(), widths);
-        match self.colour {
-            true => format!("\x1b[1m{heading}\x1b[0m\n"),
-            false => heading + "\n",
-        }
-    }
-
-    /// More rows of a table: a cell wider than those before widens its column from here on.
-    pub fn rows(&self, rows: &[Vec<String>], widths: &mut [usize]) -> String {
-        widen(widths, rows);
-        let clean = rows
-            .iter()
-            .map(|row| row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>());
-        clean
-            .map(|row| line(row.iter().map(String::as_str), widths) + "\n")
-            .collect()
+    /// A whole table.
+    pub fn table(&self, headings: &'static [&'static str], rows: &[Vec<String>]) -> String {
+        Table::new(headings).part(rows, self.colour)
     }
 
     pub fn progress(&mut self) -> Progress<'_> {
@@ -75,11 +52,45 @@ impl Console<'_> {
     }
 }
 
-fn widen(widths: &mut [usize], rows: &[Vec<String>]) {
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(one_line(cell).chars().count());
+/// A table that is written in one or several parts. The text is the same on a terminal and in a pipe, colour apart.
+#[derive(Debug)]
+pub struct Table {
+    headings: &'static [&'static str],
+    /// Of its columns; none before the first part.
+    widths: Option<Vec<usize>>,
+}
+
+impl Table {
+    pub fn new(headings: &'static [&'static str]) -> Table {
+        Table { headings, widths: None }
+    }
+
+    /// More rows, with the heading above the first. A column is as wide as its widest cell so far: one that is wider than
+    /// those before widens it from here on.
+    pub fn part(&mut self, rows: &[Vec<String>], colour: bool) -> String {
+        let clean = |row: &Vec<String>| row.iter().map(|cell| one_line(cell)).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
+        let begun = self.widths.is_some();
+        let own = || self.headings.iter().map(|heading| heading.len()).collect();
+        let widths = self.widths.get_or_insert_with(own);
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
         }
+        let mut text = String::new();
+        if !begun {
+            let heading = line(self.headings.iter().copied(), widths);
+            text = match colour {
+                true => format!("\x1b[1m{heading}\x1b[0m\n"),
+                false => heading + "\n",
+            };
+        }
+        for row in &rows {
+            text.push_str(&line(row.iter().map(String::as_str), widths));
+            text.push('\n');
+        }
+        text
     }
 }
 
@@ -169,6 +180,15 @@ mod tests {
         let mut out = Vec::new();
         let coloured = console(&mut out, true).table(&["NAME", "IS"], &rows);
         assert_eq!(coloured, plain.replacen("NAME   IS", "\x1b[1mNAME   IS\x1b[0m", 1));
+    }
+
+    #[test]
+    fn a_table_in_parts_has_one_heading_and_columns_that_only_widen() {
+        let mut table = Table::new(&["NAME", "IS"]);
+        let row = |name: &str| vec![vec![name.to_owned(), "x".to_owned()]];
+        assert_eq!(table.part(&row("rg-0"), false), "NAME  IS\nrg-0  x\n");
+        assert_eq!(table.part(&row("rg-1000"), false), "rg-1000  x\n");
+        assert_eq!(table.part(&row("rg-1"), false), "rg-1     x\n");
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! `draws`: the draws that a member reports, and those to come.
 
-use std::io::{self, Write};
-
 use hyper::StatusCode;
 use serde::Deserialize;
 
-use super::console::{Colour, Console};
-use super::failure::one_line;
-use super::follow::{self, Told, follow};
-use super::target::{Member, Resolve, Target, all_members};
-use super::{Exit, Failure};
+use super::Failure;
+use super::console::{Colour, Console, Table};
+use super::failure::note;
+use super::follow::{self, Position, Told, follow};
+use super::target::{Member, Resolve, Target, first_that_answers};
+use crate::config::NameserverArgs;
 use crate::draw::record::Record;
 
 /// What one page of a member holds at most.
@@ -36,6 +35,8 @@ pub struct Args {
     #[arg(short, long, requires = "follow")]
     quiet: bool,
     #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
+    #[command(flatten)]
     pub(super) colour: Colour,
 }
 
@@ -55,6 +56,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         Some(round) => Some(round),
         None => newest(&member, args.limit).await?,
     };
+    let mut last = None;
     let mut listing = Listing::new(args.json);
     // With --from, following begins there whatever the limit is.
     let mut left = if args.follow && args.from.is_some() {
@@ -65,7 +67,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     while left > 0 {
         let start = from.map_or_else(String::new, |round| format!("&from={round}"));
         let path = format!("/draws?limit={}{start}", left.min(PAGE));
-        let (_, page): (_, Page) = member.get_json(&path).await?;
+        let (_, mut page): (_, Page) = member.get_json(&path).await?;
         let shown = &page.draws[..page.draws.len().min(left as usize)];
         let text = listing.text(console, shown);
         left -= shown.len() as u64;
@@ -77,7 +79,10 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
             // Nothing has been drawn yet: what comes first belongs to it.
             None => from.or(Some(1)),
         };
-        if shown.is_empty() || page.next.is_none() {
+        let ended = shown.is_empty() || page.next.is_none();
+        page.draws.truncate(shown.len());
+        last = page.draws.pop().map(Box::new).or(last);
+        if ended {
             break;
         }
     }
@@ -89,7 +94,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         &args.members,
         resolve,
         &clock,
-        from,
+        Position { next: from, last },
         follow::SILENCE,
         |told| match told {
             Told::Draw(record) => {
@@ -98,27 +103,13 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
             }
             Told::Note(line) => {
                 if !args.quiet {
-                    // With standard error closed there is nobody to tell.
-                    let _ = writeln!(io::stderr(), "random-generator: {}", one_line(&line));
+                    note(&line);
                 }
                 Ok(true)
             }
         },
     )
     .await
-}
-
-async fn first_that_answers(targets: &[Target], resolve: &Resolve) -> Result<Member, Failure> {
-    let members = all_members(targets, resolve).await?;
-    if members.len() > 1 {
-        for member in &members {
-            if member.ask("/livez", "application/json").await.is_ok() {
-                return Ok(member.clone());
-            }
-        }
-    }
-    let last = members.into_iter().next_back();
-    last.ok_or_else(|| Failure::new(Exit::TryAgain, "nobody is published there now"))
 }
 
 /// The round to begin with so that the newest `limit` are shown; none for the oldest kept.
@@ -128,7 +119,8 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     if answer.status == StatusCode::NOT_FOUND {
         return Ok(None);
     }
-    let (_, head): (_, Record) = member.get_json(path).await?;
+    let body = member.succeeded(path, answer)?;
+    let (_, head): (_, Record) = member.read_json(path, &body)?;
     let Some(from) = head
         .round
         .checked_sub(limit)
@@ -144,8 +136,7 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
 /// Draws in several parts: JSON lines, or one table with one heading.
 struct Listing {
     json: bool,
-    /// Of the table's columns; none before its heading.
-    widths: Option<Vec<usize>>,
+    table: Table,
 }
 
 const HEADINGS: [&str; 8] = [
@@ -154,7 +145,10 @@ const HEADINGS: [&str; 8] = [
 
 impl Listing {
     fn new(json: bool) -> Listing {
-        Listing { json, widths: None }
+        Listing {
+            json,
+            table: Table::new(&HEADINGS),
+        }
     }
 
     fn text(&mut self, console: &Console<'_>, records: &[Record]) -> String {
@@ -162,15 +156,7 @@ impl Listing {
             return records.iter().map(|record| record.canonical() + "\n").collect();
         }
         let rows: Vec<Vec<String>> = records.iter().map(row).collect();
-        match &mut self.widths {
-            Some(widths) => console.rows(&rows, widths),
-            None => {
-                let mut widths = Vec::new();
-                let text = console.heading(&HEADINGS, &rows, &mut widths) + &console.rows(&rows, &mut widths);
-                self.widths = Some(widths);
-                text
-            }
-        }
+        self.table.part(&rows, console.colour)
     }
 }
 

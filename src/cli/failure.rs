@@ -22,9 +22,14 @@ impl Failure {
 
     /// Writes the line to standard error.
     pub(super) fn tell(&self) {
-        // With standard error closed there is nobody left to tell.
-        let _ = writeln!(io::stderr().lock(), "random-generator: {}", self.line);
+        note(&self.line);
     }
+}
+
+/// Says something on standard error, on one line.
+pub(super) fn note(line: &str) {
+    // With standard error closed there is nobody left to tell.
+    let _ = writeln!(io::stderr().lock(), "random-generator: {}", one_line(line));
 }
 
 /// Control characters would let text from a file or a peer write to the operator's terminal.

@@ -1,5 +1,6 @@
-//! Draws as they come, from whichever member gives them: `/draws/stream`, or `/draws` again and again where a member is too
-//! old to have it.
+//! Draws as they come, from whichever member gives them: `/draws/stream`.
+
+mod position;
 
 use std::time::Duration;
 
@@ -8,26 +9,24 @@ use hyper::{Request, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+pub(super) use self::position::Position;
+use self::position::Seen;
 use super::connection::Connection;
 use super::events::{Event, Parser};
-use super::spread::Spread;
-use super::target::{Member, Resolve, Target, all_members, explanation};
+use super::spread::Members;
+use super::target::{Member, Resolve, Target};
 use super::{Exit, Failure};
-use crate::clock::{Boot, Clock};
+use crate::clock::Clock;
 use crate::config::values::show_duration;
 use crate::draw::record::Record;
 
+const STREAM: &str = "/draws/stream";
 /// Connecting, and the head of the answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Three heartbeats: a member that is silent for longer is gone, or cut off.
 pub(super) const SILENCE: Duration = Duration::from_secs(45);
-/// How often a member without a stream is asked.
-const POLL: Duration = Duration::from_secs(1);
-const PAGE: u64 = 100;
 /// Before anybody has answered, so often is each member asked: a wrong address should not wait for ever.
 const FIRST_ATTEMPTS: u32 = 3;
-/// How old the list of a Service's members may be when one of them fails.
-const LIST_AGE: Duration = Duration::from_secs(2);
 
 /// What a follower is told.
 #[derive(Debug)]
@@ -37,39 +36,37 @@ pub(super) enum Told {
     Note(String),
 }
 
-/// How far a follower is.
-#[derive(Debug, Default)]
-struct Position {
-    /// The round to go on from; none for whatever comes next.
-    next: Option<u64>,
-    /// The last one told.
-    last: Option<Box<Record>>,
-}
-
-impl Position {
-    /// A member that was asked again, or one that lags behind, gives what was told already. A new chain begins with round 1
-    /// again: its fence is greater than that of the one before (docs/protocol.md, 2).
-    fn is_new(&self, record: &Record) -> bool {
-        match &self.last {
-            None => self.next.is_none_or(|next| record.round >= next),
-            Some(last) if last.chain == record.chain => record.round > last.round,
-            Some(last) => record.fence > last.fence,
-        }
-    }
-
-    fn take(&mut self, record: Box<Record>) {
-        self.next = Some(record.round + 1);
-        self.last = Some(record);
-    }
-}
-
 /// Why a member was left.
 enum Left {
-    /// It has no stream.
-    Older,
+    /// It is asked again at once, from the beginning of its chain: that is another than was told.
+    Again,
+    /// Its chain was given up: there are newer draws of another.
+    Behind(String),
     Failed(String),
     /// Nobody reads any more.
     Done,
+}
+
+/// What became of something that a member said.
+enum Heard {
+    Fine,
+    Leave(Left),
+}
+
+impl From<bool> for Heard {
+    /// Whether anybody reads still.
+    fn from(read: bool) -> Heard {
+        match read {
+            true => Heard::Fine,
+            false => Heard::Leave(Left::Done),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Ahead {
+    from: u64,
+    newest: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +75,8 @@ struct Gap {
     oldest: u64,
 }
 
-/// Tells draws from round `from` on, or from the next, for ever, each once and in order; until `tell` says that nobody reads.
+/// Tells draws from `position` on for ever, each once and in order; until `tell` says that nobody reads. Where the chain is
+/// another than was told, that is said, and it is told from its beginning on.
 ///
 /// # Errors
 /// Try again: nobody answers at the beginning. And those of `tell`.
@@ -86,17 +84,17 @@ pub(super) async fn follow(
     targets: &[Target],
     resolve: &Resolve,
     clock: &Clock,
-    from: Option<u64>,
+    mut position: Position,
     silence: Duration,
     mut tell: impl FnMut(Told) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
-    let mut spread = Spread::new(all_members(targets, resolve).await?, usize::MAX);
-    let mut listed = clock.boot();
-    let mut position = Position { next: from, last: None };
+    let mut members = Members::open(targets, resolve, clock.boot(), usize::MAX).await?;
     let mut before: Option<Member> = None;
+    let mut behind: Option<String> = None;
     let mut answered = false;
     let mut attempts = 0;
     loop {
+        let spread = &mut members.spread;
         let (member, rest) = spread.pick(clock.boot(), before.as_ref());
         sleep(rest).await;
         let asked = clock.boot();
@@ -105,18 +103,25 @@ pub(super) async fn follow(
             position: &mut position,
             moved: before.as_ref().filter(|before| **before != member),
             answered: false,
+            otherwise: false,
             silence,
             tell: &mut tell,
         };
-        let mut left = session.stream().await?;
-        if let Left::Older = left {
-            left = session.poll().await?;
-        }
+        let left = session.follow().await?;
         let came = session.answered;
-        let reason = match left {
+        let (reason, said) = match left {
             Left::Done => return Ok(()),
-            Left::Older => "it has no draws to follow".to_owned(),
-            Left::Failed(reason) => reason,
+            Left::Again => ("its chain is another once more".to_owned(), false),
+            // It is asked again and again, each time after a longer rest; that is said once.
+            Left::Behind(reason) => {
+                let said = behind.as_ref() == Some(&reason);
+                behind = Some(reason.clone());
+                (reason, said)
+            }
+            Left::Failed(reason) => {
+                behind = behind.filter(|_| !came);
+                (reason, !came)
+            }
         };
         answered |= came;
         attempts += 1;
@@ -127,26 +132,15 @@ pub(super) async fn follow(
             ));
         }
         // A streak ends with an answer, so the last one of it is told and the rest is quiet.
-        if (came || before.is_none()) && !tell(Told::Note(format!("{member}: {reason}; asking on")))? {
+        if (!said || before.is_none()) && !tell(Told::Note(format!("{member}: {reason}; asking on")))? {
             return Ok(());
         }
-        if came {
+        if came && behind.is_none() {
             spread.worked(&member);
         }
         spread.failed(&member, asked, clock.boot(), None, rand::random_range(0.5..1.0));
         before = Some(member);
-        refresh(&mut spread, &mut listed, targets, resolve, clock).await;
-    }
-}
-
-/// A Service is looked up again; a look-up that fails leaves the list as it is.
-async fn refresh(spread: &mut Spread, listed: &mut Boot, targets: &[Target], resolve: &Resolve, clock: &Clock) {
-    let named = targets.iter().any(|target| matches!(target, Target::Service(_)));
-    if named && clock.boot().since(*listed) >= LIST_AGE {
-        *listed = clock.boot();
-        if let Ok(members) = all_members(targets, resolve).await {
-            spread.replace(members);
-        }
+        members.refresh(clock.boot()).await;
     }
 }
 
@@ -157,13 +151,24 @@ struct Session<'a, T> {
     /// The member before, to be told once this one answers.
     moved: Option<&'a Member>,
     answered: bool,
+    /// It has said itself that its chain goes on otherwise, and from where it tells that.
+    otherwise: bool,
     /// A stream that says nothing for so long is left.
     silence: Duration,
     tell: &'a mut T,
 }
 
 impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
+    async fn follow(&mut self) -> Result<Left, Failure> {
+        match self.stream().await? {
+            // It is asked from another round on, so that a second time says nothing new.
+            Left::Again => self.stream().await,
+            left => Ok(left),
+        }
+    }
+
     async fn stream(&mut self) -> Result<Left, Failure> {
+        self.otherwise = false;
         let begun = timeout(ANSWER_LIMIT, self.begin()).await;
         let (mut connection, response) = match begun {
             Ok(Ok(begun)) => begun,
@@ -172,16 +177,11 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
         };
         let (head, mut body) = response.into_parts();
         if head.status != StatusCode::OK {
-            // An older member takes "stream" for a round's number, which it isn't, and has no events to give.
-            let older = [
-                StatusCode::NOT_FOUND,
-                StatusCode::BAD_REQUEST,
-                StatusCode::NOT_ACCEPTABLE,
-            ];
-            if older.contains(&head.status) {
-                return Ok(Left::Older);
-            }
-            return Ok(Left::Failed(head.status.to_string()));
+            let not_one = match head.status {
+                StatusCode::NOT_FOUND => ", so it is not a member that streams draws",
+                _ => "",
+            };
+            return Ok(Left::Failed(format!("{STREAM}: {}{not_one}", head.status)));
         }
         let mut parser = Parser::default();
         loop {
@@ -199,9 +199,9 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
                 return Ok(Left::Done);
             }
             for event in events {
-                match self.event(&event) {
-                    Ok(Ok(true)) => {}
-                    Ok(Ok(false)) => return Ok(Left::Done),
+                match self.event(&event).await {
+                    Ok(Ok(Heard::Fine)) => {}
+                    Ok(Ok(Heard::Leave(left))) => return Ok(left),
                     Ok(Err(failure)) => return Err(failure),
                     Err(reason) => return Ok(Left::Failed(format!("not a member's stream: {reason}"))),
                 }
@@ -210,7 +210,7 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
     }
 
     async fn begin(&self) -> Result<(Connection, hyper::Response<hyper::body::Incoming>), String> {
-        let mut request = Request::get("/draws/stream").header(header::ACCEPT, "text/event-stream");
+        let mut request = Request::get(STREAM).header(header::ACCEPT, "text/event-stream");
         if let Some(next) = self.position.next {
             request = request.header("last-event-id", next - 1);
         }
@@ -221,7 +221,7 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
     }
 
     /// Ok(Err): of `tell`. Err: what is wrong with the event.
-    fn event(&mut self, event: &Event) -> Result<Result<bool, Failure>, String> {
+    async fn event(&mut self, event: &Event) -> Result<Result<Heard, Failure>, String> {
         match event.kind.as_str() {
             "draw" => {
                 let record = Record::parse(&event.data).map_err(|error| error.to_string())?;
@@ -232,26 +232,82 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
             }
             "gap" => {
                 let gap: Gap = serde_json::from_str(&event.data).map_err(|error| error.to_string())?;
-                Ok(self.gap(gap.from, gap.oldest))
+                Ok(self.gap(gap.from, gap.oldest).map(Heard::from))
+            }
+            "ahead" => {
+                let ahead: Ahead = serde_json::from_str(&event.data).map_err(|error| error.to_string())?;
+                Ok(self.ahead(&ahead).await)
+            }
+            "chain" => {
+                self.otherwise = true;
+                Ok(Ok(Heard::Fine))
             }
             // Of a newer member.
-            _ => Ok(Ok(true)),
+            _ => Ok(Ok(Heard::Fine)),
         }
     }
 
-    fn draw(&mut self, record: Record) -> Result<bool, Failure> {
-        if !self.position.is_new(&record) {
-            return Ok(true);
+    fn draw(&mut self, record: Record) -> Result<Heard, Failure> {
+        let seen = self.position.sees(&record);
+        if seen == Seen::Old {
+            return Ok(Heard::Fine);
         }
-        if let Some(last) = &self.position.last
-            && last.chain != record.chain
-            && !(self.tell)(Told::Note(format!("a new chain begins: {}", record.chain)))?
-        {
-            return Ok(false);
+        if let (Seen::Another, Some(last)) = (seen, &self.position.last) {
+            if self.position.resumes() && !self.otherwise && record.round > 1 {
+                return Ok(self.again());
+            }
+            let (chain, round) = (record.chain, record.round);
+            let line = match last.chain == chain {
+                true => format!("the chain goes on otherwise from round {round}: draws that were shown were set aside"),
+                false => format!(
+                    "another chain, {chain}, from round {round}; what was shown is of {}",
+                    last.chain
+                ),
+            };
+            if !(self.tell)(Told::Note(line))? {
+                return Ok(Heard::Leave(Left::Done));
+            }
         }
         let record = Box::new(record);
         self.position.take(record.clone());
-        (self.tell)(Told::Draw(record))
+        (self.tell)(Told::Draw(record)).map(Heard::from)
+    }
+
+    /// What this member has is of another chain: all of it that is kept is new.
+    fn again(&mut self) -> Heard {
+        self.position.next = Some(1);
+        Heard::Leave(Left::Again)
+    }
+
+    /// It has not drawn as far as it was asked for: it lags, or its chain is another.
+    async fn ahead(&mut self, ahead: &Ahead) -> Result<Heard, Failure> {
+        let newest = ahead
+            .newest
+            .map_or("nothing".to_owned(), |newest| format!("up to round {newest}"));
+        if self.position.last.is_some() && ahead.newest.is_some() {
+            let record = match self.latest().await? {
+                Ok(record) => record,
+                Err(left) => return Ok(Heard::Leave(left)),
+            };
+            if let Some(heard) = record.and_then(|record| self.other_chain(&record)) {
+                return Ok(heard);
+            }
+        }
+        let line = format!("{} has drawn {newest}; waiting for round {}", self.member, ahead.from);
+        (self.tell)(Told::Note(line)).map(Heard::from)
+    }
+
+    /// What to do where the newest record of a member doesn't follow what was told; none where it may yet.
+    fn other_chain(&mut self, record: &Record) -> Option<Heard> {
+        match (self.position.sees(record), &self.position.last) {
+            (Seen::Another, _) => Some(self.again()),
+            (Seen::Old, Some(last)) if last.chain != record.chain => {
+                let (chain, slot) = (record.chain, record.slot);
+                let line = format!("its chain, {chain}, ended with the draw of {slot}, before what was shown");
+                Some(Heard::Leave(Left::Behind(line)))
+            }
+            _ => None,
+        }
     }
 
     fn gap(&mut self, from: u64, oldest: u64) -> Result<bool, Failure> {
@@ -272,72 +328,23 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
         }
     }
 
-    /// What `/draws` has, again and again.
-    async fn poll(&mut self) -> Result<Left, Failure> {
-        loop {
-            let from = match self.position.next {
-                Some(next) => next,
-                None => match self.newest().await? {
-                    Ok(next) => next,
-                    Err(left) => return Ok(left),
-                },
-            };
-            self.position.next = Some(from);
-            let path = format!("/draws?from={from}&limit={PAGE}");
-            let answer = match self.member.ask(&path, "application/x-ndjson").await {
-                Ok(answer) => answer,
-                Err(failure) => return Ok(Left::Failed(failure.line)),
-            };
-            match answer.status {
-                StatusCode::OK => {}
-                StatusCode::GONE => {
-                    let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-                    let oldest = problem.and_then(|problem| problem.get("oldest")?.as_u64());
-                    match oldest.filter(|oldest| *oldest > from) {
-                        Some(oldest) if !self.gap(from, oldest)? => return Ok(Left::Done),
-                        Some(_) => continue,
-                        None => return Ok(Left::Failed(explanation(&answer.body))),
-                    }
-                }
-                status => return Ok(Left::Failed(format!("{status}: {}", explanation(&answer.body)))),
-            }
-            if !self.welcome()? {
-                return Ok(Left::Done);
-            }
-            let Ok(lines) = std::str::from_utf8(&answer.body) else {
-                return Ok(Left::Failed("not a member's answer: it is not UTF-8".into()));
-            };
-            for line in lines.lines() {
-                let record = match Record::parse(line) {
-                    Ok(record) => record,
-                    Err(error) => return Ok(Left::Failed(format!("not a member's answer: {error}"))),
-                };
-                if !self.draw(record)? {
-                    return Ok(Left::Done);
-                }
-            }
-            sleep(POLL).await;
-        }
-    }
-
-    /// The round after the newest.
-    async fn newest(&mut self) -> Result<Result<u64, Left>, Failure> {
+    /// The newest record; none before the first.
+    async fn latest(&mut self) -> Result<Result<Option<Record>, Left>, Failure> {
         let answer = match self.member.ask("/draws/latest", "application/json").await {
             Ok(answer) => answer,
             Err(failure) => return Ok(Err(Left::Failed(failure.line))),
         };
-        let next = match answer.status {
-            StatusCode::NOT_FOUND => Ok(1),
+        Ok(match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
             StatusCode::OK => {
                 let text = std::str::from_utf8(&answer.body).unwrap_or_default();
                 let record = Record::parse(text.trim_end());
                 record
-                    .map(|record| record.round + 1)
+                    .map(Some)
                     .map_err(|error| Left::Failed(format!("not a member's answer: {error}")))
             }
             status => Err(Left::Failed(status.to_string())),
-        };
-        Ok(next)
+        })
     }
 }
 
@@ -380,7 +387,11 @@ mod tests {
         let mut told = Vec::new();
         let silence = Duration::from_millis(100);
         let clock = Clock::system();
-        let followed = follow(&targets, &resolve, &clock, Some(1), silence, |what| {
+        let position = Position {
+            next: Some(1),
+            last: None,
+        };
+        let followed = follow(&targets, &resolve, &clock, position, silence, |what| {
             let goes_on = !matches!(what, Told::Draw(_));
             told.push(match what {
                 Told::Draw(record) => record.round.to_string(),

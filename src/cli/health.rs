@@ -5,8 +5,9 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::console::{Colour, Console};
-use super::target::{Member, Resolve, Target};
+use super::target::{Member, Resolve, Target, all_members};
 use super::{Exit, Failure};
+use crate::config::NameserverArgs;
 
 /// Members asked at the same time.
 const AT_ONCE: usize = 16;
@@ -19,6 +20,8 @@ pub struct Args {
     /// Write JSON, one line a member
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }
@@ -36,10 +39,7 @@ struct Health {
 /// # Errors
 /// Try again: one of them isn't ready.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let mut members = Vec::new();
-    for target in &args.members {
-        members.extend(target.members(resolve).await?);
-    }
+    let members = all_members(&args.members, resolve).await?;
     let asked = futures_util::stream::iter(members.iter().map(ask));
     // In the order of the arguments, whoever answers first.
     let all: Vec<Health> = asked.buffered(AT_ONCE).collect().await;

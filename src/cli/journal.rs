@@ -4,16 +4,17 @@
 //! its log. So rows may go between two pages, oldest first, and that is told.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::console::{Colour, Console};
-use super::failure::one_line;
+use super::console::{Colour, Console, Table};
+use super::failure::note;
 use super::{Exit, Failure};
 use crate::clock::Wall;
 use crate::config::values;
@@ -22,6 +23,10 @@ use crate::journal::{self, MAX_PAGE, Row};
 
 /// How often one that is followed is looked into.
 const LOOK: Duration = Duration::from_millis(250);
+/// A row has the time of its request, and is committed a little later.
+const SETTLED: SignedDuration = SignedDuration::from_secs(1);
+/// So many looks one that is begun anew may take until it can be read: 5 s. Its file is there before its table.
+const NEW_LOOKS: u32 = 20;
 /// A commit of the member, or a checkpoint, may hold the lock for a moment.
 const BUSY_ATTEMPTS: u32 = 5;
 
@@ -39,7 +44,7 @@ pub(super) struct Args {
     /// Only from this time on: 2026-11-21T06:00:00Z, or 15m for the last quarter of an hour
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
-    /// Only before this time
+    /// Only before this time; with --follow it ends once that is past
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
     /// Only what was asked of this path, such as /integers
@@ -62,7 +67,7 @@ pub(super) struct Args {
 enum Format {
     /// Columns for people
     Table,
-    /// RFC 4180, with a heading
+    /// RFC 4180, with a heading; a text that a spreadsheet would take for a formula has a ' before it
     Csv,
     /// One JSON object a line
     Jsonl,
@@ -109,25 +114,70 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
     };
     let mut listing = Listing {
         format: args.format,
-        widths: None,
+        table: Table::new(&HEADINGS),
     };
     let mut left = args.limit.unwrap_or(u64::MAX);
-    let mut file = identity(&path)?;
+    let note = |line: &str| {
+        if !args.quiet {
+            note(line);
+        }
+    };
+    let unreadable = |error: io::Error| {
+        let line = format!(
+            "{}: {error}; name the --data-dir of a member, or its journal.db",
+            path.display()
+        );
+        Failure::new(Exit::Io, line)
+    };
+    let mut file = identity(&path).map_err(unreadable)?;
+    let (mut away, mut unmade) = (false, 0);
     // Row ids only grow, and there are none below 1.
     let mut from = 0;
     if !console.put(&listing.begin())? {
         return Ok(());
     }
     loop {
-        let rows = page(&path, from).await?;
+        // Before the look: what comes after it is too late.
+        let last = !args.follow || filter.is_past(console.clock.wall());
+        let read = page(&path, from).await;
+        match identity(&path) {
+            Ok(found) if found == file => away = false,
+            Ok(found) if args.follow => {
+                note("the journal was begun anew");
+                (file, from, away, unmade) = (found, 0, false, NEW_LOOKS);
+                continue;
+            }
+            // A corrupt one is moved aside before the new one is made.
+            Err(error) if args.follow && error.kind() == io::ErrorKind::NotFound => {
+                if last {
+                    return Ok(());
+                }
+                if !away {
+                    note("the journal is not there now; looking on");
+                }
+                away = true;
+                sleep(LOOK).await;
+                continue;
+            }
+            Err(error) if args.follow => return Err(unreadable(error)),
+            // All of it is read from what was there.
+            Ok(_) | Err(_) => {}
+        }
+        let rows = match read {
+            Ok(rows) => rows,
+            Err(_) if unmade > 0 && !last => {
+                unmade -= 1;
+                sleep(LOOK).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        unmade = 0;
         if let (true, Some(first)) = (from > 0, rows.first().filter(|first| first.id > from)) {
-            note(
-                args,
-                &format!(
-                    "{} rows were removed by retention before they were read",
-                    first.id - from
-                ),
-            );
+            note(&format!(
+                "{} rows were removed by retention before they were read",
+                first.id - from
+            ));
         }
         from = rows.last().map_or(from, |last| last.id + 1);
         let more = rows.len() == MAX_PAGE as usize;
@@ -140,37 +190,17 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
         if more {
             continue;
         }
-        if !args.follow {
+        if last {
             return Ok(());
         }
         sleep(LOOK).await;
-        let file_now = identity(&path)?;
-        if file_now != file {
-            note(args, "the journal was begun anew");
-            (file, from) = (file_now, 0);
-        }
-    }
-}
-
-fn note(args: &Args, line: &str) {
-    if !args.quiet {
-        // With standard error closed there is nobody to tell.
-        let _ = writeln!(io::stderr(), "random-generator: {}", one_line(line));
     }
 }
 
 /// Device and inode: a corrupt journal is moved aside, and the new one counts from 1 again.
-fn identity(path: &Path) -> Result<(u64, u64), Failure> {
-    match fs::metadata(path) {
-        Ok(found) => Ok((found.dev(), found.ino())),
-        Err(error) => {
-            let line = format!(
-                "{}: {error}; name the --data-dir of a member, or its journal.db",
-                path.display()
-            );
-            Err(Failure::new(Exit::Io, line))
-        }
-    }
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 async fn page(path: &Path, from: i64) -> Result<Vec<Row>, Failure> {
@@ -202,6 +232,12 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
+    /// Whether at `now` all rows that are to be shown are in the journal.
+    fn is_past(&self, now: Wall) -> bool {
+        self.until
+            .is_some_and(|until| now.timestamp().duration_since(until.timestamp()) >= SETTLED)
+    }
+
     fn fits(&self, row: &Row) -> bool {
         let path = || row.method.split_once(' ').map_or(row.method.as_str(), |(_, path)| path);
         self.since.is_none_or(|since| row.time >= since)
@@ -214,8 +250,7 @@ impl Filter<'_> {
 /// Rows in several parts.
 struct Listing {
     format: Format,
-    /// Of the table's columns; none before its heading.
-    widths: Option<Vec<usize>>,
+    table: Table,
 }
 
 const HEADINGS: [&str; 7] = ["TIME", "REQUEST", "MS", "METHOD", "PARAMETERS", "COUNT", "VALUE"];
@@ -234,16 +269,7 @@ impl Listing {
             Format::Jsonl => rows.iter().map(|row| json_line(row) + "\n").collect(),
             Format::Table => {
                 let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-                match &mut self.widths {
-                    Some(widths) => console.rows(&cells, widths),
-                    None => {
-                        let mut widths = Vec::new();
-                        let text = console.heading(&HEADINGS, &cells, &mut widths);
-                        let text = text + &console.rows(&cells, &mut widths);
-                        self.widths = Some(widths);
-                        text
-                    }
-                }
+                self.table.part(&cells, console.colour)
             }
         }
     }
@@ -279,19 +305,28 @@ fn json_line(row: &Row) -> String {
     .to_string()
 }
 
-/// RFC 4180: CRLF at the end, quotes around what has a comma, a quote or a line's end in it.
-fn csv(row: &Row) -> String {
-    let quoted = |text: &str| match text.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
+/// A text in CSV (RFC 4180): quotes around what has a separator, a quote or a line's end in it. Of those texts clients choose
+/// some, and a spreadsheet runs what begins like a formula, in quotes or not; RFC 4180 has nothing to say against that, so a `'`
+/// goes before it, which spreadsheets take for "this is text" (OWASP, "CSV Injection"). A semicolon and a tab are separators
+/// to some of them too, after which the same would begin anew. JSON lines have the text as it is.
+fn field(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let mark = if formula { "'" } else { "" };
+    match formula || text.contains([',', ';', '\t', '"', '\r', '\n']) {
+        true => format!("\"{mark}{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),
-    };
+    }
+}
+
+/// RFC 4180, with CRLF at the end. Numbers are the member's own, and stay numbers, the negative ones too.
+fn csv(row: &Row) -> String {
     let fields = [
         row.id.to_string(),
         time(row),
-        quoted(&row.request),
+        field(&row.request),
         row.duration.as_micros().to_string(),
-        quoted(&row.method),
-        quoted(&row.parameters),
+        field(&row.method),
+        field(&row.parameters),
         row.count.to_string(),
         row.value.map_or_else(String::new, |value| value.to_string()),
     ];
@@ -321,6 +356,24 @@ mod tests {
             csv(&row()),
             "7,2025-11-21T04:40:00.000001Z,\"a,\"\"b\"\"\",1500,GET /,,1,-3\r\n"
         );
+    }
+
+    #[test]
+    fn a_text_that_a_spreadsheet_would_run_is_marked_as_text() {
+        for (text, written) in [
+            ("=1+1", "\"'=1+1\""),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("@SUM(A1)", "\"'@SUM(A1)\""),
+            ("\t=1", "\"'\t=1\""),
+            ("=HYPERLINK(\"x\")", "\"'=HYPERLINK(\"\"x\"\")\""),
+            ("a;=1", "\"a;=1\""),
+            ("min=1&max=-6", "min=1&max=-6"),
+            ("'=1", "'=1"),
+            ("", ""),
+        ] {
+            assert_eq!(field(text), written, "{text:?}");
+        }
     }
 
     #[test]

@@ -26,7 +26,6 @@ pub mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 
 pub use crate::exit::Exit;
@@ -34,13 +33,13 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ColourArg, ServeArgs, Terminal};
+use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal};
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
 use crate::reference::java_command;
 use console::{Colour, Console};
-use futures_util::future::BoxFuture;
 use target::Resolve;
+use tokio::runtime::Runtime;
 
 const AFTER_HELP: &str = "\
 Without a command it serves: `random-generator --voters 1` is `random-generator serve --voters 1`.
@@ -119,11 +118,13 @@ Examples:
 const AFTER_HEALTH_HELP: &str = "\
 Examples:
   random-generator health http://127.0.0.1:8080 http://127.0.0.1:8090
-  random-generator health srv://rg.default.svc.cluster.local || echo 'not all are ready'";
+  random-generator health srv://rg.default.svc.cluster.local || echo 'not all are ready'
+  random-generator health --discovery-nameserver 127.0.0.1:5353 srv://rg.default.svc.cluster.local";
 
 const AFTER_JOURNAL_HELP: &str = "\
 A running member is not held up: rows are read page by page. What its share of the volume has no room for is removed, oldest
-first; rows that go while they are being read are told on standard error.
+first; rows that go while they are being read are told on standard error. CSV is for spreadsheets: a request id or a parameter
+that begins with = + - @ gets a ' before it, so that none of them runs what a client sent. JSON lines have all as it was.
 
 Examples:
   random-generator journal random-generator-data/cluster/rg-0 --limit 10
@@ -195,7 +196,7 @@ enum Command {
     /// Check the ledger of draws on a volume, or have a running member mend its own
     #[command(after_help = AFTER_LEDGER_HELP)]
     Ledger(ledger::Args),
-    /// Log level, shutdown and ledger of a running member
+    /// Log level, shutdown, journal and ledger of a running member
     #[command(after_help = AFTER_ADMIN_HELP)]
     Admin(admin::Args),
     /// Write what a shell reads to complete these commands
@@ -209,30 +210,38 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => set(args),
-            Command::Get(args) => client_runtime()?.block_on(get::run(&args, &by_dns(), Clock::system())),
-            Command::Batch(args) => client_runtime()?.block_on(batch::run(args)),
-            Command::Draws(args) => asking(args.colour, async |resolve, console| {
+            Command::Get(args) => run_on(client_runtime()?, get::run(&args, by_dns, Clock::system())),
+            Command::Batch(args) => run_on(client_runtime()?, batch::run(args)),
+            Command::Draws(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 draws::run(&args, resolve, console).await
             }),
-            Command::Verify(args) => asking(PLAIN, async |resolve, console| {
+            Command::Verify(args) => asking(PLAIN, &args.nameservers, async |resolve, console| {
                 verify::run(&args, resolve, console).await
             }),
-            Command::Peers(args) => asking(args.colour, async |resolve, console| {
+            Command::Peers(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 peers::run(&args, resolve, console).await
             }),
-            Command::Leader(args) => asking(args.colour, async |resolve, console| {
+            Command::Leader(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 leader::run(&args, resolve, console).await
             }),
-            Command::Health(args) => asking(args.colour, async |resolve, console| {
+            Command::Health(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 health::run(&args, resolve, console).await
             }),
-            Command::Journal(args) => asking(args.colour, async |_, console| journal::run(&args, console).await),
-            Command::Ledger(args) => asking(PLAIN, async |_, console| ledger::run(&args, console).await),
-            Command::Admin(args) => asking(PLAIN, async |_, console| admin::run(&args, console).await),
-            Command::Completions(args) => asking(PLAIN, async |_, console| {
+            Command::Journal(args) => asking(args.colour, &NameserverArgs::default(), async |_, console| {
+                journal::run(&args, console).await
+            }),
+            Command::Ledger(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
+                ledger::run(&args, console).await
+            }),
+            Command::Admin(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
+                admin::run(&args, console).await
+            }),
+            Command::Completions(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
                 completions::completions(&args, command(), console)
             }),
-            Command::Man(args) => asking(PLAIN, async |_, console| completions::man(&args, command(), console)),
+            Command::Man(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
+                completions::man(&args, command(), console)
+            }),
         }
     }
 }
@@ -305,8 +314,7 @@ pub fn report_panics() {
         let place = panic
             .location()
             .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        let line = failure::one_line(&format!("a bug{place}: {message}; please report it"));
-        let _ = writeln!(io::stderr().lock(), "random-generator: {line}");
+        failure::note(&format!("a bug{place}: {message}; please report it"));
     }));
 }
 
@@ -319,10 +327,10 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
                 format!("cannot find the program to start members with: {error}"),
             )
         })?,
-        validate: |arguments| {
+        parse: |arguments| {
             let arguments = std::iter::once("random-generator").chain(arguments.iter().map(String::as_str));
             match Cli::try_parse_from(arguments).map(|cli| cli.command) {
-                Ok(Command::Serve(args)) => serve::check(*args).map(|_| ()).map_err(|failure| failure.line),
+                Ok(Command::Serve(args)) => Ok(*args),
                 Ok(_) => Err(String::from("only arguments of serve may follow those of cluster")),
                 Err(error) => Err(usage::failure(&error).line),
             }
@@ -331,14 +339,14 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
         colour: Terminal::stdout().colour,
         clock: Clock::system(),
     };
-    client_runtime()?
-        .block_on(cluster::run(args, wiring))
+    run_on(client_runtime()?, cluster::run(args, wiring))
         .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
 }
 
 /// Runs a command that asks members, with standard output and the terminal that it may have.
 fn asking(
     colour: Colour,
+    nameservers: &NameserverArgs,
     command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (mut out, mut error) = (io::stdout().lock(), io::stderr());
@@ -348,17 +356,27 @@ fn asking(
         colour: Terminal::stdout().coloured(colour.color).colour,
         clock: Clock::system(),
     };
-    client_runtime()?.block_on(command(&by_dns(), &mut console))
+    run_on(client_runtime()?, command(&*by_dns(nameservers), &mut console))
 }
 
-fn by_dns() -> impl Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> {
-    |service| {
-        Box::pin(async move { public_listeners(&service, &Nameservers::ResolvConf, DiscoveryConfig::TIMEOUT).await })
-    }
+fn by_dns(nameservers: &NameserverArgs) -> Box<Resolve> {
+    let nameservers = Nameservers::from(nameservers.discovery_nameserver.clone());
+    Box::new(move |service| {
+        let nameservers = nameservers.clone();
+        Box::pin(async move { public_listeners(&service, &nameservers, DiscoveryConfig::TIMEOUT).await })
+    })
+}
+
+/// Runs a command to its end, and waits for nothing else. What may be left by then is a name that the system's resolver still
+/// looks up, on a thread that can't be stopped, for as long as resolv.conf says: all else is joined by its owner.
+fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 /// The runtime of a command that talks to members and ends.
-fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn client_runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -387,6 +405,23 @@ mod tests {
         assert_eq!(ended(|| Ok(())), Exit::Done);
         assert_eq!(ended(|| Err(Failure::new(Exit::TryAgain, "busy"))), Exit::TryAgain);
         assert_eq!(ended(|| panic!("unthinkable")), Exit::Bug);
+    }
+
+    #[test]
+    fn a_look_up_that_takes_its_time_holds_up_no_end() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (ended, end) = std::sync::mpsc::channel();
+        let command = std::thread::spawn(move || {
+            let value = run_on(client_runtime().unwrap(), async {
+                drop(tokio::task::spawn_blocking(move || held.recv()));
+                7
+            });
+            ended.send(value)
+        });
+        let value = end.recv_timeout(std::time::Duration::from_secs(10));
+        drop(release);
+        command.join().unwrap().unwrap();
+        assert_eq!(value, Ok(7));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Failure;
 use super::console::{Colour, Console};
 use super::target::{Resolve, TargetArgs};
+use crate::config::NameserverArgs;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -13,6 +14,8 @@ pub struct Args {
     /// Write the member's JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }
@@ -39,7 +42,7 @@ struct Peer {
 /// # Errors
 /// Try again: the member can't be reached. Data: its answer isn't one.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = args.at.target.member(resolve).await?;
+    let member = args.at.member(resolve).await?;
     let (json, peers): (_, Peers) = member.get_json("/peers").await?;
     if args.json {
         console.put(&(json + "\n"))?;

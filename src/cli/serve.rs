@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 use tokio::runtime::Runtime;
 
-use super::{Cli, Exit, Failure};
+use super::{Cli, Exit, Failure, run_on};
 use crate::config::{self, Config, ServeArgs};
 use crate::telemetry::{Log, LogControl};
 use crate::{member, reference, telemetry};
@@ -24,9 +24,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     let config = check(args)?;
     let log = logging(&config.log)?;
-    runtime()?
-        .block_on(member::run(config, log))
-        .map_err(|error| Failure::new(error.exit(), &error))
+    run_on(runtime()?, member::run(config, log)).map_err(|error| Failure::new(error.exit(), &error))
 }
 
 fn reference(config: config::Reference) -> Result<(), Failure> {

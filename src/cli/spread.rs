@@ -2,13 +2,57 @@
 
 use std::time::Duration;
 
-use super::target::Member;
+use super::Failure;
+use super::target::{Member, Resolve, Target, all_members};
 use crate::clock::Boot;
 
 /// The first rest; each further failure doubles it.
 const REST: Duration = Duration::from_millis(100);
 /// A member that is started again is back within a few seconds.
 const REST_MAX: Duration = Duration::from_secs(4);
+
+/// How old the list of a Service's members may be when one of them fails: a restarted one may be elsewhere.
+const LIST_AGE: Duration = Duration::from_secs(2);
+
+/// The members that were named, themselves or by their Service.
+pub(super) struct Members<'a> {
+    targets: &'a [Target],
+    resolve: &'a Resolve,
+    listed: Boot,
+    pub(super) spread: Spread,
+}
+
+impl<'a> Members<'a> {
+    /// `first` as in [`Spread::new`].
+    ///
+    /// # Errors
+    /// Try again: a Service can't be looked up, or publishes nobody.
+    pub(super) async fn open(
+        targets: &'a [Target],
+        resolve: &'a Resolve,
+        now: Boot,
+        first: usize,
+    ) -> Result<Members<'a>, Failure> {
+        Ok(Members {
+            targets,
+            resolve,
+            listed: now,
+            spread: Spread::new(all_members(targets, resolve).await?, first),
+        })
+    }
+
+    /// One of them failed: a Service is looked up again. A look-up that fails leaves the list as it is.
+    pub(super) async fn refresh(&mut self, now: Boot) {
+        let named = self.targets.iter().any(|target| matches!(target, Target::Service(_)));
+        if !named || now.since(self.listed) < LIST_AGE {
+            return;
+        }
+        self.listed = now;
+        if let Ok(members) = all_members(self.targets, self.resolve).await {
+            self.spread.replace(members);
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Spread {
@@ -88,7 +132,7 @@ impl Spread {
     }
 
     /// The Service publishes these now. What is known of those that stay is kept.
-    pub(super) fn replace(&mut self, members: Vec<Member>) {
+    fn replace(&mut self, members: Vec<Member>) {
         if members.is_empty() {
             return;
         }
@@ -102,6 +146,11 @@ impl Spread {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::BoxFuture;
+
     use super::*;
 
     fn spread(count: u16) -> Spread {
@@ -162,5 +211,28 @@ mod tests {
         assert!((0..4).all(|_| spread.pick(at(50), None).0 == other));
         spread.replace(Vec::new());
         assert_eq!(spread.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_service_is_looked_up_again_when_its_list_is_old_and_not_while_dns_fails() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let turns = asked.clone();
+        let resolve = move |_: String| -> BoxFuture<'static, _> {
+            let turn = turns.fetch_add(1, Ordering::SeqCst);
+            let ports: &[u16] = [&[1, 2][..], &[], &[1, 2, 3]][turn];
+            let found = ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect();
+            Box::pin(async move { Ok(found) })
+        };
+        let targets = ["srv://rg.example".parse().unwrap()];
+        let mut members = Members::open(&targets, &resolve, at(0), 0).await.unwrap();
+        // When it is refreshed, how often was asked by then, and how many there are. The second answer is that of nobody.
+        for (now, turns, count) in [(1999, 1, 2), (2000, 2, 2), (3999, 2, 2), (4000, 3, 3)] {
+            members.refresh(at(now)).await;
+            assert_eq!(
+                (asked.load(Ordering::SeqCst), members.spread.len()),
+                (turns, count),
+                "{now}"
+            );
+        }
     }
 }

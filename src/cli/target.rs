@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use super::connection::Connection;
 use super::failure::one_line;
 use super::{Exit, Failure};
+use crate::dial::dial;
 
 /// One question, connecting and the whole answer included.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -45,6 +46,14 @@ pub struct TargetArgs {
     /// Public listener of a member, or srv://SERVICE for the first member of that Service that answers
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub target: Target,
+}
+
+impl TargetArgs {
+    /// # Errors
+    /// As [`first_that_answers`].
+    pub(super) async fn member(&self, resolve: &Resolve) -> Result<Member, Failure> {
+        first_that_answers(std::slice::from_ref(&self.target), resolve).await
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,23 +95,6 @@ impl Target {
         }
         Ok(found.into_iter().map(Member::from).collect())
     }
-
-    /// The member named, or the first of the Service that answers.
-    ///
-    /// # Errors
-    /// Try again: as [`members`](Target::members), or none of them answers.
-    pub(super) async fn member(&self, resolve: &Resolve) -> Result<Member, Failure> {
-        let mut members = self.members(resolve).await?;
-        let Some(last) = members.pop() else {
-            return Err(Failure::new(Exit::TryAgain, "nobody is published there now"));
-        };
-        for member in members {
-            if member.ask("/livez", "application/json").await.is_ok() {
-                return Ok(member);
-            }
-        }
-        Ok(last)
-    }
 }
 
 /// The members that all targets name, each once.
@@ -119,6 +111,23 @@ pub(super) async fn all_members(targets: &[Target], resolve: &Resolve) -> Result
         }
     }
     Ok(members)
+}
+
+/// The first of all members that answers; the last one when none does, whose failure the command will tell.
+///
+/// # Errors
+/// Try again: as [`members`](Target::members).
+pub(super) async fn first_that_answers(targets: &[Target], resolve: &Resolve) -> Result<Member, Failure> {
+    let mut members = all_members(targets, resolve).await?;
+    let Some(last) = members.pop() else {
+        return Err(Failure::new(Exit::TryAgain, "nobody is published there now"));
+    };
+    for member in members {
+        if member.ask("/livez", "application/json").await.is_ok() {
+            return Ok(member);
+        }
+    }
+    Ok(last)
 }
 
 impl From<SocketAddr> for Member {
@@ -220,6 +229,14 @@ impl Member {
     /// Try again later: as [`ask`](Member::ask), or a status other than 200.
     pub(super) async fn get(&self, path: &str, accept: &'static str) -> Result<Bytes, Failure> {
         let answer = self.ask(path, accept).await?;
+        self.succeeded(path, answer)
+    }
+
+    /// The body of an answer that is to be a success.
+    ///
+    /// # Errors
+    /// Try again later: a status other than 200.
+    pub(super) fn succeeded(&self, path: &str, answer: Answer) -> Result<Bytes, Failure> {
         if answer.status == StatusCode::OK {
             return Ok(answer.body);
         }
@@ -262,11 +279,7 @@ impl Member {
 
     /// The first address that accepts a connection.
     pub(super) async fn connect(&self) -> Result<TcpStream, String> {
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let addresses: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
-        TcpStream::connect(addresses.as_slice())
-            .await
-            .map_err(|error| error.to_string())
+        dial((self.host.as_str(), self.port)).await
     }
 }
 
@@ -331,16 +344,10 @@ mod tests {
         let target: Target = "srv://rg.example".parse().unwrap();
         assert_eq!(target.members(&resolve).await.unwrap().len(), 2);
         // None answers: the last one's failure is what the command will tell.
-        let member = target.member(&resolve).await.unwrap();
+        let member = first_that_answers(&[target], &resolve).await.unwrap();
         assert_eq!(member.ask("/livez", "*/*").await.unwrap_err().exit, Exit::TryAgain);
         let nobody: Target = "srv://other.example".parse().unwrap();
-        assert!(
-            nobody
-                .member(&resolve)
-                .await
-                .unwrap_err()
-                .line
-                .contains("nobody is published")
-        );
+        let failure = first_that_answers(&[nobody], &resolve).await.unwrap_err();
+        assert!(failure.line.contains("nobody is published"), "{}", failure.line);
     }
 }

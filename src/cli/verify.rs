@@ -8,8 +8,9 @@ use std::str::FromStr;
 use serde_json::json;
 
 use super::console::Console;
-use super::target::{Member, Resolve, Target};
+use super::target::{Member, Resolve, Target, first_that_answers};
 use super::{Exit, Failure};
+use crate::config::NameserverArgs;
 use crate::draw::chain::{Summary, Verifier, VerifyError};
 use crate::draw::integers::{Integers, Question};
 use crate::draw::record::{Hash, MAX_TEXT, Record};
@@ -39,6 +40,8 @@ pub struct Args {
     /// Give the verdict as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
 }
 
 /// `MIN..MAX`, both included.
@@ -123,7 +126,10 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     let mut asked = Asked::by(args)?;
     let mut look = |record: &Record| asked.iter_mut().for_each(|asked| asked.look(record));
     let verified = match &args.source {
-        Source::Member(target) => of_member(&target.member(resolve).await?, args.head, &mut look, console).await?,
+        Source::Member(target) => {
+            let member = first_that_answers(std::slice::from_ref(target), resolve).await?;
+            of_member(&member, args.head, &mut look, console).await?
+        }
         Source::Stdin => {
             of_lines(io::stdin().lock(), args.head, &mut look, console).map_err(|e| unread("standard input", &e))?
         }

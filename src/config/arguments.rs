@@ -55,10 +55,10 @@ pub struct ServeArgs {
     /// UID of the Pod, for the lease identity [default: $POD_UID, or none]
     #[arg(long, env = "RANDOM_GENERATOR_POD_UID", value_name = "UID", value_parser = values::uid, help_heading = "Identity")]
     pub pod_uid: Option<String>,
-    /// Address of the Pod, for people [default: $POD_IP, or none]
+    /// Address of the Pod, for people: in the first log line [default: $POD_IP, or none]
     #[arg(long, env = "RANDOM_GENERATOR_POD_IP", value_name = "IP", help_heading = "Identity")]
     pub pod_ip: Option<IpAddr>,
-    /// Node that the Pod runs on, for people [default: $NODE_NAME, or none]
+    /// Node that the Pod runs on, for people: in the first log line [default: $NODE_NAME, or none]
     #[arg(long, env = "RANDOM_GENERATOR_NODE_NAME", value_name = "NAME", value_parser = values::node_name, help_heading = "Identity")]
     pub node_name: Option<String>,
 

@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod environment;
 mod error;
+mod nameservers;
 mod reference;
 mod terminal;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use cluster::ClusterArgs;
 use environment::variable;
 pub use environment::{source_of, unknown_variables};
 pub use error::ConfigError;
+pub use nameservers::NameserverArgs;
 pub use reference::Reference;
 pub use terminal::{ColourArg, Terminal};
 pub use values::Collector;

@@ -81,6 +81,16 @@ pub enum Nameservers {
     At(Vec<SocketAddr>),
 }
 
+impl From<Vec<SocketAddr>> for Nameservers {
+    /// Those named, or where none is, those of /etc/resolv.conf.
+    fn from(named: Vec<SocketAddr>) -> Nameservers {
+        match named.is_empty() {
+            true => Nameservers::ResolvConf,
+            false => Nameservers::At(named),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct DiscoveryConfig {
     /// DNS name of the governing Service, with or without trailing dot: `rg.default.svc.cluster.local`.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::record::{ChainId, Commitment, Hash, Record, Reveal, Slot};
@@ -10,6 +11,22 @@ use super::record::{ChainId, Commitment, Hash, Record, Reveal, Slot};
 pub const VERSION: u32 = 1;
 /// One for each member that can have a chain of its own.
 pub const MOST_PASSED_OVER: usize = 32;
+
+/// A question that is put to a voter as the body of a POST.
+pub trait Question: Serialize {
+    const PATH: &'static str;
+    type Answer: DeserializeOwned;
+}
+
+impl Question for KeepRequest {
+    const PATH: &'static str = "/v1/keep";
+    type Answer = KeepAnswer;
+}
+
+impl Question for HeadsRequest {
+    const PATH: &'static str = "/v1/heads";
+    type Answer = HeadsAnswer;
+}
 
 /// The holder's question: keep `head`, and contribute to `round`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,13 +1,12 @@
 //! Where a question of the conductor goes: to this member's own ledger, or over the network to a peer's. The answer is of one
 //! kind, so that the [`Conductor`](super::conductor::Conductor) can't tell them apart.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::conductor::AskError;
 use super::ledger::task::LedgerHandle;
-use super::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use super::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question};
 use crate::discovery::Peer;
 use crate::http::peer_client::{PeerClient, PeerError, Target};
 
@@ -26,11 +25,7 @@ impl Voter {
     pub async fn keep(&self, request: Arc<KeepRequest>) -> Result<KeepAnswer, AskError> {
         match self {
             Voter::Own(ledger) => ledger.keep(request).await.map_err(AskError::Refused),
-            Voter::Peer(peer, client) => {
-                let sockets = peer.sockets();
-                let reply = client.keep(target(peer, &sockets), &request, ASK_WITHIN).await;
-                answer(reply)
-            }
+            Voter::Peer(peer, client) => ask(peer, client, &*request).await,
             Voter::Unpublished => Err(AskError::Unreachable),
         }
     }
@@ -38,25 +33,18 @@ impl Voter {
     pub async fn heads(&self, request: Arc<HeadsRequest>) -> Result<HeadsAnswer, AskError> {
         match self {
             Voter::Own(ledger) => ledger.heads(request).await.map_err(AskError::Refused),
-            Voter::Peer(peer, client) => {
-                let sockets = peer.sockets();
-                let reply = client.heads(target(peer, &sockets), &request, ASK_WITHIN).await;
-                answer(reply)
-            }
+            Voter::Peer(peer, client) => ask(peer, client, &*request).await,
             Voter::Unpublished => Err(AskError::Unreachable),
         }
     }
 }
 
-fn target<'a>(peer: &'a Peer, addresses: &'a [SocketAddr]) -> Target<'a> {
-    Target {
-        addresses,
+async fn ask<Q: Question>(peer: &Peer, client: &PeerClient, question: &Q) -> Result<Q::Answer, AskError> {
+    let target = Target {
+        addresses: &peer.sockets(),
         host: &peer.host,
-    }
-}
-
-fn answer<T>(reply: Result<Result<T, Refusal>, PeerError>) -> Result<T, AskError> {
-    match reply {
+    };
+    match client.ask(target, question, ASK_WITHIN).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(refusal)) => Err(AskError::Refused(refusal)),
         Err(PeerError::Timeout) => Err(AskError::Timeout),

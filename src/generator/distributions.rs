@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use rand::Rng;
 use rand::distr::{Distribution, Uniform};
-use rand_distr::{Normal, StandardNormal};
+use rand_distr::Normal;
 use uuid::{Builder, Uuid};
 
 /// Values that can't be made, whatever the generator gives.
@@ -98,10 +98,7 @@ pub fn gaussians(
     mean: f64,
     deviation: f64,
     count: usize,
-) -> Result<Vec<f64>, DistributionError>
-where
-    StandardNormal: Distribution<f64>,
-{
+) -> Result<Vec<f64>, DistributionError> {
     let error = DistributionError::Deviation { deviation };
     // `Normal` takes a negative deviation as a mirrored one.
     if deviation.is_nan() || deviation < 0.0 {

@@ -4,11 +4,16 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 
+use chacha20::ChaCha12;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
 /// After so many bytes a generator takes a new seed: who reads a process's memory learns what it gave lately, and no more.
 pub const BYTES_PER_SEED: usize = 64 * 1024;
+
+/// From so many bytes on a key stream is quicker, though it has to be set up.
+const STREAM_FROM: usize = 1024;
 
 /// The operating system gives no random bytes.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +98,15 @@ impl<S: TryRng> TryRng for Generator<S> {
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
         for part in bytes.chunks_mut(BYTES_PER_SEED) {
-            self.take(part.len()).fill_bytes(part);
+            let rng = self.take(part.len());
+            if part.len() < STREAM_FROM {
+                rng.fill_bytes(part);
+                continue;
+            }
+            // A key is used for one stream, which is far shorter than a nonce's 256 GiB.
+            let mut key = [0; 32];
+            rng.fill_bytes(&mut key);
+            ChaCha12::new(&key.into(), &[0; 12].into()).write_keystream(part);
         }
         Ok(())
     }

@@ -52,10 +52,28 @@ pub struct AdminActions {
     /// The filter in use, as `tracing_subscriber`'s directives.
     pub log_level: Arc<dyn Fn() -> String + Send + Sync>,
     pub set_log_level: SetLogLevel,
+    /// How the journal is, now.
+    pub journal: Arc<dyn Fn() -> Journal + Send + Sync>,
     /// Begins a corrupt ledger anew from the peers' records.
     pub ledger_restore: Action,
     /// Begins a new chain, without the majority that has the old one.
     pub ledger_restart: Action,
+}
+
+/// The journal of what was given out, as an operator looks after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Journal {
+    /// `starting`, `working`; `tight`: entries are kept in less than its share; `failed`: they are not, and a durable mode
+    /// gives no numbers.
+    pub condition: &'static str,
+    /// What is wrong.
+    pub detail: Option<String>,
+    /// Entries, as last measured.
+    pub rows: i64,
+    /// Of database, log and ballast, as last measured.
+    pub bytes: i64,
+    /// Its share of the volume.
+    pub max_bytes: u64,
 }
 
 /// What the admin listener works with.
@@ -72,6 +90,7 @@ pub fn router(admin: Admin, routes: Routes) -> Router {
             group
                 .route("/shutdown", "POST", post(shutdown))
                 .route("/log-level", "GET, HEAD, PUT", get(log_level).put(set_log_level))
+                .route("/journal", "GET, HEAD", get(journal))
                 .route("/ledger", "GET, HEAD", get(ledger))
                 .route("/ledger/restore", "POST", post(restore))
                 .route("/ledger/restart", "POST", post(restart))
@@ -139,6 +158,11 @@ async fn set_log_level(State(admin): State<Arc<Admin>>, request: Request) -> Res
     (admin.actions.set_log_level)(filter).map_err(problem)?;
     tracing::info!(filter, "log level set through the admin listener");
     Ok(done(format!("the log level is {}", shown(filter))))
+}
+
+/// `GET /journal` → `{"condition", "detail", "rows", "bytes", "max_bytes"}`.
+async fn journal(State(admin): State<Arc<Admin>>) -> Response {
+    json(&(admin.actions.journal)())
 }
 
 #[derive(Serialize)]

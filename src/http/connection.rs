@@ -47,6 +47,8 @@ pub(super) enum Cut {
 }
 
 impl Cut {
+    pub(super) const ALL: [Cut; 5] = [Cut::Idle, Cut::HalfSent, Cut::Stalled, Cut::SlowStream, Cut::Asked];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Cut::Idle => "idle",
@@ -109,6 +111,12 @@ impl Activity {
     pub(super) fn ask_to_close(&self) {
         self.asked_at.store(self.clock.boot().0.max(1), Ordering::Relaxed);
         self.asked.notify_one();
+    }
+
+    /// It has no deadline while it does.
+    fn begin_answer(&self) {
+        self.stage.store(ANSWERING, Ordering::Release);
+        self.answer(false);
     }
 
     fn enter(&self, stage: u8) {
@@ -182,8 +190,7 @@ pub(super) async fn serve(
     let service = {
         let activity = activity.clone();
         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            activity.enter(ANSWERING);
-            activity.answer(false);
+            activity.begin_answer();
             let activity = activity.clone();
             let response = router.clone().call(request.map(Body::new));
             async move {
@@ -362,7 +369,7 @@ mod tests {
             endless: true,
             activity: activity.clone(),
         };
-        activity.enter(ANSWERING);
+        activity.begin_answer();
         activity.answer(true);
         assert_eq!(activity.deadline(&limits), None);
         assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_some());

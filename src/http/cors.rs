@@ -1,16 +1,24 @@
 //! Which web pages may read the public listener: none, unless configured (Fetch Standard, "CORS protocol").
 
+use std::convert::Infallible;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use axum::response::Response;
+use axum::routing::Route;
+use axum::routing::future::RouteFuture;
+use futures_util::future::Either;
+use tower::{Layer, Service};
+use tower_http::cors::{AllowOrigin, Cors, CorsLayer, ResponseFuture};
 
 /// How long a browser need not ask again what is allowed.
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// What a page may read beside the body.
-const EXPOSED: [HeaderName; 5] = [
+const EXPOSED: [HeaderName; 6] = [
+    header::CONTENT_RANGE,
     header::ETAG,
     header::RETRY_AFTER,
     HeaderName::from_static("x-request-id"),
@@ -18,22 +26,91 @@ const EXPOSED: [HeaderName; 5] = [
     HeaderName::from_static("random-generator-view-age-ms"),
 ];
 
-/// `router`, readable by pages of `origins` (`*`: of any). Without origins it is left as it is.
-pub fn readable_by(router: Router, origins: &[String]) -> Router {
-    if origins.is_empty() {
-        return router;
+/// Lets pages of some origins read what is answered.
+#[derive(Clone, Debug)]
+pub struct Readable(CorsLayer);
+
+impl Readable {
+    /// By pages of `origins` (`*`: of any). None without origins.
+    pub fn by(origins: &[String]) -> Option<Readable> {
+        if origins.is_empty() {
+            return None;
+        }
+        let allowed = match origins.iter().any(|origin| origin == "*") {
+            true => AllowOrigin::any(),
+            // Each was read as an origin, which is a header's value.
+            false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+        };
+        Some(Readable(
+            CorsLayer::new()
+                .allow_origin(allowed)
+                .allow_methods([Method::GET, Method::HEAD])
+                .allow_headers([HeaderName::from_static("last-event-id")])
+                .expose_headers(EXPOSED)
+                .max_age(REMEMBERED),
+        ))
     }
-    let allowed = match origins.iter().any(|origin| origin == "*") {
-        true => AllowOrigin::any(),
-        // Each was read as an origin, which is a header's value.
-        false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
-    };
-    router.layer(
-        CorsLayer::new()
-            .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::HEAD])
-            .allow_headers([HeaderName::from_static("last-event-id")])
-            .expose_headers(EXPOSED)
-            .max_age(REMEMBERED),
-    )
+
+    /// Answers preflights, in place of the handlers. To lie within what bounds, counts and names each request.
+    pub(super) fn preflights(&self) -> Part {
+        // tower-http takes every OPTIONS for one. Without this header it is none (Fetch Standard, "CORS-preflight fetch").
+        self.part(|request| {
+            is_options(request) && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        })
+    }
+
+    /// Marks each answer to anything else as readable. To lie around the rest: a refusal is to be read as well.
+    pub(super) fn answers(&self) -> Part {
+        self.part(|request| !is_options(request))
+    }
+
+    fn part(&self, takes: fn(&Request) -> bool) -> Part {
+        let cors = self.0.clone();
+        Part { cors, takes }
+    }
+}
+
+fn is_options(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+}
+
+/// The protocol for those requests that `takes` says; the others pass.
+#[derive(Clone)]
+pub(super) struct Part {
+    cors: CorsLayer,
+    takes: fn(&Request) -> bool,
+}
+
+impl Layer<Route> for Part {
+    type Service = PartService;
+
+    fn layer(&self, inner: Route) -> PartService {
+        PartService {
+            cors: self.cors.layer(inner),
+            takes: self.takes,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct PartService {
+    cors: Cors<Route>,
+    takes: fn(&Request) -> bool,
+}
+
+impl Service<Request> for PartService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<ResponseFuture<RouteFuture<Infallible>>, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request>::poll_ready(&mut self.cors, cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match (self.takes)(&request) {
+            true => Either::Left(self.cors.call(request)),
+            false => Either::Right(self.cors.get_mut().call(request)),
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
-use std::fmt::{self, Write as _};
+use std::fmt::Write;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -19,17 +19,19 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::future::RouteFuture;
 use axum::routing::{MethodRouter, Route};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::{Layer, Service};
 
+use super::cors::Readable;
 use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
 use crate::clock::{Clock, Now};
 /// Characters of an `X-Request-Id` that is taken over from the client.
 pub use crate::trace::REQUEST_ID_MAX;
-use crate::trace::{self, Finished, Kind, Scope, Spans, TraceContext};
+use crate::trace::{self, Finished, Kind, RequestId, Scope, Spans, TraceContext};
 
 /// Bytes of a path with its query.
 pub const URI_MAX: usize = 4096;
@@ -40,17 +42,11 @@ pub(super) static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparen
 pub(super) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What every handler may know of its request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Exchange {
     /// The client's `X-Request-Id` if it is 1 to 64 visible characters, else one of ours; sent back with the response.
-    pub id: HeaderValue,
+    pub id: RequestId,
     pub started: Now,
-}
-
-impl Exchange {
-    pub fn id(&self) -> &str {
-        self.id.to_str().unwrap_or_default()
-    }
 }
 
 /// What one listener allows a request.
@@ -102,6 +98,7 @@ struct Shared {
     clock: Clock,
     metrics: HttpMetrics,
     spans: Spans,
+    readable: Option<Readable>,
     /// Makes our ids differ from those of another process.
     prefix: u32,
     next: AtomicU64,
@@ -123,6 +120,7 @@ impl Routes {
                 clock,
                 metrics,
                 spans: Spans::default(),
+                readable: None,
                 prefix,
                 next: AtomicU64::new(0),
             }),
@@ -134,6 +132,14 @@ impl Routes {
     pub fn telling(mut self, spans: Spans) -> Routes {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.spans = spans;
+        }
+        self
+    }
+
+    /// Lets web pages read what is answered, if any may. Before the first route.
+    pub fn readable(mut self, by: Option<Readable>) -> Routes {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.readable = by;
         }
         self
     }
@@ -154,9 +160,8 @@ impl Routes {
 
     /// The router, with a 404 for all other paths.
     pub fn finish(self) -> Router {
-        let other = MethodRouter::new()
-            .fallback(|| async { Problem::not_found("there is no such path") })
-            .layer(self.layer("other"));
+        let other = MethodRouter::new().fallback(|| async { Problem::not_found("there is no such path") });
+        let other = self.layered("other", other);
         self.router.fallback_service(other)
     }
 }
@@ -164,18 +169,24 @@ impl Routes {
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Adds a path. `methods` is what a 405 says is allowed.
     pub fn route(mut self, path: &'static str, methods: &'static str, handlers: MethodRouter<S>) -> Routes<S> {
-        let handlers = handlers
-            .fallback(move || async move { Problem::method_not_allowed(methods) })
-            .layer(self.layer(path));
+        let handlers = handlers.fallback(move || async move { Problem::method_not_allowed(methods) });
+        let handlers = self.layered(path, handlers);
         self.router = self.router.route(path, handlers);
         self
     }
 
-    fn layer(&self, route: &'static str) -> ExchangeLayer {
-        ExchangeLayer(Arc::new(RouteContext {
+    fn layered(&self, route: &'static str, handlers: MethodRouter<S>) -> MethodRouter<S> {
+        let exchange = ExchangeLayer(Arc::new(RouteContext {
             metrics: self.shared.metrics.route(self.shared.listener, route),
             shared: self.shared.clone(),
-        }))
+        }));
+        match &self.shared.readable {
+            Some(readable) => handlers
+                .layer(readable.preflights())
+                .layer(exchange)
+                .layer(readable.answers()),
+            None => handlers.layer(exchange),
+        }
     }
 }
 
@@ -194,7 +205,7 @@ impl Layer<Route> for ExchangeLayer {
     fn layer(&self, inner: Route) -> ExchangeService {
         ExchangeService {
             context: self.0.clone(),
-            inner,
+            inner: Arc::new(inner),
         }
     }
 }
@@ -202,7 +213,9 @@ impl Layer<Route> for ExchangeLayer {
 #[derive(Clone)]
 struct ExchangeService {
     context: Arc<RouteContext>,
-    inner: Route,
+    /// A route is always ready, and costs an allocation to clone: axum clones this service for each request, and then it is
+    /// cloned once more, to be called.
+    inner: Arc<Route>,
 }
 
 impl Service<Request> for ExchangeService {
@@ -210,40 +223,48 @@ impl Service<Request> for ExchangeService {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request>::poll_ready(&mut self.inner, cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    /// What needs the request itself is done here, so that the future needn't keep it.
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let context = self.context.clone();
-        // axum clones a route for each request, so this one is ready and ours.
-        let mut inner = self.inner.clone();
-        std::mem::swap(&mut inner, &mut self.inner);
-        Box::pin(async move { Ok(context.answer_in_scope(request, inner).await) })
+        let shared = &context.shared;
+        let exchange = Exchange {
+            id: shared.request_id(request.headers()),
+            started: shared.clock.now(),
+        };
+        let scope = Scope::request(exchange.id, brought(request.headers()));
+        let method = request.method().clone();
+        let call = match refused(&request, &shared.limits) {
+            Some(problem) => Err(problem.into_response()),
+            None => {
+                request.extensions_mut().insert(exchange);
+                // The handler begins when this is polled.
+                Ok(Route::clone(&self.inner).call(request))
+            }
+        };
+        let answer = async move { Ok(context.answer(method, exchange, call).await) };
+        Box::pin(trace::within(scope, answer))
     }
 }
 
 impl RouteContext {
-    async fn answer_in_scope(&self, request: Request, inner: Route) -> Response {
-        let exchange = Exchange {
-            id: self.shared.request_id(request.headers()),
-            started: self.shared.clock.now(),
-        };
-        let scope = Scope::request(exchange.id(), brought(request.headers()));
-        trace::within(scope, self.answer(request, inner, exchange)).await
-    }
-
-    async fn answer(&self, mut request: Request, mut inner: Route, exchange: Exchange) -> Response {
+    async fn answer(
+        &self,
+        method: Method,
+        exchange: Exchange,
+        call: Result<RouteFuture<Infallible>, Response>,
+    ) -> Response {
         let limits = self.shared.limits;
         let _in_flight = self.metrics.begin();
-        let (id, started) = (exchange.id.clone(), exchange.started);
-        let method = request.method().clone();
-        let mut response = match refused(&request, &limits) {
-            Some(problem) => problem.into_response(),
-            None => {
-                request.extensions_mut().insert(exchange);
+        let started = exchange.started;
+        let mut response = match call {
+            Err(refused) => refused,
+            Ok(call) => {
                 // Nothing that a handler shares is left half-changed by a panic: they hold no locks and own their data.
-                let call = AssertUnwindSafe(async { inner.call(request).await }).catch_unwind();
+                let call = AssertUnwindSafe(call).catch_unwind();
                 match tokio::time::timeout(limits.time, call).await {
                     Ok(Ok(Ok(response))) => response,
                     Ok(Err(panic)) => {
@@ -261,7 +282,9 @@ impl RouteContext {
                 }
             }
         };
-        response.headers_mut().insert(REQUEST_ID.clone(), id);
+        if let Ok(id) = HeaderValue::from_str(exchange.id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID.clone(), id);
+        }
         let took = self.shared.clock.boot().since(started.boot);
         self.metrics.answered(&method, response.status(), took);
         tracing::debug!(
@@ -319,41 +342,17 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl Shared {
-    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
-        let given = headers
-            .get(&REQUEST_ID)
-            .filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
-        if let Some(id) = given {
-            return id.clone();
+    fn request_id(&self, headers: &HeaderMap) -> RequestId {
+        let given = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+        let visible = |id: &&str| (1..=REQUEST_ID_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+        if let Some(id) = given.filter(visible) {
+            return RequestId::new(id);
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut text = Text::default();
+        let mut id = RequestId::new("");
         // 8 hexadecimal digits, a hyphen and at most 16 more fit.
-        let _ = write!(text, "{:08x}-{number:x}", self.prefix);
-        HeaderValue::from_bytes(text.as_bytes()).unwrap_or(HeaderValue::from_static("-"))
-    }
-}
-
-/// A few characters on the stack: an id is made for every request.
-#[derive(Default)]
-struct Text {
-    bytes: [u8; 32],
-    length: usize,
-}
-
-impl Text {
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-}
-
-impl fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.length + text.len();
-        let place = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
-        place.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
+        let _ = write!(id, "{:08x}-{number:x}", self.prefix);
+        id
     }
 }
 

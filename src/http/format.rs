@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::problem::Problem;
 
@@ -65,13 +66,16 @@ pub fn negotiate(headers: &HeaderMap, parameter: Option<&str>, available: &[Form
             false => Err(not_acceptable(available)),
         };
     }
-    let mut accepts = headers.get_all(header::ACCEPT).iter().peekable();
-    match accepts.peek() {
-        None => return Ok(default),
-        Some(only) if *only == "*/*" => return Ok(default),
-        Some(_) => {}
+    let accepts = headers.get_all(header::ACCEPT);
+    let mut lines = accepts.iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => return Ok(default),
+        // What most clients send, answered without an allocation. Several lines are one list (RFC 9110, 5.3).
+        (Some(only), None) if only == "*/*" => return Ok(default),
+        _ => {}
     }
     let ranges: Vec<MediaRange<'_>> = accepts
+        .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(MediaRange::parse)
@@ -156,8 +160,8 @@ fn quality(ranges: &[MediaRange<'_>], essence: &str) -> u16 {
 }
 
 /// A body that must not be kept by a cache: a number is given out once.
-pub fn fresh(format: Format, body: impl IntoResponse) -> Response {
-    let mut response = body.into_response();
+pub fn fresh(format: Format, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -221,6 +225,16 @@ mod tests {
         ] {
             assert_eq!(asked(accept, all), format, "{accept}");
         }
+    }
+
+    #[test]
+    fn accept_over_several_lines_is_read_as_one() {
+        let mut headers = HeaderMap::new();
+        for line in ["*/*", "application/json;q=0, text/plain"] {
+            headers.append(header::ACCEPT, line.parse().unwrap());
+        }
+        let both = [Format::Json, Format::Text];
+        assert_eq!(negotiate(&headers, None, &both), Ok(Format::Text));
     }
 
     #[test]

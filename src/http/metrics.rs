@@ -16,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::connection::Cut;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
     listener: &'static str,
@@ -46,8 +48,8 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
-/// Why a connection is ended by the member: [`Cut`](super::connection::Cut)'s names, too many of them, and the shutdown.
-const CUTS: [&str; 6] = ["idle", "half_sent", "stalled", "asked", "full", "drain"];
+/// Why a connection is ended by the member beside the reasons of [`Cut`]: too many of them, and the shutdown.
+const OTHER_CUTS: [&str; 2] = ["full", "drain"];
 /// Why a peer's message is refused.
 const PEER_REFUSALS: [&str; 12] = [
     "unsigned",
@@ -144,7 +146,7 @@ impl HttpMetrics {
     }
 
     pub(super) fn connections(&self, listener: &'static str) -> Gauge {
-        for reason in CUTS {
+        for reason in Cut::ALL.map(Cut::name).into_iter().chain(OTHER_CUTS) {
             drop(self.cut.get_or_create(&ReasonLabels { listener, reason }));
         }
         self.connections.get_or_create_owned(&ListenerLabels { listener })

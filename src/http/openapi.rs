@@ -6,15 +6,19 @@
 mod page;
 mod schemas;
 
-use axum::http::{HeaderValue, header};
+use std::sync::LazyLock;
+
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::{OpenApi, Ref, RefOr};
+use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Schema};
 use utoipa::{Modify, OpenApi as _};
 
 pub(super) use page::page;
 pub use schemas::*;
 
+use super::conditional::{Freshness, Tag, kept};
+use super::problem;
 use super::public::{derived, draws, ids, members, numbers, status, stream};
 
 /// The file as it is served.
@@ -25,18 +29,12 @@ pub fn document() -> OpenApi {
     Description::openapi()
 }
 
-/// `GET /openapi.json`.
-pub(super) async fn served() -> Response {
+/// `GET /openapi.json`. It changes with the program only, so whoever asks again is told that.
+pub(super) async fn served(method: Method, request: HeaderMap) -> Result<Response, problem::Problem> {
+    static TAG: LazyLock<Tag> = LazyLock::new(|| Tag::of(SAVED));
     let json = HeaderValue::from_static("application/json");
-    // It changes with the version only, and is asked for by people who try things out.
-    (
-        [
-            (header::CONTENT_TYPE, json),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        ],
-        SAVED,
-    )
-        .into_response()
+    let make = || ([(header::CONTENT_TYPE, json)], SAVED).into_response();
+    kept(&method, &request, &TAG, Freshness::Ask, None, make)
 }
 
 #[derive(utoipa::OpenApi)]
@@ -102,10 +100,24 @@ impl Modify for Everywhere {
                 let problem = RefOr::Ref(Ref::from_response_name("Problem"));
                 get.responses.responses.entry(status.to_owned()).or_insert(problem);
             }
+            get.parameters.iter_mut().flatten().for_each(default);
             item.head = Some(head(get));
         }
         description.info.version = env!("CARGO_PKG_VERSION").to_owned();
     }
+}
+
+/// A handler's attribute can't give a parameter a default, only an extension: it becomes one here.
+fn default(parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(parameter) = parameter else { return };
+    let Some(mut extensions) = parameter.extensions.take() else {
+        return;
+    };
+    let value = extensions.remove("x-default");
+    if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
+        schema.default = value;
+    }
+    parameter.extensions = (!extensions.is_empty()).then_some(extensions);
 }
 
 /// HEAD as GET, without what would be given.

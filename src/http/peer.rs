@@ -21,7 +21,7 @@ use super::peer_secret::{Message, PeerSecret, Signature};
 use super::problem::{Problem, shown};
 use super::query::Query;
 use crate::clock::Clock;
-use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, VERSION};
+use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, VERSION};
 use crate::draw::record::{Hash, Record};
 
 /// Records in one answer.
@@ -100,8 +100,8 @@ pub fn router<S: PeerService>(peer: Peer<S>, routes: Routes) -> Router {
     routes
         .group(Arc::new(peer), |group| {
             group
-                .route("/v1/keep", "POST", post(keep))
-                .route("/v1/heads", "POST", post(heads))
+                .route(KeepRequest::PATH, "POST", post(keep))
+                .route(HeadsRequest::PATH, "POST", post(heads))
                 .route("/v1/records/{hash}", "GET", get(records))
         })
         .finish()

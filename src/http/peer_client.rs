@@ -14,15 +14,15 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::exchange::{TRACE_PARENT, TRACE_STATE};
 use super::peer::{ANSWER_MAX, RECORDS_MAX};
 use super::peer_secret::{Message, PeerSecret, Signature};
 use crate::clock::{Boot, Clock};
-use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::draw::message::{Question, Refusal};
 use crate::draw::record::{Hash, Record};
 use crate::trace;
 
@@ -66,7 +66,7 @@ pub struct PeerClient {
 }
 
 /// A request, with its HMAC if it is signed.
-type Question = (Request<Full<Bytes>>, Option<[u8; 32]>);
+type Signed = (Request<Full<Bytes>>, Option<[u8; 32]>);
 type Driver = Connection<TokioIo<TcpStream>, Full<Bytes>>;
 
 struct Resting {
@@ -108,24 +108,21 @@ impl PeerClient {
         }
     }
 
-    /// Asks to keep a head and to contribute. `timeout` bounds all of it, connecting to each address included.
-    pub async fn keep(
+    /// Asks a voter. `timeout` bounds all of it, connecting to each address included.
+    pub async fn ask<Q: Question>(
         &self,
         target: Target<'_>,
-        message: &KeepRequest,
+        question: &Q,
         timeout: Duration,
-    ) -> Result<Result<KeepAnswer, Refusal>, PeerError> {
-        self.post(target, "/v1/keep", message, timeout).await
-    }
-
-    /// Asks for the newest record known.
-    pub async fn heads(
-        &self,
-        target: Target<'_>,
-        message: &HeadsRequest,
-        timeout: Duration,
-    ) -> Result<Result<HeadsAnswer, Refusal>, PeerError> {
-        self.post(target, "/v1/heads", message, timeout).await
+    ) -> Result<Result<Q::Answer, Refusal>, PeerError> {
+        let body = serde_json::to_vec(question).map_err(|error| PeerError::Invalid(error.to_string()))?;
+        let answer = self.send(target, Method::POST, Q::PATH, body.into(), timeout).await?;
+        if answer.status == StatusCode::OK {
+            return Ok(Ok(read(&answer.body)?));
+        }
+        serde_json::from_slice(&answer.body)
+            .map(Err)
+            .map_err(|_| unexpected(&answer))
     }
 
     /// Asks for a record and its ancestors, newest first; empty if the peer has none. Each has the hash that it says, and
@@ -138,7 +135,7 @@ impl PeerClient {
         timeout: Duration,
     ) -> Result<Vec<Arc<Record>>, PeerError> {
         let path = format!("/v1/records/{hash}?count={}", count.clamp(1, RECORDS_MAX));
-        let answer = self.ask(target, Method::GET, &path, Bytes::new(), timeout).await?;
+        let answer = self.send(target, Method::GET, &path, Bytes::new(), timeout).await?;
         if answer.status != StatusCode::OK {
             return Err(unexpected(&answer));
         }
@@ -153,24 +150,7 @@ impl PeerClient {
         Ok(records)
     }
 
-    async fn post<T: DeserializeOwned>(
-        &self,
-        target: Target<'_>,
-        path: &str,
-        message: &impl Serialize,
-        timeout: Duration,
-    ) -> Result<Result<T, Refusal>, PeerError> {
-        let body = serde_json::to_vec(message).map_err(|error| PeerError::Invalid(error.to_string()))?;
-        let answer = self.ask(target, Method::POST, path, body.into(), timeout).await?;
-        if answer.status == StatusCode::OK {
-            return Ok(Ok(read(&answer.body)?));
-        }
-        serde_json::from_slice(&answer.body)
-            .map(Err)
-            .map_err(|_| unexpected(&answer))
-    }
-
-    async fn ask(
+    async fn send(
         &self,
         target: Target<'_>,
         method: Method,
@@ -178,28 +158,38 @@ impl PeerClient {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Answer, PeerError> {
+        let deadline = Instant::now() + timeout;
         let all = async {
             let mut last = PeerError::Unreachable("it has no address".into());
-            for address in target.addresses {
-                match self.ask_at(*address, target.host, &method, path, &body).await {
+            let mut addresses = target.addresses.iter();
+            while let Some(address) = addresses.next() {
+                // An address that swallows what is sent to it leaves as much for each of the others. The last may have it all.
+                let left = deadline.saturating_duration_since(Instant::now());
+                let share = left / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
+                let connect_within = (addresses.len() > 0).then_some(share);
+                match self
+                    .send_to(*address, target.host, &method, path, &body, connect_within)
+                    .await
+                {
                     Err(PeerError::Unreachable(reason)) => last = PeerError::Unreachable(reason),
                     other => return other,
                 }
             }
             Err(last)
         };
-        tokio::time::timeout(timeout, all)
+        tokio::time::timeout_at(deadline, all)
             .await
             .unwrap_or(Err(PeerError::Timeout))
     }
 
-    async fn ask_at(
+    async fn send_to(
         &self,
         address: SocketAddr,
         host: &str,
         method: &Method,
         path: &str,
         body: &Bytes,
+        connect_within: Option<Duration>,
     ) -> Result<Answer, PeerError> {
         let request = || self.request(address, host, method, path, body);
         if let Some(resting) = self.take(address) {
@@ -210,7 +200,14 @@ impl PeerClient {
             }
         }
         let unreachable = |error: &dyn std::fmt::Display| PeerError::Unreachable(format!("{address}: {error}"));
-        let stream = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
+        let connecting = TcpStream::connect(address);
+        let connected = match connect_within {
+            Some(bound) => tokio::time::timeout(bound, connecting)
+                .await
+                .map_err(|_| unreachable(&"no connection in time"))?,
+            None => connecting.await,
+        };
+        let stream = connected.map_err(|error| unreachable(&error))?;
         stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
         let (sender, driver) = handshake(TokioIo::new(stream))
             .await
@@ -226,7 +223,7 @@ impl PeerClient {
         method: &Method,
         path: &str,
         body: &Bytes,
-    ) -> Result<Question, PeerError> {
+    ) -> Result<Signed, PeerError> {
         let mut request = Request::builder()
             .method(method.clone())
             .uri(path)
@@ -264,7 +261,7 @@ impl PeerClient {
         address: SocketAddr,
         mut sender: SendRequest<Full<Bytes>>,
         driver: Driver,
-        (request, mac): Question,
+        (request, mac): Signed,
     ) -> Result<Answer, Failed> {
         let lost = |error: hyper::Error| Failed {
             unsent: error.is_canceled() || error.is_closed() || error.is_incomplete_message(),
@@ -301,6 +298,13 @@ impl PeerClient {
             status: parts.status,
             body,
         })
+    }
+
+    /// Closes what has rested too long. To be called every few seconds: a peer that closes its side is noticed nowhere else
+    /// while it isn't asked.
+    pub fn forget(&self) {
+        let now = self.clock.boot();
+        self.pool(|pool| pool.forget(now));
     }
 
     fn take(&self, address: SocketAddr) -> Option<Resting> {

@@ -44,6 +44,9 @@ pub struct Members {
     /// The oldest round that is kept, when an older one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest: Option<u64>,
+    /// For the header `Content-Range` (416): how many bytes there are.
+    #[serde(skip)]
+    pub length: Option<usize>,
     /// For the header `Allow` (405).
     #[serde(skip)]
     pub methods: Option<&'static str>,
@@ -73,6 +76,7 @@ impl Problem {
             given: None,
             allowed: None,
             oldest: None,
+            length: None,
             methods: None,
             retry_after: None,
         }))
@@ -171,16 +175,25 @@ impl Problem {
         Problem::new(415, kind!("media-type"), title, detail).allowing(allowed)
     }
 
+    /// 416, with the header `Content-Range`: none of the bytes asked for is there.
+    pub fn no_such_range(length: usize) -> Problem {
+        let title = "There is no such part";
+        let detail = "the header Range asks for none of the bytes that there are";
+        let mut problem = Problem::new(416, kind!("range"), title, detail);
+        problem.0.length = Some(length);
+        problem.allowing(format!("a range of bytes that begins before {length}, or no Range"))
+    }
+
     /// 500: a bug.
     pub fn internal() -> Problem {
         let detail = "the request met a bug here; the log has more under this request's id";
         Problem::new(500, kind!("internal"), "A bug", detail)
     }
 
-    /// 503, with `Retry-After`.
-    pub fn unavailable(detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Problem {
+    /// 503, with `Retry-After` where it will help to come again.
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>, retry_after: impl Into<Option<Duration>>) -> Problem {
         let mut problem = Problem::new(503, kind!("unavailable"), "Not now", detail);
-        problem.0.retry_after = Some(retry_after);
+        problem.0.retry_after = retry_after.into();
         problem
     }
 }
@@ -209,6 +222,11 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(length) = self.length
+            && let Ok(told) = HeaderValue::from_str(&format!("bytes */{length}"))
+        {
+            headers.insert(header::CONTENT_RANGE, told);
+        }
         if let Some(methods) = self.methods {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }

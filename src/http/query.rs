@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use super::problem::{Problem, shown};
+use crate::draw::record::MAX_INTEGER;
 
 /// The parameters of one request, decoded; each is one of those the endpoint knows, and is there once.
 #[derive(Debug)]
@@ -84,6 +85,11 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// A round, if it is there.
+    pub fn round(&self, name: &'static str) -> Result<Option<u64>, Problem> {
+        self.text(name).map(|text| round(name, text)).transpose()
+    }
+
     /// A whole number in `range`, or `default` when it is absent.
     pub fn integer(&self, name: &'static str, range: RangeInclusive<i64>, default: i64) -> Result<i64, Problem> {
         match self.text(name) {
@@ -95,6 +101,11 @@ impl<'a> Query<'a> {
 
 /// The greatest number that [`Query::decimal`] takes: sums and differences of a few are still finite.
 const DECIMAL_MAX: f64 = 1e300;
+
+/// Reads the number of a round, which begin with 1, as a parameter or a part of the path.
+pub fn round(name: &'static str, text: &str) -> Result<u64, Problem> {
+    Ok(integer(name, text, 1..=MAX_INTEGER as i64)?.unsigned_abs())
+}
 
 /// Reads a whole decimal number, as a parameter or a part of the path.
 pub fn integer(name: &'static str, text: &str, range: RangeInclusive<i64>) -> Result<i64, Problem> {

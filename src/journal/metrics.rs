@@ -74,7 +74,12 @@ impl JournalMetrics {
             Unit::Other("ratio".to_owned()),
             metrics.fill.clone(),
         );
-        registry.register_with_unit("lag", "Time from entry to commit", Unit::Seconds, metrics.lag.clone());
+        registry.register_with_unit(
+            "lag",
+            "Time from the oldest entry of a transaction to its commit",
+            Unit::Seconds,
+            metrics.lag.clone(),
+        );
         registry.register(
             "recoveries",
             "Times that the journal worked again after trouble",
@@ -94,6 +99,11 @@ impl JournalMetrics {
             metrics.dropped_for(reason, 0);
         }
         metrics
+    }
+
+    /// As last measured: entries, and bytes of database, log and ballast.
+    pub(super) fn size(&self) -> (i64, i64) {
+        (self.rows.get(), self.bytes.get())
     }
 
     pub(super) fn dropped_for(&self, reason: &'static str, entries: u64) {

@@ -19,6 +19,7 @@ mod writer;
 
 pub use metrics::JournalMetrics;
 pub use reader::{MAX_PAGE, Row, read};
+pub use store::cut;
 
 use std::borrow::Cow;
 use std::io;
@@ -34,7 +35,8 @@ use crate::clock::{Boot, Clock, Wall};
 use crate::identity::Volume;
 use crate::shutdown::{self, Signal, Trigger};
 
-/// More than there can be connections: a request has one entry in the queue, so a durable mode meets no full queue.
+/// A request has one entry in the queue, so with the connections that are allowed unless told otherwise it is never full. Where it
+/// is, a durable mode waits, and `none` drops and counts.
 const QUEUE: usize = 20_000;
 /// The share of a directory that is no file system of its own: nobody gave it that volume whole.
 const SHARE_OF_A_DIRECTORY: u64 = 64 << 20;
@@ -60,8 +62,6 @@ pub struct JournalConfig {
     pub durability: Durability,
     /// Bytes of database, log and ballast together, for ever. At least [`MIN_BYTES`].
     pub max_bytes: u64,
-    /// The longest that [`JournalHandle::record`] waits for a commit.
-    pub patience: Duration,
 }
 
 /// The share of a volume that its journal has unless told otherwise: 60 % of a file system of its own, else 64 MiB.
@@ -78,7 +78,7 @@ pub struct Entry {
     pub time: Wall,
     pub request: String,
     pub duration: Duration,
-    /// What was asked for: `/`, `integers`, …
+    /// What was asked for: `GET /`, `GET /integers`, …
     pub method: Cow<'static, str>,
     pub parameters: String,
     /// How many values were given.
@@ -91,8 +91,6 @@ pub struct Entry {
 pub enum JournalError {
     #[error("the journal's volume doesn't take the entry: {0}")]
     Volume(Arc<str>),
-    #[error("the journal's volume is too slow; try again")]
-    Timeout,
     #[error("the journal is stopping")]
     Stopped,
 }
@@ -125,10 +123,10 @@ pub enum JournalState {
 pub struct JournalHandle {
     queue: mpsc::Sender<Message>,
     durability: Durability,
-    patience: Duration,
     clock: Clock,
     metrics: JournalMetrics,
     state: watch::Receiver<JournalState>,
+    max_bytes: u64,
 }
 
 /// An entry on its way.
@@ -142,7 +140,8 @@ struct Message {
 
 impl JournalHandle {
     /// Returns when the entry is as durable as the mode promises; with `Durability::None` at once and always well. Cancelled,
-    /// it may or may not have been recorded.
+    /// it may or may not have been recorded. A volume may be slow without end: whoever answers a request bounds that already, and
+    /// a timer more for each would be felt.
     pub async fn record(&self, entry: Entry) -> Result<(), JournalError> {
         let sent = self.clock.boot();
         if self.durability == Durability::None {
@@ -162,22 +161,28 @@ impl JournalHandle {
             sent,
             reply: Some(reply),
         };
-        tokio::time::timeout(self.patience, async {
-            match self.queue.try_send(message) {
-                Ok(()) => {}
-                Err(TrySendError::Full(message)) => {
-                    self.queue.send(message).await.map_err(|_| JournalError::Stopped)?;
-                }
-                Err(TrySendError::Closed(_)) => return Err(JournalError::Stopped),
+        match self.queue.try_send(message) {
+            Ok(()) => {}
+            Err(TrySendError::Full(message)) => {
+                self.queue.send(message).await.map_err(|_| JournalError::Stopped)?;
             }
-            answer.await.map_err(|_| JournalError::Stopped)?
-        })
-        .await
-        .map_err(|_| JournalError::Timeout)?
+            Err(TrySendError::Closed(_)) => return Err(JournalError::Stopped),
+        }
+        answer.await.map_err(|_| JournalError::Stopped)?
     }
 
     pub fn state(&self) -> watch::Receiver<JournalState> {
         self.state.clone()
+    }
+
+    /// Entries, and bytes of database, log and ballast, as last measured: at most some seconds ago while there is work.
+    pub fn size(&self) -> (i64, i64) {
+        self.metrics.size()
+    }
+
+    /// Bytes that it may have.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 }
 
@@ -206,10 +211,10 @@ impl Journal {
         let handle = JournalHandle {
             queue,
             durability: config.durability,
-            patience: config.patience,
             clock: clock.clone(),
             metrics: metrics.clone(),
             state,
+            max_bytes: config.max_bytes,
         };
         let writer = writer::Writer::new(config, clock, metrics, told);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {

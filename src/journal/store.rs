@@ -397,6 +397,7 @@ pub fn size(entry: &Entry) -> usize {
     ROW_BYTES + cut(&entry.request).len() + cut(&entry.method).len() + cut(&entry.parameters).len()
 }
 
-fn cut(text: &str) -> &str {
+/// What a row keeps of a text.
+pub fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]
 }

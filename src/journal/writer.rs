@@ -11,13 +11,16 @@ use super::backoff::Backoff;
 use super::log_index::LogIndex;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
-use super::{JournalConfig, JournalError, JournalState, Message, aside};
+use super::{Durability, JournalConfig, JournalError, JournalState, Message, aside};
 use crate::clock::{Boot, Clock};
 use crate::database::DatabaseError;
 use crate::shutdown::Signal;
 
 /// Messages taken from the queue at once.
 const MAX_BATCH: usize = 1024;
+/// How long entries that nobody waits for gather. Else a thread that is quick would be woken for each of them, and commit it
+/// alone, at a cost of many that come together.
+const GATHERING: Duration = Duration::from_millis(10);
 /// How often a batch is tried again after rows were deleted for it. Each round frees more pages than a batch needs.
 const ROUNDS: u32 = 4;
 
@@ -59,6 +62,7 @@ impl Writer {
     pub async fn run(mut self, mut queue: mpsc::Receiver<Message>, mut stop: Signal) {
         let mut batch = Vec::new();
         let mut closed = false;
+        let mut gathering = None;
         self.recover();
         loop {
             tokio::select! {
@@ -68,10 +72,18 @@ impl Writer {
                     closed = true;
                 }
                 () = wait(&mut self.retry), if self.retry.is_some() => self.recover(),
-                taken = queue.recv_many(&mut batch, MAX_BATCH) => match taken {
-                    0 => return,
-                    _ => self.commit(&mut batch),
-                },
+                () = wait(&mut gathering), if gathering.is_some() && !closed => gathering = None,
+                taken = queue.recv_many(&mut batch, MAX_BATCH), if gathering.is_none() || closed => {
+                    if taken == 0 {
+                        return;
+                    }
+                    match self.config.durability {
+                        Durability::None if taken < MAX_BATCH => gathering = Some(Box::pin(tokio::time::sleep(GATHERING))),
+                        Durability::None => {}
+                        Durability::Crash | Durability::Power => take_more(&mut queue, &mut batch),
+                    }
+                    self.commit(&mut batch);
+                }
             }
         }
     }
@@ -318,8 +330,22 @@ impl Writer {
     }
 }
 
-async fn wait(retry: &mut Option<Pin<Box<Sleep>>>) {
-    match retry {
+/// Takes what comes as long as more comes whenever other threads are let run: one that shares its processor with those that
+/// answer would be woken by the first entry, and make the others wait for a commit of that one. With a processor of its own it
+/// costs a system call.
+fn take_more(queue: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>) {
+    while batch.len() < MAX_BATCH {
+        let before = batch.len();
+        std::thread::yield_now();
+        batch.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(MAX_BATCH - before));
+        if batch.len() == before {
+            return;
+        }
+    }
+}
+
+async fn wait(sleep: &mut Option<Pin<Box<Sleep>>>) {
+    match sleep {
         Some(sleep) => sleep.as_mut().await,
         None => std::future::pending().await,
     }

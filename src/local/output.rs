@@ -1,6 +1,7 @@
 //! What a running set shows: a table of the members, then a line on each change. For people, or as JSON lines.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -58,6 +59,8 @@ pub struct Output {
     colour: bool,
     clock: Clock,
     places: Vec<Place>,
+    /// The Service whose SRV records list the members, and where to ask for them.
+    dns: Option<(&'static str, SocketAddr)>,
     /// Process ids for the table, until it is written.
     table: Option<Vec<Option<u32>>>,
 }
@@ -76,8 +79,15 @@ impl Output {
             colour: colour && !json,
             clock,
             places,
+            dns: None,
             table,
         }
+    }
+
+    /// Tells with the table where the commands find the set by `srv://`.
+    pub fn telling(mut self, service: &'static str, nameserver: SocketAddr) -> Output {
+        self.dns = Some((service, nameserver));
+        self
     }
 
     /// One event: one line, save for the table. Errors are the writer's (a reader that went away).
@@ -116,7 +126,12 @@ impl Output {
         if self.json {
             let row = |(place, pid): (&Place, &Option<u32>)| json!({"name": place.name, "url": url(place), "volume": place.volume, "log": place.log_file, "pid": pid});
             let members: Vec<Value> = self.places.iter().zip(pids).map(row).collect();
-            writeln!(self.to, "{}", json!({"event": "members", "members": members}))?;
+            let mut line = json!({"event": "members", "members": members});
+            if let Some((service, nameserver)) = self.dns {
+                line["service"] = json!(service);
+                line["nameserver"] = json!(nameserver);
+            }
+            writeln!(self.to, "{line}")?;
             return self.to.flush();
         }
         let volumes = self.places.iter().map(|place| place.volume.display().to_string());
@@ -136,6 +151,9 @@ impl Output {
             let (begin, end) = if self.colour && n == 0 { (BOLD, PLAIN) } else { ("", "") };
             let [a, b, c] = widths;
             writeln!(self.to, "{begin}{name:a$}  {url:b$}  {volume:c$}  {pid}{end}")?;
+        }
+        if let Some((service, nameserver)) = self.dns {
+            writeln!(self.to, "all: --discovery-nameserver {nameserver} srv://{service}")?;
         }
         self.to.flush()
     }

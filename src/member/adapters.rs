@@ -12,9 +12,9 @@ use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::draw::record::{Hash, Record};
-use crate::generator::ids;
+use crate::generator::ids::{self, IdsError};
 use crate::generator::random;
-use crate::http::admin::{Action, AdminActions, AdminError};
+use crate::http::admin::{self, Action, AdminActions, AdminError};
 use crate::http::peer::{Declined, PeerService};
 use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
 use crate::http::public::ids::{IdSource, IdsUnavailable};
@@ -38,14 +38,18 @@ pub(super) fn durability(given: config::Durability) -> journal::Durability {
 pub(super) struct JournalService(pub JournalHandle);
 
 impl JournalSink for JournalService {
-    async fn record(&self, entry: Entry) -> Result<(), JournalUnavailable> {
-        let (path, parameters) = entry.target.split_once('?').unwrap_or((&entry.target, ""));
+    async fn record(&self, entry: Entry<'_>) -> Result<(), JournalUnavailable> {
         let entry = journal::Entry {
             time: entry.at,
-            request: entry.request_id,
+            request: entry.request_id.to_owned(),
             duration: entry.duration,
-            method: format!("{} {path}", entry.method).into(),
-            parameters: parameters.to_owned(),
+            method: match (entry.method, entry.path) {
+                // Of what is asked most, no text is made.
+                ("GET", "/") => "GET /".into(),
+                (method, path) => format!("{method} {path}").into(),
+            },
+            // A row keeps no more, and the rest would wait in the queue for nothing.
+            parameters: journal::cut(entry.query).to_owned(),
             count: entry.count,
             value: entry.value.map(i64::from),
         };
@@ -64,7 +68,10 @@ impl IdSource for IdService {
         let taken = self.0.take(u32::try_from(count).unwrap_or(u32::MAX)).await;
         taken.map_err(|error| IdsUnavailable {
             reason: error.to_string(),
-            retry_after: RETRY_AFTER,
+            retry_after: match error {
+                IdsError::NoOrdinal | IdsError::Exhausted | IdsError::TooMany => None,
+                IdsError::TooFast | IdsError::Floor(_) | IdsError::Timeout | IdsError::Stopped => Some(RETRY_AFTER),
+            },
         })
     }
 }
@@ -100,7 +107,30 @@ impl PeerService for PeerAnswers {
     }
 }
 
-pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdown: mpsc::Sender<()>) -> AdminActions {
+fn condition(handle: &journal::JournalHandle) -> admin::Journal {
+    let (condition, detail) = match &*handle.state().borrow() {
+        journal::JournalState::Starting => ("starting", None),
+        journal::JournalState::Working => ("working", None),
+        journal::JournalState::Degraded { journalling, reason } => {
+            (if *journalling { "tight" } else { "failed" }, Some(reason.to_string()))
+        }
+    };
+    let (rows, bytes) = handle.size();
+    admin::Journal {
+        condition,
+        detail,
+        rows,
+        bytes,
+        max_bytes: handle.max_bytes(),
+    }
+}
+
+pub(super) fn admin_actions(
+    draws: &Option<DrawHandles>,
+    journal: journal::JournalHandle,
+    log: LogControl,
+    shutdown: mpsc::Sender<()>,
+) -> AdminActions {
     let getting = log.clone();
     let no_ledger = || AdminError::Conflict("a member without ordinal has no ledger".to_owned());
     let ledger = draws.as_ref().map(|draws| draws.ledger.clone());
@@ -143,6 +173,7 @@ pub(super) fn admin_actions(draws: &Option<DrawHandles>, log: LogControl, shutdo
         }),
         log_level: Arc::new(move || getting.get()),
         set_log_level: Arc::new(move |filter| log.set(filter).map_err(|error| AdminError::Invalid(error.to_string()))),
+        journal: Arc::new(move || condition(&journal)),
         ledger_restore,
         ledger_restart,
     }

@@ -15,9 +15,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
+use clap::{Args, FromArgMatches};
 use random_generator::cli::cluster::ClusterWiring;
 use random_generator::clock::Clock;
-use random_generator::config::ClusterArgs;
+use random_generator::config::{ClusterArgs, ServeArgs};
 use random_generator::local::layout::{Layout, Place};
 use random_generator::local::output::Output;
 use random_generator::shutdown;
@@ -404,25 +405,27 @@ fn arguments(dir: &Path, base_port: u16, serve: &[&str]) -> ClusterArgs {
     }
 }
 
+fn parse(line: &[String]) -> Result<ServeArgs, String> {
+    let serve = ServeArgs::augment_args(clap::Command::new("serve"));
+    let read = serve.try_get_matches_from(line);
+    read.and_then(|matches| ServeArgs::from_arg_matches(&matches))
+        .map_err(|error| error.to_string())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_option_for_members_is_refused_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let wiring = ClusterWiring {
         program: "/nowhere".into(),
-        validate: |arguments| match arguments {
-            [.., last] if last == "--lease-duraton" => Err("unknown option --lease-duraton".to_owned()),
-            _ => Ok(()),
-        },
+        parse,
         output: Box::new(std::io::sink()),
         colour: false,
         clock: Clock::system(),
     };
     let args = arguments(&dir.path().join("data"), next_base(), &["--lease-duraton"]);
     let error = random_generator::cli::cluster::run(args, wiring).await.unwrap_err();
-    assert_eq!(
-        (error.exit_code(), error.to_string().as_str()),
-        (64, "unknown option --lease-duraton")
-    );
+    assert_eq!(error.exit_code(), 64);
+    assert!(error.to_string().contains("'--lease-duraton'"), "{error}");
     assert!(!dir.path().join("data").exists());
 }
 
@@ -447,7 +450,7 @@ async fn a_signal_ends_the_whole_command_and_members_were_given_their_arguments(
     tasks.spawn(async move {
         let wiring = ClusterWiring {
             program,
-            validate: |_| Ok(()),
+            parse,
             output,
             colour: true,
             clock: Clock::system(),
@@ -470,6 +473,8 @@ async fn a_signal_ends_the_whole_command_and_members_were_given_their_arguments(
         "{line}"
     );
     assert!(screen.text().starts_with("\x1b[1m"), "colour was asked for");
+    let dns = "\nall: --discovery-nameserver 127.0.0.1:";
+    assert!(screen.text().contains(dns), "{}", screen.text());
     rustix::process::kill_process(rustix::process::getpid(), Signal::INT).unwrap();
     let ended = tokio::time::timeout(PATIENCE, tasks.join_next())
         .await

@@ -1,6 +1,6 @@
 //! `admin` against a real member's admin listener.
 
-use crate::harness::{Member, run};
+use crate::harness::{Member, run, until};
 use crate::listener::{Listener, closed};
 
 #[test]
@@ -50,6 +50,26 @@ fn the_ledger_is_shown_to_people_and_programs() {
     let json = run(&["admin", "ledger", "--json", "--admin", &at]).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["condition"], "writable");
+}
+
+#[test]
+fn the_journal_is_shown_to_people_and_programs() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = Member::start(&dir.path().join("rg-0"), &["--journal-max", "4MiB"]);
+    let at = member.admin_url();
+    member.get("/").unwrap();
+    let json: serde_json::Value = until("a row", || {
+        let json = run(&["admin", "journal", "--json", "--admin", &at]).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        (json["rows"] == 1).then_some(json)
+    });
+    assert_eq!(
+        (&json["condition"], &json["max_bytes"]),
+        (&"working".into(), &4_194_304.into())
+    );
+    let told = run(&["admin", "journal", "--admin", &at]).stdout;
+    let expected = "condition  working\nrows       1\nbytes      ";
+    assert!(told.starts_with(expected) && told.ends_with(" of 4194304\n"), "{told}");
 }
 
 #[test]

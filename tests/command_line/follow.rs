@@ -2,10 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use random_generator::draw::record::Record;
+use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
 
 use crate::harness::{Ended, Member, program, run};
 use crate::listener::{Listener, answer, closed, header, path};
@@ -50,6 +49,15 @@ fn streaming(records: Vec<Record>, at_once: usize) -> Listener {
             ),
         }
     })
+}
+
+#[test]
+fn the_newest_draw_is_asked_for_once() {
+    let records = records();
+    let member = streaming(records, 0);
+    let shown = run(&["draws", "--limit", "1", &member.url()]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
+    assert_eq!(member.paths(), ["/draws/latest", "/draws?limit=1"]);
 }
 
 struct Following {
@@ -151,42 +159,17 @@ fn what_is_no_record_is_not_shown() {
 }
 
 #[test]
-fn a_member_without_a_stream_is_asked_again_and_again() {
-    let records = records();
-    let more = Arc::new(AtomicBool::new(false));
-    let (known, grown) = (records.clone(), more.clone());
-    let listener = Listener::start(move |head, stream| {
-        let shown = if grown.load(Ordering::SeqCst) { 3 } else { 2 };
-        let path = path(head);
-        match path {
-            "/draws/stream" => answer(stream, 406, br#"{"detail":"application/json"}"#),
-            "/draws/latest" => answer(stream, 200, known[shown - 1].canonical().as_bytes()),
-            _ => {
-                let from = path
-                    .split("from=")
-                    .nth(1)
-                    .map_or(1, |rest| rest.split('&').next().unwrap().parse().unwrap());
-                let lines = known[..shown]
-                    .iter()
-                    .filter(|record| record.round >= from)
-                    .map(Record::canonical);
-                let lines: Vec<String> = lines.collect();
-                let body = match head.contains("application/x-ndjson") {
-                    true => lines.iter().map(|line| format!("{line}\n")).collect(),
-                    false => format!(r#"{{"draws":[{}],"next":null}}"#, lines.join(",")),
-                };
-                answer(stream, 200, body.as_bytes());
-            }
-        }
-    });
-    let mut following = Following::start(&["--json", &listener.url()]);
-    assert_eq!(
-        [following.line(), following.line()],
-        [records[0].canonical(), records[1].canonical()]
+fn a_listener_without_a_stream_is_told_by_the_path_that_was_asked() {
+    let other = Listener::saying(404, "{}");
+    let ended = run(&["draws", "--follow", "--quiet", "--from", "1", &other.url()]);
+    assert_eq!(ended.code, Some(75), "{}", ended.stderr);
+    let expected = format!("{}: /draws/stream: 404 Not Found, so it is not a member", other.url());
+    assert!(ended.line().contains(&expected), "{}", ended.line());
+    assert!(
+        other.paths()[1..].iter().all(|path| path == "/draws/stream"),
+        "{:?}",
+        other.paths()
     );
-    more.store(true, Ordering::SeqCst);
-    assert_eq!(following.line(), records[2].canonical());
-    following.end();
 }
 
 #[test]
@@ -231,6 +214,130 @@ fn a_set_is_followed_while_its_member_is_killed() {
     let told = following.end();
     assert!(told.contains(&format!("following {}", url(&voter))), "{told}");
     voter.stop();
+}
+
+/// A chain with this id, its first round at this slot, as one begins where nothing is left of another.
+fn chain(id: u8, first_slot: i64, rounds: u64) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    for round in 1..=rounds {
+        let draft = Draft {
+            set: "rg".into(),
+            chain: Hex([id; 16]),
+            round,
+            schedule: "@every 10s".into(),
+            slot: Slot(first_slot + 10 * round as i64),
+            missed: 0,
+            holder: "rg-0_uid-nonce".into(),
+            fence: 1,
+            voters: 1,
+            previous: records.last().map(|record| record.hash),
+            contributions: vec![Contribution {
+                member: "rg-0".into(),
+                next_commitment: Hex([1; 32]),
+                ordinal: 0,
+                reveal: None,
+            }],
+            missing: Vec::new(),
+        };
+        records.push(draft.seal());
+    }
+    records
+}
+
+/// A member whose chain a test changes: a stream has what there is after the id that it is given, and ends.
+fn changing(records: Arc<Mutex<Vec<Record>>>) -> Listener {
+    Listener::start(move |head, stream| {
+        let records = records.lock().unwrap().clone();
+        let newest = records.last().unwrap();
+        if path(head) != "/draws/stream" {
+            return answer(stream, 200, newest.canonical().as_bytes());
+        }
+        let from = header(head, "last-event-id").map_or(1, |last| last.parse::<u64>().unwrap() + 1);
+        let mut text = String::from_utf8(HEAD.to_vec()).unwrap();
+        if from > newest.round + 1 {
+            text += &format!(
+                "event: ahead\ndata: {{\"from\":{from},\"newest\":{}}}\n\n",
+                newest.round
+            );
+        }
+        text.extend(records.iter().filter(|record| record.round >= from).map(event));
+        // The reader may have hung up.
+        let _ = stream.write_all(text.as_bytes());
+    })
+}
+
+fn lines(records: &[Record]) -> Vec<String> {
+    records.iter().map(Record::canonical).collect()
+}
+
+#[test]
+fn a_chain_that_began_again_is_shown_from_its_beginning_be_it_shorter_or_longer_by_now() {
+    for rounds in [2, 8] {
+        let (old, new) = (chain(1, 1_800_000_000, 5), chain(2, 1_800_001_000, rounds));
+        let there = Arc::new(Mutex::new(old.clone()));
+        let member = changing(there.clone());
+        let mut following = Following::start(&["--json", "--from", "1", &member.url()]);
+        for expected in lines(&old) {
+            assert_eq!(following.line(), expected);
+        }
+        *there.lock().unwrap() = new.clone();
+        for expected in lines(&new) {
+            assert_eq!(following.line(), expected);
+        }
+        let told = following.end();
+        let line = format!(
+            "another chain, {}, from round 1; what was shown is of {}",
+            new[0].chain, old[0].chain
+        );
+        assert_eq!(told.matches(&line).count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn a_member_that_is_left_with_the_old_chain_shows_nothing_more_and_is_told_of() {
+    let (old, new) = (chain(1, 1_800_000_000, 5), chain(2, 1_800_001_000, 3));
+    let there = Arc::new(Mutex::new(new[..2].to_vec()));
+    let (left_behind, ahead) = (changing(Arc::new(Mutex::new(old.clone()))), changing(there.clone()));
+    let mut following = Following::start(&["--json", "--from", "1", &left_behind.url(), &ahead.url()]);
+    for expected in lines(&old).into_iter().chain(lines(&new[..2])) {
+        assert_eq!(following.line(), expected);
+    }
+    // It is asked on, with a round of the new chain, and has later ones of its own.
+    let asked = left_behind.paths().len();
+    until("another question", || {
+        (left_behind.paths().len() > asked + 1).then_some(())
+    });
+    *there.lock().unwrap() = new.clone();
+    assert_eq!(following.line(), new[2].canonical());
+    following.end();
+}
+
+#[test]
+fn draws_go_on_being_shown_after_all_volumes_and_the_lease_were_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &["--draw-schedule", "@every 1s"]);
+    member.until_round(4);
+    let base = member.base;
+    let mut following = Following::start(&["--json", "--from", "1", &format!("http://127.0.0.1:{base}")]);
+    let read = |line: String| Record::parse(&line).unwrap();
+    let first = read(following.line());
+    for expected in 2..=4 {
+        assert_eq!(read(following.line()).round, expected);
+    }
+    member.kill();
+    std::fs::remove_dir_all(&volume).unwrap();
+    let member = Member::start_at(base, &volume, &["--draw-schedule", "@every 1s"]);
+    // What was drawn before the kill may still be on its way.
+    let mut next = read(following.line());
+    while next.chain == first.chain {
+        next = read(following.line());
+    }
+    assert_eq!(next.round, 1);
+    assert_eq!(read(following.line()).round, 2);
+    let told = following.end();
+    assert!(told.contains(&format!("another chain, {}", next.chain)), "{told}");
+    member.stop();
 }
 
 #[test]

@@ -126,11 +126,16 @@ fn a_member_that_is_killed_costs_no_byte_while_another_is_there() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let draft = dir.path().join(format!(".noise.{}.part", child.id()));
+    let drafts = || {
+        let files = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+        let drafts = files.filter(|path| path.to_str().unwrap().ends_with(".part"));
+        drafts.collect::<Vec<_>>()
+    };
     until("some megabytes", || {
-        fs::metadata(&draft)
-            .is_ok_and(|draft| draft.len() > 8 << 20)
-            .then_some(())
+        let lengths = drafts()
+            .into_iter()
+            .map(|draft| fs::metadata(draft).map_or(0, |draft| draft.len()));
+        (lengths.sum::<u64>() > 8 << 20).then_some(())
     });
     assert!(!file.exists(), "it has its name before it is whole");
     first.kill();
@@ -138,7 +143,7 @@ fn a_member_that_is_killed_costs_no_byte_while_another_is_there() {
     child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{told}");
     assert_eq!(fs::metadata(&file).unwrap().len(), 200 << 20);
-    assert!(!draft.exists());
+    assert_eq!(drafts().len(), 0);
     assert!(
         told.contains("asking again") && told.contains("209715200 bytes in"),
         "{told}"
@@ -264,6 +269,98 @@ fn an_interrupted_command_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_holds_up_neither_its_time_limit_nor_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).unwrap();
+    let listener = Listener::saying(200, "7\n");
+    let (pipe, at) = (pipe.to_str().unwrap(), listener.url());
+    let late = get(&["integers", "--timeout", "300ms", "--output", pipe, &at]);
+    assert_eq!(late.code, Some(75), "{}", late.stderr);
+    assert!(late.line().contains("--timeout 300ms"), "{}", late.line());
+    let asked = listener.paths().len();
+    let child = program()
+        .args(["get", "integers", "--output", pipe, &at])
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap();
+    until("its question", || (listener.paths().len() > asked).then_some(()));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    let ended = until("its end", || child.try_wait().unwrap());
+    let told = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert_eq!(ended.code(), Some(75), "{told}");
+    assert!(told.contains("what was written is not whole"), "{told}");
+    // With a reader all arrives.
+    let reader = program_reading(pipe);
+    assert_eq!(good(&["integers", "--output", pipe, &at]), "");
+    assert_eq!(reader.wait_with_output().unwrap().stdout, b"7\n");
+}
+
+/// A process that reads a pipe to its end.
+fn program_reading(pipe: &str) -> std::process::Child {
+    let mut cat = std::process::Command::new("cat");
+    cat.arg(pipe).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// In a container every process has the same id, and SIGKILL leaves the draft.
+#[test]
+fn what_a_killed_command_of_the_same_process_id_left_is_in_no_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = Listener::saying(200, "7\n");
+    let file = dir.path().join("out");
+    let script = "touch $1/.out.$$.part; exec \"$0\" get integers --output $1/out $2";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_random-generator")]);
+    let output = shell.arg(dir.path()).arg(listener.url()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), told.as_str()), (Some(0), ""));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "7\n");
+}
+
+#[test]
+fn a_link_to_nothing_is_refused_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = Listener::saying(200, "7\n");
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(dir.path().join("nothing"), &link).unwrap();
+    let refused = get(&["integers", "--output", link.to_str().unwrap(), &listener.url()]);
+    assert_eq!(refused.code, Some(74), "{}", refused.stderr);
+    assert!(refused.line().contains("names nothing"), "{}", refused.line());
+    assert!(link.is_symlink());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something was made");
+}
+
+/// Three quarters of 2^64 numbers: a quarter of all bits would prefer some of them, and the first answer is all such.
+#[test]
+fn an_answer_of_which_nothing_can_be_used_leaves_one_document() {
+    let asked = AtomicUsize::new(0);
+    let listener = Listener::start(move |head, stream| {
+        let count: usize = path(head).rsplit('=').next().unwrap().parse().unwrap();
+        let turn = asked.fetch_add(1, Ordering::SeqCst) as u64;
+        let bits = |place: u64| match turn {
+            0 => 0,
+            _ => (place + (turn << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        };
+        let bytes: Vec<u8> = (0..count as u64 / 8)
+            .flat_map(|place| bits(place).to_be_bytes())
+            .collect();
+        answer(stream, 200, &bytes);
+    });
+    let range = ["--min", "-9223372036854775808", "--max", "4611686018427387903"];
+    let how = ["--count", "10001", "--unique", "--json", &listener.url()];
+    let text = good(&[&["integers"], &range[..], &how].concat());
+    let json: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:.60}"));
+    let numbers: HashSet<i64> = json["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|number| number.as_i64().unwrap())
+        .collect();
+    assert_eq!(numbers.len(), 10_001);
+}
+
+#[test]
 fn a_reader_that_hangs_up_ends_it_quietly_and_a_full_disk_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let member = member(&dir, "rg-0");
@@ -322,6 +419,11 @@ fn the_kinds_of_other_members_are_asked_for_with_their_parameters() {
             &["strings", "--length", "4", "--characters", "a&b"],
             "a&b&\n",
             "/strings?length=4&characters=a%26b&count=1",
+        ),
+        (
+            &["strings", "--alphabet", "hex"],
+            "00ff00ff00ff00ff\n",
+            "/strings?length=16&alphabet=hex&count=1",
         ),
         (&["uuids", "--version", "7"], "x\n", "/uuids?version=7&count=1"),
         (&["shuffle", "--items", "a,b"], "b\na\n", "/shuffle?items=a,b"),

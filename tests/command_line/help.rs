@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use random_generator::clock::Clock;
 
 use crate::harness::{program, run, run_command};
-use crate::listener::Listener;
+use crate::listener::{Listener, answer, path};
+use crate::waiting::until;
 
 #[test]
 fn the_main_help_has_groups_examples_and_the_exit_codes_at_its_end() {
@@ -122,6 +126,38 @@ fn random_bytes_are_not_written_to_a_terminal_unless_that_is_meant() {
         on_a_terminal(&["get", "bytes", "--count", "3", "--output", "-", &url], &[]),
         "abc"
     );
+}
+
+/// One line for both would be written over by the other's.
+#[test]
+fn values_on_a_terminal_have_no_progress_among_them() {
+    let slow = Listener::start(|head, stream| {
+        let count: usize = path(head).rsplit('=').next().unwrap().parse().unwrap();
+        // Progress is for what takes longer than a second.
+        let (clock, second) = (Clock::system(), Duration::from_secs(1));
+        let began = clock.boot();
+        until("a second", || (clock.boot().since(began) > second).then_some(()));
+        answer(stream, 200, "7\n".repeat(count).as_bytes());
+    });
+    let text = on_a_terminal(&["get", "integers", "--count", "20000", &slow.url()], &[]);
+    assert_eq!(text.matches("7\r\n").count(), 20_000);
+    assert!(
+        !text.contains('\x1b'),
+        "{:?}",
+        text.split("7\r\n").find(|part| !part.is_empty())
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out");
+    let out = [
+        "get",
+        "integers",
+        "--count",
+        "20000",
+        "--output",
+        file.to_str().unwrap(),
+    ];
+    let shown = on_a_terminal(&[&out[..], &[&slow.url()]].concat(), &[]);
+    assert!(shown.contains("of 20000"), "{shown:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use random_generator::clock::Clock;
 use serde_json::Value;
 
 use crate::harness::{Ended, Member, ask, program, run};
@@ -59,6 +60,29 @@ fn what_was_given_is_exported_from_a_running_and_from_a_stopped_volume() {
 }
 
 #[test]
+fn a_formula_that_a_client_sent_is_text_in_csv_and_as_it_was_in_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &[]);
+    let ids = ["=cmd|'/c'!A1", "+1", "-1", "@A1", "plain"];
+    for id in ids {
+        asked(&member, "/shuffle?items=%3D1%2B1", id);
+    }
+    let at = volume.to_str().unwrap();
+    let csv = run(&["journal", at, "--format", "csv"]).stdout;
+    for line in csv.lines() {
+        let begins = line
+            .split(',')
+            .any(|cell| cell.trim_matches('"').starts_with(['=', '+', '-', '@']));
+        assert!(!begins, "{line}");
+    }
+    assert!(csv.contains(",\"'=cmd|'/c'!A1\",") && csv.contains(",plain,"), "{csv}");
+    let rows = json(&run(&["journal", at, "--format", "jsonl"]));
+    let requests: Vec<&str> = rows.iter().map(|row| row["request"].as_str().unwrap()).collect();
+    assert_eq!(requests, ids);
+}
+
+#[test]
 fn rows_are_chosen_by_path_request_time_and_number() {
     let dir = tempfile::tempdir().unwrap();
     let volume = dir.path().join("rg-0");
@@ -106,6 +130,72 @@ fn a_journal_is_followed_while_its_member_writes() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// A journal that is damaged is moved aside before the new one is made.
+#[test]
+fn one_that_is_followed_may_be_away_for_a_while_and_come_back_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (volume, other) = (dir.path().join("rg-0"), dir.path().join("rg-1"));
+    for (volume, id) in [(&volume, "before"), (&other, "after")] {
+        let member = Member::start(volume, &[]);
+        asked(&member, "/", id);
+        member.stop();
+    }
+    let mut child = program()
+        .args(["journal", volume.to_str().unwrap(), "--follow", "--format", "jsonl"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"before\""));
+    std::fs::rename(volume.join("journal.db"), volume.join("aside.db")).unwrap();
+    let away = told.next().unwrap().unwrap();
+    assert!(away.contains("the journal is not there now"), "{away}");
+    // A new one is an empty file at first.
+    std::fs::write(volume.join("journal.db"), "").unwrap();
+    let anew = told.next().unwrap().unwrap();
+    assert!(anew.contains("the journal was begun anew"), "{anew}");
+    std::fs::rename(other.join("journal.db"), volume.join("journal.db")).unwrap();
+    assert!(lines.next().unwrap().unwrap().contains("\"after\""));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn following_ends_once_the_time_is_past_that_it_goes_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("rg-0");
+    let member = Member::start(&volume, &[]);
+    asked(&member, "/", "before");
+    let now = || Clock::system().wall().timestamp();
+    let soon = now() + jiff::SignedDuration::from_secs(2);
+    let at = volume.to_str().unwrap();
+    let mut child = program()
+        .args([
+            "journal",
+            at,
+            "--follow",
+            "--format",
+            "jsonl",
+            "--until",
+            &soon.to_string(),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"before\""));
+    // A member that never rests gives rows that are later.
+    let ended = until("its end", || {
+        asked(&member, "/ids", "later");
+        child.try_wait().unwrap()
+    });
+    assert!(ended.success(), "{ended}");
+    assert!(now() >= soon);
+    assert_eq!(run(&["journal", at, "--follow", "--until", "1h"]).code, Some(0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // make docs
 
 mod admin;
+mod cluster;
 mod docs;
 mod follow;
 mod get;
@@ -13,5 +14,7 @@ mod help;
 mod journal;
 mod ledger;
 mod listener;
+mod members;
+mod nameserver;
 #[path = "../waiting/mod.rs"]
 mod waiting;

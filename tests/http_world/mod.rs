@@ -123,9 +123,20 @@ impl Counting {
     }
 }
 
+/// An entry that was taken.
+pub struct Given {
+    pub request_id: String,
+    pub duration: Duration,
+    pub method: &'static str,
+    /// With the query, if there was one.
+    pub target: String,
+    pub count: u64,
+    pub value: Option<i32>,
+}
+
 /// A journal that can be full, and that can be held up.
 pub struct Journal {
-    pub entries: std::sync::Mutex<Vec<Entry>>,
+    pub entries: std::sync::Mutex<Vec<Given>>,
     pub full: AtomicBool,
     /// An entry needs one permit; plenty unless a test takes them.
     pub room: Semaphore,
@@ -133,15 +144,23 @@ pub struct Journal {
 }
 
 impl JournalSink for Journal {
-    async fn record(&self, entry: Entry) -> Result<(), JournalUnavailable> {
+    async fn record(&self, entry: Entry<'_>) -> Result<(), JournalUnavailable> {
         if self.full.load(Ordering::SeqCst) {
             let (reason, retry_after) = ("no space left".to_owned(), Duration::from_millis(2500));
             return Err(JournalUnavailable { reason, retry_after });
         }
-        assert!(!entry.target.contains("count=13"), "a journal with a bug");
+        assert!(!entry.query.contains("count=13"), "a journal with a bug");
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let _permit = self.room.acquire().await.unwrap();
-        self.entries.lock().unwrap().push(entry);
+        let mark = if entry.query.is_empty() { "" } else { "?" };
+        self.entries.lock().unwrap().push(Given {
+            request_id: entry.request_id.to_owned(),
+            duration: entry.duration,
+            method: entry.method,
+            target: format!("{}{mark}{}", entry.path, entry.query),
+            count: entry.count,
+            value: entry.value,
+        });
         Ok(())
     }
 }
@@ -155,7 +174,7 @@ pub struct SomeIds {
 impl IdSource for SomeIds {
     async fn take(&self, count: usize) -> Result<Vec<u64>, IdsUnavailable> {
         if self.unavailable.load(Ordering::SeqCst) {
-            let (reason, retry_after) = ("this member has no ordinal".to_owned(), Duration::from_secs(60));
+            let (reason, retry_after) = ("this member has no ordinal".to_owned(), None);
             return Err(IdsUnavailable { reason, retry_after });
         }
         let first = self.taken.fetch_add(count, Ordering::SeqCst) as u64;
@@ -237,7 +256,6 @@ impl Member {
                     set: "rg".into(),
                     ordinal: Some(1),
                 },
-                identity: "rg-1_uid-nonce".into(),
                 peers: peers_seen,
                 lease: lease_seen,
                 clock: clock.clone(),
@@ -332,6 +350,11 @@ impl Reply {
             let (there, value) = line.split_once(": ")?;
             there.eq_ignore_ascii_case(name).then_some(value)
         })
+    }
+
+    /// Names in lower case, as they came.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.head.lines().filter_map(|line| line.split_once(": "))
     }
 
     pub fn text(&self) -> &str {

@@ -32,7 +32,6 @@ impl Running {
             path: path.clone(),
             durability,
             max_bytes,
-            patience: Duration::from_secs(10),
         };
         let mut registry = Registry::default();
         let metrics = JournalMetrics::register(&mut registry);

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
 use random_generator::draw::contributor::Contributor;
 use random_generator::draw::ledger::storage::{Storage, StorageConfig};
 use random_generator::draw::ledger::task::{LedgerConfig, LedgerError, LedgerHandle, LedgerMetrics, start};
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
-use random_generator::draw::message::{KeepRequest, Refusal};
-use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
+use random_generator::draw::message::{HeadsRequest, KeepRequest, Refusal};
+use random_generator::draw::record::{Contribution, Draft, Hash, Hex, Record, Slot};
 use random_generator::draw::secrets::{Seed, commitment};
 use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec};
 use random_generator::shutdown::{self, Trigger};
@@ -26,6 +28,7 @@ struct Running {
     lease: watch::Sender<Arc<LeaseSnapshot>>,
     stop: Trigger,
     tasks: JoinSet<Result<(), LedgerError>>,
+    metrics: Registry,
 }
 
 fn view(head: Head) -> Arc<LeaseSnapshot> {
@@ -54,7 +57,8 @@ fn running(path: &Path) -> Running {
             ordinal: 0,
         },
     };
-    let (task, ledger) = start(config, Clock::system(), LedgerMetrics::default()).unwrap();
+    let mut metrics = Registry::default();
+    let (task, ledger) = start(config, Clock::system(), LedgerMetrics::register(&mut metrics)).unwrap();
     let (lease, views) = watch::channel(view(Head::Absent));
     let (stop, stopped) = shutdown::stage();
     let mut tasks = JoinSet::new();
@@ -64,10 +68,20 @@ fn running(path: &Path) -> Running {
         lease,
         stop,
         tasks,
+        metrics,
     }
 }
 
 impl Running {
+    fn failures(&self) -> u64 {
+        let mut text = String::new();
+        encode(&mut text, &self.metrics).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("ledger_write_failures_total "));
+        line.expect("it is counted").parse().unwrap()
+    }
+
     async fn until(&self, condition: impl FnMut(&Arc<LedgerSnapshot>) -> bool) -> Arc<LedgerSnapshot> {
         let mut snapshots = self.ledger.snapshots();
         let found = timeout(PATIENCE, snapshots.wait_for(condition))
@@ -84,21 +98,26 @@ impl Running {
 }
 
 fn record() -> Record {
+    following(1, None)
+}
+
+/// The record of `round` whose predecessor has the hash `previous`.
+fn following(round: u64, previous: Option<Hash>) -> Record {
     let chain = Hex(*b"a chain of draws");
     let draft = Draft {
         set: "rg".into(),
         chain,
-        round: 1,
+        round,
         schedule: "@every 1s".into(),
-        slot: Slot(Clock::system().wall().seconds()),
+        slot: Slot(Clock::system().wall().seconds() + i64::try_from(round).unwrap() - 1),
         missed: 0,
         holder: "rg-0_uid-00000001".into(),
         fence: 1,
         voters: 1,
-        previous: None,
+        previous,
         contributions: vec![Contribution {
             member: "rg-0".into(),
-            next_commitment: commitment(0, &Seed([7; 32]).secret("rg", &chain, 2)),
+            next_commitment: commitment(0, &Seed([7; 32]).secret("rg", &chain, round + 1)),
             ordinal: 0,
             reveal: None,
         }],
@@ -125,6 +144,36 @@ fn keep(record: &Record) -> Arc<KeepRequest> {
         restart: false,
         passed_over: Vec::new(),
     })
+}
+
+fn heads() -> Arc<HeadsRequest> {
+    Arc::new(HeadsRequest {
+        version: 1,
+        set: "rg".into(),
+        from: "rg-0".into(),
+        holder: "rg-0_uid-00000001".into(),
+        fence: 1,
+    })
+}
+
+/// Writes rows that are no records until not one more byte fits, past the ledger that has the file open.
+fn crammed(path: &Path) {
+    let other = Connection::open(path).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    let pages: u32 = other.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let most: u32 = other
+        .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(most, pages);
+    let mut size = 1 << 20;
+    while size > 0 {
+        if other
+            .execute("INSERT INTO records (record) VALUES (zeroblob(?1))", [size])
+            .is_err()
+        {
+            size /= 2;
+        }
+    }
 }
 
 /// Holds off every other connection's commit, as a failing disk would.
@@ -215,4 +264,72 @@ async fn a_keep_is_answered_only_once_the_volume_has_the_record_and_the_promise(
     let (_, stored) = Storage::open(&path, StorageConfig::default(), [0; 32]).unwrap();
     assert_eq!((stored.records.len(), stored.head), (1, None));
     assert_eq!(stored.promise.unwrap().fence, 1);
+}
+
+#[tokio::test]
+async fn a_ledger_that_could_not_be_opened_is_opened_once_it_can_be_though_it_is_asked_all_the_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = dir.path().join("volume");
+    let running = running(&volume.join("ledger.db"));
+    running
+        .until(|snapshot| matches!(snapshot.condition, Condition::Unwritable(_)))
+        .await;
+    std::fs::create_dir(&volume).unwrap();
+    // A holder that recovers asks again and again: nothing here waits for the thread to have a quiet second.
+    let answered = timeout(PATIENCE, async {
+        loop {
+            if let Ok(answer) = running.ledger.heads(heads()).await {
+                return answer;
+            }
+        }
+    });
+    assert_eq!(answered.await.expect("it is opened").head, None);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_ledger_that_could_not_be_written_once_is_writable_again_without_being_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let running = running(&path);
+    running
+        .until(|snapshot| snapshot.condition == Condition::Writable)
+        .await;
+    let lock = locked(&path);
+    running.ledger.keep(keep(&record())).await.unwrap_err();
+    running
+        .until(|snapshot| snapshot.condition != Condition::Writable)
+        .await;
+    lock.execute_batch("ROLLBACK").unwrap();
+    running
+        .until(|snapshot| snapshot.condition == Condition::Writable)
+        .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_ledger_found_damaged_while_room_is_made_in_it_is_told_as_damaged_and_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let running = running(&path);
+    let mut previous = None;
+    for round in 1..=4 {
+        let record = following(round, previous);
+        previous = Some(record.hash);
+        running.lease.send_replace(view(Head::Record(Arc::new(record))));
+        running
+            .until(|snapshot| snapshot.head().is_some_and(|head| head.round == round))
+            .await;
+    }
+    assert_eq!(running.failures(), 0);
+    crammed(&path);
+    running
+        .lease
+        .send_replace(view(Head::Record(Arc::new(following(5, previous)))));
+    let told = running
+        .until(|snapshot| snapshot.condition != Condition::Writable)
+        .await;
+    assert!(matches!(told.condition, Condition::Corrupt(_)), "{:?}", told.condition);
+    assert_eq!(running.failures(), 1);
+    running.stop().await;
 }

@@ -42,6 +42,33 @@ fn pages_of_the_allowed_origins_may_read_and_others_may_not() {
 }
 
 #[test]
+fn what_is_no_preflight_is_answered_and_counted_as_without_origins() {
+    let volume = tempfile::tempdir().unwrap();
+    let member = Member::start(volume.path(), &["--allowed-origins", "*"]);
+    let options = |path: &str| ask(member.base, "OPTIONS", path, &[("x-request-id", "mine")], b"").unwrap();
+    let integers = options("/integers");
+    assert_eq!((integers.status, integers.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(options("/nowhere").status, 404);
+    assert_eq!(options(&format!("/{}", "a".repeat(5_000))).status, 414);
+    // A page may read why it was refused.
+    let long = format!("/{}", "a".repeat(5_000));
+    let refused = ask(member.base, "GET", &long, &[("origin", "https://example.org")], b"").unwrap();
+    assert_eq!((refused.status, refused.header(ALLOWED)), (414, Some("*")));
+    let preflight = asked_from(&member, "https://example.org", "OPTIONS");
+    assert_eq!(preflight.status, 200);
+    for reply in [&integers, &preflight] {
+        assert!(reply.header("x-request-id").is_some(), "{reply:?}");
+    }
+    assert_eq!(integers.header("x-request-id"), Some("mine"));
+    let metrics = ask(member.base + 3, "GET", "/metrics", &[], b"").unwrap().text();
+    for status in [200, 405] {
+        let labels = format!("listener=\"public\",route=\"/integers\",method=\"OPTIONS\",status=\"{status}\"");
+        let line = format!("random_generator_http_requests_total{{{labels}}} 1");
+        assert!(metrics.contains(&line), "no {line} in\n{metrics}");
+    }
+}
+
+#[test]
 fn a_star_allows_pages_of_any_origin() {
     let volume = tempfile::tempdir().unwrap();
     let member = Member::start(volume.path(), &["--allowed-origins", "*"]);

@@ -158,3 +158,12 @@ fn a_member_without_ordinal_misses_neither_peers_nor_a_majority() {
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("degraded"), "{log}");
 }
+
+#[test]
+fn a_member_without_ordinal_refuses_ids_and_names_no_time_to_come_back() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &["--pod-name", "stateless"]);
+    let reply = member.get("/ids").unwrap();
+    assert_eq!((reply.status, reply.header("retry-after")), (503, None));
+    assert!(reply.text().contains("no ordinal"), "{}", reply.text());
+}

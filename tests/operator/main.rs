@@ -16,11 +16,13 @@ mod small_disk;
 mod waiting;
 
 mod configuration;
+mod counted;
 mod exposition;
 mod filter;
 mod metrics;
 mod on_kubernetes;
 mod page;
+mod pod;
 mod prometheus;
 mod secrets;
 mod stopped;

@@ -3,6 +3,16 @@
 use crate::builder::short;
 use crate::vectors::Vector;
 
+fn raw(name: &'static str, line: u64, list: impl Into<Vec<u8>>) -> Vector {
+    Vector {
+        name,
+        rule: "form",
+        line,
+        head: None,
+        list: list.into(),
+    }
+}
+
 pub fn broken() -> Vec<Vector> {
     let records = short();
     let (first, second) = (records[0].canonical(), records[1].canonical());
@@ -16,13 +26,6 @@ pub fn broken() -> Vec<Vector> {
             head: None,
             list: format!("{first}\n{text}\n").into_bytes(),
         }
-    };
-    let raw = |name, line, list: &[u8]| Vector {
-        name,
-        rule: "form",
-        line,
-        head: None,
-        list: list.to_vec(),
     };
     let end = second.len() - 1;
     let hash = records[1].hash.to_string();
@@ -52,7 +55,7 @@ pub fn broken() -> Vec<Vector> {
         raw(
             "form-without-a-reveal",
             1,
-            format!("{}\n", first.replacen(",\"reveal\":null", "", 1)).as_bytes(),
+            format!("{}\n", first.replacen(",\"reveal\":null", "", 1)),
         ),
         changed("form-with-a-number-as-text", "\"round\":2", "\"round\":\"2\""),
         changed("form-with-a-fraction", "\"round\":2", "\"round\":2.0"),
@@ -92,58 +95,34 @@ pub fn broken() -> Vec<Vector> {
             &format!("\"{}\"", records[1].slot),
             "1795240810",
         ),
-        raw(
-            "form-without-a-line-feed-at-the-end",
-            2,
-            format!("{first}\n{second}").as_bytes(),
-        ),
+        raw("form-without-a-line-feed-at-the-end", 2, format!("{first}\n{second}")),
         raw(
             "form-cut-within-a-record",
             2,
-            format!("{first}\n{}", &second[..end / 2]).as_bytes(),
+            format!("{first}\n{}", &second[..end / 2]),
         ),
-        raw(
-            "form-with-carriage-returns",
-            1,
-            format!("{first}\r\n{second}\r\n").as_bytes(),
-        ),
-        raw(
-            "form-with-an-empty-line",
-            2,
-            format!("{first}\n\n{second}\n").as_bytes(),
-        ),
-        raw(
-            "form-with-a-byte-order-mark",
-            1,
-            format!("\u{feff}{first}\n").as_bytes(),
-        ),
+        raw("form-with-carriage-returns", 1, format!("{first}\r\n{second}\r\n")),
+        raw("form-with-an-empty-line", 2, format!("{first}\n\n{second}\n")),
+        raw("form-with-a-byte-order-mark", 1, format!("\u{feff}{first}\n")),
         raw(
             "form-beyond-utf-8",
             2,
-            &[first.as_bytes(), b"\n", &second.as_bytes()[..end], b"\xff}\n"].concat(),
+            [first.as_bytes(), b"\n", &second.as_bytes()[..end], b"\xff}\n"].concat(),
         ),
         raw(
             "form-in-utf-16",
             1,
-            &first.bytes().chain([b'\n']).flat_map(|b| [b, 0]).collect::<Vec<u8>>(),
+            first.bytes().chain([b'\n']).flat_map(|b| [b, 0]).collect::<Vec<u8>>(),
         ),
-        raw(
-            "form-with-two-records-in-a-line",
-            1,
-            format!("{first}{second}\n").as_bytes(),
-        ),
+        raw("form-with-two-records-in-a-line", 1, format!("{first}{second}\n")),
         raw("form-of-a-list", 1, format!("[{first},{second}]\n").as_bytes()),
         raw("form-of-a-text", 1, b"\"record\"\n"),
         raw("form-of-no-json", 1, b"rounds\n"),
-        raw(
-            "form-nested-too-deep",
-            1,
-            format!("{}\n", "[".repeat(60_000)).as_bytes(),
-        ),
+        raw("form-nested-too-deep", 1, format!("{}\n", "[".repeat(60_000))),
         raw(
             "form-of-a-long-line",
             1,
-            format!("{{\"chain\":\"{}\"}}\n", "0".repeat(70_000)).as_bytes(),
+            format!("{{\"chain\":\"{}\"}}\n", "0".repeat(70_000)),
         ),
     ]
 }

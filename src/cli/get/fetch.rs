@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use super::plan::Plan;
 use crate::cli::connection::Connection;
-use crate::cli::spread::Spread;
-use crate::cli::target::{Member, Resolve, Target, all_members, explanation};
+use crate::cli::spread::Members;
+use crate::cli::target::{Member, Resolve, Target, explanation};
 use crate::cli::{Exit, Failure};
 use crate::clock::{Boot, Clock};
 
@@ -27,18 +27,13 @@ const AT_ONCE: usize = 8;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// More than any batch.
 const BODY_LIMIT: usize = 16 << 20;
-/// How often one batch is asked for: with the rests between, about 15 s of one member alone.
+/// How often one batch is asked for: of one member alone, with rests of 5 to 10 s in all between.
 const ATTEMPTS: u32 = 8;
-/// How old the list of a Service's members may be when one of them fails: a restarted one may be elsewhere.
-const LIST_AGE: Duration = Duration::from_secs(2);
 
 /// The members that are asked, and the connections to them.
 pub(super) struct Source<'a> {
-    targets: &'a [Target],
-    resolve: &'a Resolve,
+    members: Members<'a>,
     clock: Clock,
-    spread: Spread,
-    listed: Boot,
     idle: Vec<(Member, Connection)>,
     /// Told of each failure that another attempt may make good.
     note: &'a mut dyn FnMut(&str),
@@ -78,12 +73,9 @@ impl<'a> Source<'a> {
         clock: Clock,
         note: &'a mut dyn FnMut(&str),
     ) -> Result<Source<'a>, Failure> {
-        let members = all_members(targets, resolve).await?;
+        let first = rand::rng().random_range(0..usize::from(u16::MAX));
         Ok(Source {
-            targets,
-            resolve,
-            spread: Spread::new(members, rand::rng().random_range(0..usize::from(u16::MAX))),
-            listed: clock.boot(),
+            members: Members::open(targets, resolve, clock.boot(), first).await?,
             clock,
             idle: Vec::new(),
             note,
@@ -100,7 +92,7 @@ impl<'a> Source<'a> {
         plan: &Plan,
         mut take: impl AsyncFnMut(Bytes) -> Result<bool, Failure>,
     ) -> Result<bool, Failure> {
-        let at_once = (self.spread.len() * EACH).min(AT_ONCE) as u64;
+        let at_once = (self.members.spread.len() * EACH).min(AT_ONCE) as u64;
         let mut attempts = JoinSet::new();
         let mut ready = BTreeMap::new();
         let (mut begun, mut taken) = (0, 0);
@@ -126,7 +118,7 @@ impl<'a> Source<'a> {
     }
 
     fn ask(&mut self, attempts: &mut JoinSet<Attempt>, plan: &Plan, batch: u64, number: u32, not: Option<&Member>) {
-        let (member, rest) = self.spread.pick(self.clock.boot(), not);
+        let (member, rest) = self.members.spread.pick(self.clock.boot(), not);
         let kept = self.idle.iter().position(|(of, _)| *of == member);
         let connection = kept.map(|at| self.idle.swap_remove(at).1);
         let (uri, accept) = (plan.uri(batch), plan.accept());
@@ -169,7 +161,7 @@ impl<'a> Source<'a> {
         } = attempt;
         let trouble = match attempt.outcome {
             Ok(body) => {
-                self.spread.worked(&member);
+                self.members.spread.worked(&member);
                 self.idle
                     .extend(attempt.connection.map(|connection| (member, connection)));
                 ready.insert(batch, body);
@@ -183,7 +175,7 @@ impl<'a> Source<'a> {
             Trouble::Refused(reason) => return Err(Failure::new(Exit::Usage, format!("{member}{path}: {reason}"))),
             Trouble::Unknown(reason) => {
                 // Of two members the first may have been away and the second be the older one.
-                let most = if self.spread.len() == 1 { 1 } else { ATTEMPTS };
+                let most = if self.members.spread.len() == 1 { 1 } else { ATTEMPTS };
                 (Exit::Usage, reason, None, most)
             }
             Trouble::Invalid(reason) => (Exit::Data, format!("not a member's answer: {reason}"), None, ATTEMPTS),
@@ -199,24 +191,13 @@ impl<'a> Source<'a> {
         }
         (self.note)(&format!("{reason}; asking again"));
         let jitter = rand::rng().random_range(0.5..1.0);
-        self.spread
+        self.members
+            .spread
             .failed(&member, attempt.asked, self.clock.boot(), wait, jitter);
         self.idle.retain(|(of, _)| *of != member);
-        self.refresh().await;
+        self.members.refresh(self.clock.boot()).await;
         self.ask(attempts, plan, batch, number + 1, Some(&member));
         Ok(())
-    }
-
-    /// A Service is looked up again; a look-up that fails leaves the list as it is.
-    async fn refresh(&mut self) {
-        let named = self.targets.iter().any(|target| matches!(target, Target::Service(_)));
-        if !named || self.clock.boot().since(self.listed) < LIST_AGE {
-            return;
-        }
-        self.listed = self.clock.boot();
-        if let Ok(members) = all_members(self.targets, self.resolve).await {
-            self.spread.replace(members);
-        }
     }
 }
 

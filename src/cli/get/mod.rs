@@ -1,12 +1,14 @@
 //! `get`: random values from the members of a set, as many as are wanted, to a pipe or a file.
 //!
-//! [`kind`] says what can be got, [`plan`] divides it into what one member answers at once, [`fetch`] asks for that, spread over
-//! members ([`super::spread`]), [`unique`] makes numbers different from each other, [`form`] is how they are written and [`sink`] where.
+//! [`kind`] says what can be got, [`paths`] how members are asked for it, [`plan`] divides it into what one member answers at
+//! once, [`fetch`] asks for that, spread over members ([`super::spread`]), [`unique`] makes numbers different from each other,
+//! [`form`] is how they are written and [`sink`] where.
 
 mod bar;
 mod fetch;
 mod form;
 mod kind;
+mod paths;
 mod plan;
 mod sink;
 mod unique;
@@ -16,14 +18,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::console::Progress;
+use super::failure::note;
 use super::target::Resolve;
 use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
-use crate::config::Terminal;
 use crate::config::values::show_duration;
+use crate::config::{NameserverArgs, Terminal};
 use bar::{Unit, bar};
 use fetch::Source;
 use form::Form;
@@ -43,20 +46,35 @@ pub(super) struct Args {
 /// # Errors
 /// Usage: arguments that contradict each other, or that members refuse. I/O: it can't be written. Try again: no member gives
 /// it, or not in time. Data: answers that are none of a member.
-pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<(), Failure> {
-    let how = args.kind.how();
-    let wanted = args.kind.wanted()?;
-    let to_stdout = how.output.as_deref().is_none_or(|path| path == Path::new("-"));
+pub(super) async fn run(
+    args: &Args,
+    by: impl FnOnce(&NameserverArgs) -> Box<Resolve>,
+    clock: Clock,
+) -> Result<(), Failure> {
+    let (wanted, how) = args.kind.read()?;
+    let resolve = by(&how.nameservers);
+    let to_stdout = to_stdout(how);
     let form = form_of(&wanted, how);
     if how.output.is_none() && !is_text(&wanted, form) && Terminal::stdout().interactive {
         let line =
             "random bytes would garble the terminal: give --hex, --output FILE, a pipe, or --output - if that is meant";
         return Err(Failure::new(Exit::Usage, line));
     }
+    // Before there is a draft, which a signal would leave behind.
+    let signals = (!to_stdout).then(Signals::caught).flatten();
+    let sink = match &how.output {
+        Some(path) if !to_stdout => Sink::file(path)?,
+        _ => Sink::stdout()?,
+    };
+    let interrupted = match sink.is_draft() {
+        true => "interrupted; no file was written",
+        false => "interrupted; what was written is not whole",
+    };
+    let getting = get(&wanted, form, how, sink, &*resolve, &clock);
     let getting = async {
         match how.timeout {
-            None => get(&wanted, form, how, resolve, &clock).await,
-            Some(limit) => match tokio::time::timeout(limit, get(&wanted, form, how, resolve, &clock)).await {
+            None => getting.await,
+            Some(limit) => match tokio::time::timeout(limit, getting).await {
                 Ok(got) => got,
                 Err(_) => {
                     let line = format!("not done within --timeout {}", show_duration(limit));
@@ -65,36 +83,49 @@ pub(super) async fn run(args: &Args, resolve: &Resolve, clock: Clock) -> Result<
             },
         }
     };
-    if to_stdout {
+    let Some(mut signals) = signals else {
         return getting.await;
-    }
-    // Otherwise a signal would end the process with its unfinished file left behind.
+    };
     tokio::select! {
         biased;
-        interrupted = interruption() => Err(interrupted),
+        () = signals.came() => Err(Failure::new(Exit::TryAgain, interrupted)),
         got = getting => got,
     }
 }
 
-async fn interruption() -> Failure {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Then a signal ends it as it always does.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        biased;
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// From here on they no longer end the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// None when they can't be caught: then they end the process as they always do.
+    fn caught() -> Option<Signals> {
+        Some(Signals {
+            interrupt: signal(SignalKind::interrupt()).ok()?,
+            terminate: signal(SignalKind::terminate()).ok()?,
+        })
     }
-    Failure::new(Exit::TryAgain, "interrupted; no file was written")
+
+    async fn came(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn to_stdout(how: &How) -> bool {
+    how.output.as_deref().is_none_or(|path| path == Path::new("-"))
 }
 
 fn shape(wanted: &Wanted) -> Shape {
     match wanted {
         Wanted::Values(plan) => plan.shape,
         Wanted::Bytes { .. } => Shape::Bytes,
-        Wanted::Unique { .. } => kind::INTEGERS,
+        Wanted::Unique { .. } => paths::INTEGERS,
     }
 }
 
@@ -107,20 +138,24 @@ fn is_text(wanted: &Wanted, form: Form) -> bool {
     form.is_text(shape(wanted))
 }
 
-async fn get(wanted: &Wanted, form: Form, how: &How, resolve: &Resolve, clock: &Clock) -> Result<(), Failure> {
+async fn get(
+    wanted: &Wanted,
+    form: Form,
+    how: &How,
+    sink: Sink,
+    resolve: &Resolve,
+    clock: &Clock,
+) -> Result<(), Failure> {
     let mut note = |line: &str| {
         if how.verbose {
-            // With standard error closed there is nobody to tell.
-            let _ = writeln!(io::stderr(), "random-generator: {}", super::failure::one_line(line));
+            note(line);
         }
     };
     let mut source = Source::open(&how.members, resolve, clock.clone(), &mut note).await?;
-    let sink = match &how.output {
-        Some(path) if path != Path::new("-") => Sink::file(path)?,
-        _ => Sink::stdout()?,
-    };
     let mut stderr = io::stderr();
-    let shown = Terminal::stderr().interactive && !how.quiet;
+    // The values on the same terminal are progress enough, and would be written over by it.
+    let seen = to_stdout(how) && Terminal::stdout().interactive;
+    let shown = Terminal::stderr().interactive && !how.quiet && !seen;
     let (total, unit) = match wanted {
         Wanted::Values(plan) => (plan.total, Unit::Values),
         Wanted::Bytes { count, .. } => (*count, Unit::Bytes),
@@ -129,6 +164,7 @@ async fn get(wanted: &Wanted, form: Form, how: &How, resolve: &Resolve, clock: &
     let mut writing = Writing {
         form,
         sink,
+        begun: false,
         done: 0,
         total,
         unit,
@@ -136,11 +172,7 @@ async fn get(wanted: &Wanted, form: Form, how: &How, resolve: &Resolve, clock: &
         clock: clock.clone(),
         progress: Progress::new(shown.then_some(&mut stderr as &mut dyn Write), clock.clone()),
     };
-    let read = match *wanted {
-        Wanted::Values(ref plan) => writing.all(&mut source, plan).await,
-        Wanted::Bytes { count, .. } => writing.all(&mut source, &kind::random_bytes(count)).await,
-        Wanted::Unique { min, max, count } => writing.unique(&mut source, min, max, count).await,
-    }?;
+    let read = writing.whole(&mut source, wanted).await?;
     let (done, took) = (writing.done, writing.took());
     drop(writing.progress);
     if read && writing.sink.finish().await? && how.verbose {
@@ -148,11 +180,7 @@ async fn get(wanted: &Wanted, form: Form, how: &How, resolve: &Resolve, clock: &
             Unit::Bytes => "bytes",
             Unit::Values => "values",
         };
-        let _ = writeln!(
-            io::stderr(),
-            "random-generator: {done} {what} in {:.1} s",
-            took.as_secs_f64()
-        );
+        note(&format!("{done} {what} in {:.1} s", took.as_secs_f64()));
     }
     Ok(())
 }
@@ -161,6 +189,7 @@ async fn get(wanted: &Wanted, form: Form, how: &How, resolve: &Resolve, clock: &
 struct Writing<'a> {
     form: Form,
     sink: Sink,
+    begun: bool,
     done: u64,
     total: u64,
     unit: Unit,
@@ -176,15 +205,13 @@ impl Writing<'_> {
 
     /// False when nobody reads any more.
     async fn put(&mut self, piece: Bytes, values: u64) -> Result<bool, Failure> {
-        let first = self.done == 0;
-        let mut text = Bytes::new();
-        if first && !self.form.begin().is_empty() {
-            text = Bytes::from_static(self.form.begin().as_bytes());
-        }
-        if !text.is_empty() && !self.sink.put(text).await? {
+        // Not before there is a piece: what failed at once has written nothing.
+        if !self.begun && !self.text(self.form.begin()).await? {
             return Ok(false);
         }
-        let piece = self.form.piece(piece, first);
+        self.begun = true;
+        // A piece may be of no value: a comma is due once there was one.
+        let piece = self.form.piece(piece, self.done == 0);
         if !self.sink.put(piece).await? {
             return Ok(false);
         }
@@ -192,10 +219,24 @@ impl Writing<'_> {
         let took = self.took();
         let (done, total, unit) = (self.done, self.total, self.unit);
         self.progress.tell(|| bar(done, total, took, unit));
-        if self.done == self.total && !self.form.end().is_empty() {
-            return self.sink.put(Bytes::from_static(self.form.end().as_bytes())).await;
-        }
         Ok(true)
+    }
+
+    async fn text(&mut self, text: &'static str) -> Result<bool, Failure> {
+        match text.is_empty() {
+            true => Ok(true),
+            false => self.sink.put(Bytes::from_static(text.as_bytes())).await,
+        }
+    }
+
+    /// All that is wanted, in its form.
+    async fn whole(&mut self, source: &mut Source<'_>, wanted: &Wanted) -> Result<bool, Failure> {
+        let read = match *wanted {
+            Wanted::Values(ref plan) => self.all(source, plan).await,
+            Wanted::Bytes { count, .. } => self.all(source, &paths::random_bytes(count)).await,
+            Wanted::Unique { min, max, count } => self.unique(source, min, max, count).await,
+        }?;
+        Ok(read && self.text(self.form.end()).await?)
     }
 
     async fn all(&mut self, source: &mut Source<'_>, plan: &Plan) -> Result<bool, Failure> {
@@ -211,18 +252,14 @@ impl Writing<'_> {
     /// One member makes them different from each other as long as they are one answer; beyond that it is done here, from
     /// the members' bytes.
     async fn unique(&mut self, source: &mut Source<'_>, min: i64, max: i64, count: u64) -> Result<bool, Failure> {
-        if count <= kind::VALUES {
-            match self.all(source, &kind::unique_integers(min, max, count)).await {
-                // A range that can't be was found before: an older member doesn't know `unique`.
-                Err(failure) if failure.exit == Exit::Usage && self.done == 0 => {}
-                ended => return ended,
-            }
+        if count <= paths::VALUES {
+            return self.all(source, &paths::unique_integers(min, max, count)).await;
         }
         let mut unique = Unique::new(min, max);
         let mut left = count;
         // A range of nearly 2^64 numbers refuses some bits; then there is a next, smaller turn.
         while left > 0 {
-            let bytes = kind::random_bytes(left.saturating_mul(8));
+            let bytes = paths::random_bytes(left.saturating_mul(8));
             let read = source
                 .fetch(&bytes, async |body| {
                     let mut text = String::with_capacity(body.len());

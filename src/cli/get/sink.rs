@@ -15,13 +15,55 @@ use crate::cli::{Exit, Failure};
 
 /// Pieces on their way to the thread.
 const QUEUE: usize = 2;
+/// How many names are tried for a draft. There are 2^32: the second is one too many.
+const DRAFT_NAMES: u32 = 4;
 
 pub(super) struct Sink {
     name: String,
     pieces: Option<mpsc::Sender<Bytes>>,
-    ended: oneshot::Receiver<io::Result<File>>,
+    ended: oneshot::Receiver<io::Result<()>>,
     thread: Option<JoinHandle<()>>,
     draft: Option<Draft>,
+}
+
+/// What a path names.
+enum Destination {
+    /// A file, or nothing yet.
+    File {
+        target: PathBuf,
+        permissions: Option<fs::Permissions>,
+    },
+    /// A device or a pipe.
+    Other(PathBuf),
+}
+
+/// Through a link to what it names: a rename would replace the link.
+fn destination(path: &Path) -> io::Result<Destination> {
+    let target = match if_there(fs::canonicalize(path))? {
+        Some(target) => target,
+        None if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
+            return Err(io::Error::new(
+                ErrorKind::NotFound,
+                "it is a link that names nothing: make the directory and the file that it names, or remove it",
+            ));
+        }
+        None => path.to_owned(),
+    };
+    match if_there(fs::metadata(&target))? {
+        Some(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Some(found) if !found.is_file() => Ok(Destination::Other(target)),
+        found => Ok(Destination::File {
+            target,
+            permissions: found.map(|found| found.permissions()),
+        }),
+    }
+}
+
+fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// A file on its way to its name; removed when it doesn't get there.
@@ -29,6 +71,37 @@ struct Draft {
     path: PathBuf,
     target: PathBuf,
     whole: bool,
+}
+
+impl Draft {
+    /// Beside its target, as a rename needs it.
+    fn new(target: PathBuf) -> io::Result<(File, Draft)> {
+        let Some(last) = target.file_name() else {
+            return Err(ErrorKind::InvalidFilename.into());
+        };
+        let mut attempts = 0;
+        loop {
+            // Not the process id: in a container that is always the same, and SIGKILL leaves the draft behind.
+            let mut draft = std::ffi::OsString::from(".");
+            draft.push(last);
+            draft.push(format!(".{:08x}.part", rand::random::<u32>()));
+            let path = target.with_file_name(draft);
+            attempts += 1;
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    let whole = false;
+                    return Ok((file, Draft { path, target, whole }));
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && attempts < DRAFT_NAMES => {}
+                Err(error) => {
+                    return Err(io::Error::new(
+                        error.kind(),
+                        format!("its draft {}: {error}", path.display()),
+                    ));
+                }
+            }
+        }
+    }
 }
 
 impl Drop for Draft {
@@ -47,7 +120,7 @@ impl Sink {
         let name = "standard output".to_owned();
         // A descriptor of its own: the thread must not wait for whoever has locked the standard library's.
         match io::stdout().as_fd().try_clone_to_owned() {
-            Ok(out) => Sink::start(name, out.into(), None),
+            Ok(out) => Sink::start(name, || Ok(out.into()), None),
             Err(error) => Err(failed(&name, &error)),
         }
     }
@@ -58,52 +131,37 @@ impl Sink {
     /// I/O: there can't be a file.
     pub(super) fn file(path: &Path) -> Result<Sink, Failure> {
         let name = path.display().to_string();
-        let open = || -> io::Result<(File, Option<Draft>)> {
-            // Through a link to what it names: a rename would replace the link.
-            let target = match fs::canonicalize(path) {
-                Ok(target) => target,
-                Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
-                Err(error) => return Err(error),
-            };
-            let found = match fs::metadata(&target) {
-                Ok(found) => Some(found),
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                Err(error) => return Err(error),
-            };
-            if found.as_ref().is_some_and(|found| found.is_dir()) {
-                return Err(ErrorKind::IsADirectory.into());
+        match destination(path).map_err(|error| failed(&name, &error))? {
+            // A pipe is opened once somebody reads it, which may be never.
+            Destination::Other(target) => Sink::start(name, move || OpenOptions::new().write(true).open(target), None),
+            Destination::File { target, permissions } => {
+                let (file, draft) = Draft::new(target).map_err(|error| failed(&name, &error))?;
+                if let Some(permissions) = permissions {
+                    file.set_permissions(permissions)
+                        .map_err(|error| failed(&name, &error))?;
+                }
+                Sink::start(name, || Ok(file), Some(draft))
             }
-            if found.as_ref().is_some_and(|found| !found.is_file()) {
-                return Ok((OpenOptions::new().write(true).open(&target)?, None));
-            }
-            let Some(last) = target.file_name() else {
-                return Err(ErrorKind::InvalidFilename.into());
-            };
-            let mut draft = std::ffi::OsString::from(".");
-            draft.push(last);
-            draft.push(format!(".{}.part", std::process::id()));
-            let draft = target.with_file_name(draft);
-            let file = OpenOptions::new().write(true).create_new(true).open(&draft)?;
-            let draft = Draft {
-                path: draft,
-                target,
-                whole: false,
-            };
-            if let Some(found) = found {
-                file.set_permissions(found.permissions())?;
-            }
-            Ok((file, Some(draft)))
-        };
-        let (file, draft) = open().map_err(|error| failed(&name, &error))?;
-        Sink::start(name, file, draft)
+        }
     }
 
-    fn start(name: String, mut out: File, draft: Option<Draft>) -> Result<Sink, Failure> {
+    /// Whether what is written is a file only once it is whole; else it is seen as it comes.
+    pub(super) fn is_draft(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    /// `open` may wait without a bound: the thread does it.
+    fn start(
+        name: String,
+        open: impl FnOnce() -> io::Result<File> + Send + 'static,
+        draft: Option<Draft>,
+    ) -> Result<Sink, Failure> {
         let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUE);
         let (end, ended) = oneshot::channel();
         let whole = draft.is_some();
         let write = move || {
-            let mut write = || -> io::Result<()> {
+            let write = || -> io::Result<()> {
+                let mut out = open()?;
                 while let Some(piece) = queue.blocking_recv() {
                     out.write_all(&piece)?;
                 }
@@ -112,9 +170,8 @@ impl Sink {
                     false => Ok(()),
                 }
             };
-            let written = write();
             // With its receiver gone the command has ended otherwise.
-            let _ = end.send(written.map(|()| out));
+            let _ = end.send(write());
         };
         let thread = std::thread::Builder::new().name("output".into()).spawn(write);
         let thread = thread.map_err(|error| failed(&name, &error))?;
@@ -168,7 +225,7 @@ impl Sink {
             return Err(Failure::new(Exit::Bug, "the thread that writes panicked"));
         }
         match written {
-            Ok(Ok(_)) => Ok(true),
+            Ok(Ok(())) => Ok(true),
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
             Ok(Err(error)) => Err(failed(&self.name, &error)),
             Err(_) => Err(Failure::new(Exit::Bug, "the thread that writes ended unasked")),
@@ -176,8 +233,8 @@ impl Sink {
     }
 }
 
-// A command that ends early leaves the thread to the end of the process: it may be held up by a reader that doesn't read,
-// and joining it would wait for that one.
+// A command that ends early leaves the thread to the end of the process: it may be held up by a reader that doesn't read, or
+// that never comes, and joining it would wait for that one.
 
 fn failed(name: &str, error: &io::Error) -> Failure {
     Failure::new(Exit::Io, format!("{name}: {error}"))

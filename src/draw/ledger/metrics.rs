@@ -58,7 +58,7 @@ impl LedgerMetrics {
         );
         registry.register(
             "ledger_write_failures",
-            "Writes to the ledger that failed",
+            "Times that the ledger could not be opened, or a write to it failed",
             metrics.failures.clone(),
         );
         registry.register(

@@ -88,7 +88,8 @@ impl LedgerTask {
     ) -> Result<(), LedgerError> {
         let mut told = None;
         let mut unsent = false;
-        loop {
+        // A panic leaves the queue without a reader: nothing can be sent then, and nothing else would tell.
+        while !self.thread.is_finished() {
             let head = lease.borrow_and_update().head().cloned();
             if let Some(head) = head.filter(|head| told != Some(head.hash)) {
                 let hash = head.hash;
@@ -102,8 +103,7 @@ impl LedgerTask {
                 biased;
                 () = stop.requested() => break,
                 changed = lease.changed() => if changed.is_err() { stop.requested().await; break },
-                () = tokio::time::sleep(TRY_AGAIN / 10), if unsent => {}
-                () = tokio::time::sleep(TRY_AGAIN) => if self.thread.is_finished() { break },
+                () = tokio::time::sleep(if unsent { TRY_AGAIN / 10 } else { TRY_AGAIN }) => {}
             }
         }
         let requests = self.requests;
@@ -138,6 +138,39 @@ struct Open {
 }
 
 impl Open {
+    /// Makes writes durable, and then true.
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StorageError> {
+        self.storage.commit(writes)?;
+        writes.iter().for_each(|write| self.ledger.apply(write));
+        Ok(())
+    }
+
+    /// As [`commit`](Open::commit). Where there is no room, because records are larger than those before them, the oldest go.
+    fn commit_making_room(&mut self, writes: &[Write]) -> Result<(), StorageError> {
+        match self.commit(writes) {
+            Err(StorageError::Full) if self.prune()? => self.commit(writes),
+            done => done,
+        }
+    }
+
+    /// Prunes when so much is used that the next commits may not find room.
+    fn keep_room(&mut self) -> Result<(), StorageError> {
+        if percent(&self.storage) >= FULL_PERCENT {
+            self.prune()?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest tenth. False when nothing may be deleted.
+    fn prune(&mut self) -> Result<bool, StorageError> {
+        let writes = self.ledger.prune(self.ledger.len() * 9 / 10);
+        if writes.is_empty() {
+            return Ok(false);
+        }
+        self.commit(&writes)?;
+        Ok(true)
+    }
+
     /// As many of these records as one commit has reserved space for.
     fn fitting<'a>(&self, records: &'a [Arc<Record>]) -> &'a [Arc<Record>] {
         let most = self.storage.largest_commit();
@@ -164,14 +197,21 @@ struct Worker {
 impl Worker {
     fn run(mut self, requests: &Receiver<Request>) {
         self.try_open();
-        self.publish();
+        // By the clock and not by a quiet second: a holder that recovers asks more often than that, until it has its answers.
+        let mut due = self.clock.boot() + TRY_AGAIN;
         loop {
-            match requests.recv_timeout(TRY_AGAIN) {
+            self.publish();
+            let now = self.clock.boot();
+            if now >= due {
+                self.try_again();
+                due = self.clock.boot() + TRY_AGAIN;
+                continue;
+            }
+            match requests.recv_timeout(due.since(now)) {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(request) => self.answer(request),
-                Err(RecvTimeoutError::Timeout) => self.try_again(),
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            self.publish();
         }
     }
 
@@ -204,10 +244,7 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.keep(&open.ledger, request, self.clock.wall())?;
-        match self.store(&writes) {
-            true => Ok(answer),
-            false => Err(self.refusal()),
-        }
+        self.settled(&writes, answer)
     }
 
     fn heads(&mut self, request: &HeadsRequest) -> Result<HeadsAnswer, Refusal> {
@@ -215,7 +252,12 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.heads(&open.ledger, request)?;
-        match self.store(&writes) {
+        self.settled(&writes, answer)
+    }
+
+    /// An answer is given only once what it promises is durable.
+    fn settled<T>(&mut self, writes: &[Write], answer: T) -> Result<T, Refusal> {
+        match self.store(writes) {
             true => Ok(answer),
             false => Err(self.refusal()),
         }
@@ -246,67 +288,24 @@ impl Worker {
         }
     }
 
-    /// Makes writes durable, and then true. False when the volume refused.
+    /// Makes writes durable, and then true, if there are any. False when the volume refused.
     fn store(&mut self, writes: &[Write]) -> bool {
+        self.open.is_some() && (writes.is_empty() || self.commit(writes))
+    }
+
+    /// As [`store`](Worker::store), and tries the volume without any as well.
+    fn commit(&mut self, writes: &[Write]) -> bool {
         let Some(open) = &mut self.open else {
             return false;
         };
-        if writes.is_empty() {
-            return true;
+        let stored = open.commit_making_room(writes);
+        let durable = stored.is_ok();
+        // The last error says how the ledger is now: one that had no room may prove to be damaged when room is made.
+        match stored.and_then(|()| open.keep_room()) {
+            Ok(()) => self.set_condition(Condition::Writable),
+            Err(error) => self.failed(&error),
         }
-        let mut stored = open.storage.commit(writes);
-        if stored == Err(StorageError::Full) && self.prune() {
-            // Records were larger than those before them: with the oldest gone there is room.
-            let Some(open) = &mut self.open else {
-                return false;
-            };
-            stored = open.storage.commit(writes);
-        }
-        match stored {
-            Ok(()) => {
-                self.apply(writes);
-                self.set_condition(Condition::Writable);
-                if self
-                    .open
-                    .as_ref()
-                    .is_some_and(|open| percent(&open.storage) >= FULL_PERCENT)
-                {
-                    self.prune();
-                }
-                true
-            }
-            Err(error) => {
-                self.failed(&error);
-                false
-            }
-        }
-    }
-
-    fn apply(&mut self, writes: &[Write]) {
-        if let Some(open) = &mut self.open {
-            writes.iter().for_each(|write| open.ledger.apply(write));
-        }
-    }
-
-    /// Deletes the oldest tenth. False when nothing could be deleted.
-    fn prune(&mut self) -> bool {
-        let Some(open) = &mut self.open else {
-            return false;
-        };
-        let writes = open.ledger.prune(open.ledger.len() * 9 / 10);
-        if writes.is_empty() {
-            return false;
-        }
-        match open.storage.commit(&writes) {
-            Ok(()) => {
-                self.apply(&writes);
-                true
-            }
-            Err(error) => {
-                self.failed(&error);
-                false
-            }
-        }
+        durable
     }
 
     fn failed(&mut self, error: &StorageError) {
@@ -341,11 +340,11 @@ impl Worker {
             (Condition::Corrupt(_), _) => {}
             (_, None) => self.try_open(),
             (Condition::Opening | Condition::Writable, Some(_)) => {}
-            (Condition::Unwritable(_), Some(open)) => {
-                let probe = open.ledger.promise().cloned().map(Write::Promise);
-                match self.unseen.is_some() {
-                    true => self.see(),
-                    false => drop(self.store(probe.as_slice())),
+            (Condition::Unwritable(_), Some(_)) => {
+                self.see();
+                // Nothing was to be stored: whether something could be only a commit tells, be it of nothing.
+                if self.unseen.is_none() && matches!(self.condition, Condition::Unwritable(_)) {
+                    self.commit(&[]);
                 }
             }
         }
@@ -423,4 +422,59 @@ impl Worker {
 
 fn percent(storage: &Storage) -> u64 {
     storage.used().saturating_mul(100) / storage.capacity().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::record::{Draft, Hex, Slot};
+    use crate::lease::{Head, Leadership, LeaseObject, LeaseSpec};
+    use crate::shutdown;
+
+    fn view(head: Head) -> Arc<LeaseSnapshot> {
+        Arc::new(LeaseSnapshot {
+            leadership: Leadership::Follower { holder: None },
+            object: Some(Arc::new(LeaseObject {
+                uid: "u".into(),
+                version: 1,
+                spec: LeaseSpec::default(),
+                fence: 1,
+                head,
+                carried: Arc::default(),
+            })),
+            confirmed_at: None,
+            expires_at: None,
+            trouble: None,
+        })
+    }
+
+    fn record() -> Arc<Record> {
+        let draft = Draft {
+            set: "rg".into(),
+            chain: Hex([7; 16]),
+            round: 1,
+            schedule: "@every 1s".into(),
+            slot: Slot(1_800_000_000),
+            missed: 0,
+            holder: "rg-0_local-1".into(),
+            fence: 1,
+            voters: 1,
+            previous: None,
+            contributions: Vec::new(),
+            missing: Vec::new(),
+        };
+        Arc::new(draft.seal())
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panicked_is_noticed_though_a_head_waits_to_be_sent_to_it() {
+        let (requests, receiver) = sync_channel(QUEUE);
+        drop(receiver);
+        let thread = thread::spawn(|| panic!("the thread of this test"));
+        let task = LedgerTask { thread, requests };
+        let (_lease, views) = watch::channel(view(Head::Record(record())));
+        let (_stop, stopped) = shutdown::stage();
+        let ended = tokio::time::timeout(Duration::from_secs(30), task.run(views, stopped)).await;
+        assert!(matches!(ended, Ok(Err(LedgerError::Panicked))), "{ended:?}");
+    }
 }

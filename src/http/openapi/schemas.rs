@@ -6,20 +6,27 @@ use serde::Deserialize;
 use utoipa::{ToResponse, ToSchema};
 
 macro_rules! choices {
-    ($($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? })+) => {
-        $($(#[$doc])* #[derive(Deserialize, ToSchema)] pub enum $name { $(#[serde(rename = $text)] $variant),+ })+
+    // A literal that is taken as `literal` is wrapped, and utoipa reads no `rename` in it.
+    ($($(#[$meta:meta])* $name:ident { $($variant:ident = $text:tt),+ $(,)? })+) => {
+        $(#[derive(Deserialize, ToSchema)] $(#[$meta])* pub enum $name { $(#[serde(rename = $text)] $variant),+ })+
     };
 }
 
 choices! {
+    #[schema(default = "json")]
     JsonTextBytes { Json = "json", Text = "text", Bytes = "bytes" }
+    #[schema(default = "bytes")]
     BytesJsonText { Bytes = "bytes", Json = "json", Text = "text" }
+    #[schema(default = "json")]
     JsonText { Json = "json", Text = "text" }
+    #[schema(default = "json")]
     JsonLines { Json = "json", Jsonl = "jsonl" }
+    #[schema(default = "alphanumeric")]
     Alphabet {
         Alphanumeric = "alphanumeric", Letters = "letters", Lowercase = "lowercase", Uppercase = "uppercase",
         Digits = "digits", Hex = "hex", Base64Url = "base64url",
     }
+    #[schema(default = "4")]
     UuidVersion { Random = "4", Timed = "7" }
     /// Why an ordinal is not among the contributions.
     Reason {

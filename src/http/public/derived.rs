@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::response::Response;
 
 use super::draws::Draws;
+use super::numbers::reversed;
 use crate::draw::integers::{MAX_COUNT, Question, QuestionError};
 use crate::http::conditional::{Freshness, Tag, kept};
 use crate::http::format::{Format, fresh, json, lines, negotiate};
@@ -25,18 +27,20 @@ use crate::http::query::Query;
     tag = "draws",
     params(
         ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
-        ("min" = Option<i64>, Query, description = "The least; 1", example = 1),
-        ("max" = Option<i64>, Query, description = "The greatest, at least min; 100", example = 200),
-        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
-        ("unique" = Option<bool>, Query, description = "Whether no value comes twice; false. Then count is at most max − min + 1"),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("min" = Option<i64>, Query, description = "The least", example = 1, extensions(("x-default" = json!(1)))),
+        ("max" = Option<i64>, Query, description = "The greatest, at least min", example = 200, extensions(("x-default" = json!(100)))),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("unique" = Option<bool>, Query, description = "Whether no value comes twice. Then count is at most max − min + 1", extensions(("x-default" = json!(false)))),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The same for everybody who asks", content((openapi::Derived = "application/json"), (String = "text/plain"))),
+        (status = 206, description = "The part of them that Range asks for"),
         (status = 304, description = "The client has them already"),
         (status = 404, response = openapi::Problem),
         (status = 409, response = openapi::Problem),
         (status = 410, response = openapi::Problem),
+        (status = 416, response = openapi::Problem),
     ),
 )]
 pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
@@ -51,39 +55,38 @@ pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: 
         )));
     }
     let tag = Tag::new(&[&record.hash, &question, &format.name()]);
-    Ok(kept(request.headers(), &tag, Freshness::Final, || {
+    let make = || {
         let answer = question.of(&record);
         match format {
             Format::Text => fresh(format, answer.map_or(String::new(), |answer| lines(&answer.values))),
             _ => json(&answer),
         }
-    }))
+    };
+    let chosen_by = Some(header::ACCEPT);
+    kept(
+        request.method(),
+        request.headers(),
+        &tag,
+        Freshness::Final,
+        chosen_by,
+        make,
+    )
 }
 
 fn question(query: &Query<'_>) -> Result<Question, Problem> {
     let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
     let max = query.integer("max", i64::MIN..=i64::MAX, 100)?;
     let count = query.integer("count", 1..=MAX_COUNT as i64, 1)?;
-    let unique = match query.text("unique") {
-        None | Some("false") => false,
-        Some("true") => true,
-        given => {
-            let detail = "it is neither true nor false";
-            return Err(Problem::parameter("unique", given, detail, "true or false"));
-        }
-    };
+    let unique = query.flag("unique", false)?;
     Question::new(min, max, count as u64, unique).map_err(|error| {
-        let (name, allowed) = match error {
-            // The one that was given is the wrong one; if both were, they are reversed.
-            QuestionError::Reversed { .. } if query.text("max").is_none() => {
-                ("min", "at most max, which is 100 unless given".to_owned())
+        let allowed = match error {
+            QuestionError::Reversed { min, max } => {
+                let allowed = "min at most max (without them, min is 1 and max is 100)";
+                return reversed(query, min, max, allowed);
             }
-            QuestionError::Reversed { .. } => ("max", "at least min, which is 1 unless given".to_owned()),
-            QuestionError::Count(_) => ("count", format!("1 to {MAX_COUNT}")),
-            QuestionError::TooFew { size, .. } => {
-                ("count", format!("at most {size} from this range without repetition"))
-            }
+            QuestionError::Count(_) => format!("1 to {MAX_COUNT}"),
+            QuestionError::TooFew { size, .. } => format!("at most {size} from this range without repetition"),
         };
-        Problem::parameter(name, query.text(name), error.to_string(), allowed)
+        Problem::parameter("count", query.text("count"), error.to_string(), allowed)
     })
 }

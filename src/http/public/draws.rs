@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use tokio::sync::watch;
 
 use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
-use crate::draw::record::{MAX_INTEGER, Record};
+use crate::draw::record::Record;
 use crate::http::conditional::{Freshness, Tag, kept};
 use crate::http::format::{Format, fresh, negotiate};
 use crate::http::openapi;
 use crate::http::problem::Problem;
-use crate::http::query::{Query, integer};
+use crate::http::query::{Query, round};
 use crate::lease::LeaseSnapshot;
 
 /// Records in one response of `/draws`; JSON lines have no such limit, since the ledger is small and a verifier wants all.
@@ -50,9 +50,9 @@ pub struct Draws {
     summary = "The chain of draws",
     tag = "draws",
     params(
-        ("from" = Option<i64>, Query, description = "A round; the oldest kept", minimum = 1, maximum = 9_007_199_254_740_991_i64),
-        ("limit" = Option<i64>, Query, description = "How many at most; 100, as JSON lines all", minimum = 1, maximum = 1_000),
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+        ("from" = Option<i64>, Query, description = "The round to begin with; without it the oldest kept", minimum = 1, maximum = 9_007_199_254_740_991_i64),
+        ("limit" = Option<i64>, Query, description = "How many at most; as JSON lines all, unless given", minimum = 1, maximum = 1_000, example = 1, extensions(("x-default" = json!(100)))),
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "Records, ascending; as JSON lines one a line", content((openapi::Draws = "application/json"), (String = "application/x-ndjson"))),
@@ -61,11 +61,7 @@ pub struct Draws {
 )]
 pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from", "limit", "format"])?;
-    let rounds = 1..=MAX_INTEGER as i64;
-    let from = match query.text("from") {
-        Some(text) => Some(integer("from", text, rounds)? as u64),
-        None => None,
-    };
+    let from = query.round("from")?;
     let format = negotiate(
         request.headers(),
         query.text("format"),
@@ -109,12 +105,14 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
     summary = "The newest draw",
     tag = "draws",
     params(
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The newest record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 206, description = "The part of it that Range asks for"),
         (status = 304, description = "The client has it already"),
         (status = 404, response = openapi::Problem),
+        (status = 416, response = openapi::Problem),
     ),
 )]
 pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
@@ -123,7 +121,7 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     let record = ledger
         .head()
         .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
-    Ok(state.with_age(one_record(&request, format, record, Freshness::Ask)))
+    one_record(&request, format, record, Freshness::Ask).map(|response| state.with_age(response))
 }
 
 /// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept. A final record
@@ -135,20 +133,22 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     summary = "One draw",
     tag = "draws",
     params(
-        ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept; the first is the default"),
+        ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
+        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 206, description = "The part of it that Range asks for"),
         (status = 304, description = "The client has it already"),
         (status = 404, response = openapi::Problem),
-        (status = 410, response = openapi::Problem)
+        (status = 410, response = openapi::Problem),
+        (status = 416, response = openapi::Problem)
     ),
 )]
 pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let format = record_format(&request)?;
     let record = state.record(&request)?;
-    Ok(one_record(&request, format, &record, Freshness::Final))
+    one_record(&request, format, &record, Freshness::Final)
 }
 
 fn record_format(request: &Request) -> Result<Format, Problem> {
@@ -160,9 +160,10 @@ fn record_format(request: &Request) -> Result<Format, Problem> {
     )
 }
 
-fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Response {
+fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Result<Response, Problem> {
     let tag = Tag::new(&[&record.hash, &format.name()]);
-    kept(request.headers(), &tag, freshness, || {
+    let chosen_by = Some(header::ACCEPT);
+    kept(request.method(), request.headers(), &tag, freshness, chosen_by, || {
         let mut text = record.canonical();
         if format == Format::JsonLines {
             text.push('\n');
@@ -204,7 +205,7 @@ impl Draws {
     /// The record of the round that the path names, as `/draws/{round}` or what is below it.
     pub(super) fn record(&self, request: &Request) -> Result<Arc<Record>, Problem> {
         let text = request.uri().path().split('/').nth(2).unwrap_or_default();
-        let round = integer("round", text, 1..=MAX_INTEGER as i64)? as u64;
+        let round = round("round", text)?;
         let ledger = self.known()?;
         let record = after(&ledger, round)?.first();
         record.cloned().ok_or_else(|| {

@@ -10,20 +10,18 @@ use crate::clock::{Clock, Wall};
 use crate::http::exchange::Exchange;
 use crate::http::problem::Problem;
 
-/// So much of a request's path and query is journalled, in bytes; what is longer is padding, since parameters are numbers.
-const TARGET_MAX: usize = 256;
-
 /// One response that gives something out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
     /// When the request came.
     pub at: Wall,
-    pub request_id: String,
+    pub request_id: &'a str,
     /// From the request's coming to the making of the values; the journal's own time isn't in it.
     pub duration: Duration,
     pub method: &'static str,
-    /// Path and query as they were sent, cut at 256 bytes.
-    pub target: String,
+    pub path: &'a str,
+    /// As it was sent; empty when there was none.
+    pub query: &'a str,
     /// How many values: numbers, bytes, ids.
     pub count: u64,
     /// The number itself, for `/`.
@@ -41,11 +39,11 @@ pub struct JournalUnavailable {
 /// Where entries go. Resolves when the entry is as durable as the mode promises, within a bounded time; cancelling it may
 /// leave an entry for a response that was never sent.
 pub trait JournalSink: Send + Sync + 'static {
-    fn record(&self, entry: Entry) -> impl Future<Output = Result<(), JournalUnavailable>> + Send;
+    fn record(&self, entry: Entry<'_>) -> impl Future<Output = Result<(), JournalUnavailable>> + Send;
 }
 
 impl<J: JournalSink> JournalSink for Arc<J> {
-    fn record(&self, entry: Entry) -> impl Future<Output = Result<(), JournalUnavailable>> + Send {
+    fn record(&self, entry: Entry<'_>) -> impl Future<Output = Result<(), JournalUnavailable>> + Send {
         (**self).record(entry)
     }
 }
@@ -59,14 +57,14 @@ pub(super) async fn record(
     count: u64,
     value: Option<i32>,
 ) -> Result<(), Problem> {
-    let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
     let entry = Entry {
         at: exchange.started.wall,
-        request_id: exchange.id().to_owned(),
+        request_id: exchange.id.as_str(),
         duration: clock.boot().since(exchange.started.boot),
         // HEAD gives nothing out, and nothing else is routed here.
         method: "GET",
-        target: target[..target.floor_char_boundary(TARGET_MAX)].to_owned(),
+        path: uri.path(),
+        query: uri.query().unwrap_or_default(),
         count,
         value,
     };

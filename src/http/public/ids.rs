@@ -27,7 +27,8 @@ pub const IDS: RangeInclusive<i64> = 1..=1_000;
 #[error("ids can't be given out: {reason}")]
 pub struct IdsUnavailable {
     pub reason: String,
-    pub retry_after: Duration,
+    /// None when no later request will get any either.
+    pub retry_after: Option<Duration>,
 }
 
 /// Where ids come from: ascending, never repeated by an ordinal. Cancelling `take` may waste ids, never repeat them.
@@ -56,8 +57,8 @@ pub struct Ids<I, J> {
     summary = "Unique ids",
     tag = "ids",
     params(
-        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 1_000, example = 2),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 1_000, example = 2, extensions(("x-default" = json!(1)))),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["117646201850957824", "117646201850957825"]})), (String = "text/plain"))),

@@ -20,8 +20,6 @@ use crate::lease::LeaseSnapshot;
 #[derive(Debug)]
 pub struct Members {
     pub name: MemberName,
-    /// This process's lease identity.
-    pub identity: String,
     pub peers: watch::Receiver<Arc<PeerList>>,
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
     pub clock: Clock,
@@ -70,7 +68,7 @@ struct Leader<'a> {
     summary = "The members",
     tag = "members",
     params(
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "Who is published in DNS, by ordinal", content((openapi::Peers = "application/json"), (String = "text/plain"))),
@@ -113,10 +111,10 @@ pub(in crate::http) async fn peers(State(state): State<Arc<Members>>, request: R
     summary = "Who conducts the draws",
     tag = "members",
     params(
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
     ),
     responses(
-        (status = 200, description = "Who holds the lease", content((openapi::Leader = "application/json"), (String = "text/plain"))),
+        (status = 200, description = "Who holds the lease", content((openapi::Leader = "application/json", example = json!({"holder": "rg-1_2c5f0a1e-6b0b-4a3c-8a39-0d3f7a1e9c11-9f31c2d0", "member": "rg-1", "self": true, "fence": 3, "acquired_at": "2027-01-15T08:00:00.250114Z", "remaining_ms": 13870, "view_age_ms": 1130})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn leader(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {

@@ -11,6 +11,7 @@ pub mod strings;
 pub mod uuids;
 mod values;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -115,12 +116,17 @@ pub(super) fn nothing(format: Format) -> Response {
     fresh(format, Body::from_stream(empty))
 }
 
-/// A range whose min exceeds its max. The one that was given is the wrong one; if both were, they are reversed.
-fn reversed(query: &Query<'_>, min: impl Display, max: impl Display, allowed: &'static str) -> Problem {
-    let (name, given) = match query.text("max") {
-        Some(given) => ("max", given),
-        None => ("min", query.text("min").unwrap_or_default()),
-    };
+/// A range whose min exceeds its max.
+pub(super) fn reversed(query: &Query<'_>, min: impl Display, max: impl Display, allowed: &'static str) -> Problem {
     let detail = format!("the range is reversed: min is {min}, max is {max}");
-    Problem::parameter(name, Some(given), detail, allowed)
+    wrong_range(query, detail, allowed)
+}
+
+/// A range that its two bounds make wrong. The one that was given is to blame; if both were, it is max.
+fn wrong_range(query: &Query<'_>, detail: String, allowed: impl Into<Cow<'static, str>>) -> Problem {
+    let (name, given) = match query.text("max") {
+        Some(given) => ("max", Some(given)),
+        None => ("min", query.text("min")),
+    };
+    Problem::parameter(name, given, detail, allowed)
 }

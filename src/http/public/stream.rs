@@ -86,8 +86,8 @@ impl Drop for Open {
 /// record in canonical JSON. It begins after the round of `Last-Event-ID`, else with the round `from`, else with the next
 /// draw. A reader that comes back has both the address and the header, and the header knows more.
 ///
-/// Other events: `gap` `{"from", "oldest"}`, rounds before `oldest` are not kept here; `ahead` `{"from", "newest"}`, at the
-/// beginning, this member doesn't report so much yet (or its chain is a new one); `chain` `{"chain", "from"}`, the chain goes
+/// Other events: `gap` `{"from", "oldest"}`, rounds before `oldest` are not kept here; `ahead` `{"from", "newest", "chain"}`, at
+/// the beginning, this member doesn't report so much yet, or its chain is another than the reader had; `chain` `{"chain", "from"}`, the chain goes
 /// on otherwise from this round on.
 #[utoipa::path(
     get,
@@ -96,8 +96,8 @@ impl Drop for Open {
     summary = "Draws as they come",
     tag = "draws",
     params(
-        ("from" = Option<i64>, Query, description = "The round to begin with; the next draw", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
-        ("Last-Event-ID" = Option<String>, Header, description = "The last round that was seen, in place of from"),
+        ("from" = Option<i64>, Query, description = "The round to begin with; without it the next draw", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
+        ("Last-Event-ID" = Option<i64>, Header, description = "The last round that was seen, in place of from", minimum = 0, maximum = 9_007_199_254_740_990_i64),
     ),
     responses(
         (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
@@ -105,10 +105,7 @@ impl Drop for Open {
 )]
 pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from"])?;
-    let from = match query.text("from") {
-        Some(text) => Some(integer("from", text, 1..=MAX_INTEGER as i64)? as u64),
-        None => None,
-    };
+    let from = query.round("from")?;
     let next = after_last_event(request.headers())?.or(from);
     let known = state.known()?;
     let open = state.streams.open()?;

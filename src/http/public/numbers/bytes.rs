@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderValue, Method, header};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
@@ -33,11 +33,11 @@ pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
     summary = "Bytes",
     tag = "numbers",
     params(
-        ("count" = Option<i64>, Query, description = "How many; 32. As JSON or text at most 1,048,576", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16),
-        ("format" = Option<openapi::BytesJsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("count" = Option<i64>, Query, description = "How many. As JSON or text at most 1,048,576", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16, extensions(("x-default" = json!(32)))),
+        ("format" = Option<openapi::BytesJsonText>, Query, description = "In place of the header Accept", example = "json"),
     ),
     responses(
-        (status = 200, description = "The bytes; as JSON and text in hexadecimal", content((openapi::Raw = "application/octet-stream"), (openapi::Values<String> = "application/json", example = json!({"values": ["9f0c1d"]})), (String = "text/plain"))),
+        (status = 200, description = "The bytes; as JSON and text in hexadecimal", content((openapi::Raw = "application/octet-stream"), (openapi::Values<String> = "application/json", example = json!({"values": ["9f0c1d5be37a40c2d8116f24a95e07bb"]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
@@ -54,21 +54,28 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     };
     let count = query.integer("count", allowed, 32)?.cast_unsigned();
     if request.method() == Method::HEAD {
-        return Ok(nothing(format));
+        return Ok(in_one_piece(nothing(format)));
     }
     if format == Format::Bytes {
         // The first part is made before the journal has them all: without entropy nothing is said to be given out.
         let stream = RandomBytes::new(state.source.clone(), count)?;
         record(&state.journal, &state.clock, &exchange, request.uri(), count, None).await?;
-        return Ok(fresh(format, Body::new(stream)));
+        return Ok(in_one_piece(fresh(format, Body::new(stream))));
     }
     let values = chunk(&*state.source, count as usize)?;
     record(&state.journal, &state.clock, &exchange, request.uri(), count, None).await?;
     let hexadecimal = hex::encode(&values);
-    Ok(match format {
+    Ok(in_one_piece(match format {
         Format::Text => fresh(format, hexadecimal + "\n"),
         _ => fresh(format, format!("{{\"values\":[\"{hexadecimal}\"]}}")),
-    })
+    }))
+}
+
+/// A download that broke off can't go on: the bytes after those that came are made no second time (RFC 9110, 14.3).
+fn in_one_piece(mut response: Response) -> Response {
+    let none = HeaderValue::from_static("none");
+    response.headers_mut().insert(header::ACCEPT_RANGES, none);
+    response
 }
 
 fn chunk(source: &impl NumberSource, count: usize) -> Result<Bytes, NumbersUnavailable> {

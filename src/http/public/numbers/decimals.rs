@@ -23,13 +23,13 @@ use crate::http::query::Query;
     summary = "Decimals of a range",
     tag = "numbers",
     params(
-        ("min" = Option<f64>, Query, description = "The least; 0", minimum = -1e300, maximum = 1e300, example = 0.0),
-        ("max" = Option<f64>, Query, description = "What all are below, more than min; 1", minimum = -1e300, maximum = 1e300, example = 1.0),
-        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+        ("min" = Option<f64>, Query, description = "The least", minimum = -1e300, maximum = 1e300, example = 0.0, extensions(("x-default" = json!(0.0)))),
+        ("max" = Option<f64>, Query, description = "What all are below, more than min", minimum = -1e300, maximum = 1e300, example = 1.0, extensions(("x-default" = json!(1.0)))),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<f64> = "application/json", example = json!({"values": [0.7364120931043105]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+        (status = 200, description = "The values", content((openapi::Values<f64> = "application/json", example = json!({"values": [0.736412093104, 0.061942883501, 0.440857306192]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
     ),
 )]
 pub(in crate::http) async fn decimals<N: NumberSource, J: JournalSink>(

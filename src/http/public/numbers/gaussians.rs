@@ -23,13 +23,13 @@ use crate::http::query::Query;
     summary = "Numbers of a normal distribution",
     tag = "numbers",
     params(
-        ("mean" = Option<f64>, Query, description = "0", minimum = -1e300, maximum = 1e300, example = 100.0),
-        ("deviation" = Option<f64>, Query, description = "The standard deviation; 1", minimum = 0, maximum = 1e300, example = 15.0),
-        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+        ("mean" = Option<f64>, Query, description = "The mean", minimum = -1e300, maximum = 1e300, example = 100.0, extensions(("x-default" = json!(0.0)))),
+        ("deviation" = Option<f64>, Query, description = "The standard deviation", minimum = 0, maximum = 1e300, example = 15.0, extensions(("x-default" = json!(1.0)))),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<f64> = "application/json", example = json!({"values": [94.1063027114839]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+        (status = 200, description = "The values", content((openapi::Values<f64> = "application/json", example = json!({"values": [94.1063027114839, 121.84730951066, 103.20985446183]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
     ),
 )]
 pub(in crate::http) async fn gaussians<N: NumberSource, J: JournalSink>(

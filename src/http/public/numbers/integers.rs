@@ -26,11 +26,11 @@ use crate::http::query::Query;
     summary = "Integers of a range",
     tag = "numbers",
     params(
-        ("min" = Option<i64>, Query, description = "The least; 1", example = 1),
-        ("max" = Option<i64>, Query, description = "The greatest, at least min; 100", example = 6),
-        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
-        ("unique" = Option<bool>, Query, description = "Whether no value comes twice; false. Then count is at most max − min + 1"),
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+        ("min" = Option<i64>, Query, description = "The least", example = 1, extensions(("x-default" = json!(1)))),
+        ("max" = Option<i64>, Query, description = "The greatest, at least min", example = 6, extensions(("x-default" = json!(100)))),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("unique" = Option<bool>, Query, description = "Whether no value comes twice. Then count is at most max − min + 1", extensions(("x-default" = json!(false)))),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The values", content((openapi::Values<i64> = "application/json", example = json!({"values": [4, 1, 6]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),

@@ -22,7 +22,7 @@ use crate::http::query::Query;
     summary = "A number, and who gave it",
     tag = "numbers",
     params(
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "A number", content((openapi::Root = "application/json", example = json!({"random": -1170105035, "id": "0b6f2a3e-3c53-4c5a-9d0c-6f6f5a5c2d11", "version": "0.1.0"})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
@@ -29,13 +30,15 @@ pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
     tag = "numbers",
     params(
         ("seed" = i64, Query, description = "As in new java.util.Random(seed)", example = 42),
-        ("from" = Option<i64>, Query, description = "The place of the first, from 0; 0", minimum = 0, maximum = 281_474_976_710_655_i64),
-        ("count" = Option<i64>, Query, description = "How many; 4", minimum = 1, maximum = 10_000, example = 4),
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+        ("from" = Option<i64>, Query, description = "The place of the first, from 0", minimum = 0, maximum = 281_474_976_710_655_i64, extensions(("x-default" = json!(0)))),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 4, extensions(("x-default" = json!(4)))),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
     ),
     responses(
         (status = 200, description = "The values", content((openapi::Values<i32> = "application/json", example = json!({"values": [-1170105035, 234785527, -1360544799, 205897768]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+        (status = 206, description = "The part of them that Range asks for"),
         (status = 304, description = "The client has them already"),
+        (status = 416, response = openapi::Problem),
     ),
 )]
 pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
@@ -68,5 +71,14 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
                 .await?
         }
     };
-    Ok(kept(request.headers(), &tag, Freshness::Final, || response))
+    let chosen_by = Some(header::ACCEPT);
+    // A part is journalled as the whole that it was taken from.
+    kept(
+        request.method(),
+        request.headers(),
+        &tag,
+        Freshness::Final,
+        chosen_by,
+        || response,
+    )
 }

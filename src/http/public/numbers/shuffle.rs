@@ -26,13 +26,13 @@ pub const ITEMS_MAX: usize = 1_000;
     summary = "A random order",
     tag = "numbers",
     params(
-        ("min" = Option<i64>, Query, description = "The least of the integers to shuffle; 1", example = 1),
-        ("max" = Option<i64>, Query, description = "The greatest, at most 10,000 of them; 10", example = 52),
+        ("min" = Option<i64>, Query, description = "The least of the integers to shuffle", example = 1, extensions(("x-default" = json!(1)))),
+        ("max" = Option<i64>, Query, description = "The greatest, at most 10,000 of them", example = 5, extensions(("x-default" = json!(10)))),
         ("items" = Option<String>, Query, description = "What to shuffle in place of integers: 1 to 1,000 items with a comma between them", min_length = 1),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
     ),
     responses(
-        (status = 200, description = "Each once, in an order of which each is as likely", content((openapi::Values<openapi::Item> = "application/json", example = json!({"values": [3, 1, 2]})), (String = "text/plain"))),
+        (status = 200, description = "Each once, in an order of which each is as likely", content((openapi::Values<openapi::Item> = "application/json", example = json!({"values": [3, 1, 5, 4, 2]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
@@ -62,7 +62,7 @@ pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
     if count > i128::from(*VALUES.end()) {
         let detail = format!("from {min} to {max} there are {count} integers");
         let allowed = format!("at most {} of them", VALUES.end());
-        return Err(Problem::parameter("max", query.text("max"), detail, allowed));
+        return Err(super::wrong_range(&query, detail, allowed));
     }
     let make = |rng: &mut dyn rand::Rng| {
         let order = distributions::permutation(rng, count as usize);

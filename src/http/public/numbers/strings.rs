@@ -49,14 +49,14 @@ pub const ALPHABETS: [(&str, &str); 7] = [
     summary = "Strings of characters",
     tag = "numbers",
     params(
-        ("length" = Option<i64>, Query, description = "Characters in each; 16. length × count is at most 1,048,576", minimum = 1, maximum = 1_024, example = 20),
-        ("alphabet" = Option<openapi::Alphabet>, Query, description = "What each character is one of; alphanumeric"),
+        ("length" = Option<i64>, Query, description = "Characters in each. length × count is at most 1,048,576", minimum = 1, maximum = 1_024, example = 20, extensions(("x-default" = json!(16)))),
+        ("alphabet" = Option<openapi::Alphabet>, Query, description = "What each character is one of"),
         ("characters" = Option<String>, Query, description = "The characters themselves, in place of alphabet: 1 to 256 different ones, no control character", min_length = 1, max_length = 256),
-        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept; the first is the default"),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["x7Tq2LrVd0aZkW9mBcE4"]})), (String = "text/plain"))),
+        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["x7Tq2LrVd0aZkW9mBcE4", "Hn3oUe8sYp1GfQ6vJt5R", "bM4wKz0iDx7CgA2lSrN9"]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(

@@ -23,12 +23,12 @@ use crate::http::query::Query;
     summary = "UUIDs",
     tag = "numbers",
     params(
-        ("version" = Option<openapi::UuidVersion>, Query, description = "4, random; or 7, which begins with the time and ascends; 4"),
-        ("count" = Option<i64>, Query, description = "How many; 1", minimum = 1, maximum = 10_000, example = 3),
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept; the first is the default"),
+        ("version" = Option<openapi::UuidVersion>, Query, description = "4, random; or 7, which begins with the time and ascends"),
+        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["018f3c52-7d1b-7cc3-98c4-dc0c0c07398f"]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["0b6f2a3e-3c53-4c5a-9d0c-6f6f5a5c2d11", "c7e5a0f4-81d2-4b6e-a3f9-2d7c1e90b853", "5e19d3b8-f2a7-4c04-8b61-90de4fa7c62f"]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
     ),
 )]
 pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(

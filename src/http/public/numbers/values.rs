@@ -54,7 +54,8 @@ impl Value for f64 {
 /// Without control characters, so that a line of text is one value.
 impl Value for String {
     fn json(&self, text: &mut String) {
-        text.push_str(&serde_json::Value::from(self.as_str()).to_string());
+        // Any text is JSON.
+        text.push_str(&serde_json::to_string(self).unwrap_or_default());
     }
 
     fn text(&self, text: &mut String) {

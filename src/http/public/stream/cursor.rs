@@ -26,6 +26,8 @@ pub(super) struct Cursor {
     next: u64,
     /// The chain that was reported when `next` became so: what was told is a part of it.
     told: Arc<[Arc<Record>]>,
+    /// The reader was told that nothing has been drawn, and not yet how far the chain is that is here now.
+    before_all: bool,
 }
 
 impl Cursor {
@@ -37,15 +39,14 @@ impl Cursor {
         let next = next.unwrap_or(after);
         let mut text = format!("id: {}\n\n", next - 1);
         if next > after {
-            let newest = newest.map_or("null".to_owned(), |newest| newest.to_string());
-            event(
-                &mut text,
-                "ahead",
-                format_args!("{{\"from\":{next},\"newest\":{newest}}}"),
-            );
+            ahead(&mut text, next, ledger.head());
         }
-        let told = ledger.chain.clone();
-        (Cursor { next, told }, text)
+        let cursor = Cursor {
+            next,
+            told: ledger.chain.clone(),
+            before_all: newest.is_none(),
+        };
+        (cursor, text)
     }
 
     /// What comes next. `patient` waits for records that may still be fetched; otherwise they are a gap.
@@ -62,6 +63,10 @@ impl Cursor {
             return Next::Fetching(oldest.round);
         }
         let mut text = String::new();
+        // A reader of a longer chain would wait for its round for ever without a word, though this chain is another.
+        if std::mem::take(&mut self.before_all) && next > newest.round + 1 {
+            ahead(&mut text, next, Some(newest));
+        }
         if parted.is_some() {
             let chain = newest.chain;
             event(
@@ -121,6 +126,20 @@ impl Cursor {
 fn at(chain: &[Arc<Record>], round: u64) -> Option<&Arc<Record>> {
     let place = round.checked_sub(chain.first()?.round)?;
     chain.get(usize::try_from(place).ok()?)
+}
+
+/// The round asked for comes after the next draw. Whether this member lags behind, or its chain is another than the reader had,
+/// shows in the chain.
+fn ahead(text: &mut String, from: u64, newest: Option<&Arc<Record>>) {
+    let (round, chain) = match newest {
+        Some(newest) => (newest.round.to_string(), format!("\"{}\"", newest.chain)),
+        None => ("null".to_owned(), "null".to_owned()),
+    };
+    event(
+        text,
+        "ahead",
+        format_args!("{{\"from\":{from},\"newest\":{round},\"chain\":{chain}}}"),
+    );
 }
 
 /// An event and its data, which is of one line.

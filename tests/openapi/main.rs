@@ -1,7 +1,14 @@
-//! The description of the public listener: it is the code's, the saved file is the description, and a member keeps to it.
+//! The description of the public listener: it is the code's, the saved file is the description, and a member keeps to it; and
+//! the page that is made of it, docs/http.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)] // a test fails by panicking; make docs
 
+#[path = "../http_world/mod.rs"]
 mod http_world;
+
+mod defaults;
+mod limits;
+mod page;
+mod problems;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -100,7 +107,7 @@ async fn each_path_answers_as_it_is_described() {
         ("/version", "/version", read::<openapi::Version>),
     ];
     let described = paths(&description());
-    let routes = include_str!("../src/http/public.rs").split(".route(\"").skip(1);
+    let routes = include_str!("../../src/http/public.rs").split(".route(\"").skip(1);
     let routes = routes.map(|rest| rest.split('"').next().unwrap().to_owned());
     let routes: BTreeSet<String> = routes.filter(|path| !ITSELF.contains(&path.as_str())).collect();
     assert_eq!(routes, described, "what is served is what is described");
@@ -148,6 +155,16 @@ async fn the_description_and_the_page_that_shows_it_are_served() {
     );
     // Nothing of it is anywhere else.
     assert!(!page.text().contains("http://") && !page.text().contains("https://"));
+    // Whoever has them is told that they are unchanged, in place of getting them again.
+    for (target, first) in [("/openapi.json", &reply), ("/docs", &page)] {
+        assert_eq!(first.header("cache-control"), Some("no-cache"), "{target}");
+        assert_eq!(first.header("vary"), None, "{target}");
+        let tag = first.header("etag").expect(target);
+        let having = format!("if-none-match: {tag}\r\n");
+        let again = request(member.running.address, "GET", target, &having, b"").await;
+        assert_eq!((again.status, again.text()), (304, ""), "{target}");
+    }
+    assert_ne!(reply.header("etag"), page.header("etag"));
     let head = request(member.running.address, "HEAD", "/docs", "", b"").await;
     assert_eq!((head.status, head.body.len()), (200, 0));
 }

@@ -1,0 +1,48 @@
+//! `cluster` as far as its command line goes; tests/cluster_supervisor has what it does.
+
+use std::net::TcpListener;
+
+use crate::harness::{free_base, program, run_command};
+
+/// The port is taken, so that no member is ever started: what is wrong with arguments is told before.
+#[test]
+fn the_lease_may_be_elsewhere_by_an_argument_or_by_a_variable() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = free_base();
+    let _taken = TcpListener::bind(("127.0.0.1", base)).unwrap();
+    let (port, data) = (base.to_string(), dir.path().join("data"));
+    let line = [
+        "cluster",
+        "--members",
+        "1",
+        "--base-port",
+        &port,
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
+    let ended = |arguments: &[&str], store: Option<&str>| {
+        let mut command = program();
+        command.args(line).args(arguments);
+        command.envs(store.map(|store| ("RANDOM_GENERATOR_LEASE_STORE", store)));
+        run_command(&mut command)
+    };
+    let file = ended(&[], None);
+    assert!(file.line().contains("in use"), "{}", file.line());
+    for (arguments, store) in [
+        (&["--lease-store", "kubernetes", "--kubeconfig", "k"][..], None),
+        (&["--lease-store=kubernetes", "--kubeconfig", "k"], None),
+        (&["--kubeconfig", "k"], Some("kubernetes")),
+        // The argument wins.
+        (&["--lease-store", "file"], Some("kubernetes")),
+    ] {
+        let elsewhere = ended(arguments, store);
+        assert_eq!(
+            (elsewhere.code, elsewhere.line()),
+            (file.code, file.line()),
+            "{arguments:?} {store:?}"
+        );
+    }
+    let wrong = ended(&["--lease-store", "paper"], None);
+    assert_eq!(wrong.code, Some(64), "{}", wrong.stderr);
+    assert!(wrong.line().contains("'paper'"), "{}", wrong.line());
+}

@@ -1,0 +1,140 @@
+//! The table of what is limited, of the listeners' own constants: in docs/http.md and in the README.
+
+use std::time::Duration;
+
+use random_generator::http::exchange::{REQUEST_ID_MAX, RequestLimits, URI_MAX};
+use random_generator::http::limits::Limits;
+use random_generator::http::public::ids::IDS;
+use random_generator::http::public::numbers::VALUES;
+use random_generator::http::public::numbers::bytes::{BYTES, BYTES_IN_HEX};
+use random_generator::http::public::numbers::shuffle::ITEMS_MAX;
+use random_generator::http::public::numbers::strings::CHARACTERS_MAX;
+
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn seconds(duration: Duration) -> String {
+    assert_eq!(duration.subsec_nanos(), 0);
+    format!("{} s", duration.as_secs())
+}
+
+fn kib(bytes: usize) -> String {
+    assert_eq!(bytes % 1024, 0);
+    format!("{} KiB", bytes / 1024)
+}
+
+pub fn table() -> String {
+    let (public, peer, internal) = (Limits::public(), Limits::peer(), Limits::internal());
+    let (asked, of_peers, of_admin) = (RequestLimits::public(), RequestLimits::peer(), RequestLimits::admin());
+    let streams = public.streams();
+    assert_eq!((asked.time, public.write_stall), (of_peers.time, internal.write_stall));
+    let rows = [
+        (
+            "connections",
+            format!(
+                "{} public, {} peer, {} admin and metrics each (public: `--connection-limit`), at most ¾ of the files that may be open",
+                grouped(public.connections as u64),
+                grouped(peer.connections as u64),
+                internal.connections
+            ),
+            "the longest idle are closed; with none idle, 503".to_owned(),
+        ),
+        (
+            "path and query",
+            format!("{} bytes", grouped(URI_MAX as u64)),
+            "414".to_owned(),
+        ),
+        (
+            "request line and headers",
+            format!(
+                "{}, 100 headers, {} from the first byte",
+                kib(public.header_bytes),
+                seconds(public.header_time)
+            ),
+            "431; closed".to_owned(),
+        ),
+        (
+            "body",
+            format!(
+                "{} public, {} peer, {} admin",
+                kib(asked.body),
+                kib(of_peers.body),
+                kib(of_admin.body)
+            ),
+            "413".to_owned(),
+        ),
+        (
+            "a request, its body included, until its answer begins",
+            format!("{}; {} admin", seconds(asked.time), seconds(of_admin.time)),
+            "408, 503".to_owned(),
+        ),
+        ("an idle connection", seconds(public.idle_time), "closed".to_owned()),
+        (
+            "a client that does not read",
+            seconds(public.write_stall),
+            "closed".to_owned(),
+        ),
+        (
+            "values in an answer",
+            format!(
+                "{}; {} ids, {} items to shuffle, {} characters of strings",
+                grouped(*VALUES.end() as u64),
+                grouped(*IDS.end() as u64),
+                grouped(ITEMS_MAX as u64),
+                grouped(CHARACTERS_MAX as u64)
+            ),
+            "400".to_owned(),
+        ),
+        (
+            "`/bytes`",
+            format!(
+                "{} (a TiB) an answer, sent as they are made, however long that takes; {} (a MiB) as JSON or text",
+                grouped(*BYTES.end() as u64),
+                grouped(*BYTES_IN_HEX.end() as u64)
+            ),
+            "400".to_owned(),
+        ),
+        (
+            "streams of draws",
+            format!(
+                "an eighth of the public connections, at most {}",
+                grouped(streams.open as u64)
+            ),
+            "503".to_owned(),
+        ),
+        (
+            "silence on a stream of draws",
+            seconds(streams.heartbeat),
+            "a comment is sent".to_owned(),
+        ),
+        (
+            "rounds of a stream that peers may still have",
+            format!("{} after the last one came", seconds(streams.fetching)),
+            "told as a gap".to_owned(),
+        ),
+        (
+            "`X-Request-Id`",
+            format!("{REQUEST_ID_MAX} visible characters"),
+            "the member makes its own".to_owned(),
+        ),
+        (
+            "requests in flight when the member stops",
+            seconds(public.drain_time),
+            "cut".to_owned(),
+        ),
+    ];
+    let rows: String = rows
+        .iter()
+        .map(|(of, limit, beyond)| format!("| {of} | {limit} | {beyond} |\n"))
+        .collect();
+    format!("| of | limit | beyond it |\n| --- | --- | --- |\n{rows}")
+}
