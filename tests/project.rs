@@ -195,9 +195,15 @@ fn a_file_is_short_enough_to_have_one_reason() {
     assert!(text("src/main.rs").lines().count() < 60);
 }
 
-/// The paths that a file of src/http routes, or the files below it.
+/// The paths that a file of src/http routes, or the files below it; those of questions that members ask each other are named
+/// where the questions are.
 fn routed(door: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
+    if within("src/http/peer", door) {
+        let questions = text("src/draw/message.rs");
+        let named = questions.split("PATH: &'static str = \"").skip(1);
+        paths.extend(named.filter_map(|path| path.split('"').next()).map(str::to_owned));
+    }
     for (_, source) in files("src/http", "rs").iter().filter(|(path, _)| within(path, door)) {
         for call in source.split(".route(").skip(1) {
             let literal = call.trim_start().strip_prefix('"').unwrap_or_default();

@@ -3,22 +3,8 @@
 use serde::Deserialize;
 
 use super::Failure;
-use super::console::{Colour, Console};
-use super::target::{Resolve, TargetArgs};
-use crate::config::NameserverArgs;
-
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    at: TargetArgs,
-    /// Write the member's JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    pub(super) nameservers: NameserverArgs,
-    #[command(flatten)]
-    pub(super) colour: Colour,
-}
+use super::console::Console;
+use super::target::{OneMember, Resolve};
 
 #[derive(Deserialize)]
 struct Leader {
@@ -33,8 +19,8 @@ struct Leader {
 ///
 /// # Errors
 /// Try again: the member can't be reached. Data: its answer isn't one.
-pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = args.at.member(resolve).await?;
+pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
+    let member = args.member(resolve).await?;
     let (json, leader): (_, Leader) = member.get_json("/leader").await?;
     if args.json {
         console.put(&(json + "\n"))?;

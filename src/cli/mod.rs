@@ -183,10 +183,10 @@ enum Command {
     Verify(verify::Args),
     /// Show which members are published
     #[command(after_help = AFTER_PEERS_HELP)]
-    Peers(peers::Args),
+    Peers(target::OneMember),
     /// Show who holds the lease and conducts the draws
     #[command(after_help = AFTER_LEADER_HELP)]
-    Leader(leader::Args),
+    Leader(target::OneMember),
     /// Ask members whether they live and are ready: 0 when all are, else 75
     #[command(after_help = AFTER_HEALTH_HELP)]
     Health(health::Args),
@@ -227,21 +227,13 @@ impl Command {
             Command::Health(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 health::run(&args, resolve, console).await
             }),
-            Command::Journal(args) => asking(args.colour, &NameserverArgs::default(), async |_, console| {
-                journal::run(&args, console).await
-            }),
-            Command::Ledger(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
-                ledger::run(&args, console).await
-            }),
-            Command::Admin(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
-                admin::run(&args, console).await
-            }),
-            Command::Completions(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
+            Command::Journal(args) => showing(args.colour, async |console| journal::run(&args, console).await),
+            Command::Ledger(args) => showing(PLAIN, async |console| ledger::run(&args, console).await),
+            Command::Admin(args) => showing(PLAIN, async |console| admin::run(&args, console).await),
+            Command::Completions(args) => showing(PLAIN, async |console| {
                 completions::completions(&args, command(), console)
             }),
-            Command::Man(args) => asking(PLAIN, &NameserverArgs::default(), async |_, console| {
-                completions::man(&args, command(), console)
-            }),
+            Command::Man(args) => showing(PLAIN, async |console| completions::man(&args, command(), console)),
         }
     }
 }
@@ -343,12 +335,18 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
 }
 
-/// Runs a command that asks members, with standard output and the terminal that it may have.
+/// Runs a command that asks members, which may be named by their Service.
 fn asking(
     colour: Colour,
     nameservers: &NameserverArgs,
     command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let resolve = by_dns(nameservers);
+    showing(colour, async |console| command(&*resolve, console).await)
+}
+
+/// Runs a command with standard output and the terminal that it may have.
+fn showing(colour: Colour, command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
     let (mut out, mut error) = (io::stdout().lock(), io::stderr());
     let mut console = Console {
         out: &mut out,
@@ -356,7 +354,7 @@ fn asking(
         colour: Terminal::stdout().coloured(colour.color).colour,
         clock: Clock::system(),
     };
-    run_on(client_runtime()?, command(&*by_dns(nameservers), &mut console))
+    run_on(client_runtime()?, command(&mut console))
 }
 
 fn by_dns(nameservers: &NameserverArgs) -> Box<Resolve> {

@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
+use super::console::Colour;
 use super::failure::one_line;
 use super::{Exit, Failure};
+use crate::config::NameserverArgs;
 use crate::dial::dial;
 
 /// One question, connecting and the whole answer included.
@@ -40,15 +42,22 @@ pub struct Member {
 /// Finds the public listeners that a Service publishes; the error is in the operator's words. Bounded in time.
 pub type Resolve = dyn Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>>;
 
-/// clap's argument for the commands that ask one member.
+/// The arguments of the commands that show what one member says.
 #[derive(Debug, clap::Args)]
-pub struct TargetArgs {
+pub struct OneMember {
     /// Public listener of a member, or srv://SERVICE for the first member of that Service that answers
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    pub target: Target,
+    target: Target,
+    /// Write the member's JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) nameservers: NameserverArgs,
+    #[command(flatten)]
+    pub(super) colour: Colour,
 }
 
-impl TargetArgs {
+impl OneMember {
     /// # Errors
     /// As [`first_that_answers`].
     pub(super) async fn member(&self, resolve: &Resolve) -> Result<Member, Failure> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use kube::Client;
 use kube::client::Body;
+use kube::{Client, Config};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -100,9 +100,11 @@ pub fn median_and_worst(times: &[Duration]) -> (Duration, Duration) {
 
 impl Cluster {
     pub async fn connect(given: Given) -> Cluster {
-        let client = Client::try_default().await.expect("KUBECONFIG names a cluster");
+        let mut config = Config::infer().await.expect("KUBECONFIG names a cluster");
+        // A member's 503, through the API server, is an answer: kube would ask again in secret for longer than we wait.
+        config.default_retry = false;
         Cluster {
-            client,
+            client: Client::try_from(config).expect("KUBECONFIG has credentials that can be used"),
             given,
             undo: Mutex::new(Vec::new()),
         }

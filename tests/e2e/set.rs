@@ -379,6 +379,22 @@ impl Set {
             ));
         }
         for pod in self.pods().await.unwrap_or_default() {
+            for path in ["/readyz", "/draws/latest"] {
+                let said = self.answer(pod.ordinal, path).await;
+                told.push_str(&format!("{}{path}: {said:?}\n", pod.name));
+            }
+            for what in ["journal", "ledger"] {
+                let ask = [
+                    "exec",
+                    &pod.name,
+                    "--",
+                    "/usr/local/bin/random-generator",
+                    "admin",
+                    what,
+                ];
+                let said = self.kubectl(&ask).await;
+                told.push_str(&format!("{}, {what}:\n{}{}", pod.name, said.out, said.err));
+            }
             let log = self.kubectl(&["logs", &pod.name, "--tail", "25", "--timestamps"]).await;
             told.push_str(&format!("{}:\n{}{}", pod.name, log.out, log.err));
         }

@@ -87,8 +87,8 @@ impl Drop for Open {
 /// draw. A reader that comes back has both the address and the header, and the header knows more.
 ///
 /// Other events: `gap` `{"from", "oldest"}`, rounds before `oldest` are not kept here; `ahead` `{"from", "newest", "chain"}`, at
-/// the beginning, this member doesn't report so much yet, or its chain is another than the reader had; `chain` `{"chain", "from"}`, the chain goes
-/// on otherwise from this round on.
+/// the beginning, this member doesn't report so much yet, or its chain is another than the reader had; `chain`
+/// `{"chain", "from"}`, the chain goes on otherwise from this round on.
 #[utoipa::path(
     get,
     path = "/draws/stream",

@@ -102,6 +102,12 @@ pub async fn a_disk_that_is_filled_and_freed_costs_journalling_and_never_draws_o
     filler["spec"]["volumes"] = json!([{"name": "volume", "persistentVolumeClaim": {"claimName": member.claim}}]);
     filler["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "volume", "mountPath": "/volume"}]);
     set.cluster.create(&set.path("pods"), &filler).await.unwrap();
+    let full = async || {
+        let said = set.kubectl(&["exec", "filler", "--", "df", "-P", "/volume"]).await;
+        let used = said.out.lines().last().and_then(|line| line.split_whitespace().nth(4));
+        (used == Some("100%")).then_some(()).ok_or(said.out + &said.err)
+    };
+    until("a volume that is full", full).await;
 
     let told = async || {
         // Numbers are refused, with a word on when to come back, rather than given out unjournalled.
@@ -112,9 +118,12 @@ pub async fn a_disk_that_is_filled_and_freed_costs_journalling_and_never_draws_o
                 "{status}: {body}"
             );
         }
-        set.degraded(1, "journal")
-            .await?
-            .ok_or_else(|| "not degraded".to_owned())
+        set.degraded(1, "journal").await?.ok_or(
+            full()
+                .await
+                .err()
+                .unwrap_or_else(|| "not degraded, on a full volume".to_owned()),
+        )
     };
     let reason = until("a journal that is degraded", told).await;
     println!("        journal: {reason}");
