@@ -33,7 +33,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal};
+use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal, configures_a_member};
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
 use crate::reference::java_command;
@@ -270,7 +270,12 @@ pub fn command() -> clap::Command {
 }
 
 fn parsed(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches(&command().try_get_matches_from(arguments)?)
+    let matches = command().try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let (Command::Serve(args), Some((_, given))) = (&mut cli.command, matches.subcommand()) {
+        args.for_a_member = configures_a_member(given);
+    }
+    Ok(cli)
 }
 
 fn ended(command: impl FnOnce() -> Result<(), Failure>) -> Exit {

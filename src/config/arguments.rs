@@ -211,6 +211,9 @@ pub struct ServeArgs {
         help_heading = "Reference mode"
     )]
     pub reference_root: PathBuf,
+    /// Somebody gave an argument of what reference mode leaves off: see [`configures_a_member`](super::configures_a_member).
+    #[arg(skip)]
+    pub for_a_member: bool,
 
     /// How log lines are written, to standard error
     #[arg(

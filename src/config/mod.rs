@@ -24,7 +24,7 @@ use environment::variable;
 pub use environment::{source_of, unknown_variables};
 pub use error::ConfigError;
 pub use nameservers::NameserverArgs;
-pub use reference::Reference;
+pub use reference::{Reference, configures_a_member};
 pub use terminal::{ColourArg, Terminal};
 pub use values::Collector;
 

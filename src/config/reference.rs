@@ -4,7 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ConfigError, Durability, LeaseStoreArg, ServeArgs, Terminal, log, variable};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use super::{ConfigError, ServeArgs, Terminal, log, variable};
 use crate::telemetry::Log;
 
 /// Every variable of the image; no other is looked at, nor told in `/info`.
@@ -26,21 +29,20 @@ const VARIABLES: [&str; 15] = [
     "SPRING_CONFIG_LOCATION",
 ];
 
-/// Variables that configure a part of a member which reference mode leaves off. Their arguments' values alone don't say
-/// whether somebody gave them: the defaults are values as well.
-const OF_A_MEMBER: [&str; 12] = [
-    "RANDOM_GENERATOR_DURABILITY",
-    "RANDOM_GENERATOR_JOURNAL_MAX",
-    "RANDOM_GENERATOR_LEDGER_MAX",
-    "RANDOM_GENERATOR_DRAW_SCHEDULE",
-    "RANDOM_GENERATOR_DRAW_DEADLINE",
-    "RANDOM_GENERATOR_VOTERS",
-    "RANDOM_GENERATOR_LEASE_STORE",
-    "RANDOM_GENERATOR_LEASE_FILE",
-    "RANDOM_GENERATOR_LEASE_NAME",
-    "RANDOM_GENERATOR_KUBECONFIG",
-    "RANDOM_GENERATOR_DISCOVERY_NAME",
-    "RANDOM_GENERATOR_PEER_SECRET_FILE",
+/// Arguments of the parts of a member that reference mode leaves off, by the names of their fields in [`ServeArgs`].
+pub(super) const OF_A_MEMBER: [&str; 12] = [
+    "durability",
+    "journal_max",
+    "ledger_max",
+    "draw_schedule",
+    "draw_deadline",
+    "voters",
+    "lease_store",
+    "lease_file",
+    "lease_name",
+    "kubeconfig",
+    "discovery_name",
+    "peer_secret_file",
 ];
 
 /// What reference mode runs with.
@@ -62,7 +64,7 @@ impl Reference {
     /// None where these arguments ask for a member: without `--reference`, or with an argument of a part that reference
     /// mode leaves off, as a StatefulSet with the workshop's image has.
     pub fn of(args: &ServeArgs) -> Result<Option<Reference>, ConfigError> {
-        if !args.reference || configures_a_member(args) {
+        if !args.reference || args.for_a_member {
             return Ok(None);
         }
         // What isn't UTF-8 is none of the image's values.
@@ -80,19 +82,10 @@ impl Reference {
     }
 }
 
-fn configures_a_member(args: &ServeArgs) -> bool {
-    let given = args.journal_max.is_some()
-        || args.draw_deadline.is_some()
-        || args.lease_file.is_some()
-        || args.lease_name.is_some()
-        || args.kubeconfig.is_some()
-        || args.discovery_name.is_some()
-        || args.peer_secret_file.is_some();
-    // Arguments that always have a value: another than their default, which somebody gave.
-    let other = args.durability != Durability::Crash
-        || args.voters > 1
-        || args.lease_store != LeaseStoreArg::File
-        || args.draw_schedule != "@every 1m"
-        || args.ledger_max != 1536 * 1024;
-    given || other || OF_A_MEMBER.iter().any(|name| variable(name).is_some())
+/// Whether somebody gave an argument of a member, on the command line or as a variable. Their values alone don't say that: the
+/// defaults are values as well.
+pub fn configures_a_member(given: &ArgMatches) -> bool {
+    OF_A_MEMBER
+        .iter()
+        .any(|name| !matches!(given.value_source(name), None | Some(ValueSource::DefaultValue)))
 }
