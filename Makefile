@@ -67,6 +67,8 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 	$(CARGO) run --profile $(PROFILE) -- cluster --members $(MEMBERS) --base-port $(BASE_PORT) --data-dir $(DATA_DIR) --draw-schedule '$(SCHEDULE)' $(ARGS)
 
 .PHONY: test
+# Most of a test's time is waiting for a member; those that keep time take turns by themselves.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: ## Run all tests
 	$(CARGO) test --workspace --no-run
 	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | grep -vcE 'e2e|interop|otlp') + 3)); part=0; \
