@@ -239,7 +239,7 @@ fn each_argument_of_a_member_asks_for_one_and_no_other_does() {
     };
     assert!(!given(&[
         "--reference",
-        "--log-level",
+        "--log-filter",
         "warn",
         "--shutdown-delay",
         "1s"
