@@ -17,7 +17,7 @@ use random_generator::local::layout::{Layout, Place};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::load::Source;
@@ -30,10 +30,16 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// What `--lease-retry` is by default, as a share of the duration.
 const RETRY: f64 = 2.0 / 15.0;
 
-/// Trials take the machine one after another: each times real processes.
-pub async fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    TURN.lock().await
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+/// Trials that time real processes take the machine one after another.
+pub async fn turn() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().await
+}
+
+/// Those that time nothing take it side by side.
+pub async fn shared_turn() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().await
 }
 
 /// `tests/soak/run` asks for more of a trial by the environment.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::chain::{Seen, check_verified, number};
-use crate::harness::{Set, directory, eventually, turn};
+use crate::harness::{Set, directory, eventually, shared_turn};
 
 const SHORT: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_lost_its_volume_catches_up_and_draws_go_on() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let dir = directory();
     let set = Set::start(dir.path(), 3, SHORT).await;
     set.all_have(3).await;
@@ -50,7 +50,7 @@ fn delete_lease(dir: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chain_goes_on_when_the_lease_is_deleted_and_the_volumes_are_kept() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let dir = directory();
     let set = Set::start(dir.path(), 3, SHORT).await;
     set.all_have(3).await;
@@ -82,7 +82,7 @@ async fn the_chain_goes_on_when_the_lease_is_deleted_and_the_volumes_are_kept() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chain_goes_on_when_the_set_is_scaled_down_and_up_again() {
-    let _turn = turn().await;
+    let _turn = shared_turn().await;
     let dir = directory();
     let mut seen = Seen::default();
     for members in [3, 2, 4, 3] {
