@@ -13,46 +13,57 @@ use crate::set::Set;
 /// What a member's lines said of one part, in their order: why it is degraded, or None when it is well again.
 pub type Told = Vec<Option<String>>;
 
-/// What three members log from a moment on, as it is written.
-pub struct Logs(Vec<(NamedTempFile, Child)>);
+/// What a container prints from a moment on, as it is written.
+pub struct Output(NamedTempFile, Child);
+
+/// Of three members.
+pub struct Logs(Vec<Output>);
 
 impl Set {
+    /// Follows what a container prints from now on.
+    pub async fn output(&self, pod: &str, container: &str) -> Output {
+        let file = NamedTempFile::new().unwrap();
+        let arguments = [
+            "attach",
+            "--v=6",
+            "--namespace",
+            &self.namespace,
+            pod,
+            "--container",
+            container,
+        ];
+        let child = self.cluster.kubectl_into(file.as_file(), &arguments);
+        let output = Output(file, child);
+        let attached = async || match output.text() {
+            // What HTTP answers once the connection is the container's output.
+            said if said.contains("101 Switching Protocols") => Ok(()),
+            said => Err(said),
+        };
+        until(&format!("the output of {pod}"), attached).await;
+        output
+    }
+
     /// Follows what the three members log from now on.
     pub async fn logs(&self) -> Logs {
         let mut logs = Vec::new();
         for ordinal in 0..3 {
-            let (file, pod) = (NamedTempFile::new().unwrap(), format!("rg-{ordinal}"));
-            let arguments = [
-                "attach",
-                "--v=6",
-                "--namespace",
-                &self.namespace,
-                &pod,
-                "--container",
-                "member",
-            ];
-            let child = self.cluster.kubectl_into(file.as_file(), &arguments);
-            let attached = async || {
-                let said = fs::read_to_string(file.path()).unwrap();
-                // What HTTP answers once the connection is the container's output.
-                if said.contains("101 Switching Protocols") {
-                    Ok(())
-                } else {
-                    Err(said)
-                }
-            };
-            until(&format!("the output of {pod}"), attached).await;
-            logs.push((file, child));
+            logs.push(self.output(&format!("rg-{ordinal}"), "member").await);
         }
         Logs(logs)
+    }
+}
+
+impl Output {
+    /// With kubectl's own words before it.
+    pub fn text(&self) -> String {
+        fs::read_to_string(self.0.path()).unwrap()
     }
 }
 
 impl Logs {
     /// What each member told of a part so far.
     pub fn told_of(&self, source: &str) -> Vec<Told> {
-        let read = |(file, _): &(NamedTempFile, Child)| fs::read_to_string(file.path()).unwrap();
-        self.0.iter().map(|log| told_of(&read(log), source)).collect()
+        self.0.iter().map(|log| told_of(&log.text(), source)).collect()
     }
 
     /// The same, once each has told that the part is well again.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{apply, exec, json, object, pods_of, until_met, until_ready, whole_lines};
+use super::{apply, delete, exec, json, object, pods_of, printed, until_met, until_ready, whole_lines};
 use crate::client::shell_pod;
 use crate::cluster::until;
 use crate::set::Set;
@@ -26,21 +26,16 @@ pub async fn each_kind_that_is_a_batch_writes_whole_lines(set: Set) {
     // Those of the init container, and at least one of the service's own.
     assert!(whole_lines(&said.expect_ok().out) > 50);
 
-    until("a second round on each node", async || {
-        let pods = pods_of(&set, "refresher").await;
-        for pod in &pods {
-            let log = set.kubectl(&["logs", pod]).await.out;
-            if log.matches("Finished after").count() < 2 {
-                return Err(format!("{pod}: {log}"));
-            }
-        }
-        if pods.is_empty() {
-            Err("no Pods".to_owned())
-        } else {
-            Ok(())
-        }
-    })
-    .await;
+    let pods = pods_of(&set, "refresher").await;
+    assert!(!pods.is_empty());
+    for pod in &pods {
+        let output = set.output(pod, "random-generator").await;
+        until(&format!("two rounds of {pod}"), async || match output.text() {
+            text if text.matches("Finished after").count() >= 2 => Ok(()),
+            text => Err(text),
+        })
+        .await;
+    }
     let daemons = object(&set, "pods?labelSelector=app=refresher").await;
     let restarted = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"] != 0;
     assert!(!daemons["items"].as_array().unwrap().iter().any(restarted));
@@ -48,13 +43,18 @@ pub async fn each_kind_that_is_a_batch_writes_whole_lines(set: Set) {
     periodic(&set).await;
 }
 
-/// The Job that a CronJob makes, without waiting for its minute.
+/// The Job that a CronJob makes, without waiting for its minute. It is made anew until its log is still there to be read.
 async fn periodic(set: &Set) {
-    set.kubectl(&["create", "job", "periodic-now", "--from=cronjob/periodic"])
-        .await
-        .expect_ok();
-    until_met(set, "job/periodic-now", "condition=Complete").await;
-    let log = set.kubectl(&["logs", "job/periodic-now"]).await.expect_ok().out;
+    let log = until("the log of a periodic Job", async || {
+        set.kubectl(&["create", "job", "periodic-now", "--from=cronjob/periodic"])
+            .await
+            .expect_ok();
+        until_met(set, "job/periodic-now", "condition=Complete").await;
+        let log = printed(set, "job/periodic-now").await;
+        delete(set, "job/periodic-now").await;
+        log
+    })
+    .await;
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines[0], "Starting to create 5 random numbers");
     assert!(lines[6].starts_with("Finished after "), "{log}");
@@ -64,11 +64,11 @@ async fn periodic(set: &Set) {
 
 /// Of the claim that the three processes shared, as another Pod finds it.
 async fn shared_lines(set: &Set) -> usize {
-    let mut pod = shell_pod(set, "looker", "cat /logs/random.log");
+    let mut pod = shell_pod(set, "looker", "sleep 600");
     pod["spec"]["volumes"] = serde_json::json!([{"name": "logs", "persistentVolumeClaim": {"claimName": "shared"}}]);
     pod["spec"]["containers"][0]["volumeMounts"] = serde_json::json!([{"name": "logs", "mountPath": "/logs"}]);
     set.cluster.create(&set.path("pods"), &pod).await.unwrap();
-    until_met(set, "pod/looker", "jsonpath={.status.phase}=Succeeded").await;
-    let log = set.kubectl(&["logs", "looker"]).await.expect_ok().out;
-    whole_lines(&log)
+    until_ready(set, "looker").await;
+    let lines = exec(set, "looker", "client", &["cat", "/logs/random.log"]).await;
+    whole_lines(&lines.expect_ok().out)
 }

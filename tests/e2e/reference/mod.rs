@@ -90,15 +90,32 @@ async fn exec(set: &Set, pod: &str, container: &str, command: &[&str]) -> Said {
         .await
 }
 
+/// What an object's container has printed, if the node still has it; see [`crate::logs`].
+async fn printed(set: &Set, object: &str) -> Result<String, String> {
+    let said = set.kubectl(&["logs", object]).await;
+    // kubectl passes the kubelet's excuse on as if it were the log.
+    match said.ok && !said.out.starts_with("unable to retrieve container logs") && !said.out.starts_with("failed to ") {
+        true => Ok(said.out),
+        false => Err(said.out + &said.err),
+    }
+}
+
+async fn delete(set: &Set, object: &str) {
+    set.kubectl(&["delete", object, "--wait=true"]).await.expect_ok();
+}
+
 async fn object(set: &Set, resource: &str) -> Value {
     set.cluster.get(&set.path(resource)).await.unwrap()
 }
 
-/// Names of the Pods with a label `app`.
+/// Names of the Pods with a label `app`, without those that are being deleted.
 async fn pods_of(set: &Set, app: &str) -> Vec<String> {
     let list = object(set, &format!("pods?labelSelector=app={app}")).await;
     let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap().to_owned();
-    list["items"].as_array().unwrap().iter().map(name).collect()
+    let pods = list["items"].as_array().unwrap().iter();
+    pods.filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none())
+        .map(name)
+        .collect()
 }
 
 /// How many lines there are; each must be whole.

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{answer, apply, exec, json, object, until_met, until_ready, whole_lines};
+use super::{answer, apply, delete, exec, json, object, printed, until_met, until_ready, whole_lines};
 use crate::cluster::until;
 use crate::set::Set;
 
@@ -37,15 +37,9 @@ pub async fn a_pod_is_ready_by_its_file_and_started_again_when_it_says_down(set:
 }
 
 pub async fn hooks_are_waited_for_and_none_fails(set: Set) {
-    apply(&set, "pods.yaml").await;
-    until_ready(&set, "hooked").await;
-    let log = set.kubectl(&["logs", "hooked"]).await.expect_ok().out;
+    let log = printed_by_a_new(&set, "hooked", "pods.yaml").await;
     assert!(log.contains("woken up"), "{log}");
-    let deleted = set
-        .kubectl(&["delete", "pod", "hooked", "--wait=true"])
-        .await
-        .expect_ok();
-    assert!(deleted.out.contains("hooked"));
+    delete(&set, "pod/hooked").await;
     let events = set
         .kubectl(&["get", "events", "--field-selector", "involvedObject.name=hooked"])
         .await
@@ -88,6 +82,7 @@ pub async fn sidecars_read_each_line_and_receive_each_number(set: Set) {
         if said.ok { Ok(()) } else { Err(said.err) }
     })
     .await;
+    let reader = set.output("logged", "reader").await;
     for _ in 0..20 {
         json(&set, "logged", "/").await;
     }
@@ -97,9 +92,9 @@ pub async fn sidecars_read_each_line_and_receive_each_number(set: Set) {
         .out;
     assert_eq!(whole_lines(&lines), 20);
     let last = lines.lines().last().unwrap().to_owned();
-    until("the reader", async || {
-        let log = set.kubectl(&["logs", "logged", "--container", "reader"]).await;
-        if log.out.contains(&last) { Ok(()) } else { Err(log.out) }
+    until("the reader", async || match reader.text() {
+        text if text.contains(&last) => Ok(()),
+        text => Err(text),
     })
     .await;
     until("the sink's 20 numbers", async || {
@@ -156,6 +151,20 @@ pub async fn confined_pods_run(set: Set) {
         let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
         assert_eq!(line.split_whitespace().nth(1), Some(user), "{pod}");
     }
-    let log = set.kubectl(&["logs", "read-only"]).await.expect_ok().out;
+    let log = printed_by_a_new(&set, "read-only", "confined.yaml").await;
     assert!(log.contains("the file of readiness can't be written"), "{log}");
+}
+
+/// What a Pod of a file prints until it is ready. It is made anew until its log is still there to be read.
+async fn printed_by_a_new(set: &Set, pod: &str, file: &str) -> String {
+    until(&format!("the log of {pod}"), async || {
+        apply(set, file).await;
+        until_ready(set, pod).await;
+        let log = printed(set, pod).await;
+        if log.is_err() {
+            delete(set, &format!("pod/{pod}")).await;
+        }
+        log
+    })
+    .await
 }

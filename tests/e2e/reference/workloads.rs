@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{apply, exec, json, object, pods_of, until_met, whole_lines};
+use super::{apply, delete, exec, json, object, pods_of, printed, until_met, whole_lines};
 use crate::client::Client;
+use crate::cluster::until;
 use crate::set::Set;
 
 pub async fn each_kind_that_serves_becomes_ready(set: Set) {
@@ -12,13 +13,23 @@ pub async fn each_kind_that_serves_becomes_ready(set: Set) {
     until_met(&set, "replicaset/replicas", "jsonpath={.status.readyReplicas}=2").await;
     until_rolled_out(&set, "statefulset/stateful").await;
     for (app, replicas) in [("random-generator", 3), ("replicas", 2), ("stateful", 2)] {
-        let mut ids = BTreeSet::new();
-        for pod in pods_of(&set, app).await {
-            ids.insert(json(&set, &pod, "/").await["id"].to_string());
-            let log = set.kubectl(&["logs", &pod]).await.expect_ok().out;
-            assert!(!log.contains("\"ERROR\"") && !log.contains("\"WARN\""), "{pod}: {log}");
-        }
-        assert_eq!(ids.len(), replicas, "{app}");
+        until(&format!("{replicas} Pods of {app}, with their logs"), async || {
+            let mut ids = BTreeSet::new();
+            for pod in pods_of(&set, app).await {
+                ids.insert(json(&set, &pod, "/").await["id"].to_string());
+                let Ok(log) = printed(&set, &pod).await else {
+                    // The one in its place will have its log.
+                    delete(&set, &format!("pod/{pod}")).await;
+                    return Err(format!("{pod} has lost its log"));
+                };
+                assert!(!log.contains("\"ERROR\"") && !log.contains("\"WARN\""), "{pod}: {log}");
+            }
+            match ids.len() == replicas {
+                true => Ok(()),
+                false => Err(format!("{ids:?}")),
+            }
+        })
+        .await;
     }
     // The log is the ordinal's, and stays when its Pod goes.
     let lines = async || {
@@ -29,7 +40,7 @@ pub async fn each_kind_that_serves_becomes_ready(set: Set) {
     };
     let before = lines().await;
     assert!(before > 0);
-    set.kubectl(&["delete", "pod", "stateful-0"]).await.expect_ok();
+    delete(&set, "pod/stateful-0").await;
     until_rolled_out(&set, "statefulset/stateful").await;
     json(&set, "stateful-0", "/").await;
     // At least: a question may be asked again when its answer is lost.
@@ -49,16 +60,11 @@ pub async fn an_update_from_one_version_to_the_next_fails_no_request(set: Set) {
     until_rolled_out(&set, "deployment/random-generator").await;
     let requests = load.stop_without_failure().await;
     println!("        {requests} requests during the update");
-    let mut updated = 0;
-    for pod in pods_of(&set, "random-generator").await {
-        let spec = object(&set, &format!("pods/{pod}")).await;
-        // One of the old ones may still be going.
-        if spec.pointer("/metadata/deletionTimestamp").is_none() {
-            assert_eq!(json(&set, &pod, "/").await["version"], "2.0", "{pod}");
-            updated += 1;
-        }
+    let updated = pods_of(&set, "random-generator").await;
+    for pod in &updated {
+        assert_eq!(json(&set, pod, "/").await["version"], "2.0", "{pod}");
     }
-    assert_eq!(updated, 3);
+    assert_eq!(updated.len(), 3);
 }
 
 async fn until_rolled_out(set: &Set, workload: &str) {
