@@ -1,6 +1,7 @@
 //! The file lease store against real files, threads and processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+mod lease_writes;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use lease_writes::{change, written};
 use waiting::{PATIENCE, eventually};
 
 struct Opened {
@@ -50,25 +52,6 @@ impl Opened {
             .unwrap()
             .unwrap()
             .unwrap();
-    }
-}
-
-fn change(holder: &str, fence: u64) -> LeaseChange {
-    LeaseChange {
-        spec: LeaseSpec {
-            holder: Some(holder.to_owned()),
-            duration_seconds: Some(15),
-            ..LeaseSpec::default()
-        },
-        fence,
-        head: Head::Absent,
-    }
-}
-
-fn written(outcome: WriteOutcome) -> Arc<LeaseObject> {
-    match outcome {
-        WriteOutcome::Written(object) => object,
-        other => panic!("expected Written, got {other:?}"),
     }
 }
 

@@ -22,7 +22,7 @@ use random_generator::config::{ClusterArgs, ServeArgs};
 use random_generator::local::layout::{Layout, Place};
 use random_generator::local::output::Output;
 use random_generator::shutdown;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -128,6 +128,15 @@ async fn a_wrong_configuration_is_told_once_and_tried_again_slowly_until_it_is_s
     );
 }
 
+/// A shell whose script begins with a trap has set it once it runs another program.
+async fn has_its_trap(shell: Pid) {
+    eventually("the trap", async || {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.as_raw_nonzero())).unwrap();
+        (!children.is_empty()).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_member_is_left_alone_and_yet_ends_in_order() {
     let mut set = running(
@@ -137,17 +146,13 @@ async fn a_stopped_member_is_left_alone_and_yet_ends_in_order() {
     )
     .await;
     let pids = set.pids().await;
+    has_its_trap(pids[0]).await;
     rustix::process::kill_process(pids[0], Signal::STOP).unwrap();
     eventually("the stop", async || (state(pids[0]).0 == "T").then_some(())).await;
     rustix::process::kill_process(pids[1], Signal::KILL).unwrap();
     let again = eventually("another process", async || set.pid(1).filter(|pid| *pid != pids[1])).await;
     assert_eq!((set.pid(0), state(pids[0]).0.as_str()), (Some(pids[0]), "T"));
-    // The new one has its trap set once it runs a second program.
-    eventually("the trap", async || {
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", again.as_raw_nonzero())).unwrap();
-        (!children.is_empty()).then_some(())
-    })
-    .await;
+    has_its_trap(again).await;
     set.stop.pull();
     set.ended().await;
     assert_eq!(

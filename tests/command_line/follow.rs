@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
-use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
+use random_generator::draw::record::Record;
 
 use crate::harness::{Ended, Member, program, run};
+use crate::linked::linked;
 use crate::listener::{Listener, answer, closed, header, path};
 use crate::waiting::until;
 
@@ -216,34 +217,6 @@ fn a_set_is_followed_while_its_member_is_killed() {
     voter.stop();
 }
 
-/// A chain with this id, its first round at this slot, as one begins where nothing is left of another.
-fn chain(id: u8, first_slot: i64, rounds: u64) -> Vec<Record> {
-    let mut records: Vec<Record> = Vec::new();
-    for round in 1..=rounds {
-        let draft = Draft {
-            set: "rg".into(),
-            chain: Hex([id; 16]),
-            round,
-            schedule: "@every 10s".into(),
-            slot: Slot(first_slot + 10 * round as i64),
-            missed: 0,
-            holder: "rg-0_uid-nonce".into(),
-            fence: 1,
-            voters: 1,
-            previous: records.last().map(|record| record.hash),
-            contributions: vec![Contribution {
-                member: "rg-0".into(),
-                next_commitment: Hex([1; 32]),
-                ordinal: 0,
-                reveal: None,
-            }],
-            missing: Vec::new(),
-        };
-        records.push(draft.seal());
-    }
-    records
-}
-
 /// A member whose chain a test changes: a stream has what there is after the id that it is given, and ends.
 fn changing(records: Arc<Mutex<Vec<Record>>>) -> Listener {
     Listener::start(move |head, stream| {
@@ -273,7 +246,7 @@ fn lines(records: &[Record]) -> Vec<String> {
 #[test]
 fn a_chain_that_began_again_is_shown_from_its_beginning_be_it_shorter_or_longer_by_now() {
     for rounds in [2, 8] {
-        let (old, new) = (chain(1, 1_800_000_000, 5), chain(2, 1_800_001_000, rounds));
+        let (old, new) = (linked(1, 1_800_000_000, 1..=5), linked(2, 1_800_001_000, 1..=rounds));
         let there = Arc::new(Mutex::new(old.clone()));
         let member = changing(there.clone());
         let mut following = Following::start(&["--json", "--from", "1", &member.url()]);
@@ -295,7 +268,7 @@ fn a_chain_that_began_again_is_shown_from_its_beginning_be_it_shorter_or_longer_
 
 #[test]
 fn a_member_that_is_left_with_the_old_chain_shows_nothing_more_and_is_told_of() {
-    let (old, new) = (chain(1, 1_800_000_000, 5), chain(2, 1_800_001_000, 3));
+    let (old, new) = (linked(1, 1_800_000_000, 1..=5), linked(2, 1_800_001_000, 1..=3));
     let there = Arc::new(Mutex::new(new[..2].to_vec()));
     let (left_behind, ahead) = (changing(Arc::new(Mutex::new(old.clone()))), changing(there.clone()));
     let mut following = Following::start(&["--json", "--from", "1", &left_behind.url(), &ahead.url()]);

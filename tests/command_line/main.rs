@@ -13,6 +13,8 @@ mod harness;
 mod help;
 mod journal;
 mod ledger;
+#[path = "../linked/mod.rs"]
+mod linked;
 mod listener;
 mod members;
 mod nameserver;

@@ -45,25 +45,27 @@ fn main() -> ExitCode {
         [which, part] => (which.as_str(), part.as_str()),
         _ => ("", ""),
     };
-    let mut groups = match which {
-        "set" => set_groups(),
-        "faults" => faults::groups(),
-        "reference" => reference::groups(),
+    let mut phases = match which {
+        "set" => vec![set_groups()],
+        "faults" => faults::phases(),
+        "reference" => vec![reference::groups()],
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);
         }
     };
-    for group in &mut groups {
-        group.steps.retain(|step| step.name.contains(part));
+    for groups in &mut phases {
+        for group in groups.iter_mut() {
+            group.steps.retain(|step| step.name.contains(part));
+        }
+        groups.retain(|group| !group.steps.is_empty());
     }
-    groups.retain(|group| !group.steps.is_empty());
     match given(which == "faults") {
         Err(missing) => {
             eprintln!("{missing}");
             ExitCode::from(64)
         }
-        Ok(_) if groups.is_empty() => {
+        Ok(_) if phases.iter().all(Vec::is_empty) => {
             eprintln!("no test has {part:?} in its name");
             ExitCode::from(64)
         }
@@ -71,7 +73,7 @@ fn main() -> ExitCode {
             // On one thread: they wait, and closures that await aren't known to be `Send`.
             std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            LocalSet::new().block_on(&runtime, run(given, groups, which == "faults"))
+            LocalSet::new().block_on(&runtime, run(given, phases))
         }
     }
 }
@@ -94,7 +96,7 @@ fn given(faults: bool) -> Result<Given, String> {
     })
 }
 
-/// What needs nothing but an API server. They run side by side: most of their time is waiting.
+/// What needs nothing but an API server.
 fn set_groups() -> Vec<Group> {
     vec![
         updates::group(),
@@ -106,23 +108,23 @@ fn set_groups() -> Vec<Group> {
     ]
 }
 
-async fn run(given: Given, groups: Vec<Group>, one_by_one: bool) -> ExitCode {
+/// One phase after the other; the groups of a phase side by side.
+async fn run(given: Given, phases: Vec<Vec<Group>>) -> ExitCode {
     let began = Instant::now();
     let cluster = Arc::new(Cluster::connect(given).await);
     let run = Run::new(cluster.clone());
     let mut interrupted = signal(SignalKind::interrupt()).unwrap();
     let mut terminated = signal(SignalKind::terminate()).unwrap();
     let tested = async {
-        let mut running = JoinSet::new();
-        for group in groups {
-            let run = run.clone();
-            running.spawn_local(async move { run.group(group).await });
-            if one_by_one {
-                running.join_next().await.unwrap().unwrap();
+        for groups in phases {
+            let mut running = JoinSet::new();
+            for group in groups {
+                let run = run.clone();
+                running.spawn_local(async move { run.group(group).await });
             }
-        }
-        while let Some(done) = running.join_next().await {
-            done.unwrap();
+            while let Some(done) = running.join_next().await {
+                done.unwrap();
+            }
         }
     };
     let whole = tokio::select! {

@@ -1,6 +1,8 @@
 //! Listeners on port 0 with real sockets, and a client that writes what it is told to, byte for byte.
 #![allow(dead_code)] // each test file uses a part
 
+#[path = "../linked/mod.rs"]
+mod linked;
 #[path = "../waiting/mod.rs"]
 mod waiting;
 
@@ -16,7 +18,7 @@ use rand::{Rng, TryRng};
 use random_generator::clock::Clock;
 use random_generator::discovery::PeerList;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
-use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
+use random_generator::draw::record::Record;
 use random_generator::http::exchange::{RequestLimits, Routes};
 use random_generator::http::limits::{Limits, StreamLimits};
 use random_generator::http::listener::{Listener, ListenerError};
@@ -39,6 +41,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use linked::linked;
 use waiting::eventually;
 
 /// A bound for what should take milliseconds.
@@ -310,30 +313,7 @@ pub fn ledger(chain: Vec<Arc<Record>>) -> LedgerSnapshot {
 
 /// Linked records of these rounds.
 pub fn chain(rounds: std::ops::RangeInclusive<u64>) -> Vec<Arc<Record>> {
-    let mut records: Vec<Arc<Record>> = Vec::new();
-    for round in rounds {
-        let draft = Draft {
-            set: "rg".into(),
-            chain: Hex([7; 16]),
-            round,
-            schedule: "@every 10s".into(),
-            slot: Slot(1_800_000_000 + 10 * round as i64),
-            missed: 0,
-            holder: "rg-0_uid-nonce".into(),
-            fence: 1,
-            voters: 1,
-            previous: records.last().map(|record| record.hash),
-            contributions: vec![Contribution {
-                member: "rg-0".into(),
-                next_commitment: Hex([1; 32]),
-                ordinal: 0,
-                reveal: None,
-            }],
-            missing: Vec::new(),
-        };
-        records.push(Arc::new(draft.seal()));
-    }
-    records
+    linked(7, 1_800_000_000, rounds).into_iter().map(Arc::new).collect()
 }
 
 /// What came back.

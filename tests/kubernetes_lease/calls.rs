@@ -6,9 +6,10 @@ use std::time::Duration;
 use random_generator::clock::Clock;
 use random_generator::lease::{LeaseStore, StoreError, WriteOutcome};
 
+use crate::lease_writes::{change, written};
 use crate::server::{Fault, frozen};
 use crate::waiting::eventually;
-use crate::{ANSWER, Bench, SHORT, change, kubeconfig, store, written};
+use crate::{ANSWER, Bench, SHORT, kubeconfig, store};
 
 fn refusal(outcome: WriteOutcome) -> String {
     match outcome {

@@ -4,6 +4,8 @@
 mod calls;
 mod credentials;
 mod electors;
+#[path = "../lease_writes/mod.rs"]
+mod lease_writes;
 mod server;
 #[path = "../standing/mod.rs"]
 mod standing;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use random_generator::clock::Clock;
 use random_generator::lease::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
-use random_generator::lease::{Head, LeaseChange, LeaseObject, LeaseSpec, LeaseStore, WriteOutcome};
+use random_generator::lease::{LeaseObject, LeaseStore};
 
 use crate::server::Server;
 
@@ -70,24 +72,5 @@ impl Bench {
 
     async fn read(&self) -> Arc<LeaseObject> {
         self.store.read().await.unwrap().expect("a Lease")
-    }
-}
-
-fn change(holder: &str, fence: u64) -> LeaseChange {
-    LeaseChange {
-        spec: LeaseSpec {
-            holder: Some(holder.to_owned()),
-            duration_seconds: Some(15),
-            ..LeaseSpec::default()
-        },
-        fence,
-        head: Head::Absent,
-    }
-}
-
-fn written(outcome: WriteOutcome) -> Arc<LeaseObject> {
-    match outcome {
-        WriteOutcome::Written(object) => object,
-        other => panic!("expected Written, got {other:?}"),
     }
 }

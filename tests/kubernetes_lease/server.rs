@@ -271,7 +271,7 @@ impl Serving {
             ("PUT", _) => "PUT",
             (other, _) => panic!("nobody may {other}"),
         };
-        let fault = {
+        let (fault, bookmarks) = {
             let mut world = self.world.lock().unwrap();
             world.seen.push(Seen {
                 verb,
@@ -281,8 +281,11 @@ impl Serving {
                 body: request.body.clone(),
             });
             let once = world.once.get_mut(verb).filter(|faults| !faults.is_empty());
-            once.map(|faults| faults.remove(0))
-                .or_else(|| world.always.get(verb).cloned())
+            let fault = once
+                .map(|faults| faults.remove(0))
+                .or_else(|| world.always.get(verb).cloned());
+            // Whoever finds this request in what was seen may count on a watch that has every bookmark from then on.
+            (fault, world.bookmarks)
         };
         match &fault {
             Some(Fault::Status(code, message)) => return send(stream, *code, "", &status(*code, message)).await,
@@ -297,7 +300,7 @@ impl Serving {
         }
         if verb == "WATCH" {
             let expired = matches!(fault, Some(Fault::Expired));
-            return self.watch(stream, &request.target, expired).await;
+            return self.watch(stream, &request.target, bookmarks, expired).await;
         }
         assert_eq!(request.target, ITEM);
         let (code, body) = {
@@ -326,7 +329,7 @@ impl Serving {
         }
     }
 
-    async fn watch(&self, stream: &mut TcpStream, target: &str, expired: bool) -> bool {
+    async fn watch(&self, stream: &mut TcpStream, target: &str, mut bookmarks: u64, expired: bool) -> bool {
         assert!(
             target.contains("fieldSelector=metadata.name%3Drandom-generator"),
             "{target}"
@@ -348,11 +351,13 @@ impl Serving {
             let _ = stream.write_all(b"0\r\n\r\n").await;
             return true;
         }
-        let mut bookmarks = self.world.lock().unwrap().bookmarks;
         if told == 0 {
             // The present state first.
-            let lease = self.world.lock().unwrap().lease.clone();
-            told = self.world.lock().unwrap().version;
+            let lease = {
+                let world = self.world.lock().unwrap();
+                told = world.version;
+                world.lease.clone()
+            };
             if let Some(lease) = lease
                 && chunk(stream, &json!({"type": "ADDED", "object": lease})).await.is_err()
             {

@@ -118,12 +118,13 @@ pub async fn a_disk_that_is_filled_and_freed_costs_journalling_and_never_draws_o
                 "{status}: {body}"
             );
         }
-        set.degraded(1, "journal").await?.ok_or(
-            full()
-                .await
-                .err()
-                .unwrap_or_else(|| "not degraded, on a full volume".to_owned()),
-        )
+        match set.degraded(1, "journal").await? {
+            Some(reason) => Ok(reason),
+            None => Err(match full().await {
+                Ok(()) => "not degraded, on a full volume".to_owned(),
+                Err(room) => room,
+            }),
+        }
     };
     let reason = until("a journal that is degraded", told).await;
     println!("        journal: {reason}");
