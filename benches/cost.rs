@@ -2,11 +2,14 @@
 //! returns the same JSON, at each durability; and its bytes a second over those of a stream of zeros. `make bench`.
 //!
 //! Server and client have one processor each. Member and bare server are asked in turn, and the ratio is taken within each
-//! round, since what else the machine does changes from one second to the next; the median of the rounds is told.
+//! round, since what else the machine does changes from one second to the next; the median of the rounds is told. Below it stands
+//! the profile, which says where a ratio comes from: the processor time of an answer, thread by thread.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // it ends by panicking
 #![allow(clippy::disallowed_methods, clippy::print_stdout)] // its own times and arguments; its table
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -28,6 +31,8 @@ const WARM_UP: Duration = Duration::from_millis(300);
 /// Enough that the server never waits for the client.
 const CONNECTIONS: usize = 64;
 const STREAM: u64 = 512 << 20;
+/// What proc(5) counts processor time in; the same on every Linux that Rust knows.
+const TICK: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// (What is measured, the member's durability, the least ratio.)
 const LIMITS: [(&str, &str, f64); 4] = [
@@ -132,6 +137,50 @@ fn member(durability: &str) -> Server {
     server
 }
 
+/// Processor time in the program and in the kernel.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    program: Duration,
+    kernel: Duration,
+}
+
+impl Server {
+    /// What each of its threads has had so far, by name; threads of one name together. See proc(5), `/proc/pid/stat`.
+    fn spent(&self) -> BTreeMap<String, Spent> {
+        let mut threads: BTreeMap<String, Spent> = BTreeMap::new();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap() {
+            // It may have ended by now.
+            let Ok(stat) = fs::read_to_string(thread.unwrap().path().join("stat")) else {
+                continue;
+            };
+            let (head, tail) = stat.rsplit_once(") ").unwrap();
+            let name = head.split_once('(').unwrap().1;
+            let ticks: Vec<u32> = tail
+                .split(' ')
+                .skip(11)
+                .take(2)
+                .map(|field| field.parse().unwrap())
+                .collect();
+            let spent = threads.entry(name.to_owned()).or_default();
+            spent.program += TICK * ticks[0];
+            spent.kernel += TICK * ticks[1];
+        }
+        threads
+    }
+
+    /// A line for each thread that counts: microseconds of an answer, or of a megabyte.
+    fn tell_profile(&self, who: &str, began: &BTreeMap<String, Spent>, answers: f64) {
+        for (name, spent) in self.spent() {
+            let before = began.get(&name).copied().unwrap_or_default();
+            let each = |spent: Duration, before: Duration| spent.saturating_sub(before).as_secs_f64() * 1e6 / answers;
+            let (program, kernel) = (each(spent.program, before.program), each(spent.kernel, before.kernel));
+            if program + kernel >= 0.1 {
+                println!("    {who:<6} {name:<16} {program:>8.1} µs in the program {kernel:>8.1} µs in the kernel");
+            }
+        }
+    }
+}
+
 /// What the client measures of a server, in a process on a processor of its own.
 fn measured(what: &str, server: &Server) -> f64 {
     let output = pinned(CLIENT, &this())
@@ -146,13 +195,14 @@ fn measured(what: &str, server: &Server) -> f64 {
 
 fn compare() -> ExitCode {
     println!(
-        "{:<24} {:>12} {:>12} {:>7} {:>7}  rounds",
+        "{:<24} {:>12} {:>12} {:>7} {:>7}  rounds, and below the processor time of an answer or a megabyte",
         "", "member", "bare", "ratio", "least"
     );
     let mut met = true;
     for (name, durability, least) in LIMITS {
         let what = if name == "/bytes" { "stream" } else { "ask" };
         let (member, bare) = (member(durability), bare_server());
+        let (member_began, bare_began) = (member.spent(), bare.spent());
         let mut rounds: Vec<(f64, f64)> = (0..ROUNDS)
             .map(|round| match round % 2 {
                 0 => (measured(what, &member), measured(what, &bare)),
@@ -176,6 +226,13 @@ fn compare() -> ExitCode {
             all.join(" ")
         );
         met &= ratio >= least;
+        let all = |rate: fn(&(f64, f64)) -> f64| match what {
+            // The warm-up's as well, at the rate that was measured after it.
+            "ask" => rounds.iter().map(rate).sum::<f64>() * (WARM_UP + SPAN).as_secs_f64(),
+            _ => (ROUNDS as u64 * STREAM) as f64 / 1e6,
+        };
+        member.tell_profile("member", &member_began, all(|round| round.0));
+        bare.tell_profile("bare", &bare_began, all(|round| round.1));
     }
     match met {
         true => ExitCode::SUCCESS,
