@@ -14,7 +14,11 @@ use crate::set::Set;
 pub type Told = Vec<Option<String>>;
 
 /// What a container prints from a moment on, as it is written.
-pub struct Output(NamedTempFile, Child);
+pub struct Output {
+    file: NamedTempFile,
+    /// Ended when this is dropped.
+    _attached: Child,
+}
 
 /// Of three members.
 pub struct Logs(Vec<Output>);
@@ -33,7 +37,7 @@ impl Set {
             container,
         ];
         let child = self.cluster.kubectl_into(file.as_file(), &arguments);
-        let output = Output(file, child);
+        let output = Output { file, _attached: child };
         let attached = async || match output.text() {
             // What HTTP answers once the connection is the container's output.
             said if said.contains("101 Switching Protocols") => Ok(()),
@@ -56,7 +60,7 @@ impl Set {
 impl Output {
     /// With kubectl's own words before it.
     pub fn text(&self) -> String {
-        fs::read_to_string(self.0.path()).unwrap()
+        fs::read_to_string(self.file.path()).unwrap()
     }
 }
 
