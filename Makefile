@@ -186,10 +186,14 @@ peer-secret: ## Make the Secret that OVERLAY=secured needs, once; its value is s
 	fi
 	@echo 'next: make deploy OVERLAY=secured'
 
-.PHONY: e2e
-e2e: ## Test the set on the cluster of KUBECONFIG, with an image that its nodes have: IMAGE=random-generator:dev CLIENT_IMAGE=busybox:1.37 ONLY=part-of-a-name
+# They don't get in each other's way: `make --jobs=2` runs both at once.
+.PHONY: e2e e2e-set e2e-interop
+e2e: e2e-set e2e-interop ## Test the set on the cluster of KUBECONFIG, with an image that its nodes have: IMAGE=random-generator:dev CLIENT_IMAGE=busybox:1.37 ONLY=part-of-a-name
+e2e-set:
 	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }
 	$(end-to-end) set $(ONLY)
+e2e-interop:
+	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }
 	KUBECONFIG='$(KUBECONFIG)' $(CARGO) test --test interop -- --nocapture $(ONLY)
 
 .PHONY: e2e-reference
