@@ -168,17 +168,33 @@ impl Server {
         threads
     }
 
-    /// A line for each thread that counts: microseconds of an answer, or of a megabyte.
-    fn tell_profile(&self, who: &str, began: &BTreeMap<String, Spent>, answers: f64) {
+    /// A line for each thread that counts: microseconds of an answer, or of a megabyte. Returns both kinds together, by thread.
+    fn tell_profile(&self, who: &str, began: &BTreeMap<String, Spent>, answers: f64) -> BTreeMap<String, f64> {
+        let mut threads = BTreeMap::new();
         for (name, spent) in self.spent() {
             let before = began.get(&name).copied().unwrap_or_default();
             let each = |spent: Duration, before: Duration| spent.saturating_sub(before).as_secs_f64() * 1e6 / answers;
             let (program, kernel) = (each(spent.program, before.program), each(spent.kernel, before.kernel));
             if program + kernel >= 0.1 {
                 println!("    {who:<6} {name:<16} {program:>8.1} µs in the program {kernel:>8.1} µs in the kernel");
+                threads.insert(name, program + kernel);
             }
         }
+        threads
     }
+}
+
+/// The profile's reason for a ratio: which thread of the member takes how much more than the bare server's.
+fn tell_reason(member: &BTreeMap<String, f64>, bare: &BTreeMap<String, f64>) {
+    let more: Vec<String> = member
+        .iter()
+        .map(|(name, spent)| format!("{name} {:+.1} µs", spent - bare.get(name).unwrap_or(&0.0)))
+        .collect();
+    let all = bare.values().sum::<f64>();
+    println!(
+        "    why: on top of the {all:.1} µs of the bare server, {}",
+        more.join(", ")
+    );
 }
 
 /// What the client measures of a server, in a process on a processor of its own.
@@ -231,8 +247,11 @@ fn compare() -> ExitCode {
             "ask" => rounds.iter().map(rate).sum::<f64>() * (WARM_UP + SPAN).as_secs_f64(),
             _ => (ROUNDS as u64 * STREAM) as f64 / 1e6,
         };
-        member.tell_profile("member", &member_began, all(|round| round.0));
-        bare.tell_profile("bare", &bare_began, all(|round| round.1));
+        let of_member = member.tell_profile("member", &member_began, all(|round| round.0));
+        let of_bare = bare.tell_profile("bare", &bare_began, all(|round| round.1));
+        if ratio < least {
+            tell_reason(&of_member, &of_bare);
+        }
     }
     match met {
         true => ExitCode::SUCCESS,
