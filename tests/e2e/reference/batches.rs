@@ -26,9 +26,13 @@ pub async fn each_kind_that_is_a_batch_writes_whole_lines(set: Set) {
     // Those of the init container, and at least one of the service's own.
     assert!(whole_lines(&said.expect_ok().out) > 50);
 
-    let pods = pods_of(&set, "refresher").await;
-    assert!(!pods.is_empty());
+    let pods = until("a Pod on a node", async || match pods_of(&set, "refresher").await {
+        pods if pods.is_empty() => Err("none"),
+        pods => Ok(pods),
+    })
+    .await;
     for pod in &pods {
+        until_ready(&set, pod).await;
         let output = set.output(pod, "random-generator").await;
         until(&format!("two rounds of {pod}"), async || match output.text() {
             text if text.matches("Finished after").count() >= 2 => Ok(()),
