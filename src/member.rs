@@ -34,7 +34,7 @@ use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
 use crate::generator::{ids, random};
 use crate::http::admin::{self, Admin};
-use crate::http::cors::Readable;
+use crate::http::cors::AllowedOrigins;
 use crate::http::exchange::{RequestLimits, Routes};
 use crate::http::limits::{Limits, raise_open_files_limit};
 use crate::http::listener::Listener;
@@ -396,7 +396,7 @@ impl Listening<'_> {
         let http = HttpMetrics::register(&mut metrics.registry);
         let prefix: u32 = rand::random();
         let routes = |name, limits| {
-            Routes::new(name, limits, self.clock.clone(), http.clone(), prefix).telling(parts.spans.clone())
+            Routes::new(name, limits, self.clock.clone(), http.clone(), prefix).with_spans(parts.spans.clone())
         };
         let public_limits = Limits {
             connections: self.config.connection_limit,
@@ -404,8 +404,9 @@ impl Listening<'_> {
         }
         .within(self.open_files);
         let streams = Streams::new(public_limits.streams(), &http);
-        let readable = routes("public", RequestLimits::public()).readable(Readable::by(&self.config.allowed_origins));
-        let public = public::router(self.public(parts, streams), readable);
+        let origins = AllowedOrigins::new(&self.config.allowed_origins);
+        let public_routes = routes("public", RequestLimits::public()).with_allowed_origins(origins);
+        let public = public::router(self.public(parts, streams), public_routes);
         let peer = peer::router(
             Peer {
                 service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())),
@@ -452,13 +453,13 @@ impl Listening<'_> {
     fn public(&self, parts: &Parts, streams: Streams) -> Public<RandomNumbers, IdService, JournalService> {
         let journal = JournalService(parts.journal.clone());
         Public {
-            numbers: Numbers::new(
-                RandomNumbers,
-                journal.clone(),
-                self.clock.clone(),
-                self.identity.process,
-                VERSION,
-            ),
+            numbers: Numbers {
+                source: Arc::new(RandomNumbers),
+                journal: journal.clone(),
+                clock: self.clock.clone(),
+                process: self.identity.process,
+                version: VERSION,
+            },
             ids: Ids {
                 source: IdService(parts.ids.clone()),
                 journal,

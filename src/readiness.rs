@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 /// What must have happened once before this member is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Latch {
     Entropy,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Latches {
     pub listeners: bool,
     pub volume: bool,
@@ -32,7 +33,7 @@ pub struct Latches {
 }
 
 /// One thing that is wrong, in the operator's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Degraded {
     /// The part that says so: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ids`, `ledger`.
     pub source: &'static str,
@@ -43,7 +44,8 @@ pub struct Degraded {
 const SOURCES: [&str; 7] = ["draw", "ids", "journal", "ledger", "lease", "lease-watch", "peers"];
 
 /// The answer of `/readyz`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Ready)]
 pub struct Status {
     pub ready: bool,
     /// The shutdown has begun; `ready` stays false from here on.

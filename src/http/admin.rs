@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::exchange::{RequestLimits, Routes, read_body};
-use super::format::{Format, fresh, json};
+use super::format::{Format, respond, respond_json};
 use super::problem::{Problem, shown};
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 
@@ -141,7 +141,7 @@ async fn shutdown(State(admin): State<Arc<Admin>>) -> Response {
 
 /// `GET /log-level` → the filter as text.
 async fn log_level(State(admin): State<Arc<Admin>>) -> Response {
-    fresh(Format::Text, (admin.actions.log_level)() + "\n")
+    respond(Format::Text, (admin.actions.log_level)() + "\n")
 }
 
 /// `PUT /log-level`, the filter as body: `info`, or directives like `warn,random_generator::lease=debug`.
@@ -162,7 +162,7 @@ async fn set_log_level(State(admin): State<Arc<Admin>>, request: Request) -> Res
 
 /// `GET /journal` → `{"condition", "detail", "rows", "bytes", "max_bytes"}`.
 async fn journal(State(admin): State<Arc<Admin>>) -> Response {
-    json(&(admin.actions.journal)())
+    respond_json(&(admin.actions.journal)())
 }
 
 #[derive(Serialize)]
@@ -196,7 +196,7 @@ async fn ledger(State(admin): State<Arc<Admin>>) -> Response {
         Condition::Corrupt(detail) => ("corrupt", Some(&**detail)),
     };
     let head = ledger.head();
-    json(&Ledger {
+    respond_json(&Ledger {
         condition,
         detail,
         records: ledger.chain.len(),
@@ -231,7 +231,7 @@ async fn restart(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
 }
 
 fn done(line: String) -> Response {
-    json(&serde_json::json!({ "done": line }))
+    respond_json(&serde_json::json!({ "done": line }))
 }
 
 fn problem(error: AdminError) -> Problem {

@@ -1,13 +1,10 @@
-//! What a client may keep, what it has already, and what part of it it wants (RFC 9111; RFC 9110, 8.8.3 and 13).
+//! What a client may cache, and what it has already: entity tags and 304 (RFC 9111; RFC 9110, 8.8.3 and 13).
 
 use std::fmt::{Display, Write};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
-
-use super::problem::Problem;
-use super::range;
 
 /// How long a cache may answer without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +46,6 @@ impl Tag {
         Tag::new(&[&hex::encode(&Sha256::digest(content)[..16])])
     }
 
-    /// With its quotes, as headers have it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Whether `If-None-Match` names it. A weak tag matches too: for that header the comparison is the weak one.
     pub fn among(&self, headers: &HeaderMap) -> bool {
         headers
@@ -66,33 +58,28 @@ impl Tag {
     }
 }
 
-/// What `make` makes, with its body in memory, or the part of it that is asked for; or 304 for a client that has it: nothing is
-/// made then. `chosen_by` is the request's header that the representation may have been chosen by, for `Vary`.
-///
-/// # Errors
-/// 416: it has no such part.
-pub fn kept(
-    method: &Method,
+/// What `make` makes, or 304 for a client that has it: then nothing is made. `vary` is the request's header that the
+/// representation was chosen by.
+pub fn cacheable(
     request: &HeaderMap,
     tag: &Tag,
     freshness: Freshness,
-    chosen_by: Option<HeaderName>,
+    vary: Option<HeaderName>,
     make: impl FnOnce() -> Response,
-) -> Result<Response, Problem> {
+) -> Response {
     let mut response = match tag.among(request) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => range::part(method, request, tag, make())?,
+        false => make(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, freshness.header());
-    if let Some(name) = chosen_by {
+    if let Some(name) = vary {
         headers.insert(header::VARY, HeaderValue::from(name));
     }
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Ok(tag) = HeaderValue::from_str(&tag.0) {
         headers.insert(header::ETAG, tag);
     }
-    Ok(response)
+    response
 }
 
 #[cfg(test)]

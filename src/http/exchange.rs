@@ -25,7 +25,7 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::{Layer, Service};
 
-use super::cors::Readable;
+use super::cors::{self, AllowedOrigins};
 use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
 use crate::clock::{Clock, Now};
@@ -98,7 +98,8 @@ struct Shared {
     clock: Clock,
     metrics: HttpMetrics,
     spans: Spans,
-    readable: Option<Readable>,
+    /// Whose web pages may read the answers.
+    origins: Option<AllowedOrigins>,
     /// Makes our ids differ from those of another process.
     prefix: u32,
     next: AtomicU64,
@@ -120,7 +121,7 @@ impl Routes {
                 clock,
                 metrics,
                 spans: Spans::default(),
-                readable: None,
+                origins: None,
                 prefix,
                 next: AtomicU64::new(0),
             }),
@@ -128,18 +129,18 @@ impl Routes {
         }
     }
 
-    /// Offers each request that was answered to `spans`. Before the first route.
-    pub fn telling(mut self, spans: Spans) -> Routes {
+    /// Reports each answered request to `spans`. Call it before the first route.
+    pub fn with_spans(mut self, spans: Spans) -> Routes {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.spans = spans;
         }
         self
     }
 
-    /// Lets web pages read what is answered, if any may. Before the first route.
-    pub fn readable(mut self, by: Option<Readable>) -> Routes {
+    /// Lets web pages of these origins read the answers. Call it before the first route.
+    pub fn with_allowed_origins(mut self, origins: Option<AllowedOrigins>) -> Routes {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.readable = by;
+            shared.origins = origins;
         }
         self
     }
@@ -176,17 +177,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     fn layered(&self, route: &'static str, handlers: MethodRouter<S>) -> MethodRouter<S> {
-        let exchange = ExchangeLayer(Arc::new(RouteContext {
+        handlers.layer(ExchangeLayer(Arc::new(RouteContext {
             metrics: self.shared.metrics.route(self.shared.listener, route),
             shared: self.shared.clone(),
-        }));
-        match &self.shared.readable {
-            Some(readable) => handlers
-                .layer(readable.preflights())
-                .layer(exchange)
-                .layer(readable.answers()),
-            None => handlers.layer(exchange),
-        }
+        })))
     }
 }
 
@@ -237,15 +231,23 @@ impl Service<Request> for ExchangeService {
         };
         let scope = Scope::request(exchange.id, brought(request.headers()));
         let method = request.method().clone();
+        let origin = shared.origins.as_ref().and_then(|_| request.headers().get(header::ORIGIN).cloned());
         let call = match refused(&request, &shared.limits) {
             Some(problem) => Err(problem.into_response()),
+            None if shared.origins.is_some() && cors::is_preflight(&request) => Err(cors::preflight()),
             None => {
                 request.extensions_mut().insert(exchange);
                 // The handler begins when this is polled.
                 Ok(Route::clone(&self.inner).call(request))
             }
         };
-        let answer = async move { Ok(context.answer(method, exchange, call).await) };
+        let answer = async move {
+            let mut response = context.answer(method, exchange, call).await;
+            if let Some(origins) = &context.shared.origins {
+                origins.allow(origin.as_ref(), response.headers_mut());
+            }
+            Ok(response)
+        };
         Box::pin(trace::within(scope, answer))
     }
 }
@@ -261,7 +263,7 @@ impl RouteContext {
         let _in_flight = self.metrics.begin();
         let started = exchange.started;
         let mut response = match call {
-            Err(refused) => refused,
+            Err(response) => response,
             Ok(call) => {
                 // Nothing that a handler shares is left half-changed by a panic: they hold no locks and own their data.
                 let call = AssertUnwindSafe(call).catch_unwind();

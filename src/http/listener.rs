@@ -44,9 +44,9 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: application/problem+json\r\n\
 retry-after: 1\r\n\
 connection: close\r\n\
-content-length: 144\r\n\
+content-length: 160\r\n\
 \r\n\
-{\"type\":\"urn:random-generator:problem:unavailable\",\"title\":\"Not now\",\"status\":503,\
+{\"type\":\"urn:random-generator:problem:unavailable\",\"title\":\"Temporarily unavailable\",\"status\":503,\
 \"detail\":\"all connections that this member allows are in use\"}";
 
 impl Listener {

@@ -1,5 +1,6 @@
 //! The public listener: numbers, ids, draws, members, and how this member is. One file and one state a group.
 
+pub mod ask;
 pub mod derived;
 pub mod draws;
 pub mod giving;
@@ -21,7 +22,7 @@ use self::members::Members;
 use self::numbers::{NumberSource, Numbers};
 use self::status::Status;
 use super::exchange::Routes;
-use super::openapi;
+use super::docs;
 
 const READ: &str = "GET, HEAD";
 
@@ -69,8 +70,8 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
                 .route("/livez", READ, get(status::live))
                 .route("/readyz", READ, get(status::ready))
                 .route("/version", READ, get(status::version))
-                .route("/openapi.json", READ, get(openapi::served))
-                .route("/docs", READ, get(openapi::page))
+                .route("/openapi.json", READ, get(docs::description))
+                .route("/docs", READ, get(docs::page))
         })
         .finish()
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -29,8 +29,6 @@ pub struct Supervisor {
     clock: Clock,
     stop_limit: Duration,
     dns: DnsServer,
-    /// Never changes while members can't be added; it is what publishes them.
-    published: watch::Sender<Arc<[Published]>>,
     claim: Claim,
 }
 
@@ -46,15 +44,15 @@ impl Supervisor {
     ) -> Result<Supervisor, ClusterError> {
         let zone = Zone::new(service).map_err(DnsError::from)?;
         let claim = layout.claim()?;
-        let (published, members) = watch::channel(layout.members.iter().map(|place| place.published()).collect());
-        let dns = DnsServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), zone, members).await?;
+        let members: Vec<Published> = layout.members.iter().map(|place| place.published()).collect();
+        zone.publish(&members).await;
+        let dns = DnsServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Arc::new(zone)).await?;
         Ok(Supervisor {
             layout,
             set: set.to_owned(),
             clock,
             stop_limit,
             dns,
-            published,
             claim,
         })
     }
@@ -128,7 +126,7 @@ impl Supervisor {
         if let Ok(Some(ended)) = timeout(LAST_LINES, printer.join_next()).await {
             ended?;
         }
-        drop((self.published, self.claim));
+        drop(self.claim);
         Ok(())
     }
 }

@@ -235,13 +235,13 @@ impl Member {
             trouble: None,
         }));
         let public = Public {
-            numbers: Numbers::new(
-                numbers.clone(),
-                journal.clone(),
-                clock.clone(),
-                uuid::Uuid::nil(),
-                "1.2.3",
-            ),
+            numbers: Numbers {
+                source: numbers.clone(),
+                journal: journal.clone(),
+                clock: clock.clone(),
+                process: uuid::Uuid::nil(),
+                version: "1.2.3",
+            },
             ids: Ids {
                 source: ids.clone(),
                 journal: journal.clone(),

@@ -51,10 +51,6 @@ pub fn table() -> String {
             "the body is of another type; the admin listener only",
         ),
         (
-            Problem::no_such_range(1),
-            "`Range` asks for bytes beyond the end; `Content-Range` says how many there are",
-        ),
-        (
             Problem::internal(),
             "a bug here; the log has more under the request's id",
         ),

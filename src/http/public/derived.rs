@@ -9,10 +9,9 @@ use axum::response::Response;
 
 use super::draws::Draws;
 use super::numbers::reversed;
-use crate::draw::integers::{MAX_COUNT, Question, QuestionError};
-use crate::http::conditional::{Freshness, Tag, kept};
-use crate::http::format::{Format, fresh, json, lines, negotiate};
-use crate::http::openapi;
+use crate::draw::integers::{Integers, MAX_COUNT, Question, QuestionError};
+use crate::http::conditional::{Freshness, Tag, cacheable};
+use crate::http::format::{Format, JsonText, lines, negotiate, respond, respond_json};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 
@@ -23,30 +22,28 @@ use crate::http::query::Query;
     get,
     path = "/draws/{round}/integers",
     operation_id = "derived_integers",
-    summary = "Integers that a draw decides",
+    summary = "Integers decided by a draw",
     tag = "draws",
     params(
         ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
-        ("min" = Option<i64>, Query, description = "The least", example = 1, extensions(("x-default" = json!(1)))),
-        ("max" = Option<i64>, Query, description = "The greatest, at least min", example = 200, extensions(("x-default" = json!(100)))),
-        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
-        ("unique" = Option<bool>, Query, description = "Whether no value comes twice. Then count is at most max − min + 1", extensions(("x-default" = json!(false)))),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
+        ("min" = Option<i64>, Query, description = "Minimum", example = 1, extensions(("x-default" = json!(1)))),
+        ("max" = Option<i64>, Query, description = "Maximum, at least min", example = 200, extensions(("x-default" = json!(100)))),
+        ("count" = Option<i64>, Query, description = "Number of values", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("unique" = Option<bool>, Query, description = "No value twice; then count is at most max − min + 1", extensions(("x-default" = json!(false)))),
+        ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The same for everybody who asks", content((openapi::Derived = "application/json"), (String = "text/plain"))),
-        (status = 206, description = "The part of them that Range asks for"),
-        (status = 304, description = "The client has them already"),
-        (status = 404, response = openapi::Problem),
-        (status = 409, response = openapi::Problem),
-        (status = 410, response = openapi::Problem),
-        (status = 416, response = openapi::Problem),
+        (status = 200, description = "The same answer for everyone", content((Integers = "application/json"), (String = "text/plain"))),
+        (status = 304, description = "Not modified"),
+        (status = 404, response = Problem),
+        (status = 409, response = Problem),
+        (status = 410, response = Problem),
     ),
 )]
 pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["min", "max", "count", "unique", "format"])?;
     let question = question(&query)?;
-    let format = negotiate(request.headers(), query.text("format"), &[Format::Json, Format::Text])?;
+    let format = negotiate::<JsonText>(request.headers(), query.text("format"))?;
     let record = state.record(&request)?;
     if record.output.is_none() {
         return Err(Problem::conflict(format!(
@@ -58,19 +55,12 @@ pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: 
     let make = || {
         let answer = question.of(&record);
         match format {
-            Format::Text => fresh(format, answer.map_or(String::new(), |answer| lines(&answer.values))),
-            _ => json(&answer),
+            Format::Text => respond(format, answer.map_or(String::new(), |answer| lines(&answer.values))),
+            _ => respond_json(&answer),
         }
     };
-    let chosen_by = Some(header::ACCEPT);
-    kept(
-        request.method(),
-        request.headers(),
-        &tag,
-        Freshness::Final,
-        chosen_by,
-        make,
-    )
+    let vary = Some(header::ACCEPT);
+    Ok(cacheable(request.headers(), &tag, Freshness::Final, vary, make))
 }
 
 fn question(query: &Query<'_>) -> Result<Question, Problem> {

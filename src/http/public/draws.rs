@@ -7,15 +7,16 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
+use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::record::Record;
-use crate::http::conditional::{Freshness, Tag, kept};
-use crate::http::format::{Format, fresh, negotiate};
-use crate::http::openapi;
+use crate::http::conditional::{Freshness, Tag, cacheable};
+use crate::http::format::{Format, JsonLines, negotiate, respond, respond_json};
 use crate::http::problem::Problem;
 use crate::http::query::{Query, round};
 use crate::lease::LeaseSnapshot;
@@ -40,6 +41,16 @@ pub struct Draws {
     pub streams: Streams,
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = Draws)]
+struct Page<'a> {
+    #[schema(value_type = Vec<Record>)]
+    draws: &'a [Arc<Record>],
+    /// The round to go on from; null when there is none yet.
+    #[schema(required)]
+    next: Option<u64>,
+}
+
 /// `GET /draws?from=&limit=` → `{"draws": [record, …], "next": round or null}`, ascending from `from` (default: the oldest
 /// kept). `next` is the round to go on from, null when there is none yet. JSON lines: one record a line, all of them
 /// without `limit`; what `next` would be stands in a header then.
@@ -50,23 +61,19 @@ pub struct Draws {
     summary = "The chain of draws",
     tag = "draws",
     params(
-        ("from" = Option<i64>, Query, description = "The round to begin with; without it the oldest kept", minimum = 1, maximum = 9_007_199_254_740_991_i64),
-        ("limit" = Option<i64>, Query, description = "How many at most; as JSON lines all, unless given", minimum = 1, maximum = 1_000, example = 1, extensions(("x-default" = json!(100)))),
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
+        ("from" = Option<i64>, Query, description = "First round; the oldest kept without it", minimum = 1, maximum = 9_007_199_254_740_991_i64),
+        ("limit" = Option<i64>, Query, description = "Maximum number of records; JSON lines have no default limit", minimum = 1, maximum = 1_000, example = 1, extensions(("x-default" = json!(100)))),
+        ("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "Records, ascending; as JSON lines one a line", content((openapi::Draws = "application/json"), (String = "application/x-ndjson"))),
-        (status = 410, response = openapi::Problem)
+        (status = 200, description = "Records, oldest first; one a line as JSON lines", content((Page = "application/json"), (String = "application/x-ndjson"))),
+        (status = 410, response = Problem)
     ),
 )]
 pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from", "limit", "format"])?;
     let from = query.round("from")?;
-    let format = negotiate(
-        request.headers(),
-        query.text("format"),
-        &[Format::Json, Format::JsonLines],
-    )?;
+    let format = negotiate::<JsonLines>(request.headers(), query.text("format"))?;
     let limit = match (format, query.text("limit")) {
         (Format::JsonLines, None) => usize::MAX,
         _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
@@ -78,19 +85,13 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
     };
     let shown = &records[..records.len().min(limit)];
     let next = records.get(shown.len()).map(|record| record.round);
-    let mut response = if format == Format::JsonLines {
-        let mut text = String::new();
-        for record in shown {
-            text.push_str(&record.canonical());
-            text.push('\n');
-        }
-        fresh(format, text)
-    } else {
-        let draws: Vec<_> = shown.iter().map(|record| record.canonical()).collect();
-        let next = next.map_or("null".to_owned(), |next| next.to_string());
-        fresh(format, format!("{{\"draws\":[{}],\"next\":{next}}}", draws.join(",")))
-    };
-    if let (Format::JsonLines, Some(next)) = (format, next) {
+    if format == Format::Json {
+        let page = Page { draws: shown, next };
+        return Ok(state.with_age(respond_json(&page)));
+    }
+    let lines: String = shown.iter().map(|record| record.canonical() + "\n").collect();
+    let mut response = respond(format, lines);
+    if let Some(next) = next {
         response.headers_mut().insert(NEXT.clone(), HeaderValue::from(next));
     }
     Ok(state.with_age(response))
@@ -105,14 +106,12 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
     summary = "The newest draw",
     tag = "draws",
     params(
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
+        ("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The newest record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
-        (status = 206, description = "The part of it that Range asks for"),
-        (status = 304, description = "The client has it already"),
-        (status = 404, response = openapi::Problem),
-        (status = 416, response = openapi::Problem),
+        (status = 200, description = "The newest record", content((Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 304, description = "Not modified"),
+        (status = 404, response = Problem),
     ),
 )]
 pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
@@ -121,7 +120,7 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     let record = ledger
         .head()
         .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
-    one_record(&request, format, record, Freshness::Ask).map(|response| state.with_age(response))
+    Ok(state.with_age(one_record(&request, format, record, Freshness::Ask)))
 }
 
 /// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept. A final record
@@ -134,41 +133,35 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     tag = "draws",
     params(
         ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
+        ("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
-        (status = 206, description = "The part of it that Range asks for"),
-        (status = 304, description = "The client has it already"),
-        (status = 404, response = openapi::Problem),
-        (status = 410, response = openapi::Problem),
-        (status = 416, response = openapi::Problem)
+        (status = 200, description = "The record", content((Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 304, description = "Not modified"),
+        (status = 404, response = Problem),
+        (status = 410, response = Problem),
     ),
 )]
 pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let format = record_format(&request)?;
     let record = state.record(&request)?;
-    one_record(&request, format, &record, Freshness::Final)
+    Ok(one_record(&request, format, &record, Freshness::Final))
 }
 
 fn record_format(request: &Request) -> Result<Format, Problem> {
     let query = Query::parse(request.uri().query(), &["format"])?;
-    negotiate(
-        request.headers(),
-        query.text("format"),
-        &[Format::Json, Format::JsonLines],
-    )
+    negotiate::<JsonLines>(request.headers(), query.text("format"))
 }
 
-fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Result<Response, Problem> {
+fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Response {
     let tag = Tag::new(&[&record.hash, &format.name()]);
-    let chosen_by = Some(header::ACCEPT);
-    kept(request.method(), request.headers(), &tag, freshness, chosen_by, || {
+    let vary = Some(header::ACCEPT);
+    cacheable(request.headers(), &tag, freshness, vary, || {
         let mut text = record.canonical();
         if format == Format::JsonLines {
             text.push('\n');
         }
-        fresh(format, text)
+        respond(format, text)
     })
 }
 

@@ -4,10 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::Uri;
-
+use super::ask::Ask;
 use crate::clock::{Clock, Wall};
-use crate::http::exchange::Exchange;
 use crate::http::problem::Problem;
 
 /// One response that gives something out.
@@ -48,28 +46,25 @@ impl<J: JournalSink> JournalSink for Arc<J> {
     }
 }
 
-/// Journals a response, or says 503.
+/// Writes the journal entry of a response before that is sent, or says 503.
 pub(super) async fn record(
     journal: &impl JournalSink,
     clock: &Clock,
-    exchange: &Exchange,
-    uri: &Uri,
+    ask: &Ask,
     count: u64,
     value: Option<i32>,
 ) -> Result<(), Problem> {
     let entry = Entry {
-        at: exchange.started.wall,
-        request_id: exchange.id.as_str(),
-        duration: clock.boot().since(exchange.started.boot),
+        at: ask.exchange.started.wall,
+        request_id: ask.exchange.id.as_str(),
+        duration: clock.boot().since(ask.exchange.started.boot),
         // HEAD gives nothing out, and nothing else is routed here.
         method: "GET",
-        path: uri.path(),
-        query: uri.query().unwrap_or_default(),
+        path: ask.uri().path(),
+        query: ask.uri().query().unwrap_or_default(),
         count,
         value,
     };
-    journal
-        .record(entry)
-        .await
-        .map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))
+    let recorded = journal.record(entry).await;
+    recorded.map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))
 }

@@ -5,19 +5,15 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::extract::State;
 use axum::response::Response;
 
+use super::ask::Ask;
 use super::giving::{JournalSink, record};
 use super::numbers::nothing;
 use crate::clock::Clock;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, fresh, json_values, lines, negotiate};
-use crate::http::openapi;
+use crate::http::format::{Format, JsonText, Values, lines, respond, respond_json};
 use crate::http::problem::Problem;
-use crate::http::query::Query;
 
 /// Ids in one response; a millisecond has 4,096 of them.
 pub const IDS: RangeInclusive<i64> = 1..=1_000;
@@ -57,44 +53,29 @@ pub struct Ids<I, J> {
     summary = "Unique ids",
     tag = "ids",
     params(
-        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 1_000, example = 2, extensions(("x-default" = json!(1)))),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
+        ("count" = Option<i64>, Query, description = "Number of values", minimum = 1, maximum = 1_000, example = 2, extensions(("x-default" = json!(1)))),
+        ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["117646201850957824", "117646201850957825"]})), (String = "text/plain"))),
+        (status = 200, description = "The values", content((Values<String> = "application/json", example = json!({"values": ["117646201850957824", "117646201850957825"]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn ids<I: IdSource, J: JournalSink>(
     State(state): State<Arc<Ids<I, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
+    ask: Ask,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["count", "format"])?;
+    let (query, format) = ask.read::<JsonText>(&["count", "format"])?;
     let count = query.integer("count", IDS, 1)?;
-    let format = negotiate(request.headers(), query.text("format"), &[Format::Json, Format::Text])?;
-    if request.method() == Method::HEAD {
+    if ask.is_head() {
         return Ok(nothing(format));
     }
     let ids = state.source.take(count as usize).await;
     let ids = ids.map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))?;
-    record(
-        &state.journal,
-        &state.clock,
-        &exchange,
-        request.uri(),
-        ids.len() as u64,
-        None,
-    )
-    .await?;
+    record(&state.journal, &state.clock, &ask, ids.len() as u64, None).await?;
     Ok(match format {
-        Format::Text => fresh(format, lines(&ids)),
-        _ => fresh(
-            format,
-            json_values(&ids, |text, id| {
-                use std::fmt::Write;
-                // Writing to a String does not fail.
-                let _ = write!(text, "\"{id}\"");
-            }),
-        ),
+        Format::Text => respond(format, lines(&ids)),
+        _ => respond_json(&Values {
+            values: ids.iter().map(u64::to_string).collect(),
+        }),
     })
 }

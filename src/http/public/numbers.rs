@@ -19,16 +19,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Method, Uri};
 use axum::response::Response;
 use rand::Rng;
 
 use self::values::Value;
+use super::ask::Ask;
 use super::giving::{JournalSink, record};
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, fresh};
+use crate::http::format::{Format, respond};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 
@@ -70,42 +69,32 @@ impl From<DistributionError> for Problem {
 /// What these paths work with.
 #[derive(Debug)]
 pub struct Numbers<N, J> {
-    source: Arc<N>,
-    journal: J,
-    clock: Clock,
-    /// What follows the number in the JSON of `/`.
-    suffix: String,
-}
-
-impl<N, J> Numbers<N, J> {
-    /// `id` is the UUID of this process.
-    pub fn new(source: N, journal: J, clock: Clock, id: uuid::Uuid, version: &str) -> Numbers<N, J> {
-        Numbers {
-            source: Arc::new(source),
-            journal,
-            clock,
-            suffix: format!(",\"id\":\"{id}\",\"version\":{}}}", serde_json::Value::from(version)),
-        }
-    }
+    pub source: Arc<N>,
+    pub journal: J,
+    pub clock: Clock,
+    /// The UUID of this process.
+    pub process: uuid::Uuid,
+    pub version: &'static str,
 }
 
 impl<N: NumberSource, J: JournalSink> Numbers<N, J> {
-    /// Makes values, journals that they are given out, and gives them out. For HEAD it makes none.
+    /// Makes values, writes the journal entry, and answers with them. For HEAD it makes none.
     async fn give<V: Value>(
         &self,
-        exchange: &Exchange,
-        method: &Method,
-        uri: &Uri,
+        ask: &Ask,
         format: Format,
         make: impl FnOnce(&mut dyn Rng) -> Result<Vec<V>, DistributionError> + Send,
     ) -> Result<Response, Problem> {
-        if method == Method::HEAD {
+        if ask.is_head() {
             return Ok(nothing(format));
         }
         let values = self.source.draw(make)??;
-        let count = values.len() as u64;
-        record(&self.journal, &self.clock, exchange, uri, count, None).await?;
-        Ok(values::response(format, &values))
+        self.record(ask, values.len() as u64, None).await?;
+        Ok(values::response(format, values))
+    }
+
+    async fn record(&self, ask: &Ask, count: u64, value: Option<i32>) -> Result<(), Problem> {
+        record(&self.journal, &self.clock, ask, count, value).await
     }
 }
 
@@ -113,7 +102,7 @@ impl<N: NumberSource, J: JournalSink> Numbers<N, J> {
 /// a number that isn't made is.
 pub(super) fn nothing(format: Format) -> Response {
     let empty = futures_util::stream::empty::<Result<Bytes, Infallible>>();
-    fresh(format, Body::from_stream(empty))
+    respond(format, Body::from_stream(empty))
 }
 
 /// A range whose min exceeds its max.

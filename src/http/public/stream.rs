@@ -93,11 +93,11 @@ impl Drop for Open {
     get,
     path = "/draws/stream",
     operation_id = "draw_stream",
-    summary = "Draws as they come",
+    summary = "A stream of draws",
     tag = "draws",
     params(
-        ("from" = Option<i64>, Query, description = "The round to begin with; without it the next draw", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
-        ("Last-Event-ID" = Option<i64>, Header, description = "The last round that was seen, in place of from", minimum = 0, maximum = 9_007_199_254_740_990_i64),
+        ("from" = Option<i64>, Query, description = "First round; the next draw without it", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
+        ("Last-Event-ID" = Option<i64>, Header, description = "Last round seen, instead of from", minimum = 0, maximum = 9_007_199_254_740_990_i64),
     ),
     responses(
         (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),

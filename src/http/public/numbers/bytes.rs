@@ -5,21 +5,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
 use super::{NumberSource, Numbers, NumbersUnavailable, nothing};
 use crate::generator::random::BYTES_PER_SEED;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, fresh, negotiate};
-use crate::http::openapi;
+use crate::http::format::{BytesJsonText, Format, Raw, Values, respond, respond_json};
 use crate::http::problem::Problem;
-use crate::http::public::giving::{JournalSink, record};
-use crate::http::query::Query;
+use crate::http::public::ask::Ask;
+use crate::http::public::giving::JournalSink;
 
 /// Bytes in one response, raw: a TiB, made while they are sent.
 pub const BYTES: RangeInclusive<i64> = 1..=1 << 40;
@@ -30,44 +27,40 @@ pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
 #[utoipa::path(
     get,
     path = "/bytes",
-    summary = "Bytes",
+    summary = "Random bytes",
     tag = "numbers",
     params(
-        ("count" = Option<i64>, Query, description = "How many. As JSON or text at most 1,048,576", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16, extensions(("x-default" = json!(32)))),
-        ("format" = Option<openapi::BytesJsonText>, Query, description = "In place of the header Accept", example = "json"),
+        ("count" = Option<i64>, Query, description = "Number of bytes; at most 1,048,576 as JSON or text", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16, extensions(("x-default" = json!(32)))),
+        ("format" = Option<BytesJsonText>, Query, description = "Format, instead of the Accept header", example = "json"),
     ),
     responses(
-        (status = 200, description = "The bytes; as JSON and text in hexadecimal", content((openapi::Raw = "application/octet-stream"), (openapi::Values<String> = "application/json", example = json!({"values": ["9f0c1d5be37a40c2d8116f24a95e07bb"]})), (String = "text/plain"))),
+        (status = 200, description = "The bytes; in hexadecimal as JSON or text", content((Raw = "application/octet-stream"), (Values<String> = "application/json", example = json!({"values": ["9f0c1d5be37a40c2d8116f24a95e07bb"]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
+    ask: Ask,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["count", "format"])?;
-    let available = [Format::Bytes, Format::Json, Format::Text];
-    let format = negotiate(request.headers(), query.text("format"), &available)?;
+    let (query, format) = ask.read::<BytesJsonText>(&["count", "format"])?;
     let allowed = match format {
         Format::Bytes => BYTES,
         _ => BYTES_IN_HEX,
     };
     let count = query.integer("count", allowed, 32)?.cast_unsigned();
-    if request.method() == Method::HEAD {
+    if ask.is_head() {
         return Ok(in_one_piece(nothing(format)));
     }
     if format == Format::Bytes {
-        // The first part is made before the journal has them all: without entropy nothing is said to be given out.
+        // The first part is made before the journal entry: without entropy, nothing was given out.
         let stream = RandomBytes::new(state.source.clone(), count)?;
-        record(&state.journal, &state.clock, &exchange, request.uri(), count, None).await?;
-        return Ok(in_one_piece(fresh(format, Body::new(stream))));
+        state.record(&ask, count, None).await?;
+        return Ok(in_one_piece(respond(format, Body::new(stream))));
     }
-    let values = chunk(&*state.source, count as usize)?;
-    record(&state.journal, &state.clock, &exchange, request.uri(), count, None).await?;
-    let hexadecimal = hex::encode(&values);
+    let hexadecimal = hex::encode(chunk(&*state.source, count as usize)?);
+    state.record(&ask, count, None).await?;
     Ok(in_one_piece(match format {
-        Format::Text => fresh(format, hexadecimal + "\n"),
-        _ => fresh(format, format!("{{\"values\":[\"{hexadecimal}\"]}}")),
+        Format::Text => respond(format, hexadecimal + "\n"),
+        _ => respond_json(&Values { values: vec![hexadecimal] }),
     }))
 }
 

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, negotiate};
-use crate::http::openapi;
+use crate::http::format::{JsonTextBytes, Raw, Values};
 use crate::http::problem::Problem;
+use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
-use crate::http::query::Query;
 
 /// `GET /integers?min=1&max=100&count=1&unique=false` → `{"values": […]}`; text: one a line; bytes: 8 each, big-endian, two's
 /// complement.
@@ -23,25 +20,24 @@ use crate::http::query::Query;
 #[utoipa::path(
     get,
     path = "/integers",
-    summary = "Integers of a range",
+    summary = "Random integers",
     tag = "numbers",
     params(
-        ("min" = Option<i64>, Query, description = "The least", example = 1, extensions(("x-default" = json!(1)))),
-        ("max" = Option<i64>, Query, description = "The greatest, at least min", example = 6, extensions(("x-default" = json!(100)))),
-        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
-        ("unique" = Option<bool>, Query, description = "Whether no value comes twice. Then count is at most max − min + 1", extensions(("x-default" = json!(false)))),
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
+        ("min" = Option<i64>, Query, description = "Minimum", example = 1, extensions(("x-default" = json!(1)))),
+        ("max" = Option<i64>, Query, description = "Maximum, at least min", example = 6, extensions(("x-default" = json!(100)))),
+        ("count" = Option<i64>, Query, description = "Number of values", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("unique" = Option<bool>, Query, description = "No value twice; then count is at most max − min + 1", extensions(("x-default" = json!(false)))),
+        ("format" = Option<JsonTextBytes>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<i64> = "application/json", example = json!({"values": [4, 1, 6]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+        (status = 200, description = "The values", content((Values<i64> = "application/json", example = json!({"values": [4, 1, 6]})), (String = "text/plain"), (Raw = "application/octet-stream"))),
     ),
 )]
 pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
+    ask: Ask,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["min", "max", "count", "unique", "format"])?;
+    let (query, format) = ask.read::<JsonTextBytes>(&["min", "max", "count", "unique", "format"])?;
     let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
     let max = query.integer("max", i64::MIN..=i64::MAX, 100)?;
     let count = query.integer("count", VALUES, 1)?;
@@ -59,14 +55,10 @@ pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(
             format!("at most {different}, or unique=false"),
         ));
     }
-    let available = [Format::Json, Format::Text, Format::Bytes];
-    let format = negotiate(request.headers(), query.text("format"), &available)?;
     let count = count as usize;
     let make = |rng: &mut dyn rand::Rng| match unique {
         true => distributions::distinct_integers(rng, min, max, count),
         false => distributions::integers(rng, min, max, count),
     };
-    state
-        .give(&exchange, request.method(), request.uri(), format, make)
-        .await
+    state.give(&ask, format, make).await
 }

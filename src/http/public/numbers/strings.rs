@@ -3,16 +3,16 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, negotiate};
-use crate::http::openapi;
+use crate::http::format::{JsonText, Values, one_of};
 use crate::http::problem::Problem;
+use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
 use crate::http::query::Query;
 
@@ -41,31 +41,41 @@ pub const ALPHABETS: [(&str, &str); 7] = [
     ),
 ];
 
+/// A name among [`ALPHABETS`], for the description.
+struct Alphabet;
+
+impl PartialSchema for Alphabet {
+    fn schema() -> RefOr<Schema> {
+        one_of(ALPHABETS.iter().map(|(name, _)| *name))
+    }
+}
+
+impl ToSchema for Alphabet {}
+
 /// `GET /strings?length=16&alphabet=alphanumeric&count=1` → `{"values": ["…"]}`; text: one a line. `characters=abc` in place of
 /// `alphabet` gives the characters themselves.
 #[utoipa::path(
     get,
     path = "/strings",
-    summary = "Strings of characters",
+    summary = "Random strings",
     tag = "numbers",
     params(
-        ("length" = Option<i64>, Query, description = "Characters in each. length × count is at most 1,048,576", minimum = 1, maximum = 1_024, example = 20, extensions(("x-default" = json!(16)))),
-        ("alphabet" = Option<openapi::Alphabet>, Query, description = "What each character is one of"),
-        ("characters" = Option<String>, Query, description = "The characters themselves, in place of alphabet: 1 to 256 different ones, no control character", min_length = 1, max_length = 256),
-        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
+        ("length" = Option<i64>, Query, description = "Length of each. length × count is at most 1,048,576", minimum = 1, maximum = 1_024, example = 20, extensions(("x-default" = json!(16)))),
+        ("alphabet" = Option<Alphabet>, Query, description = "Named set of characters"),
+        ("characters" = Option<String>, Query, description = "Characters to choose from, instead of an alphabet: 1 to 256 different ones, no control character", min_length = 1, max_length = 256),
+        ("count" = Option<i64>, Query, description = "Number of values", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["x7Tq2LrVd0aZkW9mBcE4", "Hn3oUe8sYp1GfQ6vJt5R", "bM4wKz0iDx7CgA2lSrN9"]})), (String = "text/plain"))),
+        (status = 200, description = "The values", content((Values<String> = "application/json", example = json!({"values": ["x7Tq2LrVd0aZkW9mBcE4", "Hn3oUe8sYp1GfQ6vJt5R", "bM4wKz0iDx7CgA2lSrN9"]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
+    ask: Ask,
 ) -> Result<Response, Problem> {
     let known = ["length", "alphabet", "characters", "count", "format"];
-    let query = Query::parse(request.uri().query(), &known)?;
+    let (query, format) = ask.read::<JsonText>(&known)?;
     let length = query.integer("length", LENGTHS, 16)?;
     let count = query.integer("count", VALUES, 1)?;
     let characters = choice(&query)?;
@@ -74,11 +84,8 @@ pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
         let allowed = format!("at most {} of this length", CHARACTERS_MAX / length);
         return Err(Problem::parameter("count", query.text("count"), detail, allowed));
     }
-    let format = negotiate(request.headers(), query.text("format"), &[Format::Json, Format::Text])?;
     let make = |rng: &mut dyn rand::Rng| distributions::strings(rng, &characters, length as usize, count as usize);
-    state
-        .give(&exchange, request.method(), request.uri(), format, make)
-        .await
+    state.give(&ask, format, make).await
 }
 
 /// What each character is one of.
