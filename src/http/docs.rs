@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::conditional::{Freshness, Tag, cacheable};
+use crate::server::conditional::{Freshness, Tag, cacheable};
 
 /// Compiled in, so that a member needn't make it: a test compares it with the code.
 const DESCRIPTION: &str = include_str!("../../docs/openapi.json");

@@ -5,8 +5,8 @@ use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Schema};
 use utoipa::{Modify, OpenApi as _};
 
-use super::problem::Problem;
 use super::public::{derived, draws, ids, members, numbers, status, stream};
+use crate::server::problem::Problem;
 
 /// The description, made from the code.
 pub fn document() -> OpenApi {

@@ -77,9 +77,16 @@ impl Zone {
         let mut sets: Vec<(Name, Vec<RData>)> = vec![
             (self.peer.clone(), srv(|member| member.peer_port)),
             (self.http.clone(), srv(|member| member.http_port)),
-            (self.service.clone(), targets.iter().map(|(_, member)| address(member)).collect()),
+            (
+                self.service.clone(),
+                targets.iter().map(|(_, member)| address(member)).collect(),
+            ),
         ];
-        sets.extend(targets.iter().map(|(name, member)| (name.clone(), vec![address(member)])));
+        sets.extend(
+            targets
+                .iter()
+                .map(|(name, member)| (name.clone(), vec![address(member)])),
+        );
 
         let mut records = self.records.records_mut().await;
         records.retain(|key, _| key.record_type == RecordType::SOA);

@@ -16,9 +16,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http_world::{Member, Reply, request};
-use random_generator::draw::record::Hex;
-use random_generator::http::limits::Limits;
 use random_generator::http::openapi::document;
+use random_generator::record::Hex;
+use random_generator::server::limits::Limits;
 use serde_json::Value;
 
 fn description() -> Value {

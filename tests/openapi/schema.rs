@@ -29,7 +29,10 @@ pub fn resolved<'a>(description: &'a Value, schema: &'a Value) -> &'a Value {
 pub fn check(description: &Value, schema: &Value, value: &Value, place: &str) -> Result<(), String> {
     let schema = resolved(description, schema);
     for keyword in schema.as_object().unwrap().keys() {
-        assert!(keyword == "type" || KEYWORDS.contains(&keyword.as_str()), "{keyword} is not checked here");
+        assert!(
+            keyword == "type" || KEYWORDS.contains(&keyword.as_str()),
+            "{keyword} is not checked here"
+        );
     }
     let wrong = |what: String| Err(format!("{place} is {value}: {what}"));
     if let Some(choices) = schema["oneOf"].as_array() {

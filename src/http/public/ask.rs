@@ -4,10 +4,10 @@ use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, Formats, negotiate};
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, Formats, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 #[derive(Debug)]
 pub struct Ask {

@@ -9,11 +9,11 @@ use axum::response::Response;
 
 use super::draws::Draws;
 use super::numbers::reversed;
-use crate::draw::integers::{Integers, MAX_COUNT, Question, QuestionError};
-use crate::http::conditional::{Freshness, Tag, cacheable};
-use crate::http::format::{Format, JsonText, lines, negotiate, respond, respond_json};
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::record::integers::{Integers, MAX_COUNT, Question, QuestionError};
+use crate::server::conditional::{Freshness, Tag, cacheable};
+use crate::server::format::{Format, JsonText, lines, negotiate, respond, respond_json};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// `GET /draws/{round}/integers?min=1&max=100&count=1&unique=false` → `{"round", "hash", "min", "max", "count", "unique",
 /// "values": […]}`, `hash` being the record's; text: one a line. As `/draws/{round}` for a round that isn't there; 409 for

@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
-use crate::draw::record::Record;
-use crate::http::conditional::{Freshness, Tag, cacheable};
-use crate::http::format::{Format, JsonLines, negotiate, respond, respond_json};
-use crate::http::problem::Problem;
-use crate::http::query::{Query, round};
 use crate::lease::LeaseSnapshot;
+use crate::record::Record;
+use crate::server::conditional::{Freshness, Tag, cacheable};
+use crate::server::format::{Format, JsonLines, negotiate, respond, respond_json};
+use crate::server::problem::Problem;
+use crate::server::query::{Query, round};
 
 /// Records in one response of `/draws`; JSON lines have no such limit, since the ledger is small and a verifier wants all.
 const LIMIT: i64 = 1_000;

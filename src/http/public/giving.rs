@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ask::Ask;
 use crate::clock::{Clock, Wall};
-use crate::http::problem::Problem;
+use crate::server::problem::Problem;
 
 /// One response that gives something out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::ask::Ask;
 use super::giving::{JournalSink, record};
 use super::numbers::nothing;
 use crate::clock::Clock;
-use crate::http::format::{Format, JsonText, Values, lines, respond, respond_json};
-use crate::http::problem::Problem;
+use crate::server::format::{Format, JsonText, Values, lines, respond, respond_json};
+use crate::server::problem::Problem;
 
 /// Ids in one response; a millisecond has 4,096 of them.
 pub const IDS: RangeInclusive<i64> = 1..=1_000;

@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 
 use crate::clock::Clock;
 use crate::discovery::PeerList;
-use crate::http::format::{Format, JsonText, negotiate, respond, respond_json};
-use crate::http::problem::Problem;
-use crate::http::query::Query;
 use crate::identity::MemberName;
 use crate::lease::LeaseSnapshot;
+use crate::server::format::{Format, JsonText, negotiate, respond, respond_json};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 #[derive(Debug)]
 pub struct Members {

@@ -27,9 +27,9 @@ use super::ask::Ask;
 use super::giving::{JournalSink, record};
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
-use crate::http::format::{Format, respond};
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::server::format::{Format, respond};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// Values in one response, of every kind but bytes and ids.
 pub const VALUES: RangeInclusive<i64> = 1..=10_000;

@@ -8,9 +8,9 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::draw::message;
-use crate::http::format::respond_json;
+use crate::peer::message;
 use crate::readiness::{self, Readiness};
+use crate::server::format::respond_json;
 
 #[derive(Debug)]
 pub struct Status {

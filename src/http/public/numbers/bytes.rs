@@ -13,10 +13,10 @@ use hyper::body::{Frame, SizeHint};
 
 use super::{NumberSource, Numbers, NumbersUnavailable, nothing};
 use crate::generator::random::BYTES_PER_SEED;
-use crate::http::format::{BytesJsonText, Format, Raw, Values, respond, respond_json};
-use crate::http::problem::Problem;
 use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
+use crate::server::format::{BytesJsonText, Format, Raw, Values, respond, respond_json};
+use crate::server::problem::Problem;
 
 /// Bytes in one response, raw: a TiB, made while they are sent.
 pub const BYTES: RangeInclusive<i64> = 1..=1 << 40;
@@ -60,7 +60,9 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     state.record(&ask, count, None).await?;
     Ok(in_one_piece(match format {
         Format::Text => respond(format, hexadecimal + "\n"),
-        _ => respond_json(&Values { values: vec![hexadecimal] }),
+        _ => respond_json(&Values {
+            values: vec![hexadecimal],
+        }),
     }))
 }
 

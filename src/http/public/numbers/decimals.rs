@@ -7,10 +7,10 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::format::{JsonTextBytes, Raw, Values};
-use crate::http::problem::Problem;
 use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
+use crate::server::format::{JsonTextBytes, Raw, Values};
+use crate::server::problem::Problem;
 
 /// `GET /decimals?min=0&max=1&count=1` → `{"values": […]}`, from `min` to below `max`, each the shortest decimal that reads back
 /// as the same double; text: one a line; bytes: 8 each, big-endian IEEE 754.

@@ -7,10 +7,10 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::format::{JsonTextBytes, Raw, Values};
-use crate::http::problem::Problem;
 use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
+use crate::server::format::{JsonTextBytes, Raw, Values};
+use crate::server::problem::Problem;
 
 /// `GET /gaussians?mean=0&deviation=1&count=1` → `{"values": […]}`, each the shortest decimal that reads back as the same double;
 /// text: one a line; bytes: 8 each, big-endian IEEE 754. `deviation` is the standard deviation, at least 0.

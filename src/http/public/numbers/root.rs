@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{NumberSource, Numbers, nothing};
-use crate::http::format::{Format, JsonTextBytes, Raw, respond, respond_json};
-use crate::http::problem::Problem;
 use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
+use crate::server::format::{Format, JsonTextBytes, Raw, respond, respond_json};
+use crate::server::problem::Problem;
 
 #[derive(Serialize, ToSchema)]
 struct Root {

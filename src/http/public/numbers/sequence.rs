@@ -9,11 +9,11 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::java_random::JavaRandom;
-use crate::http::conditional::{Freshness, Tag, cacheable};
-use crate::http::format::{JsonTextBytes, Raw, Values};
-use crate::http::problem::Problem;
 use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
+use crate::server::conditional::{Freshness, Tag, cacheable};
+use crate::server::format::{JsonTextBytes, Raw, Values};
+use crate::server::problem::Problem;
 
 /// Places in a sequence: it repeats after so many numbers.
 pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;

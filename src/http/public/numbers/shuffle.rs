@@ -10,11 +10,11 @@ use utoipa::ToSchema;
 use super::values::Value;
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::format::{JsonText, Values};
-use crate::http::problem::Problem;
 use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
-use crate::http::query::Query;
+use crate::server::format::{JsonText, Values};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// Items that are shuffled by name: what fits in a path with room to spare.
 pub const ITEMS_MAX: usize = 1_000;

@@ -10,11 +10,11 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::format::{JsonText, Values, one_of};
-use crate::http::problem::Problem;
 use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
-use crate::http::query::Query;
+use crate::server::format::{JsonText, Values, one_of};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// Characters in one string.
 pub const LENGTHS: RangeInclusive<i64> = 1..=1_024;

@@ -9,10 +9,10 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::format::{JsonTextBytes, Raw, Values, one_of};
-use crate::http::problem::Problem;
 use crate::http::public::ask::Ask;
 use crate::http::public::giving::JournalSink;
+use crate::server::format::{JsonTextBytes, Raw, Values, one_of};
+use crate::server::problem::Problem;
 
 /// What `?version=` may be, for the description.
 struct UuidVersion;

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::http::format::{Format, Values, respond, respond_json};
+use crate::server::format::{Format, Values, respond, respond_json};
 
 /// One value in a response.
 pub trait Value: Serialize + Send {

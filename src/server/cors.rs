@@ -29,7 +29,7 @@ impl AllowedOrigins {
     }
 
     /// Adds the headers that let a page of `origin` read the response, if it may.
-    pub(super) fn allow(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    pub(crate) fn allow(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
         let allowed = match (self, origin) {
             (AllowedOrigins::Any, _) => HeaderValue::from_static("*"),
             (AllowedOrigins::These(origins), origin) => {
@@ -46,12 +46,12 @@ impl AllowedOrigins {
 }
 
 /// Whether a browser asks what a page may do (Fetch Standard, "CORS-preflight fetch").
-pub(super) fn is_preflight(request: &Request) -> bool {
+pub(crate) fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The answer to a preflight. A browser need not ask again for an hour.
-pub(super) fn preflight() -> Response {
+pub(crate) fn preflight() -> Response {
     [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET,HEAD"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "last-event-id"),

@@ -187,7 +187,12 @@ impl Problem {
     /// 500: a bug.
     pub fn internal() -> Problem {
         let detail = "an internal error; the log has the details under this request's id";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, kind!("internal"), "Internal error", detail)
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            kind!("internal"),
+            "Internal error",
+            detail,
+        )
     }
 
     /// 503, with `Retry-After` where it helps to try again.
@@ -200,7 +205,7 @@ impl Problem {
 }
 
 /// What a client sent, cut and without control characters.
-pub(super) fn shown(given: &str) -> String {
+pub(crate) fn shown(given: &str) -> String {
     let mut text: String = given
         .chars()
         .take(GIVEN_MAX)

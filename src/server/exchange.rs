@@ -38,8 +38,8 @@ pub const URI_MAX: usize = 4096;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Of a request only: the recommendation has no such header for a response.
-pub(super) static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-pub(super) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What every handler may know of its request.
 #[derive(Clone, Copy, Debug)]
@@ -231,7 +231,10 @@ impl Service<Request> for ExchangeService {
         };
         let scope = Scope::request(exchange.id, brought(request.headers()));
         let method = request.method().clone();
-        let origin = shared.origins.as_ref().and_then(|_| request.headers().get(header::ORIGIN).cloned());
+        let origin = shared
+            .origins
+            .as_ref()
+            .and_then(|_| request.headers().get(header::ORIGIN).cloned());
         let call = match refused(&request, &shared.limits) {
             Some(problem) => Err(problem.into_response()),
             None if shared.origins.is_some() && cors::is_preflight(&request) => Err(cors::preflight()),
@@ -359,7 +362,7 @@ impl Shared {
 }
 
 /// The whole body, or why not. The time is bounded around the handler.
-pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(limit)),

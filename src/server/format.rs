@@ -124,7 +124,10 @@ pub fn wanted(headers: &HeaderMap, essence: &str) -> u16 {
         return 1000;
     }
     let (kind, _) = essence.split_once('/').unwrap_or((essence, ""));
-    let ranges = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    let ranges = lines
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
     let matching = ranges.filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);
         let range = parts.next()?;
@@ -136,9 +139,13 @@ pub fn wanted(headers: &HeaderMap, essence: &str) -> u16 {
         };
         let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
         let quality = quality.map_or(Ok(1.0), str::parse::<f32>).ok()?;
-        (0.0..=1.0).contains(&quality).then_some((precision, (quality * 1000.0) as u16))
+        (0.0..=1.0)
+            .contains(&quality)
+            .then_some((precision, (quality * 1000.0) as u16))
     });
-    matching.max_by_key(|(precision, _)| *precision).map_or(0, |(_, quality)| quality)
+    matching
+        .max_by_key(|(precision, _)| *precision)
+        .map_or(0, |(_, quality)| quality)
 }
 
 fn not_acceptable(available: &[Format]) -> Problem {
@@ -161,7 +168,7 @@ pub struct Values<T> {
 /// Bytes as they are.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
-pub struct Raw(Vec<u8>);
+pub struct Raw(pub Vec<u8>);
 
 /// A response that no cache may store: a number is given out once.
 pub fn respond(format: Format, body: impl Into<Body>) -> Response {
@@ -227,7 +234,10 @@ mod tests {
 
     #[test]
     fn accept_over_several_lines_is_read_as_one() {
-        assert_eq!(asked(&["*/*", "application/json;q=0, text/plain"], None), Ok(Format::Text));
+        assert_eq!(
+            asked(&["*/*", "application/json;q=0, text/plain"], None),
+            Ok(Format::Text)
+        );
     }
 
     #[test]
