@@ -32,10 +32,10 @@ pub struct Latches {
     pub entropy: bool,
 }
 
-/// One thing that is wrong, in the operator's words.
+/// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Degraded {
-    /// The part that says so: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ids`, `ledger`.
+    /// The part that reports it: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ids` or `ledger`.
     pub source: &'static str,
     pub reason: String,
 }
@@ -51,7 +51,7 @@ pub struct Status {
     /// The shutdown has begun; `ready` stays false from here on.
     pub stopping: bool,
     pub latches: Latches,
-    /// By source; empty when all is well.
+    /// What is wrong, by source.
     pub degraded: Vec<Degraded>,
 }
 

@@ -6,7 +6,8 @@ use utoipa::openapi::{OpenApi, Ref, RefOr, Schema};
 use utoipa::{Modify, OpenApi as _};
 
 use super::public::{derived, draws, ids, members, numbers, status, stream};
-use crate::server::problem::Problem;
+use crate::server::format::{BytesJsonText, JsonLines, JsonText, JsonTextBytes};
+use crate::server::problem::{Members, Problem};
 
 /// The description, made from the code.
 pub fn document() -> OpenApi {
@@ -50,7 +51,10 @@ pub fn document() -> OpenApi {
         status::ready,
         status::version,
     ),
-    components(responses(Problem)),
+    components(
+        schemas(BytesJsonText, JsonLines, JsonText, JsonTextBytes, numbers::strings::Alphabet, numbers::uuids::UuidVersion, Members),
+        responses(Problem)
+    ),
     modifiers(&Everywhere),
 )]
 struct Description;

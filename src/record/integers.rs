@@ -100,7 +100,7 @@ impl Question {
     }
 }
 
-/// Question and answer, as `/draws/{round}/integers` and `verify` give them.
+/// Integers derived from a draw, with the request that they answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Derived)]
 pub struct Integers {

@@ -14,7 +14,7 @@ const GIVEN_MAX: usize = 64;
 
 /// One error as a client sees it. Boxed: it is the rare side of every `Result` here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToResponse)]
-#[response(content_type = "application/problem+json", example = json!({
+#[response(description = "What was wrong, what is allowed, what to do", content_type = "application/problem+json", example = json!({
     "type": "urn:random-generator:problem:parameter", "title": "Invalid parameter", "status": 400,
     "detail": "it is out of range", "parameter": "count", "given": "0", "allowed": "a whole number from 1 to 10000"
 }))]

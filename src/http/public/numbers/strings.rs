@@ -42,7 +42,7 @@ pub const ALPHABETS: [(&str, &str); 7] = [
 ];
 
 /// A name among [`ALPHABETS`], for the description.
-struct Alphabet;
+pub(in crate::http) struct Alphabet;
 
 impl PartialSchema for Alphabet {
     fn schema() -> RefOr<Schema> {

@@ -15,7 +15,7 @@ use crate::server::format::{JsonTextBytes, Raw, Values, one_of};
 use crate::server::problem::Problem;
 
 /// What `?version=` may be, for the description.
-struct UuidVersion;
+pub(in crate::http) struct UuidVersion;
 
 impl PartialSchema for UuidVersion {
     fn schema() -> RefOr<Schema> {
