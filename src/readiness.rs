@@ -1,7 +1,7 @@
 //! Whether this member should get requests, and what is wrong with it otherwise.
 //!
 //! A latch is released once, as its part comes up; all released means ready, until shutdown forces it off for good.
-//! Anything else that goes wrong only degrades: it is told in `/readyz`, and numbers are served all the same.
+//! Anything else that goes wrong only degrades: `/readyz` reports it, and numbers are served all the same.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-/// What must have happened once before this member is ready.
+/// What must happen once before this member is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Latch {
     /// The listeners accept connections.
     Listeners,
-    /// The volume is ours: marked, locked, and opened.
+    /// The volume is marked and locked as this member's.
     Volume,
-    /// The generator has been seeded by the operating system.
+    /// The operating system gave a seed for the generator.
     Entropy,
 }
 
@@ -40,7 +40,7 @@ pub struct Degraded {
     pub reason: String,
 }
 
-/// All that say so.
+/// All parts that report.
 const SOURCES: [&str; 7] = ["draw", "ids", "journal", "ledger", "lease", "lease-watch", "peers"];
 
 /// The answer of `/readyz`.
@@ -62,7 +62,7 @@ struct State {
     degraded: BTreeMap<&'static str, String>,
 }
 
-/// Clones speak of the same member.
+/// Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Readiness(watch::Sender<State>);
 
@@ -89,7 +89,7 @@ impl Readiness {
         });
     }
 
-    /// Forces not ready, for good: the first step of the shutdown.
+    /// Makes the member unready for good: the first step of the shutdown.
     pub fn stop(&self) {
         self.0
             .send_if_modified(|state| !std::mem::replace(&mut state.stopping, true));
@@ -116,7 +116,7 @@ impl Readiness {
         }
     }
 
-    /// The voice of one part. Two reporters of one source overwrite each other.
+    /// Reports for one part. Two reporters of one source overwrite each other.
     pub fn reporter(&self, source: &'static str) -> Reporter {
         Reporter {
             source,
@@ -136,7 +136,7 @@ impl State {
     }
 }
 
-/// Says what is wrong with one part, or that nothing is.
+/// Reports what is wrong with one part, or that nothing is.
 #[derive(Clone, Debug)]
 pub struct Reporter {
     source: &'static str,
@@ -144,8 +144,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// `None`: nothing is wrong. Logged when it differs from what was said before, so it may be called on every tick.
-    pub fn say(&self, reason: Option<String>) {
+    /// `None`: nothing is wrong. Only a change is logged, so it may be called on every tick.
+    pub fn report(&self, reason: Option<String>) {
         let source = self.source;
         self.readiness.0.send_if_modified(|state| {
             if state.degraded.get(source) == reason.as_ref() {
@@ -182,7 +182,7 @@ impl Collector for ReadinessMetrics {
         let help = "1 while /readyz answers 200.";
         let ready = encoder.encode_descriptor("ready", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::from(state.is_ready())).encode(ready)?;
-        let help = "1 for each part of which /readyz says that it is degraded; the log and /readyz say why.";
+        let help = "1 for each part that /readyz reports as degraded; /readyz and the log say why.";
         let mut parts = encoder.encode_descriptor("degraded", help, None, MetricType::Gauge)?;
         for source in SOURCES {
             let labels = [("source", source)];
@@ -207,7 +207,7 @@ mod tests {
         assert!(readiness.is_ready());
         readiness.stop();
         readiness.release(Latch::Entropy);
-        assert!(!readiness.is_ready(), "nothing makes a stopping member ready again");
+        assert!(!readiness.is_ready(), "a stopping member is never ready again");
         assert!(readiness.status().stopping);
     }
 
@@ -218,13 +218,13 @@ mod tests {
             readiness.release(latch);
         }
         let lease = readiness.reporter("lease");
-        readiness.reporter("draw").say(Some("no majority".into()));
-        lease.say(Some("unreachable".into()));
+        readiness.reporter("draw").report(Some("no majority".into()));
+        lease.report(Some("unreachable".into()));
         let status = readiness.status();
         assert!(status.ready);
         let sources: Vec<_> = status.degraded.iter().map(|d| d.source).collect();
         assert_eq!(sources, ["draw", "lease"]);
-        lease.say(None);
+        lease.report(None);
         assert_eq!(readiness.status().degraded.len(), 1);
     }
 }

@@ -15,7 +15,7 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
-/// What a look-up may come to.
+/// All outcomes of a look-up.
 const OUTCOMES: [&str; 8] = [
     "found",
     "empty",
@@ -33,7 +33,7 @@ pub struct DiscoveryMetrics {
     lookups: Family<OutcomeLabel, Counter>,
     peers: Gauge,
     stale: Gauge,
-    /// A time and not an age: an age would stand still between two look-ups.
+    /// A time rather than an age, which would stand still between two look-ups.
     last_answer: Gauge<i64, AtomicI64>,
 }
 
@@ -48,12 +48,12 @@ impl DiscoveryMetrics {
         );
         registry.register(
             "discovery_stale",
-            "1 while the last look-up failed and the list is the one from before",
+            "1 while the last look-up failed and the previous list is in use",
             metrics.stale.clone(),
         );
         registry.register_with_unit(
             "discovery_last_answer_timestamp",
-            "Unix time of the last answer; 0 before the first. The list's age is time() minus this",
+            "Unix time of the last answer; 0 before the first. time() minus this is the age of the list",
             Unit::Seconds,
             metrics.last_answer.clone(),
         );

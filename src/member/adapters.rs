@@ -7,7 +7,7 @@ use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::DrawHandles;
+use super::parts::DrawHandles;
 use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::generator::ids::{self, IdsError};

@@ -1,5 +1,5 @@
-//! Turns what the parts say of themselves into `/readyz`, in the operator's words: what is wrong, and how to mend it. None of
-//! it makes the member unready: readiness that depended on peers or leadership would deadlock a rollout.
+//! Turns the parts' snapshots into `/readyz`: what is wrong, and how to repair it. None of it makes the member unready:
+//! readiness that depended on peers or leadership would deadlock a rollout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::lease::{LeaseSnapshot, LeaseTrouble, StoreError};
 use crate::readiness::{Readiness, Reporter};
 use crate::shutdown::Signal;
 
-/// Everything is looked at so often: a reason is told once, on change, and need not be told within the millisecond.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often everything is checked. A reason is reported once, on change, and not urgently.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 
-/// What is looked at.
+/// What is checked.
 pub(super) struct Conditions {
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
     pub lease_watch: Option<watch::Receiver<Option<StoreError>>>,
@@ -33,8 +33,8 @@ pub(super) struct Conditions {
     pub draw: Option<watch::Receiver<Option<String>>>,
 }
 
-/// The task that looks, with a voice for each part.
-pub(super) struct Told {
+/// The task that checks, with a reporter for each part.
+pub(super) struct Reports {
     conditions: Conditions,
     lease: Reporter,
     lease_watch: Reporter,
@@ -46,8 +46,8 @@ pub(super) struct Told {
 }
 
 impl Conditions {
-    pub fn tell(self, readiness: &Readiness) -> Told {
-        Told {
+    pub fn report_to(self, readiness: &Readiness) -> Reports {
+        Reports {
             conditions: self,
             lease: readiness.reporter("lease"),
             lease_watch: readiness.reporter("lease-watch"),
@@ -109,23 +109,23 @@ impl Conditions {
     }
 }
 
-impl Told {
+impl Reports {
     pub async fn run(self, mut stop: Signal) {
         loop {
             let conditions = &self.conditions;
-            self.lease.say(conditions.lease());
-            self.lease_watch.say(conditions.lease_watch());
-            self.peers.say(conditions.peers());
-            self.journal.say(conditions.journal());
+            self.lease.report(conditions.lease());
+            self.lease_watch.report(conditions.lease_watch());
+            self.peers.report(conditions.peers());
+            self.journal.report(conditions.journal());
             self.ids
-                .say(conditions.ids.trouble().map(|trouble| trouble.to_string()));
-            self.ledger.say(conditions.ledger());
+                .report(conditions.ids.trouble().map(|trouble| trouble.to_string()));
+            self.ledger.report(conditions.ledger());
             self.draw
-                .say(conditions.draw.as_ref().and_then(|draw| draw.borrow().clone()));
+                .report(conditions.draw.as_ref().and_then(|draw| draw.borrow().clone()));
             tokio::select! {
                 biased;
                 () = stop.requested() => return,
-                () = sleep(LOOK_EVERY) => {}
+                () = sleep(CHECK_EVERY) => {}
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) async fn open(
     match &config.lease.store {
         Wanted::File(path) => {
             let (store, part) = FileLeaseStore::open(path.clone()).await?;
-            stages.keeper("lease file", |stop| async move { Ok(part.run(stop).await?) });
+            stages.spawn_support("lease file", |stop| async move { Ok(part.run(stop).await?) });
             Ok((Store::File(store), None))
         }
         Wanted::Kubernetes { name, access } => {
