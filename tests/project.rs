@@ -418,28 +418,34 @@ fn architecture_names_each_invariants_files_tests_and_mutations() {
         let names = source.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
         tests.extend(names.map(str::to_owned));
     }
-    let mut told = BTreeSet::new();
-    let rows = table(&text("ARCHITECTURE.md"), "");
-    assert!(rows.len() >= 8, "{} invariants", rows.len());
-    for row in rows {
-        let [_, _, kept, shown, mutations] = &row[..] else {
-            panic!("{row:?}");
+    let mut named = BTreeSet::new();
+    let document = text("ARCHITECTURE.md");
+    let (_, always) = document.split_once("\n## What always holds\n").unwrap();
+    let invariants: Vec<&str> = always.split("\n### ").skip(1).collect();
+    assert!(invariants.len() >= 10, "{} invariants", invariants.len());
+    for (number, invariant) in (1..).zip(invariants) {
+        assert!(invariant.starts_with(&format!("{number}. ")), "{invariant}");
+        let list = |label: &str| {
+            let begins = format!("- {label}: ");
+            let mut lines = invariant.lines().filter_map(|line| line.strip_prefix(&*begins));
+            let list = quoted(lines.next().unwrap_or_else(|| panic!("{number} has no {label}")));
+            assert!(!list.is_empty() && lines.next().is_none(), "{number}: {label}");
+            list
         };
-        for file in quoted(kept) {
+        for file in list("Kept in") {
             assert!(root().join(&file).is_file(), "there is no {file}");
         }
-        for test in quoted(shown) {
+        for test in list("Tests") {
             assert!(tests.contains(&test), "there is no test {test}");
         }
-        assert!(!quoted(shown).is_empty() && !quoted(mutations).is_empty(), "{row:?}");
-        told.extend(quoted(mutations));
+        named.extend(list("Mutations"));
     }
     let planted: BTreeSet<String> = files("tests/mutations", "patch")
         .iter()
         .map(|(path, _)| Path::new(path).file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert_eq!(
-        told, planted,
+        named, planted,
         "ARCHITECTURE.md (left) and tests/mutations (right) differ"
     );
 }
