@@ -1,4 +1,4 @@
-//! The registry that every part registers its metrics with, and those of the process itself.
+//! The registry of all metrics, and the process's own metrics.
 
 use std::path::Path;
 use std::{fs, io};
@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
 
-/// Owned by the composition root: parts register into `registry`, then it goes to the metrics listener in an `Arc`.
+/// Owned by the composition root: parts register in `registry`, then the metrics listener gets it.
 #[derive(Debug)]
 pub struct Metrics {
     pub registry: Registry,
@@ -65,7 +65,12 @@ impl Collector for Process {
             gauge("process_open_fds", "Open file descriptors.", None, open as f64)?;
         }
         if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
-            gauge("process_max_fds", "Maximum number of open file descriptors.", None, limit as f64)?;
+            gauge(
+                "process_max_fds",
+                "Maximum number of open file descriptors.",
+                None,
+                limit as f64,
+            )?;
         }
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;

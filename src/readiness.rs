@@ -116,38 +116,9 @@ impl Readiness {
         }
     }
 
-    /// Reports for one part. Two reporters of one source overwrite each other.
-    pub fn reporter(&self, source: &'static str) -> Reporter {
-        Reporter {
-            source,
-            readiness: self.clone(),
-        }
-    }
-}
-
-impl State {
-    fn is_ready(&self) -> bool {
-        let Latches {
-            listeners,
-            volume,
-            entropy,
-        } = self.latches;
-        listeners && volume && entropy && !self.stopping
-    }
-}
-
-/// Reports what is wrong with one part, or that nothing is.
-#[derive(Clone, Debug)]
-pub struct Reporter {
-    source: &'static str,
-    readiness: Readiness,
-}
-
-impl Reporter {
-    /// `None`: nothing is wrong. Only a change is logged, so it may be called on every tick.
-    pub fn report(&self, reason: Option<String>) {
-        let source = self.source;
-        self.readiness.0.send_if_modified(|state| {
+    /// Reports what is wrong with a part, or that nothing is. Only a change is logged, so it may be called on every tick.
+    pub fn report(&self, source: &'static str, reason: Option<String>) {
+        self.0.send_if_modified(|state| {
             if state.degraded.get(source) == reason.as_ref() {
                 return false;
             }
@@ -163,6 +134,17 @@ impl Reporter {
             }
             true
         });
+    }
+}
+
+impl State {
+    fn is_ready(&self) -> bool {
+        let Latches {
+            listeners,
+            volume,
+            entropy,
+        } = self.latches;
+        listeners && volume && entropy && !self.stopping
     }
 }
 
@@ -217,14 +199,13 @@ mod tests {
         for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy] {
             readiness.release(latch);
         }
-        let lease = readiness.reporter("lease");
-        readiness.reporter("draw").report(Some("no majority".into()));
-        lease.report(Some("unreachable".into()));
+        readiness.report("draw", Some("no majority".into()));
+        readiness.report("lease", Some("unreachable".into()));
         let status = readiness.status();
         assert!(status.ready);
         let sources: Vec<_> = status.degraded.iter().map(|d| d.source).collect();
         assert_eq!(sources, ["draw", "lease"]);
-        lease.report(None);
+        readiness.report("lease", None);
         assert_eq!(readiness.status().degraded.len(), 1);
     }
 }

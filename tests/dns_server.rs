@@ -231,18 +231,15 @@ async fn discovery_finds_the_set_also_over_tcp_and_sees_it_shrink() {
         interval: Duration::from_secs(3600),
         timeout: DiscoveryConfig::TIMEOUT,
     };
-    let (discovery, handle) = Discovery::new(config, Clock::system(), DiscoveryMetrics::default()).unwrap();
-    let (stop, signal) = shutdown::stage();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(discovery.run(signal));
-    let list = timeout(PATIENCE, handle.refresh()).await.unwrap();
+    let (mut discovery, peers) = Discovery::new(config, Clock::system(), DiscoveryMetrics::default()).unwrap();
+    timeout(PATIENCE, discovery.tick()).await.unwrap();
+    let list = peers.borrow().clone();
     assert_eq!((list.peers.len(), &list.trouble), (32, &None));
     assert_eq!((list.peers[31].peer_port, list.peers[2].is_self), (8391, true));
     server.zone.publish(&published(0)).await;
-    let list = timeout(PATIENCE, handle.refresh()).await.unwrap();
+    timeout(PATIENCE, discovery.tick()).await.unwrap();
+    let list = peers.borrow().clone();
     assert_eq!((list.peers.len(), list.stale), (0, false));
-    stop.pull();
-    tasks.join_next().await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -569,7 +569,7 @@ async fn readiness_is_503_until_the_latches_are_released_and_liveness_never() {
     for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy] {
         member.readiness.release(latch);
     }
-    member.readiness.reporter("lease").report(Some("nobody leads".into()));
+    member.readiness.report("lease", Some("nobody leads".into()));
     let reply = member.get("/readyz?verbose").await;
     assert_eq!(reply.status, 200);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The public listener: numbers, ids, draws, members, and how this member is. One file and one state a group.
+//! The public listener: numbers, ids, draws, members, and this member's state. One file and one state a group.
 
 pub mod ask;
 pub mod derived;
@@ -26,7 +26,7 @@ use crate::server::exchange::Routes;
 
 const READ: &str = "GET, HEAD";
 
-/// What each group of paths works with.
+/// The state of each group of paths.
 #[derive(Debug)]
 pub struct Public<N, I, J> {
     pub numbers: Numbers<N, J>,

@@ -13,7 +13,7 @@ use crate::generator::ids::IdSource;
 use crate::journal::JournalState;
 use crate::lease::task::LeaseHandle;
 use crate::lease::{LeaseSnapshot, LeaseTrouble, StoreError};
-use crate::readiness::{Readiness, Reporter};
+use crate::readiness::Readiness;
 use crate::shutdown::Signal;
 
 /// How often everything is checked. A reason is reported once, on change, and not urgently.
@@ -23,7 +23,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(250);
 pub(super) struct Conditions {
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
     pub lease_watch: Option<watch::Receiver<Option<StoreError>>>,
-    /// What a person does when there is no Lease.
+    /// What to do when there is no Lease.
     pub lease_made_by: String,
     pub peers: watch::Receiver<Arc<PeerList>>,
     pub voters: u16,
@@ -33,29 +33,22 @@ pub(super) struct Conditions {
     pub draw: Option<watch::Receiver<Option<String>>>,
 }
 
-/// The task that checks, with a reporter for each part.
-pub(super) struct Reports {
-    conditions: Conditions,
-    lease: Reporter,
-    lease_watch: Reporter,
-    peers: Reporter,
-    journal: Reporter,
-    ids: Reporter,
-    ledger: Reporter,
-    draw: Reporter,
-}
-
 impl Conditions {
-    pub fn report_to(self, readiness: &Readiness) -> Reports {
-        Reports {
-            conditions: self,
-            lease: readiness.reporter("lease"),
-            lease_watch: readiness.reporter("lease-watch"),
-            peers: readiness.reporter("peers"),
-            journal: readiness.reporter("journal"),
-            ids: readiness.reporter("ids"),
-            ledger: readiness.reporter("ledger"),
-            draw: readiness.reporter("draw"),
+    /// Reports every condition until `stop`.
+    pub async fn report(self, readiness: Readiness, mut stop: Signal) {
+        loop {
+            readiness.report("lease", self.lease());
+            readiness.report("lease-watch", self.lease_watch());
+            readiness.report("peers", self.peers());
+            readiness.report("journal", self.journal());
+            readiness.report("ids", self.ids.trouble().map(|trouble| trouble.to_string()));
+            readiness.report("ledger", self.ledger());
+            readiness.report("draw", self.draw.as_ref().and_then(|draw| draw.borrow().clone()));
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                () = sleep(CHECK_EVERY) => {}
+            }
         }
     }
 
@@ -109,29 +102,7 @@ impl Conditions {
     }
 }
 
-impl Reports {
-    pub async fn run(self, mut stop: Signal) {
-        loop {
-            let conditions = &self.conditions;
-            self.lease.report(conditions.lease());
-            self.lease_watch.report(conditions.lease_watch());
-            self.peers.report(conditions.peers());
-            self.journal.report(conditions.journal());
-            self.ids
-                .report(conditions.ids.trouble().map(|trouble| trouble.to_string()));
-            self.ledger.report(conditions.ledger());
-            self.draw
-                .report(conditions.draw.as_ref().and_then(|draw| draw.borrow().clone()));
-            tokio::select! {
-                biased;
-                () = stop.requested() => return,
-                () = sleep(CHECK_EVERY) => {}
-            }
-        }
-    }
-}
-
-/// Only a member whose ledger can be written stands for the lease.
+/// Stands for election while the ledger is writable.
 pub(super) async fn stand(lease: LeaseHandle, mut ledger: watch::Receiver<Arc<LedgerSnapshot>>, mut stop: Signal) {
     loop {
         let writable = ledger.borrow_and_update().condition == Condition::Writable;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::adapters::{self, IdService, JournalService, PeerAnswers, RandomNumbers};
+use super::adapters::{IdService, JournalService, Operator, PeerAnswers, RandomNumbers};
 use super::error::MemberError;
 use super::parts::Parts;
 use super::stages::Stages;
@@ -100,12 +100,13 @@ impl Listening<'_> {
         );
         let admin = admin::router(
             Admin {
-                actions: adapters::admin_actions(
-                    &parts.draws,
-                    parts.journal.clone(),
-                    self.log.clone(),
-                    self.shutdown.clone(),
-                ),
+                maintenance: Operator {
+                    ledger: parts.draws.as_ref().map(|draws| draws.ledger.clone()),
+                    restarts: parts.draws.as_ref().map(|draws| draws.restarts.clone()),
+                    journal: parts.journal.clone(),
+                    log: self.log.clone(),
+                    shutdown: self.shutdown.clone(),
+                },
                 ledger: parts.ledger.clone(),
             },
             routes("admin", RequestLimits::admin()),
@@ -155,7 +156,7 @@ impl Listening<'_> {
             },
             members: Members {
                 name: self.identity.name.clone(),
-                peers: parts.discovery.peers(),
+                peers: parts.peers.clone(),
                 lease: parts.lease.snapshots(),
                 clock: self.clock.clone(),
             },

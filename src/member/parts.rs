@@ -12,7 +12,7 @@ use super::stages::Stages;
 use super::{adapters, error, lease_store, spans};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics};
+use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryMetrics, PeerList};
 use crate::draw::catch_up;
 use crate::draw::conductor::ConductorConfig;
 use crate::draw::contributor::Contributor;
@@ -32,20 +32,20 @@ use crate::peer::signature::PeerSecret;
 use crate::readiness::Readiness;
 use crate::trace::Spans;
 
-/// The longest that a reply waits for its journal entry or its id.
+/// The longest that a response waits for its journal entry or its id.
 const VOLUME_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The handles of what runs.
+/// The handles of the running parts.
 pub(super) struct Parts {
     pub journal: journal::JournalHandle,
     pub ids: ids::IdSource,
-    pub discovery: DiscoveryHandle,
+    pub peers: watch::Receiver<Arc<PeerList>>,
     pub lease: LeaseHandle,
-    /// Why the lease may only be polled, where the store tells.
+    /// Why the Lease can only be polled, if its store reports it.
     pub lease_watch: Option<watch::Receiver<Option<StoreError>>>,
     /// None for a member without ordinal, which takes no part in draws.
     pub draws: Option<DrawHandles>,
-    /// Of the ledger, or of none.
+    /// Of the ledger, or of an empty one if there is none.
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
     pub secret: Option<PeerSecret>,
     pub spans: Spans,
@@ -99,9 +99,11 @@ impl Parts {
             interval: config.discovery.interval,
             timeout: DiscoveryConfig::TIMEOUT,
         };
-        let (discovery_part, discovery) =
-            Discovery::new(discovery, clock.clone(), DiscoveryMetrics::register(registry))?;
-        stages.spawn_support("discovery", |stop| async move { Ok(discovery_part.run(stop).await?) });
+        let (discovery, peers) = Discovery::new(discovery, clock.clone(), DiscoveryMetrics::register(registry))?;
+        stages.spawn_support("discovery", |stop| async move {
+            discovery.run(stop).await;
+            Ok(())
+        });
 
         let (store, lease_watch) = lease_store::open(config, identity, clock, registry, stages).await?;
         let elector = ElectorConfig {
@@ -136,7 +138,7 @@ impl Parts {
                     ordinal,
                     clock,
                     lease: &lease,
-                    discovery: &discovery,
+                    peers: &peers,
                     client,
                     spans: spans.clone(),
                 };
@@ -148,7 +150,7 @@ impl Parts {
         Ok(Parts {
             journal,
             ids,
-            discovery,
+            peers,
             lease,
             lease_watch,
             draws,
@@ -164,16 +166,16 @@ impl Parts {
             lease: self.lease.snapshots(),
             lease_watch: self.lease_watch.clone(),
             lease_made_by: lease_store::made_by(config),
-            peers: self.discovery.peers(),
+            peers: self.peers.clone(),
             voters: config.draw.voters,
             journal: self.journal.state(),
             ids: self.ids.clone(),
             ledger: self.ledger.clone(),
             draw: self.draws.as_ref().map(|draws| draws.trouble.clone()),
         };
-        let reports = conditions.report_to(readiness);
+        let readiness = readiness.clone();
         stages.spawn_support("conditions", |stop| async move {
-            reports.run(stop).await;
+            conditions.report(readiness, stop).await;
             Ok(())
         });
     }
@@ -186,7 +188,7 @@ struct Wiring<'a> {
     ordinal: u16,
     clock: &'a Clock,
     lease: &'a LeaseHandle,
-    discovery: &'a DiscoveryHandle,
+    peers: &'a watch::Receiver<Arc<PeerList>>,
     client: Arc<PeerClient>,
     spans: Spans,
 }
@@ -218,7 +220,7 @@ impl Wiring<'_> {
             condition::stand(stands, snapshots, stop).await;
             Ok(())
         });
-        let (fetching, peers, client) = (ledger.clone(), self.discovery.peers(), self.client.clone());
+        let (fetching, peers, client) = (ledger.clone(), self.peers.clone(), self.client.clone());
         stages.spawn_leading("catch-up", |stop| async move {
             catch_up::run(fetching, peers, client, stop).await;
             Ok(())
@@ -237,7 +239,7 @@ impl Wiring<'_> {
             lease: self.lease.clone(),
             outcomes,
             ledger: ledger.clone(),
-            peers: self.discovery.peers(),
+            peers: self.peers.clone(),
             client: self.client,
             restarts: asked,
             metrics: DrawMetrics::register(registry),
@@ -255,4 +257,3 @@ impl Wiring<'_> {
         })
     }
 }
-

@@ -1,4 +1,4 @@
-//! Where what this member finished is sent to, if to anyone.
+//! Starts the export of spans, if a collector is configured.
 
 use prometheus_client::registry::Registry;
 

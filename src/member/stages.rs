@@ -145,11 +145,14 @@ pub(super) struct StopRequests {
 
 impl StopRequests {
     pub fn listen(with_parent: bool) -> Result<StopRequests, MemberError> {
-                let (requests, requested) = mpsc::channel(1);
+        let (requests, requested) = mpsc::channel(1);
         Ok(StopRequests {
             terminate: signal(SignalKind::terminate()).map_err(MemberError::Signals)?,
             interrupt: signal(SignalKind::interrupt()).map_err(MemberError::Signals)?,
-            parent: with_parent.then(Parent::on_stdin).transpose().map_err(MemberError::Signals)?,
+            parent: with_parent
+                .then(Parent::on_stdin)
+                .transpose()
+                .map_err(MemberError::Signals)?,
             requested,
             requests,
         })

@@ -6,13 +6,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-/// How long a cache may answer without asking.
+/// How long a cache may use a response without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Not at all: it asks each time whether what it has is still so.
+    /// Not at all: it asks each time whether its copy is still valid.
     Ask,
-    /// An hour, within which nobody has to ask, though a page be loaded again (RFC 8246). A final record never changes; but
-    /// rounds begin with 1 again in a new chain, which a person may begin, so a round's address isn't its record's for ever.
+    /// An hour, even when a page is reloaded (RFC 8246). A final record never changes; but a person may start a new chain,
+    /// whose rounds begin at 1 again, so a round's URL doesn't name its record for ever.
     Final,
 }
 
@@ -25,12 +25,12 @@ impl Freshness {
     }
 }
 
-/// A strong entity tag: equal exactly where the representation is, byte for byte.
+/// A strong entity tag: two are equal exactly when the responses are, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag(String);
 
 impl Tag {
-    /// `parts` name the representation, its format among them. They are texts of our own, without `"` and `,`.
+    /// `parts` identify the response, its format included. They come from this program, without `"` and `,`.
     pub fn new(parts: &[&dyn Display]) -> Tag {
         let mut text = String::from("\"");
         for (n, part) in parts.iter().enumerate() {
@@ -41,12 +41,12 @@ impl Tag {
         Tag(text)
     }
 
-    /// Of a representation that stands in the program, by its content.
+    /// The tag of a text that is compiled in: a hash of it.
     pub fn of(content: &str) -> Tag {
         Tag::new(&[&hex::encode(&Sha256::digest(content)[..16])])
     }
 
-    /// Whether `If-None-Match` names it. A weak tag matches too: for that header the comparison is the weak one.
+    /// Whether `If-None-Match` names it. That header compares weakly, so a weak tag matches too.
     pub fn among(&self, headers: &HeaderMap) -> bool {
         headers
             .get_all(header::IF_NONE_MATCH)
@@ -58,8 +58,8 @@ impl Tag {
     }
 }
 
-/// What `make` makes, or 304 for a client that has it: then nothing is made. `vary` is the request's header that the
-/// representation was chosen by.
+/// Returns the response of `make`, or 304 without calling it if the client has that response. `vary` is the request's header
+/// that its format was chosen by.
 pub fn cacheable(
     request: &HeaderMap,
     tag: &Tag,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_found_among_others_weak_or_strong_and_not_by_a_part_of_it() {
+    fn a_tag_is_found_among_others_weak_or_strong_but_not_by_a_part_of_it() {
         let tag = Tag::new(&[&"abc", &1]);
         for (value, found) in [
             ("\"abc.1\"", true),

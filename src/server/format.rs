@@ -1,6 +1,4 @@
-//! Representations: which one a request asks for, and lists of values in each.
-
-use std::fmt::Display;
+//! Formats: which one a request asks for, and responses in it.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -22,7 +20,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What `?format=` calls it.
+    /// Its name in `?format=`.
     pub fn name(self) -> &'static str {
         match self {
             Format::Json => "json",
@@ -98,7 +96,7 @@ pub fn negotiate<F: Formats>(headers: &HeaderMap, parameter: Option<&str>) -> Re
     if let Some(name) = parameter {
         return match ALL.iter().find(|format| format.name() == name) {
             None => {
-                let detail = "there is no such format";
+                let detail = "unknown format";
                 Err(Problem::parameter("format", Some(name), detail, names(available)))
             }
             Some(format) if available.contains(format) => Ok(*format),
@@ -182,17 +180,6 @@ pub fn respond(format: Format, body: impl Into<Body>) -> Response {
 /// As [`respond`], with the JSON of a value that is made of texts and numbers.
 pub fn respond_json<T: Serialize>(value: &T) -> Response {
     respond(Format::Json, serde_json::to_vec(value).unwrap_or_default())
-}
-
-/// Writes one value a line.
-pub fn lines<T: Display>(values: &[T]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(values.len() * 24);
-    for value in values {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{value}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -49,9 +49,9 @@ struct RefusalLabels {
 const DURATIONS: [f64; 12] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
 ];
-/// Why a connection is ended by the member beside the reasons of [`Cut`]: too many of them, and the shutdown.
+/// Reasons for ending a connection besides [`Cut`]: too many of them, and the shutdown.
 const OTHER_CUTS: [&str; 2] = ["full", "drain"];
-/// Why a peer's message is refused.
+/// Reasons for refusing a peer's message.
 const PEER_REFUSALS: [&str; 12] = [
     "unsigned",
     "forged",
@@ -122,14 +122,14 @@ impl HttpMetrics {
             "Open streams of draws; those cut for a slow reader count as connections cut with `slow_stream`",
             metrics.draw_streams.clone(),
         );
-        // There from the first, so that what happens once is seen as an increase.
+        // At 0 from the start, so that `increase()` sees the first one.
         for reason in PEER_REFUSALS {
             drop(metrics.peer_refusals.get_or_create(&RefusalLabels { reason }));
         }
         metrics
     }
 
-    /// What one route counts into. `route` is the pattern (`/draws/{round}`), never what a client sent.
+    /// The metrics of one route. `route` is the pattern (`/draws/{round}`), never what a client sent.
     pub(crate) fn route(&self, listener: &'static str, route: &'static str) -> RouteMetrics {
         RouteMetrics {
             get_ok: self.requests.get_or_create_owned(&RequestLabels {
@@ -166,7 +166,7 @@ impl HttpMetrics {
     }
 }
 
-/// The handles of one route, resolved once.
+/// The metrics of one route, looked up once.
 #[derive(Debug)]
 pub(crate) struct RouteMetrics {
     get_ok: Counter,
@@ -205,7 +205,7 @@ impl RouteMetrics {
     }
 }
 
-/// A request counts as in flight until its future ends, also when the client goes away.
+/// A request is in flight until its future ends, also when the client disconnects.
 pub(crate) struct InFlight<'a>(&'a Gauge);
 
 impl Drop for InFlight<'_> {
@@ -214,7 +214,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// A client may invent methods; a label may not have as many values as that.
+/// The method as a label. A client may invent methods; a label has few values.
 pub(crate) fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -9,14 +9,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::{ToResponse, ToSchema};
 
-/// So much of what a client sent is repeated to it, in characters.
+/// How much of a client's input is repeated to it, in characters.
 const GIVEN_MAX: usize = 64;
 
 /// One error as a client sees it. Boxed: it is the rare side of every `Result` here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToResponse)]
 #[response(description = "What was wrong, what is allowed, what to do", content_type = "application/problem+json", example = json!({
     "type": "urn:random-generator:problem:parameter", "title": "Invalid parameter", "status": 400,
-    "detail": "it is out of range", "parameter": "count", "given": "0", "allowed": "a whole number from 1 to 10000"
+    "detail": "out of range", "parameter": "count", "given": "0", "allowed": "a whole number from 1 to 10000"
 }))]
 pub struct Problem(Box<Members>);
 
@@ -100,7 +100,7 @@ impl Problem {
         self
     }
 
-    /// 400: a query parameter. `given` may be what a stranger sent: it is cut and made printable.
+    /// 400: a query parameter. `given` may be anything: it is shortened and made printable.
     pub fn parameter(
         name: impl Into<Cow<'static, str>>,
         given: Option<&str>,
@@ -204,7 +204,7 @@ impl Problem {
     }
 }
 
-/// What a client sent, cut and without control characters.
+/// A client's input, shortened and without control characters.
 pub(crate) fn shown(given: &str) -> String {
     let mut text: String = given
         .chars()
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_given_is_repeated_short_and_printable() {
+    fn a_clients_input_is_repeated_short_and_printable() {
         let problem = Problem::parameter("count", Some(&"\u{1b}9".repeat(100)), "wrong", "1 to 10");
         let given = problem.given.clone().unwrap();
         assert_eq!(given.chars().count(), GIVEN_MAX + 1);

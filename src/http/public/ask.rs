@@ -20,21 +20,21 @@ impl<S: Sync> FromRequest<S> for Ask {
 
     async fn from_request(request: Request, _: &S) -> Result<Ask, Problem> {
         let (request, _) = request.into_parts();
-        // The layer around every handler has put it there.
+        // The layer around every handler put it there.
         let exchange = request.extensions.get().copied().ok_or_else(Problem::internal)?;
         Ok(Ask { exchange, request })
     }
 }
 
 impl Ask {
-    /// The parameters, of those in `known` alone, and the format that is asked for.
+    /// Reads the parameters, of which only those in `known` are allowed, and chooses the format.
     pub fn read<F: Formats>(&self, known: &[&'static str]) -> Result<(Query<'_>, Format), Problem> {
         let query = Query::parse(self.uri().query(), known)?;
         let format = negotiate::<F>(self.headers(), query.text("format"))?;
         Ok((query, format))
     }
 
-    /// A HEAD gives nothing out, so nothing is made for it.
+    /// HEAD gives nothing out, so nothing is generated for it.
     pub fn is_head(&self) -> bool {
         self.request.method == Method::HEAD
     }

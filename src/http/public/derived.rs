@@ -1,5 +1,5 @@
-//! `/draws/{round}/integers`: numbers that a draw has decided, which anyone can derive from its record by
-//! `docs/protocol.md`, 1.4. Nothing is given out once here, so nothing is journalled.
+//! `/draws/{round}/integers`: integers that a draw decides, which anyone can derive from its record (`docs/protocol.md`, 1.4).
+//! They are the same for everyone, so nothing is journalled.
 
 use std::sync::Arc;
 
@@ -9,15 +9,16 @@ use axum::response::Response;
 
 use super::draws::Draws;
 use super::numbers::reversed;
+use super::numbers::values::lines;
 use crate::record::integers::{Integers, MAX_COUNT, Question, QuestionError};
 use crate::server::conditional::{Freshness, Tag, cacheable};
-use crate::server::format::{Format, JsonText, lines, negotiate, respond, respond_json};
+use crate::server::format::{Format, JsonText, negotiate, respond, respond_json};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
 
 /// `GET /draws/{round}/integers?min=1&max=100&count=1&unique=false` → `{"round", "hash", "min", "max", "count", "unique",
-/// "values": […]}`, `hash` being the record's; text: one a line. As `/draws/{round}` for a round that isn't there; 409 for
-/// one whose output is null, which will never have any.
+/// "values": […]}`, `hash` being the record's; text: one a line. 404 and 410 as for `/draws/{round}`; 409 for a round
+/// without output, which decides nothing.
 #[utoipa::path(
     get,
     path = "/draws/{round}/integers",
@@ -47,7 +48,7 @@ pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: 
     let record = state.record(&request)?;
     if record.output.is_none() {
         return Err(Problem::conflict(format!(
-            "round {} has no output, since no member revealed a secret in it: take a later round",
+            "round {} has no output, since no member revealed a secret: use a later round",
             record.round
         )));
     }

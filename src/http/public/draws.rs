@@ -1,5 +1,5 @@
-//! `/draws`, `/draws/latest`, `/draws/{round}`: the chain that this member reports, in canonical JSON, so that what is
-//! downloaded can be verified as it stands. What is derived from a draw is in [`super::derived`].
+//! `/draws`, `/draws/latest`, `/draws/{round}`: the chain that this member reports, in canonical JSON, which can be verified as
+//! downloaded. [`super::derived`] has what is derived from a draw.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::server::format::{Format, JsonLines, negotiate, respond, respond_json}
 use crate::server::problem::Problem;
 use crate::server::query::{Query, round};
 
-/// Records in one response of `/draws`; JSON lines have no such limit, since the ledger is small and a verifier wants all.
+/// Records in one response of `/draws`. JSON lines have no limit: the ledger is small, and a verifier wants all of it.
 const LIMIT: i64 = 1_000;
 const LIMIT_DEFAULT: i64 = 100;
 
-/// So often a ledger that could not be opened is tried again.
+/// How often the ledger task tries again to open its database.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 static VIEW_AGE: HeaderName = HeaderName::from_static("random-generator-view-age-ms");
@@ -36,7 +36,7 @@ pub struct Draws {
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
     pub clock: Clock,
-    /// A view of the Lease that was confirmed longer ago than this is told as old.
+    /// A view of the Lease that was confirmed longer ago than this is reported as old.
     pub stale_after: Duration,
     pub streams: Streams,
 }
@@ -46,14 +46,14 @@ pub struct Draws {
 struct Page<'a> {
     #[schema(value_type = Vec<Record>)]
     draws: &'a [Arc<Record>],
-    /// The round to go on from; null when there is none yet.
+    /// The round to continue from; null when there is none yet.
     #[schema(required)]
     next: Option<u64>,
 }
 
 /// `GET /draws?from=&limit=` → `{"draws": [record, …], "next": round or null}`, ascending from `from` (default: the oldest
-/// kept). `next` is the round to go on from, null when there is none yet. JSON lines: one record a line, all of them
-/// without `limit`; what `next` would be stands in a header then.
+/// kept). `next` is the round to continue from, null when there is none yet. JSON lines: one record a line, all of them
+/// without `limit`; the header `Random-Generator-Next` then has `next`.
 #[utoipa::path(
     get,
     path = "/draws",
@@ -98,7 +98,7 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
 }
 
 /// `GET /draws/latest` → the newest record, 404 before the first. Like the others, 503 while the ledger can't be read.
-/// A cache asks each time; the answer is 304 while it is still that record.
+/// A cache asks each time, and gets a 304 until there is a newer one.
 #[utoipa::path(
     get,
     path = "/draws/latest",
@@ -124,7 +124,7 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
 }
 
 /// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept. A final record
-/// doesn't change, so a cache may keep it, and how old the view of the Lease is doesn't matter.
+/// never changes, so a cache may store it, and the age of the view of the Lease doesn't matter.
 #[utoipa::path(
     get,
     path = "/draws/{round}",
@@ -165,7 +165,7 @@ fn one_record(request: &Request, format: Format, record: &Record, freshness: Fre
     })
 }
 
-/// The part of the chain from `round` on; 410 if it would begin before the oldest kept.
+/// The chain from `round` on; 410 if that is older than the oldest kept.
 fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem> {
     match ledger.chain.first() {
         Some(oldest) if round < oldest.round => Err(Problem::gone(
@@ -180,14 +180,14 @@ fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem>
 }
 
 impl Draws {
-    /// What the ledger holds; 503 when that can't be said, since "nothing has been drawn" would take back what was reported
-    /// before a restart.
+    /// The ledger; 503 when it can't be read, since "nothing has been drawn" would contradict what was reported before a
+    /// restart.
     pub(super) fn known(&self) -> Result<Arc<LedgerSnapshot>, Problem> {
         let ledger = self.ledger.borrow().clone();
         let unknown = match &ledger.condition {
             Condition::Writable => return Ok(ledger),
             _ if !ledger.chain.is_empty() => return Ok(ledger),
-            Condition::Opening => "the ledger is not opened yet".to_owned(),
+            Condition::Opening => "the ledger is not open yet".to_owned(),
             Condition::Unwritable(detail) | Condition::Corrupt(detail) => {
                 format!("this member can't read its ledger: {detail}; ask another")
             }
@@ -195,7 +195,7 @@ impl Draws {
         Err(Problem::unavailable(unknown, RETRY_AFTER))
     }
 
-    /// The record of the round that the path names, as `/draws/{round}` or what is below it.
+    /// The record of the round in the path.
     pub(super) fn record(&self, request: &Request) -> Result<Arc<Record>, Problem> {
         let text = request.uri().path().split('/').nth(2).unwrap_or_default();
         let round = round("round", text)?;
@@ -209,12 +209,12 @@ impl Draws {
         })
     }
 
-    /// Says how old the view of the Lease is, when it is old: newer records may be final than are reported here.
+    /// Adds the age of the view of the Lease when it is old: there may be newer final records than these.
     pub(super) fn with_age(&self, mut response: Response) -> Response {
         let lease = self.lease.borrow();
         let age = lease.age(self.clock.boot());
-        let fresh = lease.trouble.is_none() && age.is_some_and(|age| age <= self.stale_after);
-        if !fresh {
+        let recent = lease.trouble.is_none() && age.is_some_and(|age| age <= self.stale_after);
+        if !recent {
             let value = match age {
                 Some(age) => HeaderValue::from(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
                 None => HeaderValue::from_static("unknown"),

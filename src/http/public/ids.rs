@@ -10,24 +10,24 @@ use axum::response::Response;
 
 use super::ask::Ask;
 use super::giving::{JournalSink, record};
-use super::numbers::nothing;
+use super::numbers::{nothing, values};
 use crate::clock::Clock;
-use crate::server::format::{Format, JsonText, Values, lines, respond, respond_json};
+use crate::server::format::{JsonText, Values};
 use crate::server::problem::Problem;
 
-/// Ids in one response; a millisecond has 4,096 of them.
+/// Ids in one response; there are 4,096 a millisecond.
 pub const IDS: RangeInclusive<i64> = 1..=1_000;
 
-/// No id can be given out that is sure to be unique.
+/// No id can be given out that is certain to be unique.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("ids can't be given out: {reason}")]
+#[error("can't give out ids: {reason}")]
 pub struct IdsUnavailable {
     pub reason: String,
-    /// None when no later request will get any either.
+    /// None when later requests will fail too.
     pub retry_after: Option<Duration>,
 }
 
-/// Where ids come from: ascending, never repeated by an ordinal. Cancelling `take` may waste ids, never repeat them.
+/// Gives ids: ascending, never repeated by an ordinal. Cancelling `take` may waste ids, never repeat them.
 pub trait IdSource: Send + Sync + 'static {
     fn take(&self, count: usize) -> impl Future<Output = Result<Vec<u64>, IdsUnavailable>> + Send;
 }
@@ -38,7 +38,7 @@ impl<I: IdSource> IdSource for Arc<I> {
     }
 }
 
-/// What this path works with.
+/// The state of this path.
 #[derive(Debug)]
 pub struct Ids<I, J> {
     pub source: I,
@@ -46,7 +46,7 @@ pub struct Ids<I, J> {
     pub clock: Clock,
 }
 
-/// `GET /ids?count=1` → `{"values": ["…"]}`, as text since JavaScript rounds numbers beyond 2^53; text: one a line.
+/// `GET /ids?count=1` → `{"values": ["…"]}`, as strings since JavaScript rounds numbers beyond 2^53; text: one a line.
 #[utoipa::path(
     get,
     path = "/ids",
@@ -72,10 +72,5 @@ pub(in crate::http) async fn ids<I: IdSource, J: JournalSink>(
     let ids = state.source.take(count as usize).await;
     let ids = ids.map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))?;
     record(&state.journal, &state.clock, &ask, ids.len() as u64, None).await?;
-    Ok(match format {
-        Format::Text => respond(format, lines(&ids)),
-        _ => respond_json(&Values {
-            values: ids.iter().map(u64::to_string).collect(),
-        }),
-    })
+    Ok(values::response(format, ids.iter().map(u64::to_string).collect()))
 }

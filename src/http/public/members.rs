@@ -1,4 +1,4 @@
-//! `/peers` and `/leader`: who is published, and who conducts the draw, as this member sees it.
+//! `/peers` and `/leader`: the members that DNS lists, and the one that conducts the draws, as this member sees them.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ pub(in crate::http) async fn leader(State(state): State<Arc<Members>>, request: 
     Ok(respond_json(&Leader {
         holder,
         member: holder.map(|holder| holder.split_once('_').map_or(holder, |(member, _)| member)),
-        // Its name may stand there still when its term is over.
+        // The Lease may still name this member after its term ended.
         own: lease.leads(now).is_some(),
         fence: object.map_or(0, |object| object.fence),
         acquired_at: holder

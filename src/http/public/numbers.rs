@@ -9,7 +9,7 @@ pub mod sequence;
 pub mod shuffle;
 pub mod strings;
 pub mod uuids;
-mod values;
+pub(super) mod values;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -31,26 +31,20 @@ use crate::server::format::{Format, respond};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
 
-/// Values in one response, of every kind but bytes and ids.
+/// Values in one response, except bytes and ids.
 pub const VALUES: RangeInclusive<i64> = 1..=10_000;
-/// A system without entropy has some again soon, or never.
+/// The system has entropy again soon, or never.
 const ENTROPY_RETRY: Duration = Duration::from_secs(1);
 
-/// The operating system gives no entropy for a new seed: no number can be given out that is worth the name.
+/// The operating system gives no entropy for a new seed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("numbers can't be drawn: {0}")]
+#[error("can't generate numbers: {0}")]
 pub struct NumbersUnavailable(pub String);
 
-/// Where randomness comes from. Quick, and without waiting: it is called on the runtime's threads.
+/// Gives randomness. It never blocks: it is called on the runtime's threads.
 pub trait NumberSource: Send + Sync + 'static {
-    /// What `make` makes of it, or nothing.
+    /// Calls `make` with a generator.
     fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable>;
-}
-
-impl<N: NumberSource> NumberSource for Arc<N> {
-    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable> {
-        (**self).draw(make)
-    }
 }
 
 impl From<NumbersUnavailable> for Problem {
@@ -59,14 +53,14 @@ impl From<NumbersUnavailable> for Problem {
     }
 }
 
-/// Parameters are checked before anything is drawn, each by its name; what the distributions themselves refuse comes here.
+/// Parameters are checked by name before a number is generated; this is what the distributions themselves refuse.
 impl From<DistributionError> for Problem {
     fn from(error: DistributionError) -> Problem {
         Problem::malformed(error.to_string())
     }
 }
 
-/// What these paths work with.
+/// The state of these paths.
 #[derive(Debug)]
 pub struct Numbers<N, J> {
     pub source: Arc<N>,
@@ -98,20 +92,19 @@ impl<N: NumberSource, J: JournalSink> Numbers<N, J> {
     }
 }
 
-/// The headers that a GET would have: a HEAD gives no number out, so it makes none. Of unknown length, as the length of
-/// a number that isn't made is.
+/// The headers of GET. HEAD gives no number out, so none is generated, and their length is unknown.
 pub(super) fn nothing(format: Format) -> Response {
     let empty = futures_util::stream::empty::<Result<Bytes, Infallible>>();
     respond(format, Body::from_stream(empty))
 }
 
-/// A range whose min exceeds its max.
+/// The problem of a range whose min exceeds its max.
 pub(super) fn reversed(query: &Query<'_>, min: impl Display, max: impl Display, allowed: &'static str) -> Problem {
     let detail = format!("the range is reversed: min is {min}, max is {max}");
     wrong_range(query, detail, allowed)
 }
 
-/// A range that its two bounds make wrong. The one that was given is to blame; if both were, it is max.
+/// The problem of a range that is wrong by its two bounds. It names the one that was given; max if both were.
 fn wrong_range(query: &Query<'_>, detail: String, allowed: impl Into<Cow<'static, str>>) -> Problem {
     let (name, given) = match query.text("max") {
         Some(given) => ("max", Some(given)),

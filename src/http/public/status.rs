@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/version`: how this member is. Probes may add parameters of their own, which are ignored here.
+//! `/livez`, `/readyz` and `/version`: this member's state. Parameters are ignored, since probes add their own.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ struct Live {
 #[derive(Serialize, ToSchema)]
 struct Version {
     version: &'static str,
-    /// The newest peer protocol that is spoken.
+    /// Newest supported version of the peer protocol.
     protocol: u32,
 }
 
-/// `GET /livez` → 200 `{"alive": true}` as long as the runtime answers: nothing that a restart would not mend.
+/// `GET /livez` → 200 `{"alive": true}` as long as the runtime answers: only what a restart would repair makes it fail.
 #[utoipa::path(
     get,
     path = "/livez",

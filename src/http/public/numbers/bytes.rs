@@ -1,4 +1,4 @@
-//! `/bytes`: as many as one wants.
+//! `/bytes`: up to a TiB of random bytes.
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -18,9 +18,9 @@ use crate::http::public::giving::JournalSink;
 use crate::server::format::{BytesJsonText, Format, Raw, Values, respond, respond_json};
 use crate::server::problem::Problem;
 
-/// Bytes in one response, raw: a TiB, made while they are sent.
+/// Raw bytes in one response: a TiB, generated while they are sent.
 pub const BYTES: RangeInclusive<i64> = 1..=1 << 40;
-/// Bytes in one response of JSON or text, which is made whole.
+/// Bytes in one response of JSON or text, which is built in memory.
 pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
 
 /// `GET /bytes?count=32` → the bytes; text: lower-case hexadecimal on one line; JSON: `{"values": ["that hexadecimal"]}`.
@@ -48,17 +48,17 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     };
     let count = query.integer("count", allowed, 32)?.cast_unsigned();
     if ask.is_head() {
-        return Ok(in_one_piece(nothing(format)));
+        return Ok(without_ranges(nothing(format)));
     }
     if format == Format::Bytes {
-        // The first part is made before the journal entry: without entropy, nothing was given out.
+        // The first part is generated before the journal entry: without entropy nothing is given out.
         let stream = RandomBytes::new(state.source.clone(), count)?;
         state.record(&ask, count, None).await?;
-        return Ok(in_one_piece(respond(format, Body::new(stream))));
+        return Ok(without_ranges(respond(format, Body::new(stream))));
     }
     let hexadecimal = hex::encode(chunk(&*state.source, count as usize)?);
     state.record(&ask, count, None).await?;
-    Ok(in_one_piece(match format {
+    Ok(without_ranges(match format {
         Format::Text => respond(format, hexadecimal + "\n"),
         _ => respond_json(&Values {
             values: vec![hexadecimal],
@@ -66,8 +66,8 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     }))
 }
 
-/// A download that broke off can't go on: the bytes after those that came are made no second time (RFC 9110, 14.3).
-fn in_one_piece(mut response: Response) -> Response {
+/// Says that a download that broke off can't be resumed: its bytes can't be generated again (RFC 9110, 14.3).
+fn without_ranges(mut response: Response) -> Response {
     let none = HeaderValue::from_static("none");
     response.headers_mut().insert(header::ACCEPT_RANGES, none);
     response
@@ -79,12 +79,12 @@ fn chunk(source: &impl NumberSource, count: usize) -> Result<Bytes, NumbersUnava
     Ok(bytes.into())
 }
 
-/// A body whose length is known, and of which one part is held at a time. If the operating system has no seed meanwhile, it
-/// ends with an error before that length, and the client sees its connection closed.
+/// A body of known length that holds one part at a time. If the operating system gives no seed on the way, it ends early with
+/// an error, and the client sees its connection closed.
 struct RandomBytes<N> {
     source: Arc<N>,
     next: Option<Bytes>,
-    /// After `next`.
+    /// Bytes after `next`.
     left: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `/decimals`: floating-point numbers of a range.
+//! `/decimals`: floating-point numbers in a range.
 
 use std::sync::Arc;
 

@@ -38,8 +38,8 @@ pub(in crate::http) async fn gaussians<N: NumberSource, J: JournalSink>(
     let deviation = query.decimal("deviation", 1.0)?;
     let count = query.integer("count", VALUES, 1)?;
     if deviation < 0.0 {
-        let (given, detail) = (query.text("deviation"), "it is negative");
-        return Err(Problem::parameter("deviation", given, detail, "a number from 0 on"));
+        let (given, detail) = (query.text("deviation"), "negative");
+        return Err(Problem::parameter("deviation", given, detail, "a number from 0"));
     }
     let make = |rng: &mut dyn rand::Rng| distributions::gaussians(rng, mean, deviation, count as usize);
     state.give(&ask, format, make).await

@@ -1,4 +1,4 @@
-//! `/integers`: whole numbers of a range.
+//! `/integers`: integers in a range.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::server::problem::Problem;
 /// `GET /integers?min=1&max=100&count=1&unique=false` → `{"values": […]}`; text: one a line; bytes: 8 each, big-endian, two's
 /// complement.
 ///
-/// `min` and `max` may be any i64. JSON has them as exact integers; JavaScript's `JSON.parse` rounds those beyond 2^53,
-/// so a client in JavaScript asks for text, or for a smaller range. `unique=true` gives no value twice in one response.
+/// `min` and `max` may be any i64. JSON has exact integers, but JavaScript's `JSON.parse` rounds those beyond 2^53: a client in
+/// JavaScript should ask for text, or for a smaller range. `unique=true` gives no value twice in one response.
 #[utoipa::path(
     get,
     path = "/integers",

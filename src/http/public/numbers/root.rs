@@ -1,4 +1,4 @@
-//! `/`: one number, and who gave it.
+//! `/`: one number, and the process it came from.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::server::problem::Problem;
 #[derive(Serialize, ToSchema)]
 struct Root {
     random: i32,
-    /// Of this process.
+    /// Id of this process.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
     version: &'static str,
@@ -44,7 +44,7 @@ pub(in crate::http) async fn random<N: NumberSource, J: JournalSink>(
     if ask.is_head() {
         return Ok(nothing(format));
     }
-    // Two's complement gives every i32 once.
+    // Each i32 is equally likely.
     let random = state.source.draw(|rng| rng.next_u32().cast_signed())?;
     state.record(&ask, 1, Some(random)).await?;
     Ok(match format {

@@ -1,4 +1,4 @@
-//! `/sequence`: the same numbers for the same seed, as Java makes them.
+//! `/sequence`: the numbers of java.util.Random, the same for the same seed.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -15,11 +15,12 @@ use crate::server::conditional::{Freshness, Tag, cacheable};
 use crate::server::format::{JsonTextBytes, Raw, Values};
 use crate::server::problem::Problem;
 
-/// Places in a sequence: it repeats after so many numbers.
+/// Positions in a sequence: it repeats after the last.
 pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
 
-/// `GET /sequence?seed=42&from=0&count=4` → `{"values": […]}`: what `new java.util.Random(seed).nextInt()` gives, from the number
-/// at place `from` on, which never change: a client that has them is told so (304); text: one a line; bytes: 4 each, big-endian. `seed` is any i64.
+/// `GET /sequence?seed=42&from=0&count=4` → `{"values": […]}`: what `new java.util.Random(seed).nextInt()` gives, starting at
+/// position `from`; text: one a line; bytes: 4 each, big-endian. `seed` is any i64. The numbers never change, so a client that has
+/// them gets a 304.
 #[utoipa::path(
     get,
     path = "/sequence",
@@ -44,7 +45,7 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
     let all = i64::MIN..=i64::MAX;
     if query.text("seed").is_none() {
         let allowed = format!("a whole number from {} to {}", all.start(), all.end());
-        return Err(Problem::parameter("seed", None, "it is missing", allowed));
+        return Err(Problem::parameter("seed", None, "missing", allowed));
     }
     let seed = query.integer("seed", all, 0)?;
     let from = query.integer("from", PLACES, 0)?;

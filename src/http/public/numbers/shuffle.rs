@@ -16,7 +16,7 @@ use crate::server::format::{JsonText, Values};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
 
-/// Items that are shuffled by name: what fits in a path with room to spare.
+/// Items to shuffle: they fit into a URI.
 pub const ITEMS_MAX: usize = 1_000;
 
 #[derive(Serialize, ToSchema)]
@@ -42,8 +42,8 @@ impl Value for Item {
     }
 }
 
-/// `GET /shuffle?min=1&max=10` → `{"values": […]}`, the integers from min to max, each once, in an order of which each is as
-/// likely; `GET /shuffle?items=a,b,c` the items (a comma within one is not possible); text: one a line.
+/// `GET /shuffle?min=1&max=10` → `{"values": […]}`: the integers from min to max, each once, in a random order; all orders are
+/// equally likely. `GET /shuffle?items=a,b,c`: the items (which can't contain commas). Text: one a line.
 #[utoipa::path(
     get,
     path = "/shuffle",
@@ -92,16 +92,16 @@ pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
 }
 
 fn items<'a>(query: &Query<'_>, given: &'a str) -> Result<Vec<&'a str>, Problem> {
-    let allowed = "1 to 1,000 items with a comma between them, none empty or with a control character";
+    let allowed = "1 to 1,000 comma-separated items, none empty or with a control character";
     let refused = |detail| Err(Problem::parameter("items", Some(given), detail, allowed));
     if query.text("min").or(query.text("max")).is_some() {
-        return refused("it contradicts min and max");
+        return refused("not together with min or max");
     }
     let items: Vec<&str> = given.split(',').collect();
     match items.len() {
-        n if n > ITEMS_MAX => refused("there are too many"),
-        _ if items.iter().any(|item| item.is_empty()) => refused("one is empty"),
-        _ if given.chars().any(char::is_control) => refused("one has a control character"),
+        n if n > ITEMS_MAX => refused("too many items"),
+        _ if items.iter().any(|item| item.is_empty()) => refused("an item is empty"),
+        _ if given.chars().any(char::is_control) => refused("an item has a control character"),
         _ => Ok(items),
     }
 }

@@ -1,4 +1,4 @@
-//! `/strings`: passwords, codes and the like.
+//! `/strings`: codes, identifiers and the like.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub const CHARACTERS_MAX: i64 = 1 << 20;
 /// Different characters to choose from.
 const CHOICE_MAX: usize = 256;
 
-/// What `?alphabet=` may name.
+/// The values of `?alphabet=`.
 pub const ALPHABETS: [(&str, &str); 7] = [
     (
         "alphanumeric",
@@ -41,7 +41,7 @@ pub const ALPHABETS: [(&str, &str); 7] = [
     ),
 ];
 
-/// A name among [`ALPHABETS`], for the description.
+/// The names of [`ALPHABETS`], for the description.
 pub(in crate::http) struct Alphabet;
 
 impl PartialSchema for Alphabet {
@@ -52,8 +52,8 @@ impl PartialSchema for Alphabet {
 
 impl ToSchema for Alphabet {}
 
-/// `GET /strings?length=16&alphabet=alphanumeric&count=1` → `{"values": ["…"]}`; text: one a line. `characters=abc` in place of
-/// `alphabet` gives the characters themselves.
+/// `GET /strings?length=16&alphabet=alphanumeric&count=1` → `{"values": ["…"]}`; text: one a line. `characters=abc`,
+/// instead of `alphabet`, gives the characters themselves.
 #[utoipa::path(
     get,
     path = "/strings",
@@ -88,36 +88,31 @@ pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
     state.give(&ask, format, make).await
 }
 
-/// What each character is one of.
+/// The characters to choose from.
 fn choice(query: &Query<'_>) -> Result<Vec<char>, Problem> {
     let names = || ALPHABETS.map(|(name, _)| name).join(", ");
     let Some(given) = query.text("characters") else {
         let given = query.text("alphabet").unwrap_or("alphanumeric");
         let Some((_, characters)) = ALPHABETS.iter().find(|(name, _)| *name == given) else {
-            return Err(Problem::parameter(
-                "alphabet",
-                Some(given),
-                "there is no such alphabet",
-                names(),
-            ));
+            return Err(Problem::parameter("alphabet", Some(given), "unknown alphabet", names()));
         };
         return Ok(characters.chars().collect());
     };
     let allowed = "1 to 256 different characters, none of them a control character";
     let refused = |detail| Err(Problem::parameter("characters", Some(given), detail, allowed));
     if query.text("alphabet").is_some() {
-        return refused("it contradicts alphabet");
+        return refused("not together with alphabet");
     }
     let characters: Vec<char> = given.chars().collect();
     let mut different = characters.clone();
     different.sort_unstable();
     different.dedup();
     match characters.len() {
-        0 => refused("there is none"),
-        n if n > CHOICE_MAX => refused("there are too many"),
-        // One that is there twice would come twice as often: likelier a slip than wanted.
-        n if n != different.len() => refused("one is there more than once"),
-        _ if characters.iter().any(|character| character.is_control()) => refused("one is a control character"),
+        0 => refused("empty"),
+        n if n > CHOICE_MAX => refused("too many characters"),
+        // It would come up twice as often: more likely a slip than intended.
+        n if n != different.len() => refused("a character is repeated"),
+        _ if characters.iter().any(|character| character.is_control()) => refused("a character is a control character"),
         _ => Ok(characters),
     }
 }

@@ -14,7 +14,7 @@ use crate::http::public::giving::JournalSink;
 use crate::server::format::{JsonTextBytes, Raw, Values, one_of};
 use crate::server::problem::Problem;
 
-/// What `?version=` may be, for the description.
+/// The values of `?version=`, for the description.
 pub(in crate::http) struct UuidVersion;
 
 impl PartialSchema for UuidVersion {
@@ -50,12 +50,7 @@ pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(
         None | Some("4") => false,
         Some("7") => true,
         other => {
-            return Err(Problem::parameter(
-                "version",
-                other,
-                "there is no such version here",
-                "4, 7",
-            ));
+            return Err(Problem::parameter("version", other, "unsupported version", "4, 7"));
         }
     };
     let count = query.integer("count", VALUES, 1)? as usize;

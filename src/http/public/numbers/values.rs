@@ -56,17 +56,20 @@ impl Value for Uuid {
     }
 }
 
-pub(super) fn response<V: Value>(format: Format, values: Vec<V>) -> Response {
+/// Writes one value a line.
+pub(in crate::http) fn lines<V: Value>(values: &[V]) -> String {
+    let mut text = String::with_capacity(values.len() * 24);
+    for value in values {
+        value.text(&mut text);
+        text.push('\n');
+    }
+    text
+}
+
+pub(in crate::http) fn response<V: Value>(format: Format, values: Vec<V>) -> Response {
     match format {
         Format::Json | Format::JsonLines => respond_json(&Values { values }),
-        Format::Text => {
-            let mut text = String::with_capacity(values.len() * 24);
-            for value in &values {
-                value.text(&mut text);
-                text.push('\n');
-            }
-            respond(format, text)
-        }
+        Format::Text => respond(format, lines(&values)),
         Format::Bytes => {
             let mut bytes = Vec::with_capacity(values.len() * 8);
             for value in &values {
