@@ -127,7 +127,7 @@ fn every_argument_is_documented_as_the_command_line_declares_it() {
     }
     page.push_str(
         "\nA level of `--log-filter` alone is for everything; `TARGET=LEVEL` for a module of the program or of a library and all \
-         below it, such as `random_generator::lease=debug`; the most exact one counts. It is changed while the member runs \
+         below it, such as `lease_election=debug`; the most exact one counts. It is changed while the member runs \
          with `PUT /log-level` on the admin listener.\n",
     );
     write!(page, "\n## `serve`: set by `cluster` for its members\n\n{HEAD}").unwrap();
