@@ -144,7 +144,10 @@ fn every_dependency_says_where_it_is_used_and_why() {
     let declared: BTreeSet<String> = manifests.iter().flat_map(|(_, text)| dependencies(text)).collect();
     let doors = doors();
     let told: BTreeSet<String> = doors.into_iter().map(|(name, _)| name).collect();
-    assert_eq!(declared, told, "the Cargo.tomls (left) and CONTRIBUTING.md (right) differ");
+    assert_eq!(
+        declared, told,
+        "the Cargo.tomls (left) and CONTRIBUTING.md (right) differ"
+    );
 }
 
 #[test]

@@ -10,7 +10,13 @@ fn the_log_level_is_shown_and_changed() {
     let at = member.admin_url();
     let level = || run(&["admin", "log-level", "--admin", &at]).stdout;
     assert_eq!(level(), "info\n");
-    let set = run(&["admin", "log-level", "warn,random_generator::draw=debug", "--admin", &at]);
+    let set = run(&[
+        "admin",
+        "log-level",
+        "warn,random_generator::draw=debug",
+        "--admin",
+        &at,
+    ]);
     assert_eq!((set.code, set.stderr.as_str()), (Some(0), ""));
     assert!(level().contains("random_generator::draw=debug"), "{}", level());
     let wrong = run(&["admin", "log-level", "loud=very", "--admin", &at]);
