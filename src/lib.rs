@@ -14,7 +14,7 @@
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
 //! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
-//! - [`dial`]: a connection to a name of several addresses, for the commands and [`otlp`](https://opentelemetry.io/docs/specs/otlp/).
+//! - [`client`]: the one HTTP client, for peers, members, sinks and collectors; TCP or TLS, every request bounded.
 //! - [`http`]: the four listeners (public, peer, admin, metrics), and the client that asks peers.
 //! - [`trace`]: which request or draw a piece of work belongs to, within a member and between members.
 //! - [`otlp`](https://opentelemetry.io/docs/specs/otlp/), with the feature of that name: sends what was done to a collector.
@@ -28,10 +28,10 @@
 //! in `docs/protocol.md`.
 
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod database;
-pub mod dial;
 pub mod discovery;
 pub mod draw;
 pub mod exit;

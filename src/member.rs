@@ -22,6 +22,7 @@ use self::adapters::{IdService, JournalService, PeerAnswers, RandomNumbers};
 use self::condition::Conditions;
 pub use self::error::MemberError;
 use self::stages::{Ending, Stages};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics};
@@ -40,7 +41,7 @@ use crate::http::limits::{Limits, raise_open_files_limit};
 use crate::http::listener::Listener;
 use crate::http::metrics::HttpMetrics;
 use crate::http::peer::{self, Peer};
-use crate::http::peer_client::PeerClient;
+use crate::http::peer_client::{self, PeerClient};
 use crate::http::peer_secret::PeerSecret;
 use crate::http::public::draws::Draws;
 use crate::http::public::ids::Ids;
@@ -253,7 +254,8 @@ impl Parts {
                 (None, watch::Sender::new(Arc::new(none)).subscribe())
             }
             Some(ordinal) => {
-                let client = Arc::new(PeerClient::new(secret.clone(), clock.clone()));
+                let client = Client::new(peer_client::LIMITS);
+                let client = Arc::new(PeerClient::new(client, secret.clone(), clock.clone()));
                 let wiring = Wiring {
                     config,
                     identity,
