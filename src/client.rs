@@ -19,6 +19,7 @@ use hyper::http::uri::{PathAndQuery, Scheme};
 use hyper::{Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::crypto::ring;
@@ -74,12 +75,8 @@ pub struct Client {
 
 impl Client {
     pub fn new(limits: Limits) -> Client {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(limits.connect));
         let connector = Connector {
-            tcp,
+            tcp: tcp(GaiResolver::new(), limits),
             tls: Arc::default(),
         };
         let http = legacy::Client::builder(Tasks::default())
@@ -223,6 +220,15 @@ fn classify(error: legacy::Error) -> ClientError {
     }
 }
 
+/// Tries every address of a name; the time for connecting is divided by their number.
+fn tcp<R>(resolver: R, limits: Limits) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(limits.connect));
+    tcp
+}
+
 /// Connects by TCP, and by TLS where the URL is https. The certificates to trust are read for the first such URL, and again
 /// while there are none.
 #[derive(Clone, Debug)]
@@ -274,5 +280,49 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use hyper_util::client::legacy::connect::dns::Name;
+
+    use super::*;
+
+    /// A listener whose queue is full: the kernel answers no further SYN.
+    async fn silent() -> (tokio::net::TcpListener, Vec<TcpStream>) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+            held.push(stream.unwrap());
+            assert!(held.len() < 100, "its queue has no end");
+        }
+        (listener, held)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let (gone, held) = silent().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let addresses = [gone.local_addr().unwrap(), good];
+        let resolver = tower::service_fn(move |_: Name| async move { Ok::<_, Infallible>(addresses.into_iter()) });
+        let limits = Limits {
+            connect: Duration::from_secs(4),
+            exchange: Duration::from_secs(5),
+            body: 0,
+            idle: Duration::ZERO,
+            repeat: false,
+        };
+        let connecting = tcp(resolver, limits).call("http://two.example".parse().unwrap());
+        let stream = timeout(limits.exchange, connecting).await;
+        let stream = stream.expect("in time").unwrap().into_inner();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        drop(held);
     }
 }

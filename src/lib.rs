@@ -6,7 +6,8 @@
 //! - [`shutdown`]: the order to stop, passed on in stages.
 //! - [`identity`]: who this member is; the owner mark and lock of its volume.
 //! - [`config`]: the only reader of arguments and environment; raw arguments become a checked configuration once.
-//! - [`draw`]: the scheduled job. [`draw::schedule`] says when, [`draw::record`] and [`draw::chain`] what; then the
+//! - [`record`]: what a draw is: [`record::schedule`] says when, [`record::chain`] what follows what.
+//! - [`draw`]: how a draw is made: the
 //!   holder's side ([`draw::conductor`]), the peer's side ([`draw::contributor`]) and what a volume keeps ([`draw::ledger`]).
 //! - [`lease`]: who conducts: [`lease::elector`], a state machine over a [`lease::LeaseStore`]; the stores: a file
 //!   ([`lease::file`]), and a Lease of Kubernetes ([`lease::kubernetes`]).
@@ -15,7 +16,9 @@
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
 //! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
 //! - [`client`]: the one HTTP client, for peers, members, sinks and collectors; TCP or TLS, every request bounded.
-//! - [`http`]: the four listeners (public, peer, admin, metrics), and the client that asks peers.
+//! - [`server`]: HTTP as every listener serves it.
+//! - [`peer`]: what members ask each other: messages, signature, listener and client.
+//! - [`http`]: the public, admin and metrics listeners.
 //! - [`trace`]: which request or draw a piece of work belongs to, within a member and between members.
 //! - [`otlp`](https://opentelemetry.io/docs/specs/otlp/), with the feature of that name: sends what was done to a collector.
 //! - [`readiness`], [`telemetry`], [`metrics`]: how a member is, as probes, logs and Prometheus read it.
@@ -45,8 +48,11 @@ pub mod member;
 pub mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+pub mod peer;
 pub mod readiness;
+pub mod record;
 pub mod reference;
+pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;

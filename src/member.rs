@@ -35,14 +35,6 @@ use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
 use crate::generator::{ids, random};
 use crate::http::admin::{self, Admin};
-use crate::http::cors::Readable;
-use crate::http::exchange::{RequestLimits, Routes};
-use crate::http::limits::{Limits, raise_open_files_limit};
-use crate::http::listener::Listener;
-use crate::http::metrics::HttpMetrics;
-use crate::http::peer::{self, Peer};
-use crate::http::peer_client::{self, PeerClient};
-use crate::http::peer_secret::PeerSecret;
 use crate::http::public::draws::Draws;
 use crate::http::public::ids::Ids;
 use crate::http::public::members::Members;
@@ -57,7 +49,15 @@ use crate::lease::elector::ElectorConfig;
 use crate::lease::metrics::LeaseTimes;
 use crate::lease::task::{self as lease, LeaseHandle, LeaseMetrics};
 use crate::metrics::Metrics;
+use crate::peer::client::{LIMITS, PeerClient};
+use crate::peer::listener::{self as peer, Peer};
+use crate::peer::signature::PeerSecret;
 use crate::readiness::{Latch, Readiness, ReadinessMetrics};
+use crate::server::cors::Readable;
+use crate::server::exchange::{RequestLimits, Routes};
+use crate::server::limits::{Limits, raise_open_files_limit};
+use crate::server::listener::Listener;
+use crate::server::metrics::HttpMetrics;
 use crate::telemetry::LogControl;
 use crate::trace::Spans;
 
@@ -254,7 +254,7 @@ impl Parts {
                 (None, watch::Sender::new(Arc::new(none)).subscribe())
             }
             Some(ordinal) => {
-                let client = Client::new(peer_client::LIMITS);
+                let client = Client::new(LIMITS);
                 let client = Arc::new(PeerClient::new(client, secret.clone(), clock.clone()));
                 let wiring = Wiring {
                     config,

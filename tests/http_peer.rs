@@ -12,14 +12,14 @@ use http_world::{Reply, Running, SOON, chain, closed, raw, request, shown, wait_
 use prometheus_client::registry::Registry;
 use random_generator::client::{self, Client};
 use random_generator::clock::{Boot, Clock, Now, Wall};
-use random_generator::draw::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use random_generator::draw::record::{Hash, Hex, Record, Slot};
-use random_generator::http::exchange::{RequestLimits, Routes};
-use random_generator::http::limits::Limits;
-use random_generator::http::metrics::HttpMetrics;
-use random_generator::http::peer::{self, Declined, Peer, PeerService};
-use random_generator::http::peer_client::{self, PeerClient, PeerError, Target};
-use random_generator::http::peer_secret::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
+use random_generator::peer::client::{self as peer_client, PeerClient, PeerError, Target};
+use random_generator::peer::listener::{self as peer, Declined, Peer, PeerService};
+use random_generator::peer::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use random_generator::peer::signature::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
+use random_generator::record::{Hash, Hex, Record, Slot};
+use random_generator::server::exchange::{RequestLimits, Routes};
+use random_generator::server::limits::Limits;
+use random_generator::server::metrics::HttpMetrics;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -481,6 +481,21 @@ async fn a_connection_that_rested_too_long_is_closed_though_nothing_is_asked() {
         let line = format!("http_connections{{listener=\"peer\"}} {count}\n");
         shown(&member.registry).contains(&line)
     };
+    wait_for("it is closed", || open(0)).await;
+}
+
+#[tokio::test]
+async fn connections_end_with_their_client() {
+    let member = Member::start(None, Clock::system()).await;
+    let client = client_with(None);
+    let target = at(&member.running.address);
+    assert!(client.ask(target, &heads(), SOON).await.unwrap().is_ok());
+    let open = |count: u8| {
+        let line = format!("http_connections{{listener=\"peer\"}} {count}\n");
+        shown(&member.registry).contains(&line)
+    };
+    assert!(open(1));
+    drop(client);
     wait_for("it is closed", || open(0)).await;
 }
 

@@ -195,16 +195,16 @@ fn a_file_is_short_enough_to_have_one_reason() {
     assert!(text("src/main.rs").lines().count() < 60);
 }
 
-/// The paths that a file of src/http routes, or the files below it; those of questions that members ask each other are named
+/// The paths that a file of src routes, or the files below it; those of questions that members ask each other are named
 /// where the questions are.
 fn routed(door: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    if within("src/http/peer", door) {
-        let questions = text("src/draw/message.rs");
+    if within("src/peer", door) {
+        let questions = text("src/peer/message.rs");
         let named = questions.split("PATH: &'static str = \"").skip(1);
         paths.extend(named.filter_map(|path| path.split('"').next()).map(str::to_owned));
     }
-    for (_, source) in files("src/http", "rs").iter().filter(|(path, _)| within(path, door)) {
+    for (_, source) in files("src", "rs").iter().filter(|(path, _)| within(path, door)) {
         for call in source.split(".route(").skip(1) {
             let literal = call.trim_start().strip_prefix('"').unwrap_or_default();
             paths.extend(
@@ -231,7 +231,7 @@ fn the_readme_has_every_endpoint_and_no_other() {
     let there: BTreeSet<String> = doors.into_iter().flat_map(routed).collect();
     assert_eq!(told, there, "README.md (left) and src/http (right) differ");
     let protocol = text("docs/protocol.md");
-    for path in routed("src/http/peer") {
+    for path in routed("src/peer") {
         let path = path.split('{').next().unwrap();
         assert!(protocol.contains(path), "docs/protocol.md doesn't have {path}");
     }
@@ -253,8 +253,8 @@ fn the_page_about_http_has_every_path_of_every_listener_and_no_other() {
     );
     assert_eq!(
         told,
-        routed("src/http"),
-        "docs/http.md (left) and src/http (right) differ"
+        &routed("src/http") | &routed("src/peer"),
+        "docs/http.md (left) and src (right) differ"
     );
 }
 
@@ -346,7 +346,7 @@ fn each_command_argument_variable_metric_and_path_that_docs_name_is_named_by_a_t
             .flat_map(|name| suffixes.map(|suffix| format!("{name}{suffix}")));
         want(whole.clone(), forms.collect());
     }
-    for path in routed("src/http") {
+    for path in &routed("src/http") | &routed("src/peer") {
         // What stands for a round or a hash is a number in a test.
         let begins = path.split('{').next().unwrap().to_owned();
         seen += 1;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::values::show_duration;
-use crate::draw::schedule::{Schedule, ScheduleError};
+use crate::record::schedule::{Schedule, ScheduleError};
 
 /// Arguments that are fine alone and wrong together or out of bounds. Always usage, exit 64; always one line that names
 /// the arguments and what is allowed.

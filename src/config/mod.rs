@@ -28,8 +28,8 @@ pub use reference::{Reference, configures_a_member};
 pub use terminal::{ColourArg, Terminal};
 pub use values::Collector;
 
-use crate::draw::schedule::Schedule;
 use crate::identity::{MemberName, NameError};
+use crate::record::schedule::Schedule;
 use crate::telemetry::{self, Log, LogFormat};
 
 /// What a member does and where, in full.

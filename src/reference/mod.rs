@@ -48,9 +48,9 @@ use crate::clock::Clock;
 use crate::config;
 use crate::exit::Exit;
 use crate::generator::random::{EntropyError, check_entropy};
-use crate::http::limits::{Limits, raise_open_files_limit};
-use crate::http::listener::{Listener, ListenerError};
-use crate::http::metrics::HttpMetrics;
+use crate::server::limits::{Limits, raise_open_files_limit};
+use crate::server::listener::{Listener, ListenerError};
+use crate::server::metrics::HttpMetrics;
 use crate::shutdown::stage;
 
 /// On top of the listener's own drain limit.

@@ -11,9 +11,9 @@ use tokio::task::spawn_blocking;
 
 use super::info::processors;
 use super::{JSON, Shared, with};
-use crate::http::format::wanted;
 use crate::metrics::resident_memory;
 use crate::reference::memory::Memory;
+use crate::server::format::wanted;
 
 const ACTUATOR: &str = "application/vnd.spring-boot.actuator.v3+json";
 /// Bytes that must be free.

@@ -12,9 +12,9 @@ use tokio::io::AsyncReadExt;
 use tokio::task::spawn_blocking;
 
 use super::{JSON, Shared, with};
-use crate::http::format::wanted;
 use crate::metrics::resident_memory;
 use crate::reference::memory::{MB, Memory};
+use crate::server::format::wanted;
 
 /// Bytes of a file of the downward API that are told; Kubernetes allows annotations of 256 KiB.
 const POD_INFO_MAX: u64 = 1024 * 1024;

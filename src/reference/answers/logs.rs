@@ -13,7 +13,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::{Shared, with};
-use crate::http::format::wanted;
+use crate::server::format::wanted;
 
 const TEXT: &str = "text/plain;charset=UTF-8";
 /// Read and sent at once: a file of any size takes no more memory.

@@ -9,10 +9,10 @@ use axum::response::Response;
 
 use super::{JSON, Shared, parameter, with};
 use crate::clock::Boot;
-use crate::http::format::wanted;
 use crate::reference::burn::draws;
 use crate::reference::java_number;
 use crate::reference::line;
+use crate::server::format::wanted;
 
 /// `{"random": i32, "id": uuid of the process, "version": text}`, and `"pattern"` where there is one. `?burn=n` draws
 /// n × 1,000,000 numbers before; 400 for what is no number of 64 bits, 406 without JSON in `Accept`, 503 when too many burn.

@@ -12,8 +12,8 @@ use rusqlite::{Connection, OpenFlags, Row};
 use super::reserve::{self, Layout, SCHEMA, TABLES};
 use super::{Aside, Facts, Pages, Promise, Rows, StorageError, io_error, pages, sorted};
 use crate::database::{self, DatabaseError, PAGE};
-use crate::draw::record::{Hex, HexError, Record};
-use crate::draw::secrets::Seed;
+use crate::record::secrets::Seed;
+use crate::record::{Hex, HexError, Record};
 
 pub(super) struct Loaded {
     pub(super) db: Connection,

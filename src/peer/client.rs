@@ -9,13 +9,13 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode,
 use http_body_util::Full;
 use serde::de::DeserializeOwned;
 
-use super::exchange::{TRACE_PARENT, TRACE_STATE};
-use super::peer::{ANSWER_MAX, RECORDS_MAX};
-use super::peer_secret::{Message, PeerSecret, Signature};
+use super::listener::{ANSWER_MAX, RECORDS_MAX};
+use super::message::{Question, Refusal};
+use super::signature::{Message, PeerSecret, Signature};
 use crate::client::{Client, ClientError, Limits};
 use crate::clock::Clock;
-use crate::draw::message::{Question, Refusal};
-use crate::draw::record::{Hash, Record};
+use crate::record::{Hash, Record};
+use crate::server::exchange::{TRACE_PARENT, TRACE_STATE};
 use crate::trace;
 
 /// Of connections to peers; each question has a time of its own.
