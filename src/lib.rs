@@ -30,11 +30,7 @@
 //! in `docs/protocol.md`.
 
 pub mod cli;
-<<<<<<< HEAD
 pub mod client;
-pub mod clock;
-=======
->>>>>>> main
 pub mod config;
 pub mod database;
 pub mod discovery;
