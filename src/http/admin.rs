@@ -146,7 +146,7 @@ async fn log_level<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Respon
     respond(Format::Text, admin.maintenance.log_level() + "\n")
 }
 
-/// `PUT /log-level`, the filter as body: `info`, or directives like `warn,random_generator::lease=debug`.
+/// `PUT /log-level`, the filter as body: `info`, or directives like `warn,random_generator::draw=debug`.
 async fn set_log_level<M: Maintenance>(
     State(admin): State<Arc<Admin<M>>>,
     request: Request,

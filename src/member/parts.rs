@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::metrics::{LeaseMetrics, LeaseTimes};
+use lease_election::{CommitOutcome, ElectorConfig, StoreError, task as lease};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 
@@ -10,6 +12,7 @@ use super::condition::{self, Conditions};
 use super::error::MemberError;
 use super::stages::Stages;
 use super::{adapters, error, lease_store, spans};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryMetrics, PeerList};
@@ -23,11 +26,8 @@ use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
 use crate::generator::ids;
 use crate::identity::{Identity, Volume};
 use crate::journal::{self, Journal, JournalConfig, JournalMetrics};
-use crate::lease::StoreError;
-use crate::lease::elector::ElectorConfig;
-use crate::lease::metrics::LeaseTimes;
-use crate::lease::task::{self as lease, LeaseHandle, LeaseMetrics};
-use crate::peer::client::PeerClient;
+use crate::lease::LeaseHandle;
+use crate::peer::client::{LIMITS, PeerClient};
 use crate::peer::signature::PeerSecret;
 use crate::readiness::Readiness;
 use crate::trace::Spans;
@@ -120,8 +120,8 @@ impl Parts {
             rand::random(),
         );
         LeaseTimes::register(registry, lease.snapshots(), clock.clone());
-        stages.spawn_leading("elector", |stop| async move {
-            elector.run(stop).await;
+        stages.spawn_leading("elector", |mut stop| async move {
+            elector.run(async move { stop.requested().await }).await;
             Ok(())
         });
 
@@ -131,7 +131,7 @@ impl Parts {
                 (None, watch::Sender::new(Arc::new(none)).subscribe())
             }
             Some(ordinal) => {
-                let client = Arc::new(PeerClient::new(secret.clone(), clock.clone()));
+                let client = Arc::new(PeerClient::new(Client::new(LIMITS), secret.clone(), clock.clone()));
                 let wiring = Wiring {
                     config,
                     identity,
@@ -197,7 +197,7 @@ impl Wiring<'_> {
     fn start(
         self,
         volume: &Volume,
-        outcomes: mpsc::Receiver<(u64, crate::lease::elector::CommitOutcome)>,
+        outcomes: mpsc::Receiver<(u64, CommitOutcome)>,
         registry: &mut Registry,
         stages: &mut Stages,
     ) -> Result<DrawHandles, MemberError> {
