@@ -1,12 +1,12 @@
 //! The public listener: numbers, ids, draws, members, and this member's state. One file and one state a group.
 
-pub mod ask;
 pub mod derived;
 pub mod draws;
-pub mod giving;
+pub mod entry;
 pub mod ids;
 pub mod members;
 pub mod numbers;
+pub mod request;
 pub mod status;
 pub mod stream;
 
@@ -16,7 +16,7 @@ use axum::Router;
 use axum::routing::get;
 
 use self::draws::Draws;
-use self::giving::JournalSink;
+use self::entry::JournalSink;
 use self::ids::{IdSource, Ids};
 use self::members::Members;
 use self::numbers::{NumberSource, Numbers};

@@ -13,7 +13,7 @@ use crate::draw::task::Restart;
 use crate::generator::ids::{self, IdsError};
 use crate::generator::random;
 use crate::http::admin::{self, AdminError, Done, Maintenance};
-use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
+use crate::http::public::entry::{Entry, JournalSink, JournalUnavailable};
 use crate::http::public::ids::{IdSource, IdsUnavailable};
 use crate::http::public::numbers::{NumberSource, NumbersUnavailable};
 use crate::journal::{self, JournalHandle, JournalState};

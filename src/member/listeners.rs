@@ -163,6 +163,7 @@ impl Listening<'_> {
             status: Status {
                 readiness: self.readiness.clone(),
                 version: super::VERSION,
+                protocol: crate::peer::message::VERSION,
             },
         }
     }

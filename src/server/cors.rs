@@ -1,6 +1,6 @@
 //! Which web pages may read the public listener: none, unless configured (Fetch Standard, "CORS protocol").
 //!
-//! tower-http's layer answers every OPTIONS as a preflight; here one that is none gets the 405 or 404 that it always gets.
+//! tower-http's layer answers every OPTIONS as a preflight; here any other OPTIONS gets its 405 or 404.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -17,7 +17,7 @@ pub enum AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// `*` stands for any origin. None without origins.
+    /// `*` means any origin. None without origins.
     pub fn new(origins: &[String]) -> Option<AllowedOrigins> {
         if origins.iter().any(|origin| origin == "*") {
             return Some(AllowedOrigins::Any);

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use super::problem::{Problem, shown};
-use crate::record::MAX_INTEGER;
 
 /// The parameters of one request, decoded; each is known to the endpoint, and given once.
 #[derive(Debug)]
@@ -75,11 +74,6 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// A round, if it is given.
-    pub fn round(&self, name: &'static str) -> Result<Option<u64>, Problem> {
-        self.text(name).map(|text| round(name, text)).transpose()
-    }
-
     /// A whole number in `range`, or `default` when it is absent.
     pub fn integer(&self, name: &'static str, range: RangeInclusive<i64>, default: i64) -> Result<i64, Problem> {
         match self.text(name) {
@@ -91,11 +85,6 @@ impl<'a> Query<'a> {
 
 /// The limit of [`Query::decimal`]: sums and differences of a few such numbers are still finite.
 const DECIMAL_MAX: f64 = 1e300;
-
-/// Reads a round, a parameter or a part of the path. Rounds begin at 1.
-pub fn round(name: &'static str, text: &str) -> Result<u64, Problem> {
-    Ok(integer(name, text, 1..=MAX_INTEGER as i64)?.unsigned_abs())
-}
 
 /// Reads a whole decimal number, as a parameter or a part of the path.
 pub fn integer(name: &'static str, text: &str, range: RangeInclusive<i64>) -> Result<i64, Problem> {

@@ -20,7 +20,7 @@ use random_generator::clock::Clock;
 use random_generator::discovery::PeerList;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
 use random_generator::http::public::draws::Draws;
-use random_generator::http::public::giving::{Entry, JournalSink, JournalUnavailable};
+use random_generator::http::public::entry::{Entry, JournalSink, JournalUnavailable};
 use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
 use random_generator::http::public::members::Members;
 use random_generator::http::public::numbers::{NumberSource, Numbers, NumbersUnavailable};
@@ -267,6 +267,7 @@ impl Member {
             status: Status {
                 readiness: readiness.clone(),
                 version: "1.2.3",
+                protocol: 1,
             },
         };
         let routes = Routes::new("public", request_limits, clock, metrics.clone(), 7);

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::Response;
 
 use super::draws::Draws;
 use super::numbers::reversed;
 use super::numbers::values::lines;
+use super::request::PublicRequest;
 use crate::record::integers::{Integers, MAX_COUNT, Question, QuestionError};
 use crate::server::conditional::{Freshness, Tag, cacheable};
-use crate::server::format::{Format, JsonText, negotiate, respond, respond_json};
+use crate::server::format::{Format, JsonText, respond, respond_json};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
 
@@ -41,10 +42,12 @@ use crate::server::query::Query;
         (status = 410, response = Problem),
     ),
 )]
-pub(in crate::http) async fn integers(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["min", "max", "count", "unique", "format"])?;
+pub(in crate::http) async fn integers(
+    State(state): State<Arc<Draws>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (query, format) = request.read::<JsonText>(&["min", "max", "count", "unique", "format"])?;
     let question = question(&query)?;
-    let format = negotiate::<JsonText>(request.headers(), query.text("format"))?;
     let record = state.record(&request)?;
     if record.output.is_none() {
         return Err(Problem::conflict(format!(

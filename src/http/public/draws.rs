@@ -4,22 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
+use super::request::PublicRequest;
 use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::lease::LeaseSnapshot;
-use crate::record::Record;
+use crate::record::{MAX_INTEGER, Record};
 use crate::server::conditional::{Freshness, Tag, cacheable};
-use crate::server::format::{Format, JsonLines, negotiate, respond, respond_json};
+use crate::server::format::{Format, JsonLines, respond, respond_json};
 use crate::server::problem::Problem;
-use crate::server::query::{Query, round};
+use crate::server::query::integer;
 
 /// Records in one response of `/draws`. JSON lines have no limit: the ledger is small, and a verifier wants all of it.
 const LIMIT: i64 = 1_000;
@@ -70,10 +71,12 @@ struct Page<'a> {
         (status = 410, response = Problem)
     ),
 )]
-pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["from", "limit", "format"])?;
-    let from = query.round("from")?;
-    let format = negotiate::<JsonLines>(request.headers(), query.text("format"))?;
+pub(in crate::http) async fn list(
+    State(state): State<Arc<Draws>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (query, format) = request.read::<JsonLines>(&["from", "limit", "format"])?;
+    let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let limit = match (format, query.text("limit")) {
         (Format::JsonLines, None) => usize::MAX,
         _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
@@ -114,8 +117,11 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
         (status = 404, response = Problem),
     ),
 )]
-pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
-    let format = record_format(&request)?;
+pub(in crate::http) async fn latest(
+    State(state): State<Arc<Draws>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (_, format) = request.read::<JsonLines>(&["format"])?;
     let ledger = state.known()?;
     let record = ledger
         .head()
@@ -142,18 +148,13 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
         (status = 410, response = Problem),
     ),
 )]
-pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
-    let format = record_format(&request)?;
+pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: PublicRequest) -> Result<Response, Problem> {
+    let (_, format) = request.read::<JsonLines>(&["format"])?;
     let record = state.record(&request)?;
     Ok(one_record(&request, format, &record, Freshness::Final))
 }
 
-fn record_format(request: &Request) -> Result<Format, Problem> {
-    let query = Query::parse(request.uri().query(), &["format"])?;
-    negotiate::<JsonLines>(request.headers(), query.text("format"))
-}
-
-fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Response {
+fn one_record(request: &PublicRequest, format: Format, record: &Record, freshness: Freshness) -> Response {
     let tag = Tag::new(&[&record.hash, &format.name()]);
     let vary = Some(header::ACCEPT);
     cacheable(request.headers(), &tag, freshness, vary, || {
@@ -163,6 +164,11 @@ fn one_record(request: &Request, format: Format, record: &Record, freshness: Fre
         }
         respond(format, text)
     })
+}
+
+/// Reads a round, a parameter or a part of the path. Rounds begin at 1.
+pub(super) fn round(name: &'static str, text: &str) -> Result<u64, Problem> {
+    Ok(integer(name, text, 1..=MAX_INTEGER as i64)?.unsigned_abs())
 }
 
 /// The chain from `round` on; 410 if that is older than the oldest kept.
@@ -196,7 +202,7 @@ impl Draws {
     }
 
     /// The record of the round in the path.
-    pub(super) fn record(&self, request: &Request) -> Result<Arc<Record>, Problem> {
+    pub(super) fn record(&self, request: &PublicRequest) -> Result<Arc<Record>, Problem> {
         let text = request.uri().path().split('/').nth(2).unwrap_or_default();
         let round = round("round", text)?;
         let ledger = self.known()?;

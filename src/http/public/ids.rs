@@ -8,9 +8,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::ask::Ask;
-use super::giving::{JournalSink, record};
+use super::entry::{JournalSink, record};
 use super::numbers::{nothing, values};
+use super::request::PublicRequest;
 use crate::clock::Clock;
 use crate::server::format::{JsonText, Values};
 use crate::server::problem::Problem;
@@ -62,15 +62,15 @@ pub struct Ids<I, J> {
 )]
 pub(in crate::http) async fn ids<I: IdSource, J: JournalSink>(
     State(state): State<Arc<Ids<I, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let (query, format) = ask.read::<JsonText>(&["count", "format"])?;
+    let (query, format) = request.read::<JsonText>(&["count", "format"])?;
     let count = query.integer("count", IDS, 1)?;
-    if ask.is_head() {
+    if request.is_head() {
         return Ok(nothing(format));
     }
     let ids = state.source.take(count as usize).await;
     let ids = ids.map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))?;
-    record(&state.journal, &state.clock, &ask, ids.len() as u64, None).await?;
+    record(&state.journal, &state.clock, &request, ids.len() as u64, None).await?;
     Ok(values::response(format, ids.iter().map(u64::to_string).collect()))
 }

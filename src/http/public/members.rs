@@ -3,19 +3,19 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
+use super::request::PublicRequest;
 use crate::clock::Clock;
 use crate::discovery::PeerList;
 use crate::identity::MemberName;
 use crate::lease::LeaseSnapshot;
-use crate::server::format::{Format, JsonText, negotiate, respond, respond_json};
+use crate::server::format::{Format, JsonText, respond, respond_json};
 use crate::server::problem::Problem;
-use crate::server::query::Query;
 
 #[derive(Debug)]
 pub struct Members {
@@ -81,8 +81,11 @@ struct Leader<'a> {
         (status = 200, description = "The members listed in DNS, by ordinal", content((Peers = "application/json"), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn peers(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {
-    let format = format(&request)?;
+pub(in crate::http) async fn peers(
+    State(state): State<Arc<Members>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (_, format) = request.read::<JsonText>(&["format"])?;
     let list = state.peers.borrow().clone();
     if format == Format::Text {
         let mut text = String::new();
@@ -124,8 +127,11 @@ pub(in crate::http) async fn peers(State(state): State<Arc<Members>>, request: R
         (status = 200, description = "Who holds the lease", content((Leader = "application/json", example = json!({"holder": "rg-1_2c5f0a1e-6b0b-4a3c-8a39-0d3f7a1e9c11-9f31c2d0", "member": "rg-1", "self": true, "fence": 3, "acquired_at": "2027-01-15T08:00:00.250114Z", "remaining_ms": 13870, "view_age_ms": 1130})), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn leader(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {
-    let format = format(&request)?;
+pub(in crate::http) async fn leader(
+    State(state): State<Arc<Members>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (_, format) = request.read::<JsonText>(&["format"])?;
     let lease = state.lease.borrow().clone();
     let now = state.clock.boot();
     let object = lease.object.as_deref();
@@ -150,9 +156,4 @@ pub(in crate::http) async fn leader(State(state): State<Arc<Members>>, request: 
 
 fn whole_ms(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn format(request: &Request) -> Result<Format, Problem> {
-    let query = Query::parse(request.uri().query(), &["format"])?;
-    negotiate::<JsonText>(request.headers(), query.text("format"))
 }

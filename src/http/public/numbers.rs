@@ -23,8 +23,8 @@ use axum::response::Response;
 use rand::Rng;
 
 use self::values::Value;
-use super::ask::Ask;
-use super::giving::{JournalSink, record};
+use super::entry::{JournalSink, record};
+use super::request::PublicRequest;
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
 use crate::server::format::{Format, respond};
@@ -75,20 +75,20 @@ impl<N: NumberSource, J: JournalSink> Numbers<N, J> {
     /// Makes values, writes the journal entry, and answers with them. For HEAD it makes none.
     async fn give<V: Value>(
         &self,
-        ask: &Ask,
+        request: &PublicRequest,
         format: Format,
         make: impl FnOnce(&mut dyn Rng) -> Result<Vec<V>, DistributionError> + Send,
     ) -> Result<Response, Problem> {
-        if ask.is_head() {
+        if request.is_head() {
             return Ok(nothing(format));
         }
         let values = self.source.draw(make)??;
-        self.record(ask, values.len() as u64, None).await?;
+        self.record(request, values.len() as u64, None).await?;
         Ok(values::response(format, values))
     }
 
-    async fn record(&self, ask: &Ask, count: u64, value: Option<i32>) -> Result<(), Problem> {
-        record(&self.journal, &self.clock, ask, count, value).await
+    async fn record(&self, request: &PublicRequest, count: u64, value: Option<i32>) -> Result<(), Problem> {
+        record(&self.journal, &self.clock, request, count, value).await
     }
 }
 

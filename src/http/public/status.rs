@@ -8,7 +8,6 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::peer::message;
 use crate::readiness::{self, Readiness};
 use crate::server::format::respond_json;
 
@@ -16,6 +15,8 @@ use crate::server::format::respond_json;
 pub struct Status {
     pub readiness: Readiness,
     pub version: &'static str,
+    /// Newest supported version of the peer protocol.
+    pub protocol: u32,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -77,6 +78,6 @@ pub(in crate::http) async fn ready(State(state): State<Arc<Status>>) -> Response
 pub(in crate::http) async fn version(State(state): State<Arc<Status>>) -> Response {
     respond_json(&Version {
         version: state.version,
-        protocol: message::VERSION,
+        protocol: state.protocol,
     })
 }

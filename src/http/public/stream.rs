@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::cursor::{Cursor, Next};
-use super::draws::Draws;
+use super::draws::{Draws, round};
 use crate::draw::ledger::LedgerSnapshot;
 use crate::record::MAX_INTEGER;
 use crate::server::connection::Endless;
@@ -105,7 +105,7 @@ impl Drop for Open {
 )]
 pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from"])?;
-    let from = query.round("from")?;
+    let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let next = after_last_event(request.headers())?.or(from);
     let known = state.known()?;
     let open = state.streams.open()?;

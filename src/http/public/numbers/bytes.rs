@@ -13,8 +13,8 @@ use hyper::body::{Frame, SizeHint};
 
 use super::{NumberSource, Numbers, NumbersUnavailable, nothing};
 use crate::generator::random::BYTES_PER_SEED;
-use crate::http::public::ask::Ask;
-use crate::http::public::giving::JournalSink;
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
 use crate::server::format::{BytesJsonText, Format, Raw, Values, respond, respond_json};
 use crate::server::problem::Problem;
 
@@ -39,25 +39,25 @@ pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
 )]
 pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let (query, format) = ask.read::<BytesJsonText>(&["count", "format"])?;
+    let (query, format) = request.read::<BytesJsonText>(&["count", "format"])?;
     let allowed = match format {
         Format::Bytes => BYTES,
         _ => BYTES_IN_HEX,
     };
     let count = query.integer("count", allowed, 32)?.cast_unsigned();
-    if ask.is_head() {
+    if request.is_head() {
         return Ok(without_ranges(nothing(format)));
     }
     if format == Format::Bytes {
         // The first part is generated before the journal entry: without entropy nothing is given out.
         let stream = RandomBytes::new(state.source.clone(), count)?;
-        state.record(&ask, count, None).await?;
+        state.record(&request, count, None).await?;
         return Ok(without_ranges(respond(format, Body::new(stream))));
     }
     let hexadecimal = hex::encode(chunk(&*state.source, count as usize)?);
-    state.record(&ask, count, None).await?;
+    state.record(&request, count, None).await?;
     Ok(without_ranges(match format {
         Format::Text => respond(format, hexadecimal + "\n"),
         _ => respond_json(&Values {

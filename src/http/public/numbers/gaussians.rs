@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::public::ask::Ask;
-use crate::http::public::giving::JournalSink;
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
 use crate::server::format::{JsonTextBytes, Raw, Values};
 use crate::server::problem::Problem;
 
@@ -31,9 +31,9 @@ use crate::server::problem::Problem;
 )]
 pub(in crate::http) async fn gaussians<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let (query, format) = ask.read::<JsonTextBytes>(&["mean", "deviation", "count", "format"])?;
+    let (query, format) = request.read::<JsonTextBytes>(&["mean", "deviation", "count", "format"])?;
     let mean = query.decimal("mean", 0.0)?;
     let deviation = query.decimal("deviation", 1.0)?;
     let count = query.integer("count", VALUES, 1)?;
@@ -42,5 +42,5 @@ pub(in crate::http) async fn gaussians<N: NumberSource, J: JournalSink>(
         return Err(Problem::parameter("deviation", given, detail, "a number from 0"));
     }
     let make = |rng: &mut dyn rand::Rng| distributions::gaussians(rng, mean, deviation, count as usize);
-    state.give(&ask, format, make).await
+    state.give(&request, format, make).await
 }

@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::public::ask::Ask;
-use crate::http::public::giving::JournalSink;
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
 use crate::server::format::{JsonTextBytes, Raw, Values};
 use crate::server::problem::Problem;
 
@@ -35,9 +35,9 @@ use crate::server::problem::Problem;
 )]
 pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let (query, format) = ask.read::<JsonTextBytes>(&["min", "max", "count", "unique", "format"])?;
+    let (query, format) = request.read::<JsonTextBytes>(&["min", "max", "count", "unique", "format"])?;
     let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
     let max = query.integer("max", i64::MIN..=i64::MAX, 100)?;
     let count = query.integer("count", VALUES, 1)?;
@@ -60,5 +60,5 @@ pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(
         true => distributions::distinct_integers(rng, min, max, count),
         false => distributions::integers(rng, min, max, count),
     };
-    state.give(&ask, format, make).await
+    state.give(&request, format, make).await
 }

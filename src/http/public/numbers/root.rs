@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{NumberSource, Numbers, nothing};
-use crate::http::public::ask::Ask;
-use crate::http::public::giving::JournalSink;
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
 use crate::server::format::{Format, JsonTextBytes, Raw, respond, respond_json};
 use crate::server::problem::Problem;
 
@@ -38,15 +38,15 @@ struct Root {
 )]
 pub(in crate::http) async fn random<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let (_, format) = ask.read::<JsonTextBytes>(&["format"])?;
-    if ask.is_head() {
+    let (_, format) = request.read::<JsonTextBytes>(&["format"])?;
+    if request.is_head() {
         return Ok(nothing(format));
     }
     // Each i32 is equally likely.
     let random = state.source.draw(|rng| rng.next_u32().cast_signed())?;
-    state.record(&ask, 1, Some(random)).await?;
+    state.record(&request, 1, Some(random)).await?;
     Ok(match format {
         Format::Text => respond(format, format!("{random}\n")),
         Format::Bytes => respond(format, random.to_be_bytes().to_vec()),

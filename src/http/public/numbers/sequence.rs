@@ -9,8 +9,8 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::java_random::JavaRandom;
-use crate::http::public::ask::Ask;
-use crate::http::public::giving::JournalSink;
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
 use crate::server::conditional::{Freshness, Tag, cacheable};
 use crate::server::format::{JsonTextBytes, Raw, Values};
 use crate::server::problem::Problem;
@@ -39,9 +39,9 @@ pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
 )]
 pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let (query, format) = ask.read::<JsonTextBytes>(&["seed", "from", "count", "format"])?;
+    let (query, format) = request.read::<JsonTextBytes>(&["seed", "from", "count", "format"])?;
     let all = i64::MIN..=i64::MAX;
     if query.text("seed").is_none() {
         let allowed = format!("a whole number from {} to {}", all.start(), all.end());
@@ -56,10 +56,10 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
         Ok((0..count).map(|_| random.next_int()).collect())
     };
     let tag = Tag::new(&[&"java", &seed, &from, &count, &format.name()]);
-    let response = match tag.among(ask.headers()) {
+    let response = match tag.among(request.headers()) {
         true => Response::default(),
-        false => state.give(&ask, format, make).await?,
+        false => state.give(&request, format, make).await?,
     };
     let vary = Some(header::ACCEPT);
-    Ok(cacheable(ask.headers(), &tag, Freshness::Final, vary, || response))
+    Ok(cacheable(request.headers(), &tag, Freshness::Final, vary, || response))
 }

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use super::values::Value;
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::public::ask::Ask;
-use crate::http::public::giving::JournalSink;
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
 use crate::server::format::{JsonText, Values};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
@@ -61,16 +61,16 @@ impl Value for Item {
 )]
 pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let (query, format) = ask.read::<JsonText>(&["min", "max", "items", "format"])?;
+    let (query, format) = request.read::<JsonText>(&["min", "max", "items", "format"])?;
     if let Some(given) = query.text("items") {
         let items = items(&query, given)?;
         let make = |rng: &mut dyn rand::Rng| {
             let order = distributions::permutation(rng, items.len()).into_iter();
             Ok(order.map(|place| Item::Text(items[place].to_owned())).collect())
         };
-        return state.give(&ask, format, make).await;
+        return state.give(&request, format, make).await;
     }
     let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
     let max = query.integer("max", i64::MIN..=i64::MAX, 10)?;
@@ -88,7 +88,7 @@ pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
         let order = distributions::permutation(rng, count as usize).into_iter();
         Ok(order.map(|place| Item::Number(min + place as i64)).collect())
     };
-    state.give(&ask, format, make).await
+    state.give(&request, format, make).await
 }
 
 fn items<'a>(query: &Query<'_>, given: &'a str) -> Result<Vec<&'a str>, Problem> {

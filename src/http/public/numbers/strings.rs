@@ -10,8 +10,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::public::ask::Ask;
-use crate::http::public::giving::JournalSink;
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
 use crate::server::format::{JsonText, Values, one_of};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
@@ -72,10 +72,10 @@ impl ToSchema for Alphabet {}
 )]
 pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
     let known = ["length", "alphabet", "characters", "count", "format"];
-    let (query, format) = ask.read::<JsonText>(&known)?;
+    let (query, format) = request.read::<JsonText>(&known)?;
     let length = query.integer("length", LENGTHS, 16)?;
     let count = query.integer("count", VALUES, 1)?;
     let characters = choice(&query)?;
@@ -85,7 +85,7 @@ pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
         return Err(Problem::parameter("count", query.text("count"), detail, allowed));
     }
     let make = |rng: &mut dyn rand::Rng| distributions::strings(rng, &characters, length as usize, count as usize);
-    state.give(&ask, format, make).await
+    state.give(&request, format, make).await
 }
 
 /// The characters to choose from.

@@ -9,8 +9,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::public::ask::Ask;
-use crate::http::public::giving::JournalSink;
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
 use crate::server::format::{JsonTextBytes, Raw, Values, one_of};
 use crate::server::problem::Problem;
 
@@ -43,9 +43,9 @@ impl ToSchema for UuidVersion {}
 )]
 pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    ask: Ask,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let (query, format) = ask.read::<JsonTextBytes>(&["version", "count", "format"])?;
+    let (query, format) = request.read::<JsonTextBytes>(&["version", "count", "format"])?;
     let timed = match query.text("version") {
         None | Some("4") => false,
         Some("7") => true,
@@ -54,12 +54,12 @@ pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(
         }
     };
     let count = query.integer("count", VALUES, 1)? as usize;
-    let milliseconds = u64::try_from(ask.exchange.started.wall.0 / 1_000).unwrap_or(0);
+    let milliseconds = u64::try_from(request.exchange.started.wall.0 / 1_000).unwrap_or(0);
     let make = |rng: &mut dyn rand::Rng| {
         Ok(match timed {
             true => distributions::timed_uuids(rng, milliseconds, count),
             false => distributions::random_uuids(rng, count),
         })
     };
-    state.give(&ask, format, make).await
+    state.give(&request, format, make).await
 }

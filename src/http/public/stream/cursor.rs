@@ -203,8 +203,7 @@ mod tests {
         ]
     }
 
-    /// Takes all events there are, and checks that each draw comes once, in order, with none left out but by a gap that says so,
-    /// and that is no gap which may still be filled.
+    /// Takes all events, and checks that each draw comes once and in order, and that only a gap that can't be filled is left out.
     fn take(cursor: &mut Cursor, ledger: &LedgerSnapshot, patient: bool, next: &mut u64) -> Result<(), TestCaseError> {
         while let Next::Events(text) = cursor.take(ledger, patient) {
             prop_assert!(text.len() < PAGE + 2_000);
@@ -229,7 +228,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_draw_is_told_twice_out_of_order_or_left_out_unsaid(
+        fn no_draw_is_sent_twice_out_of_order_or_left_out_silently(
             from in prop::option::of(1..30_u64), steps in prop::collection::vec(step(), 1..60),
         ) {
             let records = records();
@@ -257,7 +256,7 @@ mod tests {
                     Step::Look { patient } => take(&mut cursor, &snapshot(oldest, newest, kept), patient, &mut next)?,
                 }
             }
-            // In the end all that is kept is here, and is told.
+            // In the end everything that is kept is here, and is sent.
             take(&mut cursor, &snapshot(kept, newest, kept), true, &mut next)?;
             prop_assert!(next > newest || from > Some(newest), "{next} of {newest}");
         }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ask::Ask;
+use super::request::PublicRequest;
 use crate::clock::{Clock, Wall};
 use crate::server::problem::Problem;
 
@@ -50,18 +50,18 @@ impl<J: JournalSink> JournalSink for Arc<J> {
 pub(super) async fn record(
     journal: &impl JournalSink,
     clock: &Clock,
-    ask: &Ask,
+    request: &PublicRequest,
     count: u64,
     value: Option<i32>,
 ) -> Result<(), Problem> {
     let entry = Entry {
-        at: ask.exchange.started.wall,
-        request_id: ask.exchange.id.as_str(),
-        duration: clock.boot().since(ask.exchange.started.boot),
+        at: request.exchange.started.wall,
+        request_id: request.exchange.id.as_str(),
+        duration: clock.boot().since(request.exchange.started.boot),
         // HEAD gives nothing out, and nothing else is routed here.
         method: "GET",
-        path: ask.uri().path(),
-        query: ask.uri().query().unwrap_or_default(),
+        path: request.uri().path(),
+        query: request.uri().query().unwrap_or_default(),
         count,
         value,
     };

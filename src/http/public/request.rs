@@ -1,4 +1,4 @@
-//! A request as the handlers of numbers and ids take it.
+//! A request as the public listener's handlers take it.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
@@ -10,23 +10,23 @@ use crate::server::problem::Problem;
 use crate::server::query::Query;
 
 #[derive(Debug)]
-pub struct Ask {
+pub struct PublicRequest {
     pub exchange: Exchange,
-    request: Parts,
+    parts: Parts,
 }
 
-impl<S: Sync> FromRequest<S> for Ask {
+impl<S: Sync> FromRequest<S> for PublicRequest {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Ask, Problem> {
-        let (request, _) = request.into_parts();
+    async fn from_request(request: Request, _: &S) -> Result<PublicRequest, Problem> {
+        let (parts, _) = request.into_parts();
         // The layer around every handler put it there.
-        let exchange = request.extensions.get().copied().ok_or_else(Problem::internal)?;
-        Ok(Ask { exchange, request })
+        let exchange = parts.extensions.get().copied().ok_or_else(Problem::internal)?;
+        Ok(PublicRequest { exchange, parts })
     }
 }
 
-impl Ask {
+impl PublicRequest {
     /// Reads the parameters, of which only those in `known` are allowed, and chooses the format.
     pub fn read<F: Formats>(&self, known: &[&'static str]) -> Result<(Query<'_>, Format), Problem> {
         let query = Query::parse(self.uri().query(), known)?;
@@ -36,14 +36,14 @@ impl Ask {
 
     /// HEAD gives nothing out, so nothing is generated for it.
     pub fn is_head(&self) -> bool {
-        self.request.method == Method::HEAD
+        self.parts.method == Method::HEAD
     }
 
     pub fn uri(&self) -> &Uri {
-        &self.request.uri
+        &self.parts.uri
     }
 
     pub fn headers(&self) -> &HeaderMap {
-        &self.request.headers
+        &self.parts.headers
     }
 }
