@@ -7,8 +7,6 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Ended as asked.
     Done = 0,
-    /// In reference mode, and as `java`: what the image that it stands in for ends with when a setting or an argument is wrong.
-    Reference = 1,
     /// Arguments unknown, wrong or contradictory.
     Usage = 64,
     /// Data that doesn't verify.
@@ -28,7 +26,6 @@ impl Exit {
     pub fn from_code(code: u8) -> Exit {
         [
             Exit::Done,
-            Exit::Reference,
             Exit::Usage,
             Exit::Data,
             Exit::Io,

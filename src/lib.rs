@@ -20,7 +20,6 @@
 //! - [`otlp`](https://opentelemetry.io/docs/specs/otlp/), with the feature of that name: sends what was done to a collector.
 //! - [`readiness`], [`telemetry`], [`metrics`]: how a member is, as probes, logs and Prometheus read it.
 //! - [`member`]: the composition root: builds the parts, starts and stops them in order.
-//! - [`reference`](mod@reference): what stands in for the image k8spatterns/random-generator, and what only that has.
 //! - [`local`]: `cluster`, a set of real members on this machine, with its DNS server.
 //! - [`cli`]: one file a subcommand; [`exit`]: the codes that a process ends with.
 //!
@@ -46,7 +45,6 @@ pub mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod readiness;
-pub mod reference;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;

@@ -4,7 +4,7 @@
 //! not reach other nodes. The mark doesn't depend on it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Identity;
 use crate::clock::Clock;
+use crate::files;
 
 /// The version of the volume's layout that this build reads and writes.
 pub const OWNER_SCHEMA: u64 = 1;
@@ -20,7 +21,6 @@ pub const OWNER_SCHEMA: u64 = 1;
 const MAX_MARK: u64 = 64 * 1024;
 
 const MARK: &str = "owner.json";
-const MARK_DRAFT: &str = "owner.json.new";
 const LOCK: &str = "lock";
 
 /// A directory that is this member's alone, for as long as this value lives.
@@ -210,22 +210,11 @@ fn read_mark(dir: &Path) -> Result<Option<Mark>, VolumeError> {
     }
 }
 
-/// Whole or not at all, also through a crash.
 fn write_mark(dir: &Path, mark: &Mark) -> io::Result<()> {
-    let draft = dir.join(MARK_DRAFT);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(&serde_json::to_vec(mark)?)?;
-    file.sync_all()?;
-    fs::rename(&draft, dir.join(MARK))?;
-    File::open(dir)?.sync_all()?;
-    // The directory's own name, if it is new. A parent that can't be opened can't be synced, and is older than this.
-    if let Ok(parent) = File::open(dir.join("..")) {
-        parent.sync_all()?;
+    files::replace(&dir.join(MARK), &serde_json::to_vec(mark)?)?;
+    // The directory itself may be new. A parent that can't be opened can't be synced, and is older.
+    match File::open(dir.join("..")) {
+        Ok(parent) => parent.sync_all(),
+        Err(_) => Ok(()),
     }
-    Ok(())
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::clock::Wall;
+use crate::files::{self, beside};
 
 /// So many corrupt journals are kept; a disk that damages each new one must not fill itself with them.
 const KEPT: usize = 2;
@@ -13,15 +14,15 @@ const KEPT: usize = 2;
 /// Moves the database and its log to a dated name beside it, and returns that.
 pub fn move_aside(path: &Path, now: Wall) -> io::Result<PathBuf> {
     let date = now.timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let mut target = with_suffix(path, &format!(".corrupt-{date}"));
+    let mut target = beside(path, &format!(".corrupt-{date}"));
     let mut again = 1;
     while target.try_exists()? {
         again += 1;
-        target = with_suffix(path, &format!(".corrupt-{date}.{again}"));
+        target = beside(path, &format!(".corrupt-{date}.{again}"));
     }
     // The log first: should this end in between, the database is still found corrupt, and is not joined to a new one's log.
     for ending in ["-wal", "-shm", ""] {
-        match fs::rename(with_suffix(path, ending), with_suffix(&target, ending)) {
+        match fs::rename(beside(path, ending), beside(&target, ending)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -57,13 +58,9 @@ pub fn clear(path: &Path) -> io::Result<u64> {
 fn remove(moved: &Path) -> io::Result<()> {
     tracing::warn!(path = %moved.display(), "a corrupt journal that was moved aside is removed, to keep the volume free");
     // The database last: as long as it stands, the rest is found.
-    for ending in ["-wal", "-shm", ""] {
-        match fs::remove_file(with_suffix(moved, ending)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+    ["-wal", "-shm", ""]
+        .iter()
+        .try_for_each(|ending| files::remove(&beside(moved, ending)))
 }
 
 /// Databases moved aside with the bytes of each and its log, oldest first.
@@ -86,16 +83,10 @@ fn list(path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
         .into_iter()
         .map(|name| {
             let moved = dir.join(name);
-            let bytes = ["", "-wal", "-shm"].map(|ending| length(&with_suffix(&moved, ending)));
+            let bytes = ["", "-wal", "-shm"].map(|ending| length(&beside(&moved, ending)));
             (moved, bytes.iter().sum())
         })
         .collect())
-}
-
-pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Bytes of a file; 0 when it isn't there.
@@ -114,9 +105,9 @@ mod tests {
         let mut moved = Vec::new();
         for second in [5, 5, 6] {
             fs::write(&path, "database").unwrap();
-            fs::write(with_suffix(&path, "-wal"), "log").unwrap();
+            fs::write(beside(&path, "-wal"), "log").unwrap();
             moved.push(move_aside(&path, Wall(second * 1_000_000)).unwrap());
-            assert!(!path.exists() && !with_suffix(&path, "-wal").exists());
+            assert!(!path.exists() && !beside(&path, "-wal").exists());
         }
         assert!(moved[0].ends_with("journal.db.corrupt-19700101T000005Z"), "{moved:?}");
         assert_eq!(limit(&path, 1_000).unwrap(), 11);

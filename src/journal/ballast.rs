@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
-use super::aside::{self, length, with_suffix};
+use super::aside::{self, length};
+use crate::files::beside;
 use crate::identity::volume_space;
 
 pub const BALLAST_BYTES: u64 = 256 * 1024;
@@ -26,7 +27,7 @@ pub fn held(path: &Path) -> u64 {
 }
 
 fn file_of(path: &Path) -> PathBuf {
-    with_suffix(path, SUFFIX)
+    beside(path, SUFFIX)
 }
 
 /// Gives the ballast and the corrupt journals moved aside back to the volume.

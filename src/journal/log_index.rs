@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::FallocateFlags;
 
-use super::aside::with_suffix;
+use crate::files::beside;
 
 /// One region, enough for a log of 4,062 pages. The journal's is shorter.
 pub const INDEX_BYTES: u64 = 32 * 1024;
@@ -24,7 +24,7 @@ pub struct LogIndex {
 impl LogIndex {
     /// Allocates the index of the database at `path`, which is open.
     pub fn allocate(&mut self, path: &Path) -> io::Result<()> {
-        let path = with_suffix(path, "-shm");
+        let path = beside(path, "-shm");
         let found = fs::metadata(&path)?;
         let held = match &self.file {
             Some(file) => Some(file.metadata()?),

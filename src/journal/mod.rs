@@ -9,7 +9,6 @@
 //! can't keep, or refuses it in a durable mode, and tries again by itself.
 
 mod aside;
-pub(crate) mod backoff;
 mod ballast;
 mod log_index;
 mod metrics;

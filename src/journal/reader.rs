@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::aside::{length, with_suffix};
+use super::aside::length;
+use crate::files::beside;
 use super::log_index::INDEX_BYTES;
 use crate::clock::Wall;
 use crate::database::DatabaseError;
@@ -32,7 +33,7 @@ const SPACE_FOR_INDEX: u64 = 128 * 1024;
 
 /// Up to `limit` rows (at most [`MAX_PAGE`]) from row id `from` on, ascending. Blocks: not for async threads.
 pub fn read(path: &Path, from: i64, limit: u32) -> Result<Vec<Row>, DatabaseError> {
-    let indexed = length(&with_suffix(path, "-shm")) >= INDEX_BYTES;
+    let indexed = length(&beside(path, "-shm")) >= INDEX_BYTES;
     let free = volume_space(path.parent().unwrap_or(path)).map_or(u64::MAX, |space| space.free);
     if !indexed && free < SPACE_FOR_INDEX {
         return Err(DatabaseError::Full { path: path.to_owned() });

@@ -12,7 +12,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::aside::{length, with_suffix};
+use super::aside::length;
+use crate::files::beside;
 use super::ballast::{self, BALLAST_BYTES};
 use super::log_index::{INDEX_BYTES, LogIndex};
 use super::{Durability, Entry};
@@ -135,7 +136,7 @@ impl Store {
         let mut store = Store {
             db,
             path: path.to_owned(),
-            log: with_suffix(path, "-wal"),
+            log: beside(path, "-wal"),
             budget,
             file,
             oldest,
@@ -388,7 +389,7 @@ fn prepare(db: &Connection, path: &Path, budget: Budget) -> rusqlite::Result<((u
 pub fn bytes(path: &Path) -> u64 {
     ["", "-wal", "-shm", ballast::SUFFIX]
         .iter()
-        .map(|suffix| length(&with_suffix(path, suffix)))
+        .map(|suffix| length(&beside(path, suffix)))
         .sum()
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
-use super::backoff::Backoff;
 use super::log_index::LogIndex;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
 use super::{Durability, JournalConfig, JournalError, JournalState, Message, aside};
+use crate::backoff::Backoff;
 use crate::clock::{Boot, Clock};
 use crate::database::DatabaseError;
 use crate::shutdown::Signal;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::discovery::DiscoveryError;
 use crate::draw::ledger::task::LedgerError;
 use crate::exit::Exit;
-use crate::generator::ids::KeeperError;
+use crate::generator::ids::ReservationError;
 use crate::generator::random::EntropyError;
 use crate::http::listener::ListenerError;
 use crate::http::peer_secret::{PeerSecret, SecretTooShort};
@@ -40,7 +40,7 @@ pub enum MemberError {
     #[error(transparent)]
     Journal(#[from] JournalFailure),
     #[error(transparent)]
-    Ids(#[from] KeeperError),
+    Ids(#[from] ReservationError),
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     #[error(transparent)]

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::database::{DatabaseError, PAGE};
 use crate::draw::record::{Hash, prefixed};
 use crate::draw::secrets::Seed;
+use crate::files::{beside, remove, sync_directory_of};
 
 /// What a ledger takes of the volume unless it is told otherwise.
 pub const DEFAULT_MAX_BYTES: u64 = 1536 * 1024;
@@ -235,16 +236,16 @@ impl Storage {
     /// is kept: a small volume has room for a new ledger beside one old one, hardly beside two.
     pub fn set_aside(path: &Path, clock: &Clock) -> Result<PathBuf, StorageError> {
         let time = clock.wall().timestamp().strftime("%Y%m%dT%H%M%S%.6fZ").to_string();
-        let kept = reserve::beside(path, &format!(".corrupt-{time}"));
-        let kept_journal = reserve::beside(&kept, "-journal");
+        let kept = beside(path, &format!(".corrupt-{time}"));
+        let kept_journal = beside(&kept, "-journal");
         let moved = || -> io::Result<()> {
             fs::rename(path, &kept)?;
-            match fs::rename(reserve::beside(path, "-journal"), &kept_journal) {
-                Err(error) if error.kind() == ErrorKind::NotFound => reserve::remove(&kept_journal)?,
+            match fs::rename(beside(path, "-journal"), &kept_journal) {
+                Err(error) if error.kind() == ErrorKind::NotFound => remove(&kept_journal)?,
                 other => other?,
             }
             reserve::remove_older(path, &kept)?;
-            reserve::sync_directory(path)
+            sync_directory_of(path)
         };
         moved().map_err(|error| io_error(path, &error))?;
         Ok(kept)

@@ -12,7 +12,9 @@ use rusqlite::{Connection, OpenFlags, Row};
 use super::reserve::{self, Layout, SCHEMA, TABLES};
 use super::{Aside, Facts, Pages, Promise, Rows, StorageError, io_error, pages, sorted};
 use crate::database::{self, DatabaseError, PAGE};
+use crate::files::beside;
 use crate::draw::record::{Hex, HexError, Record};
+use crate::files::beside;
 use crate::draw::secrets::Seed;
 
 pub(super) struct Loaded {
@@ -39,7 +41,7 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     {
         return Err(failed(error));
     }
-    if let Err(error) = reserve::grow_journal(&reserve::beside(path, "-journal"), layout.journal_bytes) {
+    if let Err(error) = reserve::grow_journal(&beside(path, "-journal"), layout.journal_bytes) {
         tracing::warn!("the ledger's journal has not its reserved size: {error}");
     }
     db.pragma_update_and_check(

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode};
 
 use super::{Facts, MIN_MAX_BYTES, StorageError, io_error, pages, put_facts, sorted};
+use crate::files::{self, beside, remove};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
 
 /// The layout of the database that this build reads and writes: `PRAGMA user_version`.
@@ -66,7 +67,7 @@ pub(super) fn create(path: &Path, layout: Layout, facts: &Facts) -> Result<(), S
             let place = || {
                 File::open(&draft)?.sync_all()?;
                 fs::rename(&draft, path)?;
-                sync_directory(path)
+                files::sync_directory_of(path)
             };
             place().map_err(|error| io_error(path, &error))
         });
@@ -150,7 +151,7 @@ pub(super) fn grow_journal(journal: &Path, bytes: u64) -> io::Result<()> {
 /// Removes what was set aside earlier than `kept`, which lies beside `path`.
 pub(super) fn remove_older(path: &Path, kept: &Path) -> io::Result<()> {
     let prefix = beside(path, ".corrupt-");
-    for entry in fs::read_dir(parent(path))? {
+    for entry in fs::read_dir(files::directory_of(path))? {
         let found = entry?.path();
         let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
         let named = found
@@ -162,30 +163,6 @@ pub(super) fn remove_older(path: &Path, kept: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(parent(path))?.sync_all()
-}
-
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 /// Whether space is what was missing, now or at the file's bound.
