@@ -6,16 +6,20 @@
 //! - [`shutdown`]: the order to stop, passed on in stages.
 //! - [`identity`]: who this member is; the owner mark and lock of its volume.
 //! - [`config`]: the only reader of arguments and environment; raw arguments become a checked configuration once.
-//! - [`draw`]: the scheduled job. [`draw::schedule`] says when, [`draw::record`] and [`draw::chain`] what; then the
+//! - [`record`]: what a draw is: [`record::schedule`] says when, [`record::chain`] what follows what.
+//! - [`draw`]: how a draw is made: the
 //!   holder's side ([`draw::conductor`]), the peer's side ([`draw::contributor`]) and what a volume keeps ([`draw::ledger`]).
 //! - [`lease`]: who conducts: [`lease::elector`], a state machine over a [`lease::LeaseStore`]; the stores: a file
 //!   ([`lease::file`]), and a Lease of Kubernetes ([`lease::kubernetes`]).
 //! - [`discovery`]: SRV records become a watch of peer lists.
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
+//! - [`backoff`]: waits between attempts. [`files`]: replaces files whole.
 //! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
 //! - [`dial`]: a connection to a name of several addresses, for the commands and [`otlp`](https://opentelemetry.io/docs/specs/otlp/).
-//! - [`http`]: the four listeners (public, peer, admin, metrics), and the client that asks peers.
+//! - [`server`]: HTTP as every listener serves it.
+//! - [`peer`]: what members ask each other: messages, signature, listener and client.
+//! - [`http`]: the public, admin and metrics listeners.
 //! - [`trace`]: which request or draw a piece of work belongs to, within a member and between members.
 //! - [`otlp`](https://opentelemetry.io/docs/specs/otlp/), with the feature of that name: sends what was done to a collector.
 //! - [`readiness`], [`telemetry`], [`metrics`]: how a member is, as probes, logs and Prometheus read it.
@@ -26,6 +30,7 @@
 //! How data flows between them and what holds always is in `ARCHITECTURE.md`; the rules of lease and draw, by their numbers,
 //! in `docs/protocol.md`.
 
+pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -34,6 +39,7 @@ pub mod dial;
 pub mod discovery;
 pub mod draw;
 pub mod exit;
+pub mod files;
 pub mod generator;
 pub mod http;
 pub mod identity;
@@ -44,7 +50,10 @@ pub mod member;
 pub mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+pub mod peer;
 pub mod readiness;
+pub mod record;
+pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;

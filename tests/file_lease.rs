@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use random_generator::clock::Clock;
-use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
 use random_generator::lease::file::{FileLeaseError, FileLeaseStore};
 use random_generator::lease::{
     Head, LeaseChange, LeaseObject, LeaseSpec, LeaseStore, StoreError, WatchEvent, WriteOutcome,
 };
+use random_generator::record::{Contribution, Draft, Hex, Record, Slot};
 use random_generator::shutdown;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

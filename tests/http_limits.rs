@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use http_world::{Member, Reply, SOON, closed, get, wait_for};
-use random_generator::http::limits::{Limits, raise_open_files_limit};
+use random_generator::server::limits::{Limits, raise_open_files_limit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http_world::{Member, SOON, closed, request};
 use random_generator::clock::Clock;
-use random_generator::http::limits::Limits;
+use random_generator::server::limits::Limits;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

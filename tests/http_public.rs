@@ -11,12 +11,12 @@ use std::time::Duration;
 use http_world::{Member, SOON, chain, ledger, raw, request, wait_for};
 use random_generator::clock::{Boot, Clock, Wall};
 use random_generator::discovery::{Peer, PeerList};
-use random_generator::draw::integers::Question;
-use random_generator::draw::record::Hex;
-use random_generator::http::exchange::RequestLimits;
-use random_generator::http::limits::Limits;
 use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec, LeaseTrouble};
 use random_generator::readiness::Latch;
+use random_generator::record::Hex;
+use random_generator::record::integers::Question;
+use random_generator::server::exchange::RequestLimits;
+use random_generator::server::limits::Limits;
 
 /// What gives something out, each way once.
 const GIVING: [&str; 12] = [

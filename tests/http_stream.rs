@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use http_world::{Member, SOON, chain, closed, ledger, request, wait_for};
 use random_generator::draw::ledger::LedgerSnapshot;
-use random_generator::draw::record::{Contribution, Hex, Record};
-use random_generator::http::exchange::RequestLimits;
-use random_generator::http::limits::{Limits, StreamLimits};
+use random_generator::record::{Contribution, Hex, Record};
+use random_generator::server::exchange::RequestLimits;
+use random_generator::server::limits::{Limits, StreamLimits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use random_generator::clock::{Boot, Clock, Now, Wall};
-use random_generator::generator::ids::{self, Reserver, IdSource, IdsConfig, IdsError, ReservationError, MAX_IDS};
+use random_generator::generator::ids::{self, IdSource, IdsConfig, IdsError, MAX_IDS, ReservationError, Reserver};
 use random_generator::shutdown;
 use tokio::task::JoinSet;
 

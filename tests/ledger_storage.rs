@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use random_generator::clock::Clock;
 use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, MAX_ASIDE, Storage, StorageConfig, StorageError};
 use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
-use random_generator::draw::record::{Contribution, Draft, Hash, Hex, Record, Slot};
+use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
 
 mod small_disk;
 use small_disk::SmallDisk;
@@ -86,7 +86,7 @@ fn sorted(mut stored: Stored) -> Stored {
 
 fn empty() -> Stored {
     Stored {
-        seed: random_generator::draw::secrets::Seed(SEED),
+        seed: random_generator::record::secrets::Seed(SEED),
         records: vec![],
         head: None,
         promise: None,

@@ -204,16 +204,16 @@ fn a_file_is_short_enough_to_have_one_reason() {
     assert!(text("src/main.rs").lines().count() < 60);
 }
 
-/// The paths that a file of src/http routes, or the files below it; those of questions that members ask each other are named
+/// The paths that a file of src routes, or the files below it; those of questions that members ask each other are named
 /// where the questions are.
 fn routed(door: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    if within("src/http/peer", door) {
-        let questions = text("src/draw/message.rs");
+    if within("src/peer", door) {
+        let questions = text("src/peer/message.rs");
         let named = questions.split("PATH: &'static str = \"").skip(1);
         paths.extend(named.filter_map(|path| path.split('"').next()).map(str::to_owned));
     }
-    for (_, source) in files("src/http", "rs").iter().filter(|(path, _)| within(path, door)) {
+    for (_, source) in files("src", "rs").iter().filter(|(path, _)| within(path, door)) {
         for call in source.split(".route(").skip(1) {
             let literal = call.trim_start().strip_prefix('"').unwrap_or_default();
             paths.extend(
@@ -240,7 +240,7 @@ fn the_readme_has_every_endpoint_and_no_other() {
     let there: BTreeSet<String> = doors.into_iter().flat_map(routed).collect();
     assert_eq!(told, there, "README.md (left) and src/http (right) differ");
     let protocol = text("docs/protocol.md");
-    for path in routed("src/http/peer") {
+    for path in routed("src/peer") {
         let path = path.split('{').next().unwrap();
         assert!(protocol.contains(path), "docs/protocol.md doesn't have {path}");
     }
@@ -262,8 +262,8 @@ fn the_page_about_http_has_every_path_of_every_listener_and_no_other() {
     );
     assert_eq!(
         told,
-        routed("src/http"),
-        "docs/http.md (left) and src/http (right) differ"
+        &routed("src/http") | &routed("src/peer"),
+        "docs/http.md (left) and src (right) differ"
     );
 }
 
@@ -356,7 +356,7 @@ fn each_command_argument_variable_metric_and_path_that_docs_name_is_named_by_a_t
             .flat_map(|name| suffixes.map(|suffix| format!("{name}{suffix}")));
         want(whole.clone(), forms.collect());
     }
-    for path in routed("src/http") {
+    for path in &routed("src/http") | &routed("src/peer") {
         // What stands for a round or a hash is a number in a test.
         let begins = path.split('{').next().unwrap().to_owned();
         seen += 1;
@@ -459,9 +459,16 @@ fn a_room_uses_only_the_rooms_that_architecture_says() {
         let (room, uses) = (&quoted(&row[0])[0], row.get(2).map_or("", String::as_str));
         // Rooms that use only those above them can't form a circle.
         let above: Vec<String> = rows[..place].iter().flat_map(|row| quoted(&row[0])).collect();
-        let allowed = if uses.starts_with("everything") { above.clone() } else { quoted(uses) };
+        let allowed = if uses.starts_with("everything") {
+            above.clone()
+        } else {
+            quoted(uses)
+        };
         for used in &allowed {
-            assert!(above.contains(used), "ARCHITECTURE.md: {room} uses {used}, which is not above it");
+            assert!(
+                above.contains(used),
+                "ARCHITECTURE.md: {room} uses {used}, which is not above it"
+            );
         }
         for (path, source) in files("src", "rs") {
             if !within(&path, &format!("src/{room}")) {
@@ -496,11 +503,17 @@ fn a_room_uses_only_the_rooms_that_architecture_says() {
 /// The modules that a source names after `crate::`, `super::` or `self::`, as segments from the crate's root. Unit tests don't count.
 fn imports(module: &[&str], source: &str) -> Vec<Vec<String>> {
     let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let source: String = code(source).flat_map(str::chars).filter(|c| !c.is_whitespace()).collect();
+    let source: String = code(source)
+        .flat_map(str::chars)
+        .filter(|c| !c.is_whitespace())
+        .collect();
     let of_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let path = |text: &str| text.split(|c| !of_path(c)).next().unwrap().to_owned();
     let mut found = Vec::new();
-    for (at, _) in ["crate::", "super::", "self::"].iter().flat_map(|head| source.match_indices(head)) {
+    for (at, _) in ["crate::", "super::", "self::"]
+        .iter()
+        .flat_map(|head| source.match_indices(head))
+    {
         if source[..at].ends_with("::") {
             continue;
         }
@@ -520,7 +533,11 @@ fn imports(module: &[&str], source: &str) -> Vec<Vec<String>> {
             names[0] = path(group);
         }
         for name in names {
-            let mut from: Vec<&str> = if stem.starts_with("crate") { Vec::new() } else { module.to_vec() };
+            let mut from: Vec<&str> = if stem.starts_with("crate") {
+                Vec::new()
+            } else {
+                module.to_vec()
+            };
             for segment in stem.split("::").chain(name.split("::")) {
                 match segment {
                     "super" => drop(from.pop()),
@@ -557,7 +574,10 @@ fn circle<'a>(
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let name = |path: &str| {
-        let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+        let path = path
+            .trim_start_matches("src/")
+            .trim_end_matches(".rs")
+            .trim_end_matches("/mod");
         path.replace('/', "::")
     };
     let sources: BTreeMap<String, String> = files("src", "rs")
@@ -584,7 +604,10 @@ fn no_files_import_each_other_in_a_circle() {
     for module in edges.keys() {
         assert_eq!(circle(module, &edges, &mut Vec::new(), &mut done), None);
     }
-    assert!(edges.values().map(BTreeSet::len).sum::<usize>() > 200, "imports are not found");
+    assert!(
+        edges.values().map(BTreeSet::len).sum::<usize>() > 200,
+        "imports are not found"
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use random_generator::draw::record::{MAX_MISSED, Slot};
-use random_generator::draw::schedule::Schedule;
+use random_generator::record::schedule::Schedule;
+use random_generator::record::{MAX_MISSED, Slot};
 
 fn schedule(text: &str) -> Schedule {
     text.parse().unwrap()

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use random_generator::generator::java_random::JavaRandom;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-
-use random_generator::generator::java_random::JavaRandom;
 
 /// Draws of `burn=1`.
 const UNIT: u64 = 1_000_000;

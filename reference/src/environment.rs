@@ -56,7 +56,8 @@ pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     pub fn read() -> Environment {
-        let text = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let text =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Environment(text.filter(|(_, value)| !value.is_empty()).collect())
     }
 
@@ -84,7 +85,8 @@ impl Environment {
         let log = Log {
             format,
             colour: format == LogFormat::Text && has_colour,
-            filter: filter.map_err(|error| Failure::new(Exit::Usage as u8, format!("RANDOM_GENERATOR_LOG_FILTER: {error}")))?,
+            filter: filter
+                .map_err(|error| Failure::new(Exit::Usage as u8, format!("RANDOM_GENERATOR_LOG_FILTER: {error}")))?,
         };
         telemetry::start(&log).map_err(|error| Failure::new(Exit::Bug as u8, error))?;
         Ok(())
@@ -99,7 +101,10 @@ mod tests {
     fn each_variable_of_a_member_is_one_that_serve_reads() {
         let cli = random_generator::cli::command();
         let serve = cli.find_subcommand("serve").unwrap();
-        let known: Vec<_> = serve.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+        let known: Vec<_> = serve
+            .get_arguments()
+            .filter_map(|argument| argument.get_env()?.to_str())
+            .collect();
         for name in OF_A_MEMBER {
             assert!(known.contains(&name), "{name}");
         }

@@ -3,9 +3,8 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use serde::Serialize;
-
 use random_generator::clock::Wall;
+use serde::Serialize;
 
 #[derive(Serialize)]
 struct Fault<'a> {

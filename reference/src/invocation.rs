@@ -112,7 +112,11 @@ mod tests {
         ] {
             assert_eq!(of(java), Ok(Invocation::Batch(words(batch))), "{java}");
         }
-        for service in ["java -jar app.jar", "java -jar app.jar --server.port=9090", "random-generator-reference"] {
+        for service in [
+            "java -jar app.jar",
+            "java -jar app.jar --server.port=9090",
+            "random-generator-reference",
+        ] {
             assert_eq!(of(service), Ok(Invocation::Service), "{service}");
         }
         assert_eq!(of("java -version"), Ok(Invocation::Version));
@@ -128,12 +132,25 @@ mod tests {
 
     #[test]
     fn arguments_or_variables_of_a_member_lead_to_the_member() {
-        assert_eq!(of("reference serve --voters 1"), Ok(Invocation::Member(words("serve --voters 1"))));
+        assert_eq!(
+            of("reference serve --voters 1"),
+            Ok(Invocation::Member(words("serve --voters 1")))
+        );
         for name in OF_A_MEMBER {
             let environment = Environment::of(&[(name, "1")]);
-            assert_eq!(parse(&words("reference"), &environment), Ok(Invocation::Member(vec![])), "{name}");
+            assert_eq!(
+                parse(&words("reference"), &environment),
+                Ok(Invocation::Member(vec![])),
+                "{name}"
+            );
         }
-        let around = [("RANDOM_GENERATOR_DATA_DIR", "/logs"), ("RANDOM_GENERATOR_PORT", "tcp://10.0.0.1:80")];
-        assert_eq!(parse(&words("reference"), &Environment::of(&around)), Ok(Invocation::Service));
+        let around = [
+            ("RANDOM_GENERATOR_DATA_DIR", "/logs"),
+            ("RANDOM_GENERATOR_PORT", "tcp://10.0.0.1:80"),
+        ];
+        assert_eq!(
+            parse(&words("reference"), &Environment::of(&around)),
+            Ok(Invocation::Service)
+        );
     }
 }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use random_generator::shutdown::Signal;
 use tokio::sync::watch;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 use super::appending::LineFile;
-use random_generator::shutdown::Signal;
 
 /// Bytes of lines that wait for the file: seconds of a busy processor.
 const QUEUE: usize = 8 * 1024 * 1024;

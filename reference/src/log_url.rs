@@ -12,11 +12,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest, handshake};
 use hyper::{Request, Uri, header};
 use hyper_util::rt::TokioIo;
+use random_generator::shutdown::Signal;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-
-use random_generator::shutdown::Signal;
 
 /// Numbers that wait to be posted; more are lost.
 const QUEUE: usize = 1024;

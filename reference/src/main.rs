@@ -24,7 +24,7 @@ mod service;
 mod settings;
 mod start;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -72,7 +72,11 @@ fn main() -> ExitCode {
     // With standard error closed, nobody can read it.
     let _ = writeln!(io::stderr(), "random-generator-reference: {line}");
     // Java ends with 1, whatever is wrong.
-    ExitCode::from(if invocation::is_java(&arguments) { FAILED } else { failure.code })
+    ExitCode::from(if invocation::is_java(&arguments) {
+        FAILED
+    } else {
+        failure.code
+    })
 }
 
 fn run(arguments: &[OsString], environment: &Environment) -> Result<(), Failure> {

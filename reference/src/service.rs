@@ -9,9 +9,9 @@ use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
 use random_generator::exit::Exit;
 use random_generator::generator::random::{EntropyError, check_entropy};
-use random_generator::http::limits::{Limits, raise_open_files_limit};
-use random_generator::http::listener::{Listener, ListenerError};
-use random_generator::http::metrics::HttpMetrics;
+use random_generator::server::limits::{Limits, raise_open_files_limit};
+use random_generator::server::listener::{Listener, ListenerError};
+use random_generator::server::metrics::HttpMetrics;
 use random_generator::shutdown::stage;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
@@ -127,7 +127,13 @@ pub async fn run(settings: Settings) -> Result<(), ServiceError> {
         // Nothing scrapes them: the image has no path for metrics.
         metrics: HttpMetrics::register(&mut Registry::default()),
     };
-    listeners.spawn(async { listener.run(listener_stops).await.map(|()| "listener").map_err(ServiceError::from) });
+    listeners.spawn(async {
+        listener
+            .run(listener_stops)
+            .await
+            .map(|()| "listener")
+            .map_err(ServiceError::from)
+    });
     // The socket is bound, so a probe that sees the file finds the port open.
     shared.ready.create().await;
 

@@ -76,9 +76,7 @@ impl Settings {
                 .get(name)
                 .is_some_and(|text| text.trim().eq_ignore_ascii_case(word))
         };
-        let given = OF_THE_IMAGE
-            .iter()
-            .filter_map(|name| Some((*name, variable(name)?)));
+        let given = OF_THE_IMAGE.iter().filter_map(|name| Some((*name, variable(name)?)));
         Ok(Settings {
             address: variable("SERVER_ADDRESS"),
             port: port(

@@ -9,7 +9,7 @@ use super::failure::note;
 use super::follow::{self, Position, Told, follow};
 use super::target::{Member, Resolve, Target, first_that_answers};
 use crate::config::NameserverArgs;
-use crate::draw::record::Record;
+use crate::record::Record;
 
 /// What one page of a member holds at most.
 const PAGE: u64 = 1000;

@@ -1,6 +1,6 @@
 //! Server-sent events (WHATWG HTML, 9.2), as members send them: read piece by piece, every line bounded.
 
-use crate::draw::record::MAX_TEXT;
+use crate::record::MAX_TEXT;
 
 /// A line that is longer is no member's: its longest has a record.
 const MAX_LINE: usize = MAX_TEXT + 64;

@@ -18,7 +18,7 @@ use super::target::{Member, Resolve, Target};
 use super::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::values::show_duration;
-use crate::draw::record::Record;
+use crate::record::Record;
 
 const STREAM: &str = "/draws/stream";
 /// Connecting, and the head of the answer.

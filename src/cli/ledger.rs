@@ -12,10 +12,10 @@ use serde_json::json;
 use super::admin::{Admin, done};
 use super::console::Console;
 use super::{Exit, Failure, verify};
-use crate::draw::chain::{Summary, Verifier, VerifyError};
 use crate::draw::ledger::Stored;
 use crate::draw::ledger::storage::{Storage, StorageError};
-use crate::draw::record::{Hash, Record};
+use crate::record::chain::{Summary, Verifier, VerifyError};
+use crate::record::{Hash, Record};
 
 /// A restore walks the chain over the network; longer than this, the member's log tells how it went.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);

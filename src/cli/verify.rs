@@ -11,9 +11,9 @@ use super::console::Console;
 use super::target::{Member, Resolve, Target, first_that_answers};
 use super::{Exit, Failure};
 use crate::config::NameserverArgs;
-use crate::draw::chain::{Summary, Verifier, VerifyError};
-use crate::draw::integers::{Integers, Question};
-use crate::draw::record::{Hash, MAX_TEXT, Record};
+use crate::record::chain::{Summary, Verifier, VerifyError};
+use crate::record::integers::{Integers, Question};
+use crate::record::{Hash, MAX_TEXT, Record};
 
 const PAGE: usize = 100;
 

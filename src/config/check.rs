@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::values::show_duration;
 use super::{ClusterAccess, Collector, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, Listen, ServeArgs};
-use crate::draw::schedule::Schedule;
+use crate::record::schedule::Schedule;
 
 pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
     let listeners = [

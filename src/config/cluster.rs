@@ -79,7 +79,10 @@ mod tests {
     }
 
     fn parsed(line: &str) -> Result<ClusterArgs, String> {
-        Line::try_parse_from(line.split(' ')).unwrap().cluster.with_trailing_options()
+        Line::try_parse_from(line.split(' '))
+            .unwrap()
+            .cluster
+            .with_trailing_options()
     }
 
     #[test]

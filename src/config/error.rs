@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::values::show_duration;
-use crate::draw::schedule::{Schedule, ScheduleError};
+use crate::record::schedule::{Schedule, ScheduleError};
 
 /// Arguments that are out of bounds or contradict each other: exit 64, and one line that names them and what is allowed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -26,8 +26,8 @@ pub use nameservers::NameserverArgs;
 pub use terminal::{ColourArg, Terminal};
 pub use values::Collector;
 
-use crate::draw::schedule::Schedule;
 use crate::identity::{MemberName, NameError};
+use crate::record::schedule::Schedule;
 use crate::telemetry::{self, Log, LogFormat};
 
 /// Everything that configures a member.

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::ledger::task::LedgerHandle;
 use crate::discovery::PeerList;
-use crate::http::peer_client::{PeerClient, Target};
+use crate::peer::client::{PeerClient, Target};
 use crate::shutdown::Signal;
 
 /// Records asked for at once: well within the bound of a peer's answer.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::ledger::logic::Ledger;
 use super::ledger::{Promise, Write};
-use super::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, MOST_PASSED_OVER, Refusal, VERSION};
-use super::record::{MAX_CONTRIBUTIONS, MAX_INTEGER, Record};
-use super::secrets::commitment;
 use crate::clock::Wall;
+use crate::peer::message::{
+    Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, MOST_PASSED_OVER, Refusal, VERSION,
+};
+use crate::record::secrets::commitment;
+use crate::record::{MAX_CONTRIBUTIONS, MAX_INTEGER, Record};
 
 /// A holder whose clock is ahead by more than this would have its slot drawn before its time.
 const EARLY_MS: i64 = 5_000;
@@ -179,10 +181,10 @@ fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
 mod tests {
     use super::*;
     use crate::draw::ledger::Stored;
-    use crate::draw::record::{Contribution, Draft, Hex, Slot};
-    use crate::draw::secrets::Seed;
+    use crate::record::secrets::Seed;
+    use crate::record::{Contribution, Draft, Hex, Slot};
 
-    const CHAIN: crate::draw::record::ChainId = Hex([7; 16]);
+    const CHAIN: crate::record::ChainId = Hex([7; 16]);
     const START: i64 = 1_800_000_000;
 
     fn contributor() -> Contributor {

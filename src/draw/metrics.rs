@@ -10,10 +10,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::conductor::{AskError, ConductorConfig, Obstacle, Report};
-use super::message::Refusal;
-use super::record::Reason;
-use super::schedule::Schedule;
 use crate::clock::Wall;
+use crate::peer::message::Refusal;
+use crate::record::Reason;
+use crate::record::schedule::Schedule;
 
 /// What a slot comes to.
 const OUTCOMES: [&str; 5] = ["drawn", "no_majority", "recovering", "not_committed", "undecided"];

@@ -15,13 +15,13 @@ use tokio::time::sleep;
 use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obstacle, Report};
 use super::ledger::task::LedgerHandle;
 pub use super::metrics::DrawMetrics;
-use super::record::Slot;
 use super::voter::Voter;
 use crate::clock::{Boot, Clock, Wall};
 use crate::discovery::PeerList;
-use crate::http::peer_client::PeerClient;
 use crate::lease::elector::CommitOutcome;
 use crate::lease::task::LeaseHandle;
+use crate::peer::client::PeerClient;
+use crate::record::Slot;
 use crate::shutdown::Signal;
 use crate::trace::{self, Finished, Kind, Scope, Spans, TraceContext};
 

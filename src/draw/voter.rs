@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::conductor::AskError;
 use super::ledger::task::LedgerHandle;
-use super::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question};
 use crate::discovery::Peer;
-use crate::http::peer_client::{PeerClient, PeerError, Target};
+use crate::peer::client::{PeerClient, PeerError, Target};
+use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question};
 
 /// Bound of one question to a peer. A member that is stopped costs a draw no more than the patience it has for it anyway.
 const ASK_WITHIN: Duration = Duration::from_secs(1);

@@ -17,10 +17,10 @@ use axum::routing::{get, post};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::exchange::{RequestLimits, Routes, read_body};
-use super::format::{Format, fresh, json};
-use super::problem::{Problem, shown};
 use crate::draw::ledger::{Condition, LedgerSnapshot};
+use crate::server::exchange::{RequestLimits, Routes, read_body};
+use crate::server::format::{Format, fresh, json};
+use crate::server::problem::{Problem, shown};
 
 /// Why an operator's request was not done, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,29 +1,10 @@
-//! The four listeners. In reading order:
+//! What a member answers over HTTP to others than its peers:
 //!
-//! - [`listener`]: accepts and serves connections within [`limits::Limits`], and drains them.
-//! - [`connection`]: what one connection is doing, and when it has been doing it for too long.
-//! - [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
-//! - [`problem`], [`query`], [`mod@format`], [`conditional`], [`mod@range`]: errors, parameters, representations, what a client
-//!   has of them already and what part it wants, the same everywhere.
-//! - [`public`]: what people ask for, described by [`openapi`], and read by web pages where [`cors`] allows it. [`peer`] and [`peer_client`]: what members ask each other,
-//!   authenticated by [`peer_secret`]. [`admin`]: what an operator asks for on the member's own host. [`scrape`]: what Prometheus asks
-//!   for, of what [`metrics`] and others count.
+//! - [`public`]: what people ask for, described by [`openapi`].
+//! - [`admin`]: what an operator asks for on the member's own host.
+//! - [`scrape`]: what Prometheus asks for.
 
 pub mod admin;
-pub mod conditional;
-pub mod connection;
-pub mod cors;
-pub mod exchange;
-pub mod format;
-pub mod limits;
-pub mod listener;
-pub mod metrics;
 pub mod openapi;
-pub mod peer;
-pub mod peer_client;
-pub mod peer_secret;
-pub mod problem;
 pub mod public;
-pub mod query;
-pub mod range;
 pub mod scrape;

@@ -17,9 +17,9 @@ use utoipa::{Modify, OpenApi as _};
 pub(super) use page::page;
 pub use schemas::*;
 
-use super::conditional::{Freshness, Tag, kept};
-use super::problem;
 use super::public::{derived, draws, ids, members, numbers, status, stream};
+use crate::server::conditional::{Freshness, Tag, kept};
+use crate::server::problem;
 
 /// The file as it is served.
 pub const SAVED: &str = include_str!("../../docs/openapi.json");

@@ -20,8 +20,8 @@ use self::ids::{IdSource, Ids};
 use self::members::Members;
 use self::numbers::{NumberSource, Numbers};
 use self::status::Status;
-use super::exchange::Routes;
 use super::openapi;
+use crate::server::exchange::Routes;
 
 const READ: &str = "GET, HEAD";
 

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 
-use super::exchange::Routes;
-use super::problem::Problem;
+use crate::server::exchange::Routes;
+use crate::server::problem::Problem;
 
 /// `GET /metrics` of the whole registry, complete by the time it is handed over.
 pub fn router(registry: Arc<Registry>, routes: Routes) -> Router {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::draw::record::MAX_ORDINAL;
+use crate::record::MAX_ORDINAL;
 
 /// The longest name of a set: a StatefulSet's own limit, since the names of its Pods and revisions are labels.
 pub const MAX_SET: usize = 52;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::aside::length;
-use crate::files::beside;
 use super::log_index::INDEX_BYTES;
 use crate::clock::Wall;
 use crate::database::DatabaseError;
+use crate::files::beside;
 use crate::identity::volume_space;
 
 /// The most rows of one page. A read transaction that stays open keeps the log from being emptied, so each is short.

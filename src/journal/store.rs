@@ -13,11 +13,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::aside::length;
-use crate::files::beside;
 use super::ballast::{self, BALLAST_BYTES};
 use super::log_index::{INDEX_BYTES, LogIndex};
 use super::{Durability, Entry};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
+use crate::files::beside;
 
 /// Bytes of entries in one transaction, about. It bounds the log, and how long a reply waits for those before it.
 pub const BATCH_BYTES: usize = 64 * 1024;

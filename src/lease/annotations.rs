@@ -7,7 +7,7 @@ use jiff::fmt::temporal::DateTimePrinter;
 use serde_json::{Map, Value};
 
 use super::Head;
-use crate::draw::record::Record;
+use crate::record::Record;
 
 const FENCE: &str = "random-generator/fence";
 const RECORD: &str = "random-generator/record";

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::clock::Boot;
-use crate::draw::record::Record;
+use crate::record::Record;
 
 /// The spec of a `coordination.k8s.io/v1` Lease, as client-go's LeaseLock reads and writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

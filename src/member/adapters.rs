@@ -10,16 +10,16 @@ use tokio::time::timeout;
 use super::DrawHandles;
 use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
-use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use crate::draw::record::{Hash, Record};
 use crate::generator::ids::{self, IdsError};
 use crate::generator::random;
 use crate::http::admin::{self, Action, AdminActions, AdminError};
-use crate::http::peer::{Declined, PeerService};
 use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
 use crate::http::public::ids::{IdSource, IdsUnavailable};
 use crate::http::public::numbers::{NumberSource, NumbersUnavailable};
 use crate::journal::{self, JournalHandle};
+use crate::peer::listener::{Declined, PeerService};
+use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::record::{Hash, Record};
 use crate::telemetry::LogControl;
 
 /// A client that got 503 may come back after so long: volumes are tried again about as often.

@@ -9,11 +9,11 @@ use crate::draw::ledger::task::LedgerError;
 use crate::exit::Exit;
 use crate::generator::ids::ReservationError;
 use crate::generator::random::EntropyError;
-use crate::http::listener::ListenerError;
-use crate::http::peer_secret::{PeerSecret, SecretTooShort};
 use crate::identity::{IdentityError, VolumeError};
 use crate::journal::JournalFailure;
 use crate::lease::file::FileLeaseError;
+use crate::peer::signature::{PeerSecret, SecretTooShort};
+use crate::server::listener::ListenerError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
-use random_generator::draw::record::Record;
+use random_generator::record::Record;
 
 use crate::harness::{Ended, Member, program, run};
 use crate::linked::linked;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use random_generator::draw::chain::Verifier;
-use random_generator::draw::record::Record;
+use random_generator::record::Record;
+use random_generator::record::chain::Verifier;
 
 use crate::cluster::until;
 use crate::set::Set;

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
-use random_generator::draw::record::Record;
+use random_generator::record::Record;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use random_generator::clock::Clock;
-use random_generator::draw::record::{Contribution, Draft, Hex, Slot};
 use random_generator::lease::elector::{CommitOutcome, CommitRequest, ElectorConfig};
 use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
 use random_generator::lease::{Head, LeaseTrouble};
+use random_generator::record::{Contribution, Draft, Hex, Slot};
 use random_generator::shutdown::{self, Trigger};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use random_generator::draw::record::{Contribution, Draft, Hex, Record, Slot};
+use random_generator::record::{Contribution, Draft, Hex, Record, Slot};
 
 /// The records of these rounds, ten seconds apart, of the chain with this id; `slot` is that of round 0, in Unix seconds.
 pub fn linked(chain: u8, slot: i64, rounds: RangeInclusive<u64>) -> Vec<Record> {

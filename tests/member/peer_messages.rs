@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 
 use random_generator::clock::Clock;
-use random_generator::draw::message::KeepRequest;
-use random_generator::draw::record::{Hex, Slot};
-use random_generator::http::peer_secret::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
+use random_generator::peer::message::KeepRequest;
+use random_generator::peer::signature::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
+use random_generator::record::{Hex, Slot};
 use serde_json::{Value, json};
 
 use crate::harness::{Member, Reply, run, until, volume};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use random_generator::draw::record::Hex;
-use random_generator::http::limits::Limits;
+use random_generator::record::Hex;
+use random_generator::server::limits::Limits;
 use serde_json::Value;
 
 use crate::description;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use random_generator::http::exchange::{REQUEST_ID_MAX, RequestLimits, URI_MAX};
-use random_generator::http::limits::Limits;
 use random_generator::http::public::ids::IDS;
 use random_generator::http::public::numbers::VALUES;
 use random_generator::http::public::numbers::bytes::{BYTES, BYTES_IN_HEX};
 use random_generator::http::public::numbers::shuffle::ITEMS_MAX;
 use random_generator::http::public::numbers::strings::CHARACTERS_MAX;
+use random_generator::server::exchange::{REQUEST_ID_MAX, RequestLimits, URI_MAX};
+use random_generator::server::limits::Limits;
 
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

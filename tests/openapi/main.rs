@@ -15,9 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http_world::{Member, Reply, request};
-use random_generator::draw::record::Hex;
-use random_generator::http::limits::Limits;
 use random_generator::http::openapi::{self, document};
+use random_generator::record::Hex;
+use random_generator::server::limits::Limits;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

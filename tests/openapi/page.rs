@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use random_generator::clock::{Boot, Clock, Wall};
 use random_generator::discovery::{Peer, PeerList};
-use random_generator::draw::record::Record;
-use random_generator::http::limits::Limits;
 use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec};
 use random_generator::readiness::Latch;
+use random_generator::record::Record;
+use random_generator::server::limits::Limits;
 use serde_json::Value;
 
 use crate::http_world::{Member, Reply, ledger};

@@ -1,9 +1,9 @@
-//! The table of problems in docs/http.md: each kind that src/http/problem.rs can make, and when.
+//! The table of problems in docs/http.md: each kind that src/server/problem.rs can make, and when.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use random_generator::http::problem::Problem;
+use random_generator::server::problem::Problem;
 
 const KINDS: &str = "urn:random-generator:problem:";
 
@@ -67,9 +67,12 @@ pub fn table() -> String {
         .iter()
         .map(|(problem, _)| problem.kind.strip_prefix(KINDS).unwrap())
         .collect();
-    let source = include_str!("../../src/http/problem.rs").split("kind!(\"").skip(1);
+    let source = include_str!("../../src/server/problem.rs").split("kind!(\"").skip(1);
     let there: BTreeSet<&str> = source.map(|rest| rest.split('"').next().unwrap()).collect();
-    assert_eq!(made, there, "this table (left) and src/http/problem.rs (right) differ");
+    assert_eq!(
+        made, there,
+        "this table (left) and src/server/problem.rs (right) differ"
+    );
     let rows = all.iter().map(|(problem, when)| {
         let (status, kind, title) = (problem.status.as_u16(), problem.kind, problem.title);
         format!("| {status} | `{kind}` | {title} | {when} |\n")

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use random_generator::draw::conductor::{self, AskError};
-use random_generator::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest};
-use random_generator::draw::record::{Hash, Record};
 use random_generator::lease::elector;
 use random_generator::lease::{LeaseChange, LeaseObject};
+use random_generator::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest};
+use random_generator::record::{Hash, Record};
 
 use crate::faults::Fault;
 

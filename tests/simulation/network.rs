@@ -2,9 +2,9 @@
 
 use rand::RngExt;
 use random_generator::draw::conductor::{self, AskError};
-use random_generator::draw::message::{KeepAnswer, Refusal};
 use random_generator::lease::elector;
 use random_generator::lease::{LeaseObject, WatchEvent, WriteOutcome};
+use random_generator::peer::message::{KeepAnswer, Refusal};
 
 use crate::happening::{Answer, Ask, Call, Happening, Input};
 use crate::oracle::Verdict;
@@ -236,7 +236,7 @@ impl World {
             && self.noisy(3)
         {
             self.met("forged reveal", from);
-            given.reveal = Some(random_generator::draw::record::Hex(self.rng.random()));
+            given.reveal = Some(random_generator::record::Hex(self.rng.random()));
         }
         answer
     }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use random_generator::draw::chain;
 use random_generator::draw::conductor::Report;
-use random_generator::draw::message::{Given, KeepRequest};
-use random_generator::draw::record::{ChainId, Hash, Record, Slot};
 use random_generator::lease::{Head, LeaseObject};
+use random_generator::peer::message::{Given, KeepRequest};
+use random_generator::record::chain;
+use random_generator::record::{ChainId, Hash, Record, Slot};
 
 use crate::process::{Process, Volume};
 

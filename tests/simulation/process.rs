@@ -10,11 +10,11 @@ use random_generator::draw::conductor::{Conductor, ConductorConfig};
 use random_generator::draw::contributor::Contributor;
 use random_generator::draw::ledger::logic::Ledger;
 use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
-use random_generator::draw::record::{Hash, Record};
-use random_generator::draw::secrets::Seed;
 use random_generator::identity::{MemberName, lease_identity};
 use random_generator::lease::elector::{Elector, ElectorConfig};
 use random_generator::lease::{LeaseObject, LeaseSnapshot};
+use random_generator::record::secrets::Seed;
+use random_generator::record::{Hash, Record};
 
 use crate::world::{Plan, START};
 

@@ -1,9 +1,9 @@
 //! One line of a trace for what happened.
 
 use random_generator::draw::conductor::Report;
-use random_generator::draw::message::{KeepAnswer, Refusal};
 use random_generator::lease::elector;
 use random_generator::lease::{LeaseObject, WatchEvent, WriteOutcome};
+use random_generator::peer::message::{KeepAnswer, Refusal};
 
 pub fn view(object: &LeaseObject) -> String {
     let head = object.head.record().map(|record| (record.round, record.fence));

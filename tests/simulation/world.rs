@@ -10,10 +10,10 @@ use rand::{Rng, RngExt, SeedableRng};
 use random_generator::clock::Boot;
 use random_generator::draw::conductor;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot, Write};
-use random_generator::draw::record::Record;
-use random_generator::draw::schedule::Schedule;
 use random_generator::lease::elector;
 use random_generator::lease::{LeaseSnapshot, StoreError, WatchEvent, WriteOutcome};
+use random_generator::record::Record;
+use random_generator::record::schedule::Schedule;
 
 use crate::faults::Fault;
 use crate::happening::{Ask, Call, Happening, Input};

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use random_generator::draw::chain::{Summary, Verifier, VerifyError};
+use random_generator::record::chain::{Summary, Verifier, VerifyError};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use random_generator::draw::record::{Contribution, Draft, Hex, MAX_MISSED, Missing, Reason, Record, output};
-use random_generator::draw::schedule::Schedule;
-use random_generator::draw::secrets::{Seed, commitment};
+use random_generator::record::schedule::Schedule;
+use random_generator::record::secrets::{Seed, commitment};
+use random_generator::record::{Contribution, Draft, Hex, MAX_MISSED, Missing, Reason, Record, output};
 
 /// Unix time of 2026-11-21T06:00:00Z, where chains begin.
 pub const START: i64 = 1_795_240_800;

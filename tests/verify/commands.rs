@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
-use random_generator::draw::integers::Question;
-use random_generator::draw::record::Record;
+use random_generator::record::Record;
+use random_generator::record::integers::Question;
 
 use crate::both::root;
 use crate::builder::{Builder, Round, eventful, lines, short};

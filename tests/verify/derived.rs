@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use random_generator::draw::integers::Question;
-use random_generator::draw::record::Record;
+use random_generator::record::Record;
+use random_generator::record::integers::Question;
 
 use crate::both::{Asked, python_integers, root};
 use crate::builder::{eventful, lines, short};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use random_generator::draw::record::Record;
+use random_generator::record::Record;
 
 /// Path with query, and whether JSON lines are wanted → status and body; no answer at all where it is none.
 type Answer = dyn Fn(&str, bool) -> Option<(u16, Vec<u8>)> + Send + Sync;

@@ -1,7 +1,7 @@
 //! Random chains verify; a random record changed and sealed again is refused, by both verifiers alike.
 
 use proptest::prelude::*;
-use random_generator::draw::record::{Contribution, Hex, Missing, Reason, Record, Slot};
+use random_generator::record::{Contribution, Hex, Missing, Reason, Record, Slot};
 
 use crate::both::{Case, python, rust};
 use crate::builder::{Builder, Round, lines, reseal};

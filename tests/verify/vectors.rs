@@ -1,6 +1,6 @@
 //! The test vectors in `tests/vectors`: lists that verify, and lists that break one rule each.
 
-use random_generator::draw::record::{Hex, Missing, Reason, Record, Slot};
+use random_generator::record::{Hex, Missing, Reason, Record, Slot};
 
 use crate::builder::{Builder, Round, eventful, lines, reseal, short};
 use crate::texts;

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
+use random_generator::metrics::resident_memory;
+use random_generator::server::format::wanted;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::info::processors;
 use super::{JSON, Shared, with};
-use random_generator::http::format::wanted;
-use random_generator::metrics::resident_memory;
 use crate::memory::Memory;
 
 const ACTUATOR: &str = "application/vnd.spring-boot.actuator.v3+json";

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use random_generator::metrics::resident_memory;
+use random_generator::server::format::wanted;
 use serde_json::{Map, Value};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio::task::spawn_blocking;
 
 use super::{JSON, Shared, with};
-use random_generator::http::format::wanted;
-use random_generator::metrics::resident_memory;
 use crate::memory::{MB, Memory};
 
 /// Bytes shown of a file of the downward API; Kubernetes allows annotations of 256 KiB.
@@ -58,7 +58,10 @@ pub(super) async fn answer(State(shared): State<Arc<Shared>>, request: Request) 
         ("NODE_NAME", text(&settings.node_name)),
         ("POD_IP", text(&settings.pod_ip)),
         ("labels", pod_info(&shared.settings.root.join("pod-info/labels")).await),
-        ("annotations", pod_info(&shared.settings.root.join("pod-info/annotations")).await),
+        (
+            "annotations",
+            pod_info(&shared.settings.root.join("pod-info/annotations")).await,
+        ),
         ("env", Some(env.into())),
     ];
     let fields = fields

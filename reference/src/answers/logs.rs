@@ -9,11 +9,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::stream::try_unfold;
+use random_generator::server::format::wanted;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::{Shared, with};
-use random_generator::http::format::wanted;
 
 const TEXT: &str = "text/plain;charset=UTF-8";
 /// Read and sent at once, which bounds the memory for a file of any size.
@@ -59,9 +59,7 @@ async fn lines(path: &Path) -> io::Result<(Body, u64)> {
         let mut piece = Vec::new();
         let read = (&mut file).take(left.min(PIECE)).read_to_end(&mut piece).await?;
         match read {
-            0 if left > 0 => Err(io::Error::other(
-                "it is shorter than it was: it was truncated",
-            )),
+            0 if left > 0 => Err(io::Error::other("it is shorter than it was: it was truncated")),
             0 => Ok(None),
             read => Ok(Some((Bytes::from(piece), (file, left - read as u64)))),
         }

@@ -16,6 +16,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{any, get};
+use random_generator::clock::Clock;
 use tokio::sync::mpsc;
 
 use super::burn::Burns;
@@ -26,7 +27,6 @@ use super::memory::Eater;
 use super::numbers::Numbers;
 use super::ready_file::ReadyFile;
 use super::settings::Settings;
-use random_generator::clock::Clock;
 
 pub(super) const JSON: &str = "application/json";
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
+use random_generator::clock::Boot;
+use random_generator::server::format::wanted;
 
 use super::{JSON, Shared, parameter, with};
-use random_generator::clock::Boot;
-use random_generator::http::format::wanted;
 use crate::burn::draws;
 use crate::java_number;
 use crate::line;

@@ -15,7 +15,11 @@ use crate::service::{Service, fields, root};
 /// A directory with the program as `java`.
 fn image() -> TempDir {
     let dir = root();
-    symlink(env!("CARGO_BIN_EXE_random-generator-reference"), dir.path().join("java")).unwrap();
+    symlink(
+        env!("CARGO_BIN_EXE_random-generator-reference"),
+        dir.path().join("java"),
+    )
+    .unwrap();
     dir
 }
 

@@ -89,9 +89,7 @@ fn properties_are_read_from_a_file_or_a_folder_and_variables_win() {
         (&"8.0".into(), &"Immutable Configuration".into())
     );
     assert_eq!(service.get("/logs").text(), fs::read_to_string(&log).unwrap());
-    let missing = program()
-        .env("SPRING_CONFIG_LOCATION", "/not/there.properties")
-        .spawn();
+    let missing = program().env("SPRING_CONFIG_LOCATION", "/not/there.properties").spawn();
     let code = missing.unwrap().wait().unwrap().code();
     assert_eq!(code, Some(1));
 }

@@ -103,7 +103,9 @@ fn build_member() {
     if !member.exists() {
         let mut cargo = Command::new(env!("CARGO"));
         let target = member.ancestors().nth(2).unwrap();
-        cargo.args(["build", "--package", "random-generator", "--target-dir"]).arg(target);
+        cargo
+            .args(["build", "--package", "random-generator", "--target-dir"])
+            .arg(target);
         assert!(cargo.status().unwrap().success());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use crate::draw::record::Record;
+use crate::record::Record;
 
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Position {
@@ -66,7 +66,7 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::record::{Draft, Hex, Slot};
+    use crate::record::{Draft, Hex, Slot};
 
     fn record(chain: u8, round: u64, slot: i64, fence: u64, previous: Option<&Record>) -> Record {
         Draft {

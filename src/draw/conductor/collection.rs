@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::{ASK_AGAIN, AskError, ConductorConfig, MOST_PATIENCE};
 use crate::clock::Boot;
-use crate::draw::message::{KeepAnswer, KeepRequest, Refusal, VERSION};
-use crate::draw::record::{ChainId, Contribution, Draft, Hash, MAX_CONTRIBUTIONS, Missing, Reason, Record, Slot};
-use crate::draw::secrets::commitment;
 use crate::lease::Head;
+use crate::peer::message::{KeepAnswer, KeepRequest, Refusal, VERSION};
+use crate::record::secrets::commitment;
+use crate::record::{ChainId, Contribution, Draft, Hash, MAX_CONTRIBUTIONS, Missing, Reason, Record, Slot};
 
 pub(super) struct Collection {
     pub fence: u64,
@@ -58,7 +58,7 @@ impl Collection {
             fence,
             base: base.clone(),
             round: head.as_ref().map_or(1, |head| head.round + 1),
-            chain: chain.unwrap_or(crate::draw::record::Hex([0; 16])),
+            chain: chain.unwrap_or(crate::record::Hex([0; 16])),
             head,
             voters_before: None,
             set: config.set.clone(),

@@ -4,7 +4,7 @@ use rand::{Rng, RngExt};
 
 use super::{Action, Conductor, Obstacle, Report, Work};
 use crate::clock::Now;
-use crate::draw::record::Slot;
+use crate::record::Slot;
 
 /// So many slots missed in a row, and another member may reach more.
 const PATIENCE_SLOTS: u32 = 2;

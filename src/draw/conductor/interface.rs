@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::draw::ledger::LedgerSnapshot;
-use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use crate::draw::record::{Record, Slot};
-use crate::draw::schedule::Schedule;
 use crate::lease::LeaseSnapshot;
 use crate::lease::elector::{CommitOutcome, CommitRequest};
+use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::record::schedule::Schedule;
+use crate::record::{Record, Slot};
 
 #[derive(Clone, Debug)]
 pub struct ConductorConfig {

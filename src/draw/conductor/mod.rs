@@ -18,11 +18,11 @@ use self::collection::Collection;
 use self::duty::Duty;
 pub use self::interface::{Action, AskError, ConductorConfig, Event, Obstacle, Report};
 use self::recovery::{Found, Recovery};
-use super::message::{HeadsRequest, KeepAnswer, MOST_PASSED_OVER, Refusal, VERSION};
-use super::record::{ChainId, Hash, Hex, MAX_INTEGER, Record};
 use crate::clock::{Boot, Now};
 use crate::lease::elector::{CommitOutcome, CommitRequest};
 use crate::lease::{Head, LeaseSnapshot};
+use crate::peer::message::{HeadsRequest, KeepAnswer, MOST_PASSED_OVER, Refusal, VERSION};
+use crate::record::{ChainId, Hash, Hex, MAX_INTEGER, Record};
 
 /// A restart begins so far above every fence known that nothing an absent voter promised can be newer.
 const RESTART_STRIDE: u64 = 1 << 20;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{ASK_AGAIN, AskError};
 use crate::clock::Boot;
-use crate::draw::message::HeadsAnswer;
-use crate::draw::record::{Hash, Record};
 use crate::lease::Head;
+use crate::peer::message::HeadsAnswer;
+use crate::record::{Hash, Record};
 
 pub(super) struct Recovery {
     set: String,
@@ -149,7 +149,7 @@ impl Recovery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::message::VERSION;
+    use crate::peer::message::VERSION;
 
     /// A recovery of three voters that know of no record, all asked.
     fn recovery() -> Recovery {

@@ -5,9 +5,9 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::clock::{Boot, Wall};
-use crate::draw::message::{HeadsAnswer, KeepRequest};
-use crate::draw::record::{Contribution, Draft, Slot};
 use crate::lease::{Leadership, LeaseObject, LeaseSnapshot, LeaseSpec};
+use crate::peer::message::{HeadsAnswer, KeepRequest};
+use crate::record::{Contribution, Draft, Slot};
 
 const IDENTITY: &str = "rg-0_u-n";
 const SECOND: u64 = 1_000_000_000;

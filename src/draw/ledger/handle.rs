@@ -9,8 +9,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::LedgerSnapshot;
-use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use crate::draw::record::{Hash, Record};
+use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::record::{Hash, Record};
 
 /// Bound of one request: several times what a commit to a slow disk takes.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);

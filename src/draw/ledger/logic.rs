@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Aside, Condition, LedgerSnapshot, Promise, Stored, Write};
-use crate::draw::record::{Hash, Record};
-use crate::draw::secrets::Seed;
+use crate::record::secrets::Seed;
+use crate::record::{Hash, Record};
 
 /// Records this close to the head are never pruned: the protocol needs the head and the one before.
 const KEPT_AT_LEAST: usize = 2;
@@ -233,7 +233,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::record::{Draft, Hex, Slot};
+    use crate::record::{Draft, Hex, Slot};
 
     /// The record after `previous`, of this fence.
     fn after(previous: Option<&Arc<Record>>, fence: u64) -> Arc<Record> {

@@ -10,7 +10,7 @@ pub mod task;
 
 use std::sync::Arc;
 
-use super::record::{ChainId, Hash, Record};
+use crate::record::{ChainId, Hash, Record};
 
 /// A tail of records that the Lease left behind: kept, counted and listed, never reported as the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct Promise {
 /// What a ledger finds on its volume when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    pub seed: super::secrets::Seed,
+    pub seed: crate::record::secrets::Seed,
     /// All records kept, in no order. Each verified alone (`Record::parse`) when it was read.
     pub records: Vec<Arc<Record>>,
     /// The newest record final for this member.

@@ -19,9 +19,9 @@ use self::reserve::Layout;
 use super::{Aside, Promise, Stored, Write};
 use crate::clock::Clock;
 use crate::database::{DatabaseError, PAGE};
-use crate::draw::record::{Hash, prefixed};
-use crate::draw::secrets::Seed;
 use crate::files::{beside, remove, sync_directory_of};
+use crate::record::secrets::Seed;
+use crate::record::{Hash, prefixed};
 
 /// What a ledger takes of the volume unless it is told otherwise.
 pub const DEFAULT_MAX_BYTES: u64 = 1536 * 1024;

@@ -17,9 +17,9 @@ use super::storage::{Storage, StorageConfig, StorageError};
 use super::{Condition, LedgerSnapshot, Write};
 use crate::clock::Clock;
 use crate::draw::contributor::Contributor;
-use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use crate::draw::record::Record;
 use crate::lease::LeaseSnapshot;
+use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::record::Record;
 use crate::shutdown::Signal;
 
 /// Requests that may wait for the thread; more are answered as busy.
@@ -427,8 +427,8 @@ fn percent(storage: &Storage) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draw::record::{Draft, Hex, Slot};
     use crate::lease::{Head, Leadership, LeaseObject, LeaseSpec};
+    use crate::record::{Draft, Hex, Slot};
     use crate::shutdown;
 
     fn view(head: Head) -> Arc<LeaseSnapshot> {

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use crate::http::conditional::{Freshness, Tag, kept};
-use crate::http::problem::Problem;
+use crate::server::conditional::{Freshness, Tag, kept};
+use crate::server::problem::Problem;
 
 const PAGE: &str = include_str!("page.html");
 /// It runs its own script and style, and talks to this member alone.

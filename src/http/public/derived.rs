@@ -9,12 +9,12 @@ use axum::response::Response;
 
 use super::draws::Draws;
 use super::numbers::reversed;
-use crate::draw::integers::{MAX_COUNT, Question, QuestionError};
-use crate::http::conditional::{Freshness, Tag, kept};
-use crate::http::format::{Format, fresh, json, lines, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::record::integers::{MAX_COUNT, Question, QuestionError};
+use crate::server::conditional::{Freshness, Tag, kept};
+use crate::server::format::{Format, fresh, json, lines, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// `GET /draws/{round}/integers?min=1&max=100&count=1&unique=false` → `{"round", "hash", "min", "max", "count", "unique",
 /// "values": […]}`, `hash` being the record's; text: one a line. As `/draws/{round}` for a round that isn't there; 409 for

@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
-use crate::draw::record::Record;
-use crate::http::conditional::{Freshness, Tag, kept};
-use crate::http::format::{Format, fresh, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
-use crate::http::query::{Query, round};
 use crate::lease::LeaseSnapshot;
+use crate::record::Record;
+use crate::server::conditional::{Freshness, Tag, kept};
+use crate::server::format::{Format, fresh, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::{Query, round};
 
 /// Records in one response of `/draws`; JSON lines have no such limit, since the ledger is small and a verifier wants all.
 const LIMIT: i64 = 1_000;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::http::Uri;
 
 use crate::clock::{Clock, Wall};
-use crate::http::exchange::Exchange;
-use crate::http::problem::Problem;
+use crate::server::exchange::Exchange;
+use crate::server::problem::Problem;
 
 /// One response that gives something out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,11 +13,11 @@ use axum::response::Response;
 use super::giving::{JournalSink, record};
 use super::numbers::nothing;
 use crate::clock::Clock;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, fresh, json_values, lines, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, fresh, json_values, lines, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// Ids in one response; a millisecond has 4,096 of them.
 pub const IDS: RangeInclusive<i64> = 1..=1_000;

@@ -10,12 +10,12 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::discovery::PeerList;
-use crate::http::format::{Format, fresh, json, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
-use crate::http::query::Query;
 use crate::identity::MemberName;
 use crate::lease::LeaseSnapshot;
+use crate::server::format::{Format, fresh, json, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 #[derive(Debug)]
 pub struct Members {

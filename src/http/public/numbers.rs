@@ -27,10 +27,10 @@ use self::values::Value;
 use super::giving::{JournalSink, record};
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, fresh};
-use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, fresh};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// Values in one response, of every kind but bytes and ids.
 pub const VALUES: RangeInclusive<i64> = 1..=10_000;

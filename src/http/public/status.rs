@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json as value;
 
-use crate::draw::message;
-use crate::http::format::json;
 use crate::http::openapi;
+use crate::peer::message;
 use crate::readiness::Readiness;
+use crate::server::format::json;
 
 #[derive(Debug)]
 pub struct Status {

@@ -20,12 +20,12 @@ use tokio::time::{Instant, sleep_until};
 use self::cursor::{Cursor, Next};
 use super::draws::Draws;
 use crate::draw::ledger::LedgerSnapshot;
-use crate::draw::record::MAX_INTEGER;
-use crate::http::connection::Endless;
-use crate::http::limits::StreamLimits;
-use crate::http::metrics::HttpMetrics;
-use crate::http::problem::Problem;
-use crate::http::query::{Query, integer};
+use crate::record::MAX_INTEGER;
+use crate::server::connection::Endless;
+use crate::server::limits::StreamLimits;
+use crate::server::metrics::HttpMetrics;
+use crate::server::problem::Problem;
+use crate::server::query::{Query, integer};
 
 /// So long a reader that was cut off waits before it comes back, in milliseconds: a draw comes once in seconds.
 const RETRY: &str = "retry: 1000\n";

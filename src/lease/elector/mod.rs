@@ -14,7 +14,7 @@ use super::{
     Head, Leadership, LeaseChange, LeaseObject, LeaseSnapshot, LeaseTrouble, StoreError, WatchEvent, WriteOutcome,
 };
 use crate::clock::{Boot, Now};
-use crate::draw::record::Record;
+use crate::record::Record;
 
 /// Renewals closer than this are one to client-go, which compares times in whole seconds.
 const LEAST_RENEWAL: Duration = Duration::from_secs(1);

@@ -7,8 +7,8 @@ use rand::Rng;
 use super::sight::Sight;
 use super::{CommitOutcome, Elector, Kind, Sent, Term, fence_of, jittered};
 use crate::clock::{Boot, Now};
-use crate::draw::record::Record;
 use crate::lease::{Head, LeaseObject, LeaseTrouble, StoreError, WriteOutcome};
+use crate::record::Record;
 
 impl Elector {
     pub(super) fn on_read(

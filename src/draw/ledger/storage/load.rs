@@ -13,9 +13,8 @@ use super::reserve::{self, Layout, SCHEMA, TABLES};
 use super::{Aside, Facts, Pages, Promise, Rows, StorageError, io_error, pages, sorted};
 use crate::database::{self, DatabaseError, PAGE};
 use crate::files::beside;
-use crate::draw::record::{Hex, HexError, Record};
-use crate::files::beside;
-use crate::draw::secrets::Seed;
+use crate::record::secrets::Seed;
+use crate::record::{Hex, HexError, Record};
 
 pub(super) struct Loaded {
     pub(super) db: Connection,

@@ -7,15 +7,15 @@
 //! allocated are converted when they are first written, and that may need a block for the extent tree.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::{Facts, MIN_MAX_BYTES, StorageError, io_error, pages, put_facts, sorted};
-use crate::files::{self, beside, remove};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
+use crate::files::{self, beside, remove};
 
 /// The layout of the database that this build reads and writes: `PRAGMA user_version`.
 pub(super) const SCHEMA: u32 = 1;

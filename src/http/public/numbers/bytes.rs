@@ -14,12 +14,12 @@ use hyper::body::{Frame, SizeHint};
 
 use super::{NumberSource, Numbers, NumbersUnavailable, nothing};
 use crate::generator::random::BYTES_PER_SEED;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, fresh, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
 use crate::http::public::giving::{JournalSink, record};
-use crate::http::query::Query;
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, fresh, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// Bytes in one response, raw: a TiB, made while they are sent.
 pub const BYTES: RangeInclusive<i64> = 1..=1 << 40;

@@ -8,12 +8,12 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
 use crate::http::public::giving::JournalSink;
-use crate::http::query::Query;
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// `GET /decimals?min=0&max=1&count=1` → `{"values": […]}`, from `min` to below `max`, each the shortest decimal that reads back
 /// as the same double; text: one a line; bytes: 8 each, big-endian IEEE 754.

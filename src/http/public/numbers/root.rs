@@ -8,12 +8,12 @@ use axum::http::Method;
 use axum::response::Response;
 
 use super::{NumberSource, Numbers, nothing};
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, fresh, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
 use crate::http::public::giving::{JournalSink, record};
-use crate::http::query::Query;
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, fresh, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// `GET /` → `{"random": i32, "id": uuid of this process, "version": text}`; text: the number; bytes: 4, big-endian.
 #[utoipa::path(

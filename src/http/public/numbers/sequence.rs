@@ -10,13 +10,13 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::java_random::JavaRandom;
-use crate::http::conditional::{Freshness, Tag, kept};
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
 use crate::http::public::giving::JournalSink;
-use crate::http::query::Query;
+use crate::server::conditional::{Freshness, Tag, kept};
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// Places in a sequence: it repeats after so many numbers.
 pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;

@@ -8,12 +8,12 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
 use crate::http::public::giving::JournalSink;
-use crate::http::query::Query;
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// Items that are shuffled by name: what fits in a path with room to spare.
 pub const ITEMS_MAX: usize = 1_000;

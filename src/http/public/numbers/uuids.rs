@@ -8,12 +8,12 @@ use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::exchange::Exchange;
-use crate::http::format::{Format, negotiate};
 use crate::http::openapi;
-use crate::http::problem::Problem;
 use crate::http::public::giving::JournalSink;
-use crate::http::query::Query;
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
 
 /// `GET /uuids?version=4&count=1` → `{"values": ["…"]}`; text: one a line; bytes: 16 each. Version 4 is random; version 7 begins
 /// with the time in milliseconds, and ascends within a response (RFC 9562).

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use axum::response::Response;
 use uuid::Uuid;
 
-use crate::http::format::{Format, fresh, json_values};
+use crate::server::format::{Format, fresh, json_values};
 
 /// One value in a response. Writing to a String does not fail.
 pub trait Value: Send {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::draw::ledger::LedgerSnapshot;
-use crate::draw::record::Record;
+use crate::record::Record;
 
 /// Bytes of events that are handed to a connection at once: more are made only when these have gone. A record has at most
 /// 64 KiB, and comes whole.
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::draw::ledger::Condition;
     use crate::draw::ledger::task::unopened;
-    use crate::draw::record::{Draft, Hex, Slot};
+    use crate::record::{Draft, Hex, Slot};
 
     const ROUNDS: u64 = 200;
 

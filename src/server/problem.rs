@@ -199,7 +199,7 @@ impl Problem {
 }
 
 /// What a client sent, cut and without control characters.
-pub(super) fn shown(given: &str) -> String {
+pub(crate) fn shown(given: &str) -> String {
     let mut text: String = given
         .chars()
         .take(GIVEN_MAX)

@@ -14,15 +14,15 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::exchange::{RequestLimits, Routes, read_body};
-use super::format::json;
-use super::metrics::HttpMetrics;
-use super::peer_secret::{Message, PeerSecret, Signature};
-use super::problem::{Problem, shown};
-use super::query::Query;
+use super::signature::{Message, PeerSecret, Signature};
 use crate::clock::Clock;
-use crate::draw::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, VERSION};
-use crate::draw::record::{Hash, Record};
+use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, VERSION};
+use crate::record::{Hash, Record};
+use crate::server::exchange::{RequestLimits, Routes, read_body};
+use crate::server::format::json;
+use crate::server::metrics::HttpMetrics;
+use crate::server::problem::{Problem, shown};
+use crate::server::query::Query;
 
 /// Records in one answer.
 pub const RECORDS_MAX: usize = 64;

@@ -1,6 +1,10 @@
 //! One draw as it stands in the Lease, in the ledgers and on the wire: `docs/protocol.md`, part 1.
 
+pub mod chain;
+pub mod integers;
 mod parse;
+pub mod schedule;
+pub mod secrets;
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256, Sha512};
 
-pub(super) use parse::no_majority;
+use parse::no_majority;
 pub use parse::{MAX_HOLDER, MAX_SET, MAX_TEXT, RecordError, Rule};
 
 /// RFC 8785 numbers are doubles; integers beyond this would not survive a reader in JavaScript.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
 
-use super::record::{MAX_MISSED, MAX_SLOT, Slot};
+use super::{MAX_MISSED, MAX_SLOT, Slot};
 
 /// A schedule as text is at most this long, so that a record has a bound.
 pub const MAX_TEXT: usize = 256;

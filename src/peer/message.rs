@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::record::{ChainId, Commitment, Hash, Record, Reveal, Slot};
+use crate::record::{ChainId, Commitment, Hash, Record, Reveal, Slot};
 
 /// The version this build speaks. A member accepts this and the one before (there is none before 1).
 pub const VERSION: u32 = 1;

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::record::{ChainId, Hash, Record, RecordError, Rule, no_majority};
 use super::schedule::Schedule;
 use super::secrets::commitment;
+use super::{ChainId, Hash, Record, RecordError, Rule, no_majority};
 
 /// A record that doesn't follow the one before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -72,7 +72,7 @@ impl Limits {
     }
 
     /// How many connections give way at once: looking for the longest idle costs a walk over all.
-    pub(super) fn batch(&self) -> usize {
+    pub(crate) fn batch(&self) -> usize {
         (self.connections / 32).max(1)
     }
 }

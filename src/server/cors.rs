@@ -52,7 +52,7 @@ impl Readable {
     }
 
     /// Answers preflights, in place of the handlers. To lie within what bounds, counts and names each request.
-    pub(super) fn preflights(&self) -> Part {
+    pub(crate) fn preflights(&self) -> Part {
         // tower-http takes every OPTIONS for one. Without this header it is none (Fetch Standard, "CORS-preflight fetch").
         self.part(|request| {
             is_options(request) && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
@@ -60,7 +60,7 @@ impl Readable {
     }
 
     /// Marks each answer to anything else as readable. To lie around the rest: a refusal is to be read as well.
-    pub(super) fn answers(&self) -> Part {
+    pub(crate) fn answers(&self) -> Part {
         self.part(|request| !is_options(request))
     }
 
@@ -76,7 +76,7 @@ fn is_options(request: &Request) -> bool {
 
 /// The protocol for those requests that `takes` says; the others pass.
 #[derive(Clone)]
-pub(super) struct Part {
+pub(crate) struct Part {
     cors: CorsLayer,
     takes: fn(&Request) -> bool,
 }
@@ -93,7 +93,7 @@ impl Layer<Route> for Part {
 }
 
 #[derive(Clone)]
-pub(super) struct PartService {
+pub(crate) struct PartService {
     cors: Cors<Route>,
     takes: fn(&Request) -> bool,
 }

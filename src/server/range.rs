@@ -78,7 +78,7 @@ fn is_of(headers: &HeaderMap, tag: &Tag) -> bool {
 }
 
 /// `response`, a 200 whose body is in memory, or the part of it that a GET asks for: 206; 416 when there is no such part.
-pub(super) fn part(method: &Method, headers: &HeaderMap, tag: &Tag, response: Response) -> Result<Response, Problem> {
+pub(crate) fn part(method: &Method, headers: &HeaderMap, tag: &Tag, response: Response) -> Result<Response, Problem> {
     let asked = match Asked::of(headers) {
         Some(asked) if method == Method::GET && response.status() == StatusCode::OK && is_of(headers, tag) => asked,
         _ => return Ok(response),

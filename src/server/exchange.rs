@@ -38,8 +38,8 @@ pub const URI_MAX: usize = 4096;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Of a request only: the recommendation has no such header for a response.
-pub(super) static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-pub(super) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What every handler may know of its request.
 #[derive(Clone, Copy, Debug)]
@@ -357,7 +357,7 @@ impl Shared {
 }
 
 /// The whole body, or why not. The time is bounded around the handler.
-pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(limit)),

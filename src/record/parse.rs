@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     Contribution, MAX_CONTRIBUTIONS, MAX_INTEGER, MAX_MISSED, MAX_MISSING, MAX_ORDINAL, Record, SCHEMA, output,
 };
-use crate::draw::schedule::Schedule;
+use crate::record::schedule::Schedule;
 
 /// No record's canonical JSON is longer: what readers of lines allow before they give up.
 pub const MAX_TEXT: usize = 64 * 1024;
@@ -230,7 +230,7 @@ impl Record {
     }
 }
 
-pub(in crate::draw) fn no_majority(voters: u16, whose: &str) -> String {
+pub(super) fn no_majority(voters: u16, whose: &str) -> String {
     format!(
         "fewer than {} of {whose} (ordinals 0 to {}) contributed",
         voters / 2 + 1,

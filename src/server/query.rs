@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use super::problem::{Problem, shown};
-use crate::draw::record::MAX_INTEGER;
+use crate::record::MAX_INTEGER;
 
 /// The parameters of one request, decoded; each is one of those the endpoint knows, and is there once.
 #[derive(Debug)]

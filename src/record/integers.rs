@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha512;
 
-use super::record::{Hash, Output, Record, prefixed};
+use super::{Hash, Output, Record, prefixed};
 
 /// Integers of one question: as many as `/integers` gives, and few enough to derive at once.
 pub const MAX_COUNT: u64 = 10_000;
@@ -172,7 +172,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::draw::record::Hex;
+    use crate::record::Hex;
 
     fn output(byte: u8) -> Output {
         Hex([byte; 64])

@@ -18,12 +18,12 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::exchange::{TRACE_PARENT, TRACE_STATE};
-use super::peer::{ANSWER_MAX, RECORDS_MAX};
-use super::peer_secret::{Message, PeerSecret, Signature};
+use super::listener::{ANSWER_MAX, RECORDS_MAX};
+use super::signature::{Message, PeerSecret, Signature};
 use crate::clock::{Boot, Clock};
-use crate::draw::message::{Question, Refusal};
-use crate::draw::record::{Hash, Record};
+use crate::peer::message::{Question, Refusal};
+use crate::record::{Hash, Record};
+use crate::server::exchange::{TRACE_PARENT, TRACE_STATE};
 use crate::trace;
 
 /// Resting connections of one peer.

@@ -5,7 +5,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::record::{ChainId, Commitment, Hex, Reveal, prefixed};
+use super::{ChainId, Commitment, Hex, Reveal, prefixed};
 
 /// 32 random bytes that a ledger makes once, and that never leave the volume.
 #[derive(Clone, PartialEq, Eq)]

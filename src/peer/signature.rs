@@ -57,7 +57,7 @@ pub enum SignatureError {
 
 impl SignatureError {
     /// For the metric's label.
-    pub(super) fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             SignatureError::Absent => "unsigned",
             SignatureError::Forged => "forged",
@@ -145,7 +145,7 @@ impl PeerSecret {
 
 impl Signature {
     /// Writes both headers.
-    pub(super) fn write(&self, headers: &mut hyper::HeaderMap) {
+    pub(crate) fn write(&self, headers: &mut hyper::HeaderMap) {
         if let Ok(mac) = hyper::header::HeaderValue::from_str(&hex::encode(self.mac)) {
             headers.insert(MAC_HEADER, mac);
         }
@@ -153,7 +153,7 @@ impl Signature {
     }
 
     /// Reads both headers, each of which must be there once.
-    pub(super) fn read(headers: &hyper::HeaderMap) -> Result<Signature, SignatureError> {
+    pub(crate) fn read(headers: &hyper::HeaderMap) -> Result<Signature, SignatureError> {
         let one = |name| {
             let mut values = headers.get_all(name).iter();
             match (values.next(), values.next()) {

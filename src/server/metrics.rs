@@ -129,7 +129,7 @@ impl HttpMetrics {
     }
 
     /// What one route counts into. `route` is the pattern (`/draws/{round}`), never what a client sent.
-    pub(super) fn route(&self, listener: &'static str, route: &'static str) -> RouteMetrics {
+    pub(crate) fn route(&self, listener: &'static str, route: &'static str) -> RouteMetrics {
         RouteMetrics {
             get_ok: self.requests.get_or_create_owned(&RequestLabels {
                 listener,
@@ -145,29 +145,29 @@ impl HttpMetrics {
         }
     }
 
-    pub(super) fn connections(&self, listener: &'static str) -> Gauge {
+    pub(crate) fn connections(&self, listener: &'static str) -> Gauge {
         for reason in Cut::ALL.map(Cut::name).into_iter().chain(OTHER_CUTS) {
             drop(self.cut.get_or_create(&ReasonLabels { listener, reason }));
         }
         self.connections.get_or_create_owned(&ListenerLabels { listener })
     }
 
-    pub(super) fn connection_cut(&self, listener: &'static str, reason: &'static str) {
+    pub(crate) fn connection_cut(&self, listener: &'static str, reason: &'static str) {
         self.cut.get_or_create(&ReasonLabels { listener, reason }).inc();
     }
 
-    pub(super) fn draw_streams(&self) -> Gauge {
+    pub(crate) fn draw_streams(&self) -> Gauge {
         self.draw_streams.clone()
     }
 
-    pub(super) fn peer_refused(&self, reason: &'static str) {
+    pub(crate) fn peer_refused(&self, reason: &'static str) {
         self.peer_refusals.get_or_create(&RefusalLabels { reason }).inc();
     }
 }
 
 /// The handles of one route, resolved once.
 #[derive(Debug)]
-pub(super) struct RouteMetrics {
+pub(crate) struct RouteMetrics {
     get_ok: Counter,
     duration: Durations,
     in_flight: Gauge,
@@ -178,16 +178,16 @@ pub(super) struct RouteMetrics {
 
 impl RouteMetrics {
     /// The route's pattern, or `other`.
-    pub(super) fn pattern(&self) -> &'static str {
+    pub(crate) fn pattern(&self) -> &'static str {
         self.route
     }
 
-    pub(super) fn begin(&self) -> InFlight<'_> {
+    pub(crate) fn begin(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
     }
 
-    pub(super) fn answered(&self, method: &Method, status: StatusCode, took: Duration) {
+    pub(crate) fn answered(&self, method: &Method, status: StatusCode, took: Duration) {
         self.duration.observe(took);
         if *method == Method::GET && status == StatusCode::OK {
             self.get_ok.inc();
@@ -205,7 +205,7 @@ impl RouteMetrics {
 }
 
 /// A request counts as in flight until its future ends, also when the client goes away.
-pub(super) struct InFlight<'a>(&'a Gauge);
+pub(crate) struct InFlight<'a>(&'a Gauge);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
@@ -214,7 +214,7 @@ impl Drop for InFlight<'_> {
 }
 
 /// A client may invent methods; a label may not have as many values as that.
-pub(super) fn label(method: &Method) -> &'static str {
+pub(crate) fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -34,7 +34,7 @@ const ANSWERING: u8 = 2;
 
 /// How a connection ended, if the member ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     Idle,
     /// The request's headers took too long.
     HalfSent,
@@ -47,9 +47,9 @@ pub(super) enum Cut {
 }
 
 impl Cut {
-    pub(super) const ALL: [Cut; 5] = [Cut::Idle, Cut::HalfSent, Cut::Stalled, Cut::SlowStream, Cut::Asked];
+    pub(crate) const ALL: [Cut; 5] = [Cut::Idle, Cut::HalfSent, Cut::Stalled, Cut::SlowStream, Cut::Asked];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Cut::Idle => "idle",
             Cut::HalfSent => "half_sent",
@@ -63,11 +63,11 @@ impl Cut {
 /// Marks a response without an end of its own, a stream of events. It ends in order when its connection is asked to close, so
 /// that no drain waits for it; and its reader has to take each part within [`Limits::write_stall`], however slowly it reads.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Endless;
+pub(crate) struct Endless;
 
 /// The state of one connection, shared by its task and the listener.
 #[derive(Debug)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     clock: Clock,
     stage: AtomicU8,
     /// Since when it is in this stage (boot time in ns); meaningless while answering.
@@ -82,11 +82,11 @@ pub(super) struct Activity {
     asked_at: AtomicU64,
     asked: Notify,
     /// Its place in the listener's count of those asked to give way.
-    pub(super) giving_way: AtomicBool,
+    pub(crate) giving_way: AtomicBool,
 }
 
 impl Activity {
-    pub(super) fn new(clock: Clock) -> Arc<Activity> {
+    pub(crate) fn new(clock: Clock) -> Arc<Activity> {
         let now = clock.boot().0;
         Arc::new(Activity {
             clock,
@@ -102,13 +102,13 @@ impl Activity {
     }
 
     /// Since when nothing is being answered nor written; none while something is.
-    pub(super) fn idle_since(&self) -> Option<Boot> {
+    pub(crate) fn idle_since(&self) -> Option<Boot> {
         let idle = self.stage.load(Ordering::Acquire) != ANSWERING && self.blocked_since.load(Ordering::Relaxed) == 0;
         idle.then(|| Boot(self.since.load(Ordering::Relaxed)))
     }
 
     /// Asks the connection to close: at once when idle, else after the response in flight.
-    pub(super) fn ask_to_close(&self) {
+    pub(crate) fn ask_to_close(&self) {
         self.asked_at.store(self.clock.boot().0.max(1), Ordering::Relaxed);
         self.asked.notify_one();
     }
@@ -164,7 +164,7 @@ impl Activity {
 }
 
 /// Serves one connection to its end. Cancelling it closes the socket.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     stream: TcpStream,
     builder: &http1::Builder,
     router: Router,

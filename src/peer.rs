@@ -1,0 +1,6 @@
+//! What members say to each other on the peers' port: the messages, their signature, who answers them and who asks.
+
+pub mod client;
+pub mod listener;
+pub mod message;
+pub mod signature;
