@@ -1,4 +1,4 @@
-//! What the journal's metrics are.
+//! Metrics of the journal.
 
 use std::sync::atomic::AtomicU64;
 
@@ -14,7 +14,7 @@ struct Reason {
     reason: &'static str,
 }
 
-/// Clones count together.
+/// Clones share their metrics.
 #[derive(Clone, Debug)]
 pub struct JournalMetrics {
     pub(super) commits: Counter,
@@ -56,7 +56,7 @@ impl JournalMetrics {
         );
         registry.register(
             "dropped",
-            "Entries that were not recorded: the queue was full, or the volume did not take them",
+            "Entries lost because the queue was full or the volume refused them",
             metrics.dropped.clone(),
         );
         registry.register("rows", "Entries in the journal", metrics.rows.clone());
@@ -70,7 +70,7 @@ impl JournalMetrics {
         );
         registry.register_with_unit(
             "fill",
-            "Pages of the database in use, of those it may have",
+            "Share of the database's pages in use",
             Unit::Other("ratio".to_owned()),
             metrics.fill.clone(),
         );
@@ -82,7 +82,7 @@ impl JournalMetrics {
         );
         registry.register(
             "recoveries",
-            "Times that the journal worked again after trouble",
+            "Times the journal recovered from a failure",
             metrics.recoveries.clone(),
         );
         registry.register(
@@ -92,7 +92,7 @@ impl JournalMetrics {
         );
         registry.register(
             "working",
-            "1 while entries are kept in the whole of its share",
+            "1 while the journal works and has its full share of the volume",
             metrics.working.clone(),
         );
         for reason in ["queue", "volume"] {

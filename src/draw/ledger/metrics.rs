@@ -1,4 +1,4 @@
-//! The ledger, as numbers.
+//! Metrics of the ledger.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -42,35 +42,35 @@ impl LedgerMetrics {
         registry.register("ledger_records", "Records in the ledger", metrics.records.clone());
         registry.register_with_unit(
             "ledger_used",
-            "What records take of the space reserved for them",
+            "Space used by records, of the space reserved",
             Unit::Bytes,
             metrics.used.clone(),
         );
         registry.register(
             "ledger_aside",
-            "Tails that the Lease left behind",
+            "Tails set aside because the Lease went on without them",
             metrics.aside.clone(),
         );
         registry.register(
             "ledger_promised_fence",
-            "Greatest fence promised to a holder",
+            "Highest fence promised to a holder",
             metrics.fence.clone(),
         );
         registry.register(
             "ledger_write_failures",
-            "Times that the ledger could not be opened, or a write to it failed",
+            "Failed attempts to open or write the ledger",
             metrics.failures.clone(),
         );
         registry.register(
             "ledger_condition",
-            "1 for the condition that the ledger is in; a member stands for the lease only while it is writable",
+            "1 for the ledger's condition; a member stands for election only while it is `writable`",
             metrics.conditions.clone(),
         );
-        metrics.tell(&Condition::Opening);
+        metrics.set_condition(&Condition::Opening);
         metrics
     }
 
-    pub(super) fn tell(&self, condition: &Condition) {
+    pub(super) fn set_condition(&self, condition: &Condition) {
         let present = match condition {
             Condition::Opening => "opening",
             Condition::Writable => "writable",

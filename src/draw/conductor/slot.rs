@@ -1,4 +1,4 @@
-//! The account of slots: which one is this holder's to draw, and when it was missed.
+//! The slot that this holder has to draw, and when it counts as missed.
 
 use rand::{Rng, RngExt};
 
@@ -6,30 +6,30 @@ use super::{Action, Conductor, Obstacle, Report, Work};
 use crate::clock::Now;
 use crate::record::Slot;
 
-/// So many slots missed in a row, and another member may reach more.
-const PATIENCE_SLOTS: u32 = 2;
+/// After so many missed slots in a row, another member should try.
+const MOST_MISSED: u32 = 2;
 
-/// The slot that this holder is to draw.
-pub(super) struct Duty {
+/// The slot to draw, and why it isn't drawn yet.
+pub(super) struct PendingSlot {
     pub slot: Slot,
     pub obstacle: Obstacle,
     pub undecided: bool,
 }
 
 impl Conductor {
-    /// Keeps account of the slot that is this holder's to draw: begun while leading, ended by a draw or its deadline.
-    pub(super) fn attend(&mut self, now: Now, head: Option<Slot>, rng: &mut impl Rng) {
-        if let Some(duty) = &self.duty {
-            if head.is_some_and(|head| head >= duty.slot) {
-                self.duty = None;
-            } else if !self.in_time(duty.slot, now) && !matches!(self.work, Work::Committing { .. }) {
+    /// Sets the pending slot when one is due, and clears it after its draw or its deadline.
+    pub(super) fn update_pending(&mut self, now: Now, head: Option<Slot>, rng: &mut impl Rng) {
+        if let Some(pending) = &self.pending {
+            if head.is_some_and(|head| head >= pending.slot) {
+                self.pending = None;
+            } else if !self.in_time(pending.slot, now) && !matches!(self.work, Work::Committing { .. }) {
                 self.miss(rng);
             }
         }
-        if self.duty.is_none()
+        if self.pending.is_none()
             && let Some(slot) = self.due(now).filter(|slot| head.is_none_or(|head| *slot > head))
         {
-            self.duty = Some(Duty {
+            self.pending = Some(PendingSlot {
                 slot,
                 obstacle: Obstacle::NotCommitted,
                 undecided: false,
@@ -38,21 +38,21 @@ impl Conductor {
     }
 
     fn miss(&mut self, rng: &mut impl Rng) {
-        let Some(duty) = self.duty.take() else {
+        let Some(pending) = self.pending.take() else {
             return;
         };
         if matches!(self.work, Work::Collecting(_)) {
             self.work = Work::Idle;
         }
-        self.report(match duty.undecided {
-            true => Report::Undecided { slot: duty.slot },
+        self.report(match pending.undecided {
+            true => Report::Undecided { slot: pending.slot },
             false => Report::Missed {
-                slot: duty.slot,
-                obstacle: duty.obstacle,
+                slot: pending.slot,
+                obstacle: pending.obstacle,
             },
         });
         self.missed_in_row += 1;
-        if self.missed_in_row >= PATIENCE_SLOTS {
+        if self.missed_in_row >= MOST_MISSED {
             self.missed_in_row = 0;
             let longest = self.config.lease_duration * (1 << self.stays.min(2));
             self.stays += 1;
@@ -61,7 +61,7 @@ impl Conductor {
         }
     }
 
-    /// The slot whose time it is.
+    /// The slot that is due now.
     fn due(&self, now: Now) -> Option<Slot> {
         let slot = self.config.schedule.at_or_before(now.wall.seconds())?;
         self.in_time(slot, now).then_some(slot)
