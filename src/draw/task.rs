@@ -226,7 +226,9 @@ impl DrawTask {
         if current.is_none() {
             self.traced_since = self.clock.wall();
         }
-        let (_, trace) = self.trace.insert(current.unwrap_or_else(|| (slot, TraceContext::begin())));
+        let (_, trace) = self
+            .trace
+            .insert(current.unwrap_or_else(|| (slot, TraceContext::begin())));
         trace
     }
 

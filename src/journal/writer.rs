@@ -90,7 +90,10 @@ impl Writer {
     /// Opens the database if it isn't open, and uses the whole share again if it can.
     fn recover(&mut self) {
         self.retry = None;
-        let failed = matches!(&*self.publisher.borrow(), JournalState::Degraded { journalling: false, .. });
+        let failed = matches!(
+            &*self.publisher.borrow(),
+            JournalState::Degraded { journalling: false, .. }
+        );
         let result = self.open().and_then(|store| {
             let whole = store.regain()?;
             if failed {

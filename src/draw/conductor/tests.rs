@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::clock::{Boot, Wall};
 use crate::lease::{Leadership, LeaseObject, LeaseSnapshot, LeaseSpec};
-use crate::peer::message::{HeadsAnswer, KeepRequest};
+use crate::peer::message::{HeadsAnswer, KeepRequest, VERSION};
 use crate::record::{Contribution, Draft, Slot};
 
 const IDENTITY: &str = "rg-0_u-n";

@@ -70,7 +70,12 @@ impl Conductor {
         let new_chain = self.new_chain.map(|new| (new.id, new.restart));
         let collection = Collection::new(&self.config, fence, head, new_chain, pending.slot)
             .passing_over(&self.passed_over)
-            .beginning(now.boot, self.config.deadline(pending.slot), &self.published, &self.chain);
+            .beginning(
+                now.boot,
+                self.config.deadline(pending.slot),
+                &self.published,
+                &self.chain,
+            );
         self.work = Work::Collecting(collection);
     }
 

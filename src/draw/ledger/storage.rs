@@ -140,9 +140,7 @@ impl Storage {
         let layout = Layout::of(config.max_bytes);
         match fs::symlink_metadata(path) {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                reserve::create(path, layout, &Facts::new(new_seed))?
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => reserve::create(path, layout, &Facts::new(new_seed))?,
             Err(error) => return Err(io_error(path, &error)),
         }
         let mut storage = Storage {

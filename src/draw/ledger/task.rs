@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::handle::Request;
 pub use super::handle::{Busy, LedgerHandle, RestoreError};
-use super::open::Open;
 pub use super::metrics::LedgerMetrics;
+use super::open::Open;
 use super::storage::{Storage, StorageConfig, StorageError};
 use super::{Condition, LedgerSnapshot, Write};
 use crate::clock::Clock;

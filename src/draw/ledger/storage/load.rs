@@ -10,7 +10,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, Row};
 
 use super::reserve::{self, Layout, SCHEMA, TABLES};
-use super::{Aside, Facts, Pages, Promise, Rows, StorageError, io_error, pages, classify};
+use super::{Aside, Facts, Pages, Promise, Rows, StorageError, classify, io_error, pages};
 use crate::database::{self, DatabaseError, PAGE};
 use crate::files::beside;
 use crate::record::secrets::Seed;

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Facts, MIN_MAX_BYTES, StorageError, io_error, pages, put_facts, classify};
+use super::{Facts, MIN_MAX_BYTES, StorageError, classify, io_error, pages, put_facts};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
 use crate::files::{self, beside, remove};
 
