@@ -299,17 +299,3 @@ async fn the_saved_page_is_what_the_description_and_a_member_say() {
     let differs = made.lines().zip(kept.lines()).find(|(made, kept)| made != kept);
     assert!(made == kept, "docs/http.md is old: {differs:?}: make docs");
 }
-
-#[test]
-fn the_saved_readme_has_the_limits_that_there_are() {
-    let path = root("README.md");
-    let kept = fs::read_to_string(&path).unwrap();
-    let (before, rest) = kept.split_once("### Limits\n\n").unwrap();
-    let (_, after) = rest.split_once("\n\n").unwrap();
-    let made = format!("{before}### Limits\n\n{}\n{after}", limits::table());
-    if updating() {
-        fs::write(&path, &made).unwrap();
-        return;
-    }
-    assert!(made == kept, "the limits in README.md are old: make docs");
-}
