@@ -11,6 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::conductor::{AskError, ConductorConfig, Obstacle, Report};
 use crate::clock::Wall;
+use crate::metrics::{register, register_with_unit};
 use crate::peer::message::Refusal;
 use crate::record::Reason;
 use crate::record::schedule::Schedule;
@@ -63,72 +64,60 @@ pub struct DrawMetrics {
 
 impl DrawMetrics {
     pub fn register(registry: &mut Registry) -> DrawMetrics {
+        let delays = Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
+        let help = "Time from a slot's scheduled time until its draw was final";
+        registry.register_with_unit("draw_delay", help, Unit::Seconds, delays.clone());
         let metrics = DrawMetrics {
-            outcomes: Family::default(),
-            delays: Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
-            conducting: Gauge::default(),
-            restored: Counter::default(),
-            skipped: Counter::default(),
-            missing: Family::default(),
-            questions: Family::default(),
-            states: Family::default(),
-            voters: Gauge::default(),
-            period: Gauge::default(),
+            outcomes: register(
+                registry,
+                "draw_slots",
+                "Slots that came while this member led, by outcome",
+            ),
+            delays,
+            conducting: register(
+                registry,
+                "draw_conducting",
+                "1 while this holder conducts a draw or a recovery",
+            ),
+            restored: register(
+                registry,
+                "draw_restorations",
+                "Times this holder restored the newest record to the Lease",
+            ),
+            skipped: register(
+                registry,
+                "draw_slots_skipped",
+                "Slots without a draw, as counted in the records this holder drew",
+            ),
+            missing: register(
+                registry,
+                "draw_missing",
+                "Members missing from the draws this holder conducted, by reason",
+            ),
+            questions: register(
+                registry,
+                "draw_questions",
+                "Requests to members, this one included, by outcome",
+            ),
+            states: register(
+                registry,
+                "draw_members",
+                "Members by outcome of this holder's last request to them; voters missing from DNS are `unpublished`; all 0 while not leading",
+            ),
+            voters: register(
+                registry,
+                "draw_voters",
+                "Configured number of voters; a majority of them must store a draw before the next one",
+            ),
+            period: register_with_unit(
+                registry,
+                "draw_period",
+                "Time between the slots around now, by the schedule",
+                Unit::Seconds,
+            ),
             schedule: None,
             members: BTreeMap::new(),
         };
-        registry.register(
-            "draw_slots",
-            "Slots that came while this member led, by outcome",
-            metrics.outcomes.clone(),
-        );
-        registry.register_with_unit(
-            "draw_delay",
-            "Time from a slot's scheduled time until its draw was final",
-            Unit::Seconds,
-            metrics.delays.clone(),
-        );
-        registry.register(
-            "draw_conducting",
-            "1 while this holder conducts a draw or a recovery",
-            metrics.conducting.clone(),
-        );
-        registry.register(
-            "draw_restorations",
-            "Times this holder restored the newest record to the Lease",
-            metrics.restored.clone(),
-        );
-        registry.register(
-            "draw_slots_skipped",
-            "Slots without a draw, as counted in the records this holder drew",
-            metrics.skipped.clone(),
-        );
-        registry.register(
-            "draw_missing",
-            "Members missing from the draws this holder conducted, by reason",
-            metrics.missing.clone(),
-        );
-        registry.register(
-            "draw_questions",
-            "Requests to members, this one included, by outcome",
-            metrics.questions.clone(),
-        );
-        registry.register(
-            "draw_members",
-            "Members by outcome of this holder's last request to them; voters missing from DNS are `unpublished`; all 0 while not leading",
-            metrics.states.clone(),
-        );
-        registry.register(
-            "draw_voters",
-            "Configured number of voters; a majority of them must store a draw before the next one",
-            metrics.voters.clone(),
-        );
-        registry.register_with_unit(
-            "draw_period",
-            "Time between the slots around now, by the schedule",
-            Unit::Seconds,
-            metrics.period.clone(),
-        );
         metrics.create_all();
         metrics
     }
