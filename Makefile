@@ -71,7 +71,7 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: ## Run all tests
 	$(CARGO) test --workspace --no-run
-	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | grep -vcE 'e2e|interop|otlp') + 5)); part=0; \
+	@parts=$$(($$(ls tests/*.rs tests/*/main.rs crates/*/tests/*.rs 2>/dev/null | grep -vcE 'e2e|interop|otlp') + 3 + 2 * $$(ls -d crates/* | wc -l) + 2)); part=0; \
 	echo "running $$parts parts, a few minutes in all"; \
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | while IFS= read -r line; do \
 	  case "$$line" in "     Running "* | "   Doc-tests "*) part=$$((part + 1)); line="[$$part/$$parts]$$line";; esac; \

@@ -14,13 +14,13 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::CommitOutcome;
 use rand::{Rng, RngExt};
 
 pub use self::interface::{Action, AskError, ConductorConfig, Event, Obstacle, Report};
 use self::slot::PendingSlot;
 use self::work::Work;
 use crate::clock::{Boot, Now};
-use crate::lease::elector::CommitOutcome;
 use crate::lease::{Head, LeaseSnapshot};
 use crate::peer::message::Refusal;
 use crate::record::{ChainId, Hash, Hex, MAX_INTEGER, Record};
@@ -196,12 +196,12 @@ impl Conductor {
         let (record, restoring, replaces) = (record.clone(), *restoring, replaces.clone());
         self.work = Work::Idle;
         match &outcome {
-            CommitOutcome::Final => self.replaced = Some(replaces),
-            CommitOutcome::NotDone | CommitOutcome::Undecided => self.retry_at = now + ASK_AGAIN,
+            CommitOutcome::Committed => self.replaced = Some(replaces),
+            CommitOutcome::NotCommitted | CommitOutcome::Undecided => self.retry_at = now + ASK_AGAIN,
         }
         match outcome {
-            CommitOutcome::Final if restoring => self.report(Report::Restored(record)),
-            CommitOutcome::Final => {
+            CommitOutcome::Committed if restoring => self.report(Report::Restored(record)),
+            CommitOutcome::Committed => {
                 self.missed_in_row = 0;
                 self.stays = 0;
                 self.new_chain = None;
@@ -209,7 +209,7 @@ impl Conductor {
                 self.pending = None;
                 self.report(Report::Drawn(record));
             }
-            CommitOutcome::NotDone => self.set_obstacle(Obstacle::NotCommitted),
+            CommitOutcome::NotCommitted => self.set_obstacle(Obstacle::NotCommitted),
             CommitOutcome::Undecided => {
                 if let Some(pending) = self.pending.as_mut().filter(|pending| pending.slot == record.slot) {
                     pending.undecided = true;
@@ -234,8 +234,8 @@ impl Conductor {
             }
             return;
         };
-        self.update_pending(now, object.head.record().map(|head| head.slot), rng);
-        self.drop_outdated(fence, &object.head);
+        self.update_pending(now, object.payload.record().map(|head| head.slot), rng);
+        self.drop_outdated(fence, &object.payload);
         if self.restart_above.is_some_and(|above| fence > above) && self.new_chain.is_none_or(|new| !new.restart) {
             self.new_chain = Some(NewChain {
                 id: Hex(rng.random()),
@@ -245,7 +245,7 @@ impl Conductor {
         let replaced = self
             .replaced
             .as_ref()
-            .is_some_and(|replaced| *replaced == (fence, object.head.clone()));
+            .is_some_and(|replaced| *replaced == (fence, object.payload.clone()));
         if !replaced {
             self.replaced = None;
         }
@@ -253,11 +253,11 @@ impl Conductor {
         // A recovery that ends may let a collection begin at once, and the other way round.
         for _ in 0..3 {
             if matches!(self.work, Work::Idle) && !waits {
-                self.begin(now, fence, &object.head, &lease);
+                self.begin(now, fence, &object.payload, &lease);
             }
             match &mut self.work {
-                Work::Collecting(_) => self.advance_collection(now, &object.head),
-                Work::Recovering(_) => self.advance_recovery(now, &object.head, rng),
+                Work::Collecting(_) => self.advance_collection(now, &object.payload),
+                Work::Recovering(_) => self.advance_recovery(now, &object.payload, rng),
                 Work::Idle | Work::Committing { .. } => {}
             }
             if !matches!(self.work, Work::Idle) {

@@ -41,7 +41,7 @@ impl Recovery {
         reported: Option<Arc<Record>>,
         own_voters: u16,
     ) -> Recovery {
-        let known = [own, reported, base.record().cloned()].into_iter().flatten();
+        let known = [own, reported, base.valid().cloned()].into_iter().flatten();
         Recovery {
             set: set.to_owned(),
             fence,
@@ -106,7 +106,7 @@ impl Recovery {
         let all = counted().count() == usize::from(voters);
         if 2 * with_head > usize::from(voters) || all {
             let heads = counted().filter_map(|(_, head)| head.as_ref());
-            let Some(newest) = heads.chain(self.base.record()).max_by_key(|head| head.age()) else {
+            let Some(newest) = heads.chain(self.base.valid()).max_by_key(|head| head.age()) else {
                 // The voters lost the chain; a member without a vote may still have it.
                 return self.newest().cloned().map_or(Found::Nothing, Found::Newest);
             };

@@ -8,8 +8,7 @@ use super::collection::Collection;
 use super::recovery::{Found, Recovery};
 use super::{Action, Conductor, NewChain, Obstacle, Report};
 use crate::clock::Now;
-use crate::lease::elector::CommitRequest;
-use crate::lease::{Head, LeaseSnapshot};
+use crate::lease::{CommitRequest, Head, LeaseSnapshot};
 use crate::peer::message::{HeadsRequest, MOST_PASSED_OVER, VERSION};
 use crate::record::{Hex, Record};
 
@@ -42,10 +41,10 @@ impl Conductor {
     /// Whether the Lease has no record, or a member has a newer one than the Lease has even now.
     fn must_recover(&self, head: &Head, lease: &LeaseSnapshot) -> bool {
         let is_behind = self.newer.as_ref().is_some_and(|newer| {
-            let is_newer = head.record().is_none_or(|head| newer.record.age() > head.age());
+            let is_newer = head.valid().is_none_or(|head| newer.record.age() > head.age());
             is_newer && lease.confirmed_at.is_some_and(|confirmed| confirmed > newer.at)
         });
-        let head_known = head.record().is_some() || self.new_chain.is_some();
+        let head_known = head.valid().is_some() || self.new_chain.is_some();
         let restart = self.new_chain.is_some_and(|new| new.restart);
         !restart && (!head_known || is_behind)
     }
@@ -144,7 +143,7 @@ impl Conductor {
                 let beyond = self.passed_over.len().saturating_sub(MOST_PASSED_OVER);
                 self.passed_over.drain(..beyond);
                 self.newer = None;
-                if head.record().is_some_and(|head| head.age() >= record.age()) {
+                if head.valid().is_some_and(|head| head.age() >= record.age()) {
                     self.work = Work::Idle;
                     return;
                 }
@@ -163,7 +162,7 @@ impl Conductor {
         };
         self.actions.push(Action::Commit(CommitRequest {
             ticket: self.asks,
-            record,
+            payload: record,
             base: head.clone(),
             fence,
         }));

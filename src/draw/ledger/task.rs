@@ -88,7 +88,7 @@ impl LedgerTask {
         let mut unsent = false;
         // Only this notices a panic of the thread: it leaves the queue without a reader.
         while !self.thread.is_finished() {
-            let head = lease.borrow_and_update().head().cloned();
+            let head = lease.borrow_and_update().payload().cloned();
             if let Some(head) = head.filter(|head| sent != Some(head.hash)) {
                 let hash = head.hash;
                 // A full queue drains within the bound of one answer; then the head is sent again.
@@ -357,8 +357,10 @@ fn gauge(value: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use lease_election::{Leadership, LeaseSpec};
+
     use super::*;
-    use crate::lease::{Head, Leadership, LeaseObject, LeaseSpec};
+    use crate::lease::{Head, LeaseObject};
     use crate::record::{Draft, Hex, Slot};
     use crate::shutdown;
 
@@ -370,7 +372,7 @@ mod tests {
                 version: 1,
                 spec: LeaseSpec::default(),
                 fence: 1,
-                head,
+                payload: head,
                 carried: Arc::default(),
             })),
             confirmed_at: None,
@@ -403,7 +405,7 @@ mod tests {
         drop(receiver);
         let thread = thread::spawn(|| panic!("the thread of this test"));
         let task = LedgerTask { thread, requests };
-        let (_lease, views) = watch::channel(view(Head::Record(record())));
+        let (_lease, views) = watch::channel(view(Head::Valid(record())));
         let (_stop, stopped) = shutdown::stage();
         let ended = tokio::time::timeout(Duration::from_secs(30), task.run(views, stopped)).await;
         assert!(matches!(ended, Ok(Err(LedgerError::Panicked))), "{ended:?}");
