@@ -206,6 +206,28 @@ pub struct Draft {
     pub missing: Vec<Missing>,
 }
 
+#[cfg(test)]
+impl Draft {
+    /// The draft of the round after `previous`, without contributions, for unit tests.
+    pub(crate) fn after(previous: Option<&Record>, fence: u64) -> Draft {
+        let round = previous.map_or(1, |record| record.round + 1);
+        Draft {
+            set: "rg".to_owned(),
+            chain: Hex([7; 16]),
+            round,
+            schedule: "@every 1s".to_owned(),
+            slot: Slot(1_800_000_000 + round.cast_signed()),
+            missed: 0,
+            holder: format!("rg-0_local-{fence}"),
+            fence,
+            voters: 1,
+            previous: previous.map(|record| record.hash),
+            contributions: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+}
+
 impl Draft {
     /// Sorts the lists and computes output and hash.
     pub fn seal(self) -> Record {

@@ -296,10 +296,7 @@ fn the_page_about_http_lists_and_describes_every_path_and_no_other() {
 fn said_by_tests() -> String {
     let makes_documents = |path: &str| ["tests/project.rs", "tests/operator/configuration.rs"].contains(&path);
     let mut said = String::new();
-    for (_, source) in test_sources()
-        .into_iter()
-        .filter(|(path, _)| !makes_documents(path))
-    {
+    for (_, source) in test_sources().into_iter().filter(|(path, _)| !makes_documents(path)) {
         said.extend(code(&source).map(|line| line.to_owned() + "\n"));
     }
     for (path, source) in sources() {

@@ -5,8 +5,8 @@ use tokio::runtime::Runtime;
 
 use super::{Cli, Exit, Failure, run_on};
 use crate::config::{self, Config, ServeArgs};
-use crate::telemetry::{Log, LogControl};
-use crate::{member, telemetry};
+use crate::member;
+use crate::telemetry::{self, Log, LogControl};
 
 /// Whether a member would take these arguments.
 pub(super) fn check(args: ServeArgs) -> Result<Config, Failure> {

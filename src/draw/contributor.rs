@@ -241,23 +241,16 @@ mod tests {
     fn drawn(request: &KeepRequest, answer: &KeepAnswer) -> Arc<Record> {
         let given = answer.contribution.clone().unwrap();
         let record = Draft {
-            set: request.set.clone(),
             chain: request.chain,
-            round: request.round,
-            schedule: "@every 1s".to_owned(),
             slot: request.slot,
-            missed: 0,
             holder: request.holder.clone(),
-            fence: request.fence,
-            voters: 1,
-            previous: request.head.as_ref().map(|head| head.hash),
             contributions: vec![Contribution {
                 member: "rg-0".to_owned(),
                 next_commitment: given.next_commitment,
                 ordinal: 0,
                 reveal: given.reveal,
             }],
-            missing: Vec::new(),
+            ..Draft::after(request.head.as_deref(), request.fence)
         };
         Arc::new(record.seal())
     }

@@ -234,7 +234,7 @@ impl Conductor {
             }
             return;
         };
-        self.update_pending(now, object.payload.record().map(|head| head.slot), rng);
+        self.update_pending(now, object.payload.valid().map(|head| head.slot), rng);
         self.drop_outdated(fence, &object.payload);
         if self.restart_above.is_some_and(|above| fence > above) && self.new_chain.is_none_or(|new| !new.restart) {
             self.new_chain = Some(NewChain {

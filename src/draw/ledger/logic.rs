@@ -233,28 +233,10 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Draft, Hex, Slot};
+    use crate::record::Draft;
 
-    /// The record after `previous`, of this fence.
     fn after(previous: Option<&Arc<Record>>, fence: u64) -> Arc<Record> {
-        let round = previous.map_or(1, |record| record.round + 1);
-        Arc::new(
-            Draft {
-                set: "rg".to_owned(),
-                chain: Hex([7; 16]),
-                round,
-                schedule: "@every 1s".to_owned(),
-                slot: Slot(1_800_000_000 + i64::try_from(round).unwrap()),
-                missed: 0,
-                holder: format!("rg-0_local-{fence}"),
-                fence,
-                voters: 1,
-                previous: previous.map(|record| record.hash),
-                contributions: Vec::new(),
-                missing: Vec::new(),
-            }
-            .seal(),
-        )
+        Arc::new(Draft::after(previous.map(|record| &**record), fence).seal())
     }
 
     fn ledger() -> Ledger {

@@ -361,7 +361,7 @@ mod tests {
 
     use super::*;
     use crate::lease::{Head, LeaseObject};
-    use crate::record::{Draft, Hex, Slot};
+    use crate::record::Draft;
     use crate::shutdown;
 
     fn view(head: Head) -> Arc<LeaseSnapshot> {
@@ -381,31 +381,13 @@ mod tests {
         })
     }
 
-    fn record() -> Arc<Record> {
-        let draft = Draft {
-            set: "rg".into(),
-            chain: Hex([7; 16]),
-            round: 1,
-            schedule: "@every 1s".into(),
-            slot: Slot(1_800_000_000),
-            missed: 0,
-            holder: "rg-0_local-1".into(),
-            fence: 1,
-            voters: 1,
-            previous: None,
-            contributions: Vec::new(),
-            missing: Vec::new(),
-        };
-        Arc::new(draft.seal())
-    }
-
     #[tokio::test]
     async fn a_thread_that_panicked_is_noticed_though_a_head_waits_to_be_sent_to_it() {
         let (requests, receiver) = sync_channel(QUEUE);
         drop(receiver);
         let thread = thread::spawn(|| panic!("the thread of this test"));
         let task = LedgerTask { thread, requests };
-        let (_lease, views) = watch::channel(view(Head::Valid(record())));
+        let (_lease, views) = watch::channel(view(Head::Valid(Arc::new(Draft::after(None, 1).seal()))));
         let (_stop, stopped) = shutdown::stage();
         let ended = tokio::time::timeout(Duration::from_secs(30), task.run(views, stopped)).await;
         assert!(matches!(ended, Ok(Err(LedgerError::Panicked))), "{ended:?}");
