@@ -4,7 +4,6 @@
 mod admin;
 pub mod cluster;
 mod completions;
-mod connection;
 mod console;
 pub mod draws;
 mod events;

@@ -206,8 +206,6 @@ impl DrawTask {
                 }
             }
         }
-        // Also when this member no longer leads and asks nothing.
-        self.parts.client.forget();
         self.parts.metrics.conducting(self.conductor.phase() != "idle");
         let now = self.clock.boot();
         self.report_waiting(now);
