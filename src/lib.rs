@@ -2,20 +2,19 @@
 //!
 //! The modules, in the order in which to read them:
 //!
-//! - [`clock`]: boot time and wall time, from one place that tests can hold.
+//! - [`lease_election`], a crate of its own: the elector, its stores, and [`clock`]: boot time and wall time.
 //! - [`shutdown`]: the order to stop, passed on in stages.
 //! - [`identity`]: who this member is; the owner mark and lock of its volume.
 //! - [`config`]: the only reader of arguments and environment; raw arguments become a checked configuration once.
 //! - [`record`]: what a draw is: [`record::schedule`] says when, [`record::chain`] what follows what.
 //! - [`draw`]: how a draw is made: the
 //!   holder's side ([`draw::conductor`]), the peer's side ([`draw::contributor`]) and what a volume keeps ([`draw::ledger`]).
-//! - [`lease`]: who conducts: [`lease::elector`], a state machine over a [`lease::LeaseStore`]; the stores: a file
-//!   ([`lease::file`]), and a Lease of Kubernetes ([`lease::kubernetes`]).
+//! - [`lease`]: what a draw adds to the election: the record that travels with the lease.
 //! - [`discovery`]: SRV records become a watch of peer lists.
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
 //! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
-//! - [`dial`]: a connection to a name of several addresses, for the commands and [`otlp`](https://opentelemetry.io/docs/specs/otlp/).
+//! - [`client`]: the one HTTP client, for peers, members, sinks and collectors; TCP or TLS, every request bounded.
 //! - [`server`]: HTTP as every listener serves it.
 //! - [`peer`]: what members ask each other: messages, signature, listener and client.
 //! - [`http`]: the public, admin and metrics listeners.
@@ -31,10 +30,9 @@
 //! in `docs/protocol.md`.
 
 pub mod cli;
-pub mod clock;
+pub mod client;
 pub mod config;
 pub mod database;
-pub mod dial;
 pub mod discovery;
 pub mod draw;
 pub mod exit;
@@ -56,3 +54,5 @@ pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
+
+pub use lease_election::clock;

@@ -45,6 +45,13 @@ fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
     found
 }
 
+/// What is built into the binary: the service, and the crates beside it.
+fn sources() -> Vec<(String, String)> {
+    let crates = files("crates", "rs");
+    let built = crates.into_iter().filter(|(path, _)| path.contains("/src/"));
+    files("src", "rs").into_iter().chain(built).collect()
+}
+
 /// Lines of code, without comments.
 fn code(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter(|line| !line.trim_start().starts_with("//"))
@@ -109,7 +116,7 @@ fn each_dependency_is_used_only_behind_its_door() {
             assert!(there, "{name}: there is no {door}");
         }
         let krate = name.replace('-', "_");
-        for (path, source) in files("src", "rs") {
+        for (path, source) in sources() {
             let used = code(&source).any(|line| names(line, &krate));
             let allowed = doors.iter().any(|door| within(&path, door));
             assert!(
@@ -123,22 +130,29 @@ fn each_dependency_is_used_only_behind_its_door() {
 
 #[test]
 fn every_dependency_says_where_it_is_used_and_why() {
-    let manifest = text("Cargo.toml");
-    let declared: BTreeSet<&str> = manifest
-        .lines()
-        .skip_while(|line| *line != "[dependencies]")
-        .skip(1)
-        .take_while(|line| !line.starts_with('['))
-        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
-        .collect();
+    let mut manifests = files("crates", "toml");
+    manifests.push(("Cargo.toml".to_owned(), text("Cargo.toml")));
+    let dependencies = |manifest: &str| -> Vec<String> {
+        manifest
+            .lines()
+            .skip_while(|line| *line != "[dependencies]")
+            .skip(1)
+            .take_while(|line| !line.starts_with('['))
+            .filter_map(|line| line.split_once(" = ").map(|(name, _)| name.to_owned()))
+            .collect()
+    };
+    let declared: BTreeSet<String> = manifests.iter().flat_map(|(_, text)| dependencies(text)).collect();
     let doors = doors();
-    let told: BTreeSet<&str> = doors.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(declared, told, "Cargo.toml (left) and CONTRIBUTING.md (right) differ");
+    let told: BTreeSet<String> = doors.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        declared, told,
+        "the Cargo.tomls (left) and CONTRIBUTING.md (right) differ"
+    );
 }
 
 #[test]
 fn the_environment_is_read_in_config_alone() {
-    for (path, source) in files("src", "rs") {
+    for (path, source) in sources() {
         let reads = code(&source).any(|line| line.contains("env::var"));
         assert!(!reads || within(&path, "src/config"), "{path} reads the environment");
     }
@@ -146,7 +160,7 @@ fn the_environment_is_read_in_config_alone() {
 
 #[test]
 fn unjoined_tasks_and_ambient_time_are_not_allowed_back_in() {
-    for (path, source) in files("src", "rs") {
+    for (path, source) in sources() {
         for banned in [
             "allow(clippy::disallowed_methods)",
             "allow(clippy::unwrap_used",
@@ -169,7 +183,7 @@ fn no_test_is_skipped_and_nothing_is_left_to_do() {
         concat!("todo", "!("),
         concat!("unimplemented", "!("),
     ];
-    for (path, source) in files("src", "rs").into_iter().chain(files("tests", "rs")) {
+    for (path, source) in sources().into_iter().chain(files("tests", "rs")) {
         assert!(!source.contains(ignored), "{path} skips a test");
         for word in later {
             assert!(!source.contains(word), "{path}: {word}");
@@ -179,7 +193,7 @@ fn no_test_is_skipped_and_nothing_is_left_to_do() {
 
 #[test]
 fn a_file_is_short_enough_to_have_one_reason() {
-    for (path, source) in files("src", "rs") {
+    for (path, source) in sources() {
         let lines = source.lines().count();
         assert!(
             lines <= 600,
@@ -281,7 +295,7 @@ fn said_by_tests() -> String {
     {
         said.extend(code(&source).map(|line| line.to_owned() + "\n"));
     }
-    for (path, source) in files("src", "rs") {
+    for (path, source) in sources() {
         let tests = if path.ends_with("/tests.rs") {
             Some(&*source)
         } else {
@@ -404,7 +418,7 @@ fn quoted(document: &str) -> Vec<String> {
 
 #[test]
 fn every_path_that_documents_and_sources_name_exists() {
-    for (name, body) in documents().into_iter().chain(files("src", "rs")) {
+    for (name, body) in documents().into_iter().chain(sources()) {
         for path in quoted(&body) {
             let begins = ["src/", "crates/", "tests/", "docs/", ".ci/", "k8s/", "docker/"]
                 .iter()
@@ -421,7 +435,7 @@ fn every_path_that_documents_and_sources_name_exists() {
 #[test]
 fn architecture_names_each_invariants_files_tests_and_mutations() {
     let mut tests: BTreeSet<String> = BTreeSet::new();
-    for (_, source) in files("src", "rs").into_iter().chain(files("tests", "rs")) {
+    for (_, source) in sources().into_iter().chain(files("tests", "rs")) {
         let names = source.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
         tests.extend(names.map(str::to_owned));
     }
