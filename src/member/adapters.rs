@@ -49,7 +49,7 @@ impl JournalSink for JournalService {
                 (method, path) => format!("{method} {path}").into(),
             },
             // A row stores no more.
-            parameters: journal::cut(entry.query).to_owned(),
+            parameters: journal::truncate(entry.query).to_owned(),
             count: entry.count,
             value: entry.value.map(i64::from),
         };

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::connection::Cut;
+use crate::metrics::register;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
@@ -81,47 +82,27 @@ pub struct HttpMetrics {
 
 impl HttpMetrics {
     pub fn register(registry: &mut Registry) -> HttpMetrics {
-        let metrics = HttpMetrics {
-            requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
-            in_flight: Family::default(),
-            connections: Family::default(),
-            cut: Family::default(),
-            peer_refusals: Family::default(),
-            draw_streams: Gauge::default(),
-        };
-        registry.register(
-            "http_requests",
-            "Requests answered, by listener, route, method and status",
-            metrics.requests.clone(),
-        );
+        let durations = Family::<RouteLabels, _, fn() -> Histogram>::new_with_constructor(|| Histogram::new(DURATIONS));
         registry.register_with_unit(
             "http_request_duration",
             "Time from a request's headers to its response's headers",
             Unit::Seconds,
-            metrics.durations.clone(),
+            durations.clone(),
         );
-        registry.register(
-            "http_requests_in_flight",
-            "Requests in flight",
-            metrics.in_flight.clone(),
-        );
-        registry.register("http_connections", "Open connections", metrics.connections.clone());
-        registry.register(
-            "http_connections_cut",
-            "Connections ended by the member, by listener and reason",
-            metrics.cut.clone(),
-        );
-        registry.register(
-            "peer_messages_refused",
-            "Messages from peers that were refused, by reason",
-            metrics.peer_refusals.clone(),
-        );
-        registry.register(
-            "http_draw_streams",
-            "Open streams of draws; those cut for a slow reader count as connections cut with `slow_stream`",
-            metrics.draw_streams.clone(),
-        );
+        let requests_help = "Requests answered, by listener, route, method and status";
+        let cut_help = "Connections ended by the member, by listener and reason";
+        let refused_help = "Messages from peers that were refused, by reason";
+        let streams_help =
+            "Open streams of draws; those cut for a slow reader count as connections cut with `slow_stream`";
+        let metrics = HttpMetrics {
+            requests: register(registry, "http_requests", requests_help),
+            durations,
+            in_flight: register(registry, "http_requests_in_flight", "Requests in flight"),
+            connections: register(registry, "http_connections", "Open connections"),
+            cut: register(registry, "http_connections_cut", cut_help),
+            peer_refusals: register(registry, "peer_messages_refused", refused_help),
+            draw_streams: register(registry, "http_draw_streams", streams_help),
+        };
         // At 0 from the start, so that `increase()` sees the first one.
         for reason in PEER_REFUSALS {
             drop(metrics.peer_refusals.get_or_create(&RefusalLabels { reason }));
