@@ -31,7 +31,7 @@ use super::problem::Problem;
 use crate::clock::{Clock, Now};
 /// Characters of an `X-Request-Id` that is taken over from the client.
 pub use crate::trace::REQUEST_ID_MAX;
-use crate::trace::{self, Finished, Kind, RequestId, Scope, Spans, TraceContext};
+use crate::trace::{self, Kind, RequestId, Scope, Spans, TraceContext, Work};
 
 /// Bytes of a path with its query.
 pub const URI_MAX: usize = 4096;
@@ -235,8 +235,12 @@ impl Service<Request> for ExchangeService {
             id: shared.request_id(request.headers()),
             started: shared.clock.now(),
         };
-        let scope = Scope::request(exchange.id, brought(request.headers()));
         let method = request.method().clone();
+        let name = || format!("{} {}", label(&method), context.metrics.pattern());
+        let work = shared
+            .spans
+            .begin(Kind::Server, sender(request.headers()).as_ref(), name);
+        let scope = Scope::request(exchange.id, work.context.clone());
         let call = match refused(&request, &shared.limits) {
             Some(problem) => Err(problem.into_response()),
             None => {
@@ -245,7 +249,7 @@ impl Service<Request> for ExchangeService {
                 Ok(Route::clone(&self.inner).call(request))
             }
         };
-        let answer = async move { Ok(context.answer(method, exchange, call).await) };
+        let answer = async move { Ok(context.answer(method, exchange, work, call).await) };
         Box::pin(trace::within(scope, answer))
     }
 }
@@ -255,6 +259,7 @@ impl RouteContext {
         &self,
         method: Method,
         exchange: Exchange,
+        mut work: Work,
         call: Result<RouteFuture<Infallible>, Response>,
     ) -> Response {
         let limits = self.shared.limits;
@@ -295,28 +300,22 @@ impl RouteContext {
             took_us = took.as_micros() as u64,
             "answered"
         );
-        self.shared.spans.ended(|context| Finished {
-            name: format!("{} {}", label(&method), self.metrics.pattern()),
-            kind: Kind::Server,
-            context,
-            began: started.wall,
-            ended: self.shared.clock.wall(),
-            failed: response.status().is_server_error(),
-            attributes: vec![
+        work.end(response.status().is_server_error(), || {
+            vec![
                 ("http.request.method", label(&method).into()),
                 ("http.route", self.metrics.pattern().into()),
                 ("http.response.status_code", response.status().as_u16().into()),
-            ],
+            ]
         });
         response
     }
 }
 
-/// The trace that a request says it is a part of.
-fn brought(headers: &HeaderMap) -> Option<TraceContext> {
+/// Where the work that asks is in its trace, if it says so.
+fn sender(headers: &HeaderMap) -> Option<TraceContext> {
     headers.get(&TRACE_PARENT)?;
     let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    TraceContext::brought(all(&TRACE_PARENT), all(&TRACE_STATE))
+    TraceContext::from_headers(all(&TRACE_PARENT), all(&TRACE_STATE))
 }
 
 fn has_body(method: &Method) -> bool {
