@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show what is logged, or change it until the member ends
+    /// Show the log filter, or change it until the member restarts
     LogLevel {
         /// A level for all (error, warn, info, debug, trace), or directives such as warn,random_generator::lease=debug
         #[arg(value_name = "FILTER")]
@@ -29,12 +29,12 @@ enum Action {
         #[command(flatten)]
         admin: Admin,
     },
-    /// Have the member end in order, as SIGTERM does; whatever runs it may start it again
+    /// Shut the member down gracefully, as SIGTERM does; its supervisor may start it again
     Shutdown {
         #[command(flatten)]
         admin: Admin,
     },
-    /// Show how the journal is: its condition, rows, and how much of its share of the volume it has
+    /// Show the journal's condition, rows and size
     Journal {
         #[command(flatten)]
         admin: Admin,
@@ -42,7 +42,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Show what the ledger holds: its condition, rounds, head, and tails set aside
+    /// Show the ledger's condition, rounds, head, and tails set aside
     Ledger {
         #[command(flatten)]
         admin: Admin,

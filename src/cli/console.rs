@@ -14,7 +14,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// clap's argument for the commands that write tables.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Colour {
-    /// When to colour a table's heading; without it, NO_COLOR is heeded
+    /// When to colour table headings; by default on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     pub color: ColourArg,
 }

@@ -16,22 +16,22 @@ const PAGE: u64 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Public listeners of one or more members, or srv://SERVICE for those of that Service: the first that answers is asked
+    /// Public listeners of one or more members, or srv://SERVICE for the members of a Service; the first that answers is used
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
     members: Vec<Target>,
-    /// First round to show; the newest rounds without it
+    /// First round to show [default: the newest rounds]
     #[arg(long, value_name = "ROUND", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
     from: Option<u64>,
-    /// How many to show; with --follow, of the newest that are there already
+    /// Number of draws to show; with --follow, of those that already exist
     #[arg(short = 'n', long, value_name = "COUNT", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     limit: u64,
-    /// Go on with each draw as it comes, from another member when one fails
+    /// Continue with each new draw, from another member if one fails
     #[arg(short, long)]
     follow: bool,
     /// Write JSON lines, which `verify` reads
     #[arg(long)]
     json: bool,
-    /// Don't say on standard error which member is followed
+    /// Don't report on standard error which member is followed
     #[arg(short, long, requires = "follow")]
     quiet: bool,
     #[command(flatten)]

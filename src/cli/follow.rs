@@ -109,7 +109,7 @@ pub(super) async fn follow(
         let came = session.answered;
         let (reason, said) = match left {
             Left::Done => return Ok(()),
-            Left::Again => ("its chain is another once more".to_owned(), false),
+            Left::Again => ("its chain changed again".to_owned(), false),
             // It is asked again and again, each time after a longer rest; that is said once.
             Left::Behind(reason) => {
                 let said = behind.as_ref() == Some(&reason);
@@ -255,9 +255,9 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
             }
             let (chain, round) = (record.chain, record.round);
             let line = match last.chain == chain {
-                true => format!("the chain goes on otherwise from round {round}: draws that were shown were set aside"),
+                true => format!("the chain changed from round {round} on: draws already shown were set aside"),
                 false => format!(
-                    "another chain, {chain}, from round {round}; what was shown is of {}",
+                    "a different chain, {chain}, from round {round} on; the draws shown so far belong to {}",
                     last.chain
                 ),
             };

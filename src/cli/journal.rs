@@ -35,28 +35,28 @@ pub(super) struct Args {
     /// Volume of the member, as its --data-dir; or the journal's file itself
     #[arg(value_name = "DIR|FILE", default_value = "./random-generator-data")]
     volume: PathBuf,
-    /// How rows are written
+    /// Format of the rows
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
     format: Format,
-    /// Go on with what is given out from now on
+    /// Continue with new rows
     #[arg(short, long)]
     follow: bool,
-    /// Only from this time on: 2026-11-21T06:00:00Z, or 15m for the last quarter of an hour
+    /// Only from this time on: 2026-11-21T06:00:00Z, or 15m for the last 15 minutes
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
-    /// Only before this time; with --follow it ends once that is past
+    /// Only before this time; --follow ends there
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
-    /// Only what was asked of this path, such as /integers
+    /// Only requests to this path, such as /integers
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
-    /// Only the request of this id, the header X-Request-Id
+    /// Only the request with this X-Request-Id
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// At most so many rows: the first that fit
+    /// Maximum number of rows: the first that match
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Don't say on standard error that rows were removed
+    /// Don't report removed rows on standard error
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]

@@ -27,7 +27,7 @@ pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>)
         return Ok(());
     }
     let Some(holder) = leader.holder else {
-        console.put(&format!("nobody holds the lease (fence {})\n", leader.fence))?;
+        console.put(&format!("no member holds the lease (fence {})\n", leader.fence))?;
         return Ok(());
     };
     let remaining = match leader.remaining_ms {

@@ -28,7 +28,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Check the ledger on a volume, and say what is there; its member may be running
+    /// Check the ledger on a volume and summarise it; the member may be running
     Check {
         /// Volume of the member, as its --data-dir; or the ledger's file itself
         #[arg(value_name = "DIR|FILE", default_value = "./random-generator-data")]
@@ -37,13 +37,13 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Put a damaged ledger aside, begin an empty one, and fetch the chain from the peers
+    /// Set a damaged ledger aside, start an empty one, and fetch the chain from the peers
     Restore(Admin),
-    /// Begin a new chain though a majority of the voters can't be asked for theirs; the old one is kept and listed
+    /// Start a new chain when a majority of the voters is lost for good; the old chain is kept and listed
     Restart {
         #[command(flatten)]
         admin: Admin,
-        /// Confirm: records that only absent voters have will not be part of the new chain
+        /// Confirm: records that only the lost voters have will not be in the new chain
         #[arg(long)]
         yes: bool,
     },

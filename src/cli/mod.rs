@@ -64,15 +64,15 @@ Examples:
   random-generator serve --pod-name rg-2 --voters 3 --discovery-name rg-peers.default.svc.cluster.local";
 
 const AFTER_CLUSTER_HELP: &str = "\
-Arguments of serve may follow, and are every member's. A member's process id is in DIR/rg-N.pid, its volume is DIR/rg-N.
+Arguments of serve may follow; every member gets them. Member N has its process id in DIR/rg-N.pid and its volume in DIR/rg-N.
 
 Examples:
   random-generator cluster --members 5 --base-port 9000
   random-generator cluster --members 3 --lease-duration 2s --draw-schedule '@every 2s'";
 
 const AFTER_VERIFY_HELP: &str = "\
-It checks the rules of docs/protocol.md, 1.3, and names the first that is broken. verify_draws.py does the same.
-What a draw decided, by 1.4, is derived after that: the verdict is the first line, and each integer one more.
+Checks the rules of docs/protocol.md, 1.3, and names the first one broken; verify_draws.py does the same. With --integers (1.4)
+the verdict is the first line, then one integer a line.
 Exit codes: 0 verified, 65 not verified, 64 usage, 74 the file can't be read, 75 the member can't be reached.
 
 Examples:
@@ -82,8 +82,7 @@ Examples:
   random-generator verify http://127.0.0.1:8080 --round 7 --integers 1..200 --count 3 --unique";
 
 const AFTER_GET_HELP: &str = "\
-With several members, or a Service, the work is spread over them, and another one is asked when one fails. What is written is
-whole, or the exit code isn't 0.
+Several members, or a Service, share the work; when one fails another is asked. The output is complete, or the exit code is not 0.
 
 Examples:
   random-generator get integers --min 1 --max 6 --count 5
@@ -121,9 +120,9 @@ Examples:
   random-generator health --discovery-nameserver 127.0.0.1:5353 srv://rg.default.svc.cluster.local";
 
 const AFTER_JOURNAL_HELP: &str = "\
-A running member is not held up: rows are read page by page. What its share of the volume has no room for is removed, oldest
-first; rows that go while they are being read are told on standard error. CSV is for spreadsheets: a request id or a parameter
-that begins with = + - @ gets a ' before it, so that none of them runs what a client sent. JSON lines have all as it was.
+Reading doesn't slow a running member: rows are read page by page. The oldest rows are removed when the journal is full; rows
+removed while they are being read are reported on standard error. In CSV, a request id or parameter that begins with = + - @
+gets a leading ', so that a spreadsheet never runs what a client sent. JSON lines are unchanged.
 
 Examples:
   random-generator journal random-generator-data/cluster/rg-0 --limit 10
@@ -131,8 +130,8 @@ Examples:
   random-generator journal /data --format csv --since 2026-11-21T06:00:00Z --until 2026-11-21T07:00:00Z > hour.csv";
 
 const AFTER_LEDGER_HELP: &str = "\
-What restoring and restarting mean is in docs/protocol.md, 3.5. When the reserved space is used up the oldest rounds go; `check`
-says from which round on the chain is there.
+docs/protocol.md, 3.5, explains restoring and restarting. When the reserved space is full the oldest rounds are deleted; `check`
+says where the chain starts.
 
 Examples:
   random-generator ledger check random-generator-data/cluster/rg-0
@@ -163,42 +162,42 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run one member: numbers, ids, and its part in the draws
+    /// Run one member
     #[command(after_help = AFTER_SERVE_HELP)]
     Serve(Box<ServeArgs>),
     #[command(after_help = AFTER_CLUSTER_HELP)]
     Cluster(ClusterArgs),
-    /// Get random values from members: numbers, bytes, ids and more, any number of them
+    /// Get random values from members: numbers, bytes, ids and more
     #[command(after_help = AFTER_GET_HELP)]
     Get(get::Args),
     /// Append lines with numbers to a file, once or again and again: RandomRunner of the reference image
     #[command(after_help = AFTER_BATCH_HELP)]
     Batch(batch::Args),
-    /// Show draws, the newest last, and those to come
+    /// Show draws, oldest first; --follow continues with new ones
     #[command(after_help = AFTER_DRAWS_HELP)]
     Draws(draws::Args),
-    /// Check a chain of draws: a file, standard input, or all that a member keeps
+    /// Verify a chain of draws: a file, standard input, or everything a member keeps
     #[command(after_help = AFTER_VERIFY_HELP)]
     Verify(verify::Args),
-    /// Show which members are published
+    /// Show the members that DNS lists
     #[command(after_help = AFTER_PEERS_HELP)]
     Peers(target::OneMember),
     /// Show who holds the lease and conducts the draws
     #[command(after_help = AFTER_LEADER_HELP)]
     Leader(target::OneMember),
-    /// Ask members whether they live and are ready: 0 when all are, else 75
+    /// Check that members are alive and ready: exit code 0 if all are, else 75
     #[command(after_help = AFTER_HEALTH_HELP)]
     Health(health::Args),
-    /// Show what a member gave out, from its volume; it may be running
+    /// Show what a member gave out, read from its volume; the member may be running
     #[command(after_help = AFTER_JOURNAL_HELP)]
     Journal(journal::Args),
-    /// Check the ledger of draws on a volume, or have a running member mend its own
+    /// Check a ledger of draws on a volume, or repair a running member's
     #[command(after_help = AFTER_LEDGER_HELP)]
     Ledger(ledger::Args),
     /// Log level, shutdown, journal and ledger of a running member
     #[command(after_help = AFTER_ADMIN_HELP)]
     Admin(admin::Args),
-    /// Write what a shell reads to complete these commands
+    /// Write a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Write manual pages
     Man(completions::ManArgs),

@@ -48,7 +48,7 @@ fn logging(log: &Log) -> Result<LogControl, Failure> {
     for variable in config::unknown_variables(&Cli::command()) {
         tracing::warn!(
             variable,
-            "no argument has this variable, so it changes nothing; see serve --help"
+            "unknown variable, ignored; see serve --help"
         );
     }
     Ok(log)

@@ -19,25 +19,25 @@ const PAGE: usize = 100;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// JSON lines in a file or, as -, on standard input; or a member's public listener: all draws it keeps
+    /// JSON lines in a file or, as -, on standard input; or the URL of a member, for every draw it keeps
     #[arg(value_name = "FILE|-|URL", default_value = "-")]
     source: Source,
-    /// The hash that the last record must have: without it a cut tail goes unseen
+    /// Hash the last record must have; without it a truncated list verifies
     #[arg(long, value_name = "HASH")]
     head: Option<Hash>,
     /// The draw that --integers are derived from
     #[arg(long, value_name = "ROUND", requires = "integers", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
     round: Option<u64>,
-    /// Derive integers from that draw once all is verified, one a line; both ends are included
+    /// Derive integers from that draw after verification, one a line; both ends included
     #[arg(long, value_name = "MIN..MAX", requires = "round")]
     integers: Option<Ends>,
-    /// How many integers
+    /// Number of integers
     #[arg(long, value_name = "COUNT", default_value = "1", requires = "integers")]
     count: u64,
     /// No integer twice
     #[arg(long, requires = "integers")]
     unique: bool,
-    /// Give the verdict as JSON
+    /// Write the verdict as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

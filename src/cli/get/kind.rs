@@ -16,7 +16,7 @@ use crate::config::{NameserverArgs, values};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Kind {
-    /// Whole numbers of a range, each as likely as any other
+    /// Uniformly distributed integers
     #[command(after_help = "\
 Examples:
   random-generator get integers --min 1 --max 6 --count 5
@@ -34,17 +34,17 @@ Examples:
 Examples:
   random-generator get ids --count 3")]
     Ids(Asked<Ids>),
-    /// Numbers with a fraction, evenly spread
+    /// Uniformly distributed decimals
     #[command(after_help = "\
 Examples:
   random-generator get decimals --min -1 --max 1 --count 3")]
     Decimals(Asked<Decimals>),
-    /// Numbers that are normally distributed
+    /// Normally distributed decimals
     #[command(after_help = "\
 Examples:
   random-generator get gaussians --mean 100 --deviation 15 --count 1000")]
     Gaussians(Asked<Gaussians>),
-    /// Texts of random characters
+    /// Strings of random characters
     #[command(after_help = "\
 Examples:
   random-generator get strings --length 20 --count 5
@@ -62,12 +62,12 @@ Examples:
   random-generator get shuffle --items ann,bob,cleo
   random-generator get shuffle --min 1 --max 52")]
     Shuffle(Asked<Shuffle>),
-    /// The numbers that java.util.Random gives for a seed: the same each time
+    /// The numbers java.util.Random gives for a seed, the same every time
     #[command(after_help = "\
 Examples:
   random-generator get sequence --seed 42 --count 4")]
     Sequence(Asked<Sequence>),
-    /// One number, any of 32 bits
+    /// One 32-bit number
     #[command(after_help = "\
 Examples:
   random-generator get number
@@ -121,15 +121,15 @@ pub(super) trait Values {
 
 #[derive(Args, Debug)]
 pub(super) struct Integers {
-    /// The least
+    /// Minimum
     #[arg(long, value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
     min: i64,
-    /// The greatest
+    /// Maximum
     #[arg(long, value_name = "NUMBER", default_value = "100", allow_negative_numbers = true)]
     max: i64,
     #[command(flatten)]
     count: Count,
-    /// None of them twice; at most 10,000,000 (some 450 MB of memory; a million take 75 MB)
+    /// No value twice; at most 10,000,000 (about 450 MB of memory; a million take 75 MB)
     #[arg(long)]
     unique: bool,
 }
@@ -159,7 +159,7 @@ impl Values for Integers {
 
 #[derive(Args, Debug)]
 pub(super) struct Bytes {
-    /// How many: 32, 64KB, 1GiB
+    /// Number of bytes: 32, 64KB, 1GiB
     #[arg(long, value_name = "SIZE", default_value = "32", value_parser = bytes)]
     count: u64,
     /// Write lower-case hexadecimal on one line
@@ -194,10 +194,10 @@ impl Values for Ids {
 
 #[derive(Args, Debug)]
 pub(super) struct Decimals {
-    /// The least [default: the member's]
+    /// Minimum [default: the member's]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     min: Option<f64>,
-    /// What all are below [default: the member's]
+    /// Upper bound, excluded [default: the member's]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     max: Option<f64>,
     #[command(flatten)]
@@ -244,13 +244,13 @@ impl Values for Gaussians {
 
 #[derive(Args, Debug)]
 pub(super) struct Strings {
-    /// Characters of each
+    /// Length of each
     #[arg(long, value_name = "COUNT", default_value = "16", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     length: u64,
-    /// A set of characters by the name that members have for it
+    /// Named set of characters
     #[arg(long, value_name = "NAME")]
     alphabet: Option<String>,
-    /// The characters to choose from
+    /// Characters to choose from
     #[arg(long, value_name = "CHARACTERS", conflicts_with = "alphabet")]
     characters: Option<String>,
     #[command(flatten)]
@@ -300,10 +300,10 @@ impl Values for Uuids {
 
 #[derive(Args, Debug)]
 pub(super) struct Shuffle {
-    /// The least of a range of at most 10,000 numbers
+    /// Minimum of the range to shuffle, at most 10,000 numbers
     #[arg(long, value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
     min: i64,
-    /// The greatest
+    /// Maximum
     #[arg(
         long,
         value_name = "NUMBER",
@@ -311,7 +311,7 @@ pub(super) struct Shuffle {
         allow_negative_numbers = true
     )]
     max: Option<i64>,
-    /// What to shuffle instead, with commas between
+    /// Items to shuffle instead, comma-separated
     #[arg(long, value_name = "ITEMS", conflicts_with_all = ["min", "max"])]
     items: Option<String>,
 }
@@ -340,7 +340,7 @@ impl Values for Shuffle {
 
 #[derive(Args, Debug)]
 pub(super) struct Sequence {
-    /// Where the sequence begins
+    /// Seed of the sequence
     #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     seed: i64,
     #[command(flatten)]
@@ -378,26 +378,26 @@ pub(super) struct How {
     pub(super) members: Vec<Target>,
     #[command(flatten)]
     pub(super) nameservers: NameserverArgs,
-    /// Write to this file, which has its name only when it is whole; - is standard output, a terminal too
+    /// Write to this file, which appears under its name only once complete; - is standard output, even a terminal
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// Write JSON: {"values": [...]}
     #[arg(long)]
     pub(super) json: bool,
-    /// Give up after so long in all [default: each question and its repetitions have a bound, all together have none]
+    /// Give up after this long [default: none; each request and its retries are bounded]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(super) timeout: Option<Duration>,
     /// Show no progress
     #[arg(short, long)]
     pub(super) quiet: bool,
-    /// Say on standard error which member failed, and when it is done
+    /// Report failing members, and completion, on standard error
     #[arg(short, long, conflicts_with = "quiet")]
     pub(super) verbose: bool,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Count {
-    /// How many
+    /// Number of values
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u64).range(1..=1 << 53))]
     count: u64,
 }

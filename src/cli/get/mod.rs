@@ -68,7 +68,7 @@ pub(super) async fn run(
     };
     let interrupted = match sink.is_draft() {
         true => "interrupted; no file was written",
-        false => "interrupted; what was written is not whole",
+        false => "interrupted; the output is incomplete",
     };
     let getting = get(&wanted, form, how, sink, &*resolve, &clock);
     let getting = async {
