@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::Failure;
 use super::console::{Colour, Console, Table};
 use super::failure::note;
-use super::follow::{self, Position, Told, follow};
+use super::follow::{self, Position, Update, follow};
 use super::target::{Member, Resolve, Target, first_that_answers};
 use crate::config::NameserverArgs;
 use crate::record::Record;
@@ -96,12 +96,12 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         &clock,
         Position { next: from, last },
         follow::SILENCE,
-        |told| match told {
-            Told::Draw(record) => {
+        |update| match update {
+            Update::Draw(record) => {
                 let text = listing.text(console, std::slice::from_ref(&*record));
                 console.put(&text)
             }
-            Told::Note(line) => {
+            Update::Note(line) => {
                 if !args.quiet {
                     note(&line);
                 }
