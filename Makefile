@@ -59,7 +59,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build the member: target/release/random-generator
+build: ## Build the release binary: target/release/random-generator
 	$(CARGO) build --release
 
 .PHONY: run
@@ -67,11 +67,11 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 	$(CARGO) run --profile $(PROFILE) -- cluster --members $(MEMBERS) --base-port $(BASE_PORT) --data-dir $(DATA_DIR) --draw-schedule '$(SCHEDULE)' $(ARGS)
 
 .PHONY: test
-# Most of a test's time is waiting for a member; those that keep time take turns by themselves.
+# Tests mostly wait for members; those that measure time take turns by themselves.
 test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: ## Run all tests
 	$(CARGO) test --workspace --no-run
-	@parts=$$(($$(ls tests/*.rs tests/*/main.rs | grep -vcE 'e2e|interop|otlp') + 3)); part=0; \
+	@parts=$$(($$(ls tests/*.rs tests/*/main.rs crates/*/tests/*.rs 2>/dev/null | grep -vcE 'e2e|interop|otlp') + 3 + 2 * $$(ls -d crates/* | wc -l))); part=0; \
 	echo "running $$parts parts, a few minutes in all"; \
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | while IFS= read -r line; do \
 	  case "$$line" in "     Running "* | "   Doc-tests "*) part=$$((part + 1)); line="[$$part/$$parts]$$line";; esac; \
@@ -83,20 +83,20 @@ test-otlp: ## Run the tests of a build with the feature otlp
 	$(CARGO) test --features otlp --test otlp
 
 .PHONY: docs
-docs: ## Write what of docs/ is made from the program anew, from what the program says
+docs: ## Write the generated parts of docs/ from what the program says
 	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test operator documented
 	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test openapi the_saved
 	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test command_line documentation_has
 
 .PHONY: lint
-lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, the documentation's links, and the dependencies' licences, versions and sources
+lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, documentation links, and the dependencies' licences, versions and sources
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	$(CARGO) clippy --test e2e --test interop --all-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) deny check --hide-inclusion-graph licenses bans sources
 
-# Built once, beside the project's own build, and not optimised: it reads a few files. One of that version on the PATH is taken as it is.
+# Built once, apart from the project, and not optimised, because it only reads a few files. If PATH has that version, it is used.
 $(TOOLS)/bin/cargo-deny:
 	@mkdir -p $(TOOLS)/bin
 	@if found="$$(command -v cargo-deny)" && [ "$$(cargo-deny --version)" = "cargo-deny $(CARGO_DENY_VERSION)" ]; then \
@@ -112,15 +112,15 @@ simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print
 	$(if $(SEED),RANDOM_GENERATOR_SEED=$(SEED),RANDOM_GENERATOR_SEEDS=$(SEEDS)) $(CARGO) test --test simulation -- --nocapture
 
 .PHONY: bench
-bench: ## Compare a member's answers a second with those of a bare axum handler; needs two processors, and nothing else on them
+bench: ## Compare a member's answers per second with a bare axum handler's; needs two idle processors
 	$(CARGO) bench --bench cost
 
 .PHONY: schemathesis
-schemathesis: ## Ask a member all that docs/openapi.json allows, and much that it doesn't; installs schemathesis, once
+schemathesis: ## Send a member everything docs/openapi.json allows, and much that it doesn't; installs schemathesis once
 	tests/schemathesis/run
 
 .PHONY: mutants
-mutants: ## Plant each bug of tests/mutations, and show which test or seed turns red
+mutants: ## Plant each bug of tests/mutations, and show which test or seed fails
 	tests/mutations/run
 
 .PHONY: soak
@@ -132,16 +132,16 @@ measure: ## Measure binary size, start, memory and hand-over
 	tests/measure/run
 
 .PHONY: image
-image: ## Build the image of a member, or with a shell and tools: IMAGE=random-generator:dev TARGET=member (or workshop)
+image: ## Build the image of a member, or one with a shell and tools: IMAGE=random-generator:dev TARGET=member (or workshop)
 	$(DOCKER) build --tag $(IMAGE) --target $(TARGET) $(LABELS) .
 
 .PHONY: reference-images
-reference-images: ## Build what stands in for the reference image: k8spatterns/random-generator:1.0 and :2.0
+reference-images: ## Build the stand-in for the reference image: k8spatterns/random-generator:1.0 and :2.0
 	$(DOCKER) build --tag k8spatterns/random-generator:1.0 --target workshop --build-arg REFERENCE_VERSION=1.0 $(LABELS) .
 	$(DOCKER) build --tag k8spatterns/random-generator:2.0 --target workshop --build-arg REFERENCE_VERSION=2.0 $(LABELS) .
 
 .PHONY: reference-cost
-reference-cost: ## Measure reference mode beside nginx: answers a second, start, memory; needs nginx, wrk and two idle processors
+reference-cost: ## Measure the reference image's stand-in beside nginx: answers per second, start, memory; needs nginx, wrk and two idle processors
 	tests/reference_cost/run
 
 .PHONY: reproducible
@@ -149,9 +149,9 @@ reproducible: ## Build this commit twice in different places, and compare the bi
 	tests/reproducible/run
 
 .PHONY: kind-up
-kind-up: ## Start a Kubernetes cluster of three workers in Docker, with kind
+kind-up: ## Start a Kubernetes cluster with three workers in Docker, with kind
 	@if $(KIND) get clusters | grep -qx '$(KIND_CLUSTER)'; then \
-	  echo "the cluster $(KIND_CLUSTER) is there already"; $(KIND) export kubeconfig --name $(KIND_CLUSTER); \
+	  echo "the cluster $(KIND_CLUSTER) already exists"; $(KIND) export kubeconfig --name $(KIND_CLUSTER); \
 	else \
 	  set -x; $(KIND) create cluster --name $(KIND_CLUSTER) --config k8s/kind.yaml --wait 3m; \
 	fi
@@ -172,21 +172,21 @@ deploy: ## Start the set on the cluster that kubectl is set to: OVERLAY=kind IMA
 	@echo '      and in another terminal: curl localhost:8080/'
 
 .PHONY: undeploy
-undeploy: ## Remove what deploy started, save the claims of a StatefulSet: OVERLAY=kind
+undeploy: ## Remove what deploy started, except the claims of a StatefulSet: OVERLAY=kind
 	$(kubectl) delete --kustomize $(overlay) --ignore-not-found --cascade=foreground --timeout 5m
-	@echo 'the claims of a StatefulSet stay, and the next deploy goes on with the same chain; to delete them, and what is on them:'
+	@echo 'the claims of a StatefulSet stay, and the next deploy continues the same chain; to delete them, and their data:'
 	@echo '      $(kubectl) delete pvc --selector app.kubernetes.io/name=random-generator'
 
 .PHONY: peer-secret
-peer-secret: ## Make the Secret that OVERLAY=secured needs, once; its value is shown nowhere
+peer-secret: ## Create the Secret that OVERLAY=secured needs, once; its value is never shown
 	@if $(kubectl) get secret random-generator-peer-secret --output name 2>/dev/null; then \
-	  echo 'it is there already, and members may hold it: delete it first to make another'; \
+	  echo 'it already exists, and members may use it: delete it first to make another'; \
 	else \
 	  head -c 32 /dev/urandom | base64 | $(kubectl) create secret generic random-generator-peer-secret --from-file secret=/dev/stdin; \
 	fi
 	@echo 'next: make deploy OVERLAY=secured'
 
-# They don't get in each other's way: `make --jobs=2` runs both at once.
+# They don't disturb each other: `make --jobs=2` runs both at once.
 .PHONY: e2e e2e-set e2e-interop
 e2e: e2e-set e2e-interop ## Test the set on the cluster of KUBECONFIG, with an image that its nodes have: IMAGE=random-generator:dev CLIENT_IMAGE=busybox:1.37 ONLY=part-of-a-name
 e2e-set:
@@ -202,7 +202,7 @@ e2e-reference: ## Test k8s/reference on the cluster of KUBECONFIG, whose nodes h
 	$(end-to-end) reference $(ONLY)
 
 .PHONY: e2e-faults
-e2e-faults: ## Break that cluster too, with a command that CONTRIBUTING.md describes: FAULT=../shared/cluster/fault
+e2e-faults: ## Break that cluster, with a command that CONTRIBUTING.md describes: FAULT=../shared/cluster/fault
 	@test -n '$(KUBECONFIG)' || { echo 'KUBECONFIG is not set: name the file of the cluster to test on' >&2; exit 64; }
 	@test -n '$(FAULT)' || { echo 'FAULT is not set: name the command that breaks the cluster' >&2; exit 64; }
 	FAULT='$(FAULT)' $(end-to-end) faults $(ONLY)

@@ -117,9 +117,12 @@ impl Client {
         let attempts = async {
             let mut last = ClientError::Unreachable("it has no address".into());
             for (tried, address) in addresses.iter().enumerate() {
-                // An address that swallows what is sent to it leaves as much for each of the others.
+                // An address that swallows what is sent to it leaves as much for each of the others. The last may have it all.
                 let left = deadline.saturating_duration_since(Instant::now());
-                let share = left / (addresses.len() - tried) as u32;
+                let share = match addresses.len() - tried {
+                    1 => Duration::MAX,
+                    untried => left / untried as u32,
+                };
                 match self.send_to_one(*address, request.clone(), share).await {
                     Err(ClientError::Unreachable(reason)) => {
                         last = ClientError::Unreachable(format!("{address}: {reason}"));

@@ -2,15 +2,14 @@
 //!
 //! The modules, in the order in which to read them:
 //!
-//! - [`clock`]: boot time and wall time, from one place that tests can hold.
+//! - [`lease_election`], a crate of its own: the elector, its stores, and [`clock`]: boot time and wall time.
 //! - [`shutdown`]: the order to stop, passed on in stages.
 //! - [`identity`]: who this member is; the owner mark and lock of its volume.
 //! - [`config`]: the only reader of arguments and environment; raw arguments become a checked configuration once.
 //! - [`record`]: what a draw is: [`record::schedule`] says when, [`record::chain`] what follows what.
 //! - [`draw`]: how a draw is made: the
 //!   holder's side ([`draw::conductor`]), the peer's side ([`draw::contributor`]) and what a volume keeps ([`draw::ledger`]).
-//! - [`lease`]: who conducts: [`lease::elector`], a state machine over a [`lease::LeaseStore`]; the stores: a file
-//!   ([`lease::file`]), and a Lease of Kubernetes ([`lease::kubernetes`]).
+//! - [`lease`]: what a draw adds to the election: the record that travels with the lease.
 //! - [`discovery`]: SRV records become a watch of peer lists.
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
@@ -32,7 +31,6 @@
 
 pub mod cli;
 pub mod client;
-pub mod clock;
 pub mod config;
 pub mod database;
 pub mod discovery;
@@ -56,3 +54,5 @@ pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
+
+pub use lease_election::clock;

@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::metrics::{LeaseMetrics, LeaseTimes};
+use lease_election::{CommitOutcome, ElectorConfig, StoreError, task as lease};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -44,10 +46,7 @@ use crate::http::public::stream::Streams;
 use crate::http::public::{self, Public};
 use crate::identity::{Facts, Identity, Volume};
 use crate::journal::{self, Journal, JournalConfig, JournalMetrics};
-use crate::lease::StoreError;
-use crate::lease::elector::ElectorConfig;
-use crate::lease::metrics::LeaseTimes;
-use crate::lease::task::{self as lease, LeaseHandle, LeaseMetrics};
+use crate::lease::LeaseHandle;
 use crate::metrics::Metrics;
 use crate::peer::client::{LIMITS, PeerClient};
 use crate::peer::listener::{self as peer, Peer};
@@ -243,8 +242,8 @@ impl Parts {
             rand::random(),
         );
         LeaseTimes::register(registry, lease.snapshots(), clock.clone());
-        stages.office("elector", |stop| async move {
-            elector.run(stop).await;
+        stages.office("elector", |mut stop| async move {
+            elector.run(async move { stop.requested().await }).await;
             Ok(())
         });
 
@@ -321,7 +320,7 @@ impl Wiring<'_> {
     fn start(
         self,
         volume: &Volume,
-        outcomes: mpsc::Receiver<(u64, crate::lease::elector::CommitOutcome)>,
+        outcomes: mpsc::Receiver<(u64, CommitOutcome)>,
         registry: &mut Registry,
         stages: &mut Stages,
     ) -> Result<DrawHandles, MemberError> {

@@ -38,7 +38,7 @@ pub struct Filter(Targets);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a level (off, error, warn, info, debug, trace) or TARGET=LEVEL, separated by commas, such as warn,random_generator::lease=debug"
+    "a level (off, error, warn, info, debug, trace) or TARGET=LEVEL, separated by commas, such as warn,random_generator::draw=debug"
 )]
 pub struct FilterError;
 
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_filter_names_levels_and_nothing_that_only_looks_like_one() {
-        for right in ["info", "OFF", "warn, random_generator::lease=trace", "hyper=off"] {
+        for right in ["info", "OFF", "warn, random_generator::draw=trace", "hyper=off"] {
             assert!(right.parse::<Filter>().is_ok(), "{right:?}");
         }
         for wrong in [

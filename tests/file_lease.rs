@@ -11,11 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::file::{FileLeaseError, FileLeaseStore};
+use lease_election::{LeaseChange, LeaseSpec, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 use random_generator::clock::Clock;
-use random_generator::lease::file::{FileLeaseError, FileLeaseStore};
-use random_generator::lease::{
-    Head, LeaseChange, LeaseObject, LeaseSpec, LeaseStore, StoreError, WatchEvent, WriteOutcome,
-};
+use random_generator::lease::{Head, LeaseObject, annotations};
 use random_generator::record::{Contribution, Draft, Hex, Record, Slot};
 use random_generator::shutdown;
 use tokio::sync::mpsc;
@@ -26,17 +25,17 @@ use lease_writes::{change, written};
 use waiting::{PATIENCE, eventually};
 
 struct Opened {
-    store: FileLeaseStore,
+    store: FileLeaseStore<Record>,
     trigger: shutdown::Trigger,
     tasks: JoinSet<Result<(), FileLeaseError>>,
 }
 
 impl Opened {
     async fn at(path: &Path) -> Opened {
-        let (store, task) = FileLeaseStore::open(path.to_owned()).await.unwrap();
-        let (trigger, signal) = shutdown::stage();
+        let (store, task) = FileLeaseStore::open(path.to_owned(), annotations()).await.unwrap();
+        let (trigger, mut signal) = shutdown::stage();
         let mut tasks = JoinSet::new();
-        tasks.spawn(task.run(signal));
+        tasks.spawn(task.run(async move { signal.requested().await }));
         Opened { store, trigger, tasks }
     }
 
@@ -88,7 +87,7 @@ async fn a_new_lease_has_neither_holder_nor_annotations() {
     let opened = Opened::at(&dir.path().join("lease.db")).await;
     let object = opened.read().await;
     assert_eq!(object.spec, LeaseSpec::default());
-    assert_eq!((object.fence, &object.head), (0, &Head::Absent));
+    assert_eq!((object.fence, &object.payload), (0, &Head::Absent));
     assert!(object.version > 0);
     assert_eq!(object.uid.len(), 36);
     opened.close().await;
@@ -113,12 +112,15 @@ async fn what_is_written_is_read_by_another_process_view_and_by_a_person() {
             transitions: 4,
         },
         fence: 3,
-        head: Head::Record(Arc::new(record())),
+        payload: Head::Valid(Arc::new(record())),
     };
     let before = one.read().await;
     let after = written(one.store.write(&before, &wanted).await);
     assert_eq!(after, two.read().await);
-    assert_eq!((&after.spec, after.fence, &after.head), (&wanted.spec, 3, &wanted.head));
+    assert_eq!(
+        (&after.spec, after.fence, &after.payload),
+        (&wanted.spec, 3, &wanted.payload)
+    );
     assert_eq!(after.uid, before.uid);
     assert_eq!(after.carried["labels"]["app"], "rg");
     assert_eq!(after.carried["annotations"]["example.com/note"], "keep me");
@@ -148,13 +150,13 @@ async fn a_record_or_a_column_damaged_by_hand_is_told_and_written_over() {
            annotations = '{"random-generator/fence":"many","random-generator/record":"{}"}'"#,
     );
     let object = opened.read().await;
-    assert_eq!(object.head, Head::Invalid("{}".into()));
+    assert_eq!(object.payload, Head::Invalid("{}".into()));
     assert_eq!(
         (object.fence, object.spec.duration_seconds, object.spec.renew_time),
         (0, None, None)
     );
     let after = written(opened.store.write(&object, &change("rg-0_u-n", 8)).await);
-    assert_eq!((after.fence, &after.head), (8, &Head::Absent));
+    assert_eq!((after.fence, &after.payload), (8, &Head::Absent));
     opened.close().await;
 }
 
@@ -348,7 +350,7 @@ async fn a_damaged_file_is_told_and_left_as_it_is_until_a_person_moves_it() {
         version: 1,
         spec: LeaseSpec::default(),
         fence: 0,
-        head: Head::Absent,
+        payload: Head::Absent,
         carried: Arc::default(),
     };
     assert!(matches!(
@@ -383,7 +385,7 @@ async fn a_newer_schema_and_a_foreign_database_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_is_not_there_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
-    let error = FileLeaseStore::open(dir.path().join("none/lease.db"))
+    let error = FileLeaseStore::<Record>::open(dir.path().join("none/lease.db"), annotations())
         .await
         .unwrap_err()
         .to_string();
@@ -410,7 +412,7 @@ async fn a_write_waits_for_a_persons_lock_no_longer_than_its_bound() {
     opened.close().await;
 }
 
-async fn next(events: &mut mpsc::Receiver<WatchEvent>) -> WatchEvent {
+async fn next(events: &mut mpsc::Receiver<WatchEvent<Record>>) -> WatchEvent<Record> {
     timeout(PATIENCE, events.recv())
         .await
         .expect("an event in time")
@@ -548,7 +550,7 @@ async fn child_writes_until_killed() {
             continue;
         };
         let mut change = change("child", base.fence + 1);
-        change.head = Head::Record(Arc::new(record()));
+        change.payload = Head::Valid(Arc::new(record()));
         if let WriteOutcome::Written(object) = opened.store.write(&base, &change).await {
             // The parent reads what was acknowledged.
             println!("acknowledged {} {}", object.version, object.fence);
@@ -612,7 +614,7 @@ async fn writers_killed_at_any_moment_leave_a_lease_with_all_that_was_acknowledg
             "{} < {acknowledged}",
             object.fence
         );
-        assert!(matches!(object.head, Head::Record(_)));
+        assert!(matches!(object.payload, Head::Valid(_)));
     }
     let object = opened.read().await;
     assert_eq!(object.version, object.fence + 1, "each version was written once");

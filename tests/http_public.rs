@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_world::{Member, SOON, chain, ledger, raw, request, wait_for};
+use lease_election::{Leadership, LeaseSpec, LeaseTrouble};
 use random_generator::clock::{Boot, Clock, Wall};
 use random_generator::discovery::{Peer, PeerList};
-use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec, LeaseTrouble};
+use random_generator::lease::{Head, LeaseObject, LeaseSnapshot};
 use random_generator::readiness::Latch;
 use random_generator::record::Hex;
 use random_generator::record::integers::Question;
@@ -568,7 +569,7 @@ async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
     let mut snapshot = LeaseSnapshot {
         leadership: Leadership::Leader {
             fence: 3,
-            until: boot + Duration::from_secs(3600),
+            renew_deadline: boot + Duration::from_secs(3600),
         },
         object: Some(Arc::new(LeaseObject {
             uid: "u".into(),
@@ -581,7 +582,7 @@ async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
                 transitions: 1,
             },
             fence: 3,
-            head: Head::Absent,
+            payload: Head::Absent,
             carried: Arc::new(serde_json::Value::Null),
         })),
         confirmed_at: Some(boot),
@@ -598,7 +599,10 @@ async fn peers_and_leader_have_the_shapes_that_clients_rely_on() {
     assert!((3_500_000..=3_600_000).contains(&leader["remaining_ms"].as_u64().unwrap()));
 
     // Its term is over, though nobody has taken its name out of the Lease.
-    snapshot.leadership = Leadership::Leader { fence: 3, until: boot };
+    snapshot.leadership = Leadership::Leader {
+        fence: 3,
+        renew_deadline: boot,
+    };
     member.lease.send_replace(Arc::new(snapshot));
     let leader = member.get("/leader").await.json();
     assert_eq!((&leader["member"], &leader["self"]), (&"rg-1".into(), &false.into()));

@@ -5,21 +5,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 13] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "SECURITY.md",
-    "docs/alternatives.md",
-    "docs/command_line.md",
-    "docs/http.md",
-    "docs/protocol.md",
-    "docs/configuration.md",
-    "docs/metrics.md",
-    "docs/operating.md",
-    "docs/reference.md",
-];
+/// Every document, so that a new page is held to what the others are.
+fn documents() -> Vec<(String, String)> {
+    let mut found: Vec<_> = fs::read_dir(root())
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| name.ends_with(".md"))
+        .map(|name| (name.clone(), text(&name)))
+        .collect();
+    found.extend(files("docs", "md"));
+    assert!(found.len() > 12, "{} documents", found.len());
+    found
+}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -46,6 +43,13 @@ fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
     }
     found.sort();
     found
+}
+
+/// What is built into the binary: the service, and the crates beside it.
+fn sources() -> Vec<(String, String)> {
+    let crates = files("crates", "rs");
+    let built = crates.into_iter().filter(|(path, _)| path.contains("/src/"));
+    files("src", "rs").into_iter().chain(built).collect()
 }
 
 /// Lines of code, without comments.
@@ -112,7 +116,7 @@ fn each_dependency_is_used_only_behind_its_door() {
             assert!(there, "{name}: there is no {door}");
         }
         let krate = name.replace('-', "_");
-        for (path, source) in files("src", "rs") {
+        for (path, source) in sources() {
             let used = code(&source).any(|line| names(line, &krate));
             let allowed = doors.iter().any(|door| within(&path, door));
             assert!(
@@ -126,22 +130,29 @@ fn each_dependency_is_used_only_behind_its_door() {
 
 #[test]
 fn every_dependency_says_where_it_is_used_and_why() {
-    let manifest = text("Cargo.toml");
-    let declared: BTreeSet<&str> = manifest
-        .lines()
-        .skip_while(|line| *line != "[dependencies]")
-        .skip(1)
-        .take_while(|line| !line.starts_with('['))
-        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
-        .collect();
+    let mut manifests = files("crates", "toml");
+    manifests.push(("Cargo.toml".to_owned(), text("Cargo.toml")));
+    let dependencies = |manifest: &str| -> Vec<String> {
+        manifest
+            .lines()
+            .skip_while(|line| *line != "[dependencies]")
+            .skip(1)
+            .take_while(|line| !line.starts_with('['))
+            .filter_map(|line| line.split_once(" = ").map(|(name, _)| name.to_owned()))
+            .collect()
+    };
+    let declared: BTreeSet<String> = manifests.iter().flat_map(|(_, text)| dependencies(text)).collect();
     let doors = doors();
-    let told: BTreeSet<&str> = doors.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(declared, told, "Cargo.toml (left) and CONTRIBUTING.md (right) differ");
+    let told: BTreeSet<String> = doors.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        declared, told,
+        "the Cargo.tomls (left) and CONTRIBUTING.md (right) differ"
+    );
 }
 
 #[test]
 fn the_environment_is_read_in_config_alone() {
-    for (path, source) in files("src", "rs") {
+    for (path, source) in sources() {
         let reads = code(&source).any(|line| line.contains("env::var"));
         assert!(!reads || within(&path, "src/config"), "{path} reads the environment");
     }
@@ -149,7 +160,7 @@ fn the_environment_is_read_in_config_alone() {
 
 #[test]
 fn unjoined_tasks_and_ambient_time_are_not_allowed_back_in() {
-    for (path, source) in files("src", "rs") {
+    for (path, source) in sources() {
         for banned in [
             "allow(clippy::disallowed_methods)",
             "allow(clippy::unwrap_used",
@@ -172,7 +183,7 @@ fn no_test_is_skipped_and_nothing_is_left_to_do() {
         concat!("todo", "!("),
         concat!("unimplemented", "!("),
     ];
-    for (path, source) in files("src", "rs").into_iter().chain(files("tests", "rs")) {
+    for (path, source) in sources().into_iter().chain(files("tests", "rs")) {
         assert!(!source.contains(ignored), "{path} skips a test");
         for word in later {
             assert!(!source.contains(word), "{path}: {word}");
@@ -182,7 +193,7 @@ fn no_test_is_skipped_and_nothing_is_left_to_do() {
 
 #[test]
 fn a_file_is_short_enough_to_have_one_reason() {
-    for (path, source) in files("src", "rs") {
+    for (path, source) in sources() {
         let lines = source.lines().count();
         assert!(
             lines <= 600,
@@ -219,17 +230,26 @@ fn routed(door: &str) -> BTreeSet<String> {
     paths
 }
 
+/// What stands in backticks in one column of a document's table.
+fn in_column(document: &str, heading: &str, column: usize) -> BTreeSet<String> {
+    table(document, heading)
+        .iter()
+        .flat_map(|row| quoted(&row[column]))
+        .collect()
+}
+
 #[test]
-fn the_readme_has_every_endpoint_and_no_other() {
-    let readme = text("README.md");
-    let rows = readme.lines().filter(|line| line.starts_with("| `/"));
-    let told: BTreeSet<String> = rows
-        .flat_map(|row| quoted(row.split(" | ").next().unwrap()))
-        .chain(quoted(&readme).into_iter().filter(|quoted| quoted == "/metrics"))
-        .collect();
-    let doors = ["src/http/public", "src/http/admin", "src/http/scrape"];
-    let there: BTreeSet<String> = doors.into_iter().flat_map(routed).collect();
-    assert_eq!(told, there, "README.md (left) and src/http (right) differ");
+fn the_readme_has_every_public_path_and_no_other() {
+    let named = in_column(&text("README.md"), "for", 1);
+    assert_eq!(
+        named,
+        routed("src/http/public"),
+        "README.md (left) and src/http (right) differ"
+    );
+}
+
+#[test]
+fn the_protocol_has_every_path_that_peers_use() {
     let protocol = text("docs/protocol.md");
     for path in routed("src/peer") {
         let path = path.split('{').next().unwrap();
@@ -238,21 +258,27 @@ fn the_readme_has_every_endpoint_and_no_other() {
 }
 
 #[test]
-fn the_page_about_http_has_every_path_of_every_listener_and_no_other() {
+fn the_page_about_http_lists_and_describes_every_path_and_no_other() {
     let page = text("docs/http.md");
-    let told = page
-        .lines()
-        .filter(|line| line.starts_with("| `/") || line.starts_with("### `/"));
-    let mut told: BTreeSet<String> = told.map(|line| quoted(line).remove(0)).collect();
+    let (before, rest) = page.split_once("\n## All paths\n").unwrap();
+    let (list, after) = rest.split_once("\n## ").unwrap();
+    assert_eq!(
+        in_column(list, "path", 0),
+        routed("src/http/public"),
+        "the list in docs/http.md (left) and src/http (right) differ"
+    );
+    let described = before.lines().chain(after.lines());
+    let described = described.filter(|line| line.starts_with("| `/") || line.starts_with("### `/"));
+    let mut described: BTreeSet<String> = described.map(|line| quoted(line).remove(0)).collect();
     // They describe the others, and not themselves.
-    told.extend(
+    described.extend(
         ["/openapi.json", "/docs"]
             .map(str::to_owned)
             .into_iter()
-            .filter(|path| page.contains(&format!("`{path}`"))),
+            .filter(|path| before.contains(&format!("`{path}`"))),
     );
     assert_eq!(
-        told,
+        described,
         &routed("src/http") | &routed("src/peer"),
         "docs/http.md (left) and src (right) differ"
     );
@@ -269,7 +295,7 @@ fn said_by_tests() -> String {
     {
         said.extend(code(&source).map(|line| line.to_owned() + "\n"));
     }
-    for (path, source) in files("src", "rs") {
+    for (path, source) in sources() {
         let tests = if path.ends_with("/tests.rs") {
             Some(&*source)
         } else {
@@ -365,9 +391,8 @@ fn each_command_argument_variable_metric_and_path_that_docs_name_is_named_by_a_t
 
 #[test]
 fn documents_link_only_to_what_exists() {
-    for document in DOCUMENTS {
-        let body = text(document);
-        let base = root().join(document);
+    for (document, body) in documents() {
+        let base = root().join(&document);
         for link in body.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap();
             let there = file.is_empty() || file.contains("://") || base.parent().unwrap().join(file).exists();
@@ -393,10 +418,9 @@ fn quoted(document: &str) -> Vec<String> {
 
 #[test]
 fn every_path_that_documents_and_sources_name_exists() {
-    let documents = DOCUMENTS.iter().map(|name| ((*name).to_owned(), text(name)));
-    for (name, body) in documents.chain(files("src", "rs")) {
+    for (name, body) in documents().into_iter().chain(sources()) {
         for path in quoted(&body) {
-            let begins = ["src/", "tests/", "docs/", ".ci/", "k8s/", "docker/"]
+            let begins = ["src/", "crates/", "tests/", "docs/", ".ci/", "k8s/", "docker/"]
                 .iter()
                 .any(|room| path.starts_with(room));
             let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
@@ -411,32 +435,38 @@ fn every_path_that_documents_and_sources_name_exists() {
 #[test]
 fn architecture_names_each_invariants_files_tests_and_mutations() {
     let mut tests: BTreeSet<String> = BTreeSet::new();
-    for (_, source) in files("src", "rs").into_iter().chain(files("tests", "rs")) {
+    for (_, source) in sources().into_iter().chain(files("tests", "rs")) {
         let names = source.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
         tests.extend(names.map(str::to_owned));
     }
-    let mut told = BTreeSet::new();
-    let rows = table(&text("ARCHITECTURE.md"), "");
-    assert!(rows.len() >= 8, "{} invariants", rows.len());
-    for row in rows {
-        let [_, _, kept, shown, mutations] = &row[..] else {
-            panic!("{row:?}");
+    let mut named = BTreeSet::new();
+    let document = text("ARCHITECTURE.md");
+    let (_, always) = document.split_once("\n## What always holds\n").unwrap();
+    let invariants: Vec<&str> = always.split("\n### ").skip(1).collect();
+    assert!(invariants.len() >= 10, "{} invariants", invariants.len());
+    for (number, invariant) in (1..).zip(invariants) {
+        assert!(invariant.starts_with(&format!("{number}. ")), "{invariant}");
+        let list = |label: &str| {
+            let begins = format!("- {label}: ");
+            let mut lines = invariant.lines().filter_map(|line| line.strip_prefix(&*begins));
+            let list = quoted(lines.next().unwrap_or_else(|| panic!("{number} has no {label}")));
+            assert!(!list.is_empty() && lines.next().is_none(), "{number}: {label}");
+            list
         };
-        for file in quoted(kept) {
+        for file in list("Kept in") {
             assert!(root().join(&file).is_file(), "there is no {file}");
         }
-        for test in quoted(shown) {
+        for test in list("Tests") {
             assert!(tests.contains(&test), "there is no test {test}");
         }
-        assert!(!quoted(shown).is_empty() && !quoted(mutations).is_empty(), "{row:?}");
-        told.extend(quoted(mutations));
+        named.extend(list("Mutations"));
     }
     let planted: BTreeSet<String> = files("tests/mutations", "patch")
         .iter()
         .map(|(path, _)| Path::new(path).file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert_eq!(
-        told, planted,
+        named, planted,
         "ARCHITECTURE.md (left) and tests/mutations (right) differ"
     );
 }
@@ -485,10 +515,14 @@ fn a_room_uses_only_the_rooms_that_architecture_says() {
 fn every_make_target_that_is_told_exists() {
     let makefile = text("Makefile");
     for (document, before) in [
-        ("README.md", "`make "),
-        ("CONTRIBUTING.md", "`make "),
-        (".ci/run", "step \"make "),
         ("README.md", "\nmake "),
+        ("CONTRIBUTING.md", "`make "),
+        ("docs/kubernetes.md", "`make "),
+        ("docs/kubernetes.md", "\nmake "),
+        ("docs/performance.md", "`make "),
+        ("docs/reference.md", "`make "),
+        ("docs/try_it.md", "`make "),
+        (".ci/run", "step \"make "),
     ] {
         let body = text(document);
         let targets: Vec<_> = body

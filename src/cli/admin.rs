@@ -23,7 +23,7 @@ pub(super) struct Args {
 enum Action {
     /// Show the log filter, or change it until the member restarts
     LogLevel {
-        /// A level for all (error, warn, info, debug, trace), or directives such as warn,random_generator::lease=debug
+        /// A level for all (error, warn, info, debug, trace), or directives such as warn,random_generator::draw=debug
         #[arg(value_name = "FILTER")]
         filter: Option<String>,
         #[command(flatten)]

@@ -143,7 +143,7 @@ The admin listener is on the member's own host only; on Kubernetes: kubectl exec
 
 Examples:
   random-generator admin log-level
-  random-generator admin log-level warn,random_generator::lease=debug
+  random-generator admin log-level warn,random_generator::draw=debug
   random-generator admin ledger --json
   random-generator admin shutdown --admin http://127.0.0.1:8092";
 

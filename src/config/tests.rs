@@ -228,7 +228,7 @@ fn nameservers_may_be_repeated() {
 #[test]
 fn a_word_that_is_no_level_is_no_log_filter() {
     assert!(refusal("--log-filter inof").contains("--log-filter 'inof'"));
-    assert!(config("--log-filter warn,random_generator::lease=debug", &[]).is_ok());
+    assert!(config("--log-filter warn,random_generator::draw=debug", &[]).is_ok());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use lease_election::CommitOutcome;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
@@ -18,8 +19,7 @@ pub use super::metrics::DrawMetrics;
 use super::voter::Voter;
 use crate::clock::{Boot, Clock};
 use crate::discovery::PeerList;
-use crate::lease::elector::CommitOutcome;
-use crate::lease::task::LeaseHandle;
+use crate::lease::LeaseHandle;
 use crate::peer::client::PeerClient;
 use crate::record::Slot;
 use crate::shutdown::Signal;
@@ -176,12 +176,12 @@ impl DrawTask {
                 Action::Commit(request) => {
                     let ticket = request.ticket;
                     if !self.parts.lease.commit(request) {
-                        let outcome = CommitOutcome::NotDone;
+                        let outcome = CommitOutcome::NotCommitted;
                         questions.push(Box::pin(async move { Event::Committed { ticket, outcome } }));
                     }
                 }
-                Action::Floor(fence) => self.parts.lease.floor(fence),
-                Action::Look => self.parts.lease.look(),
+                Action::Floor(fence) => self.parts.lease.require_fence_above(fence),
+                Action::Look => self.parts.lease.refresh(),
                 Action::StayOut(time) => {
                     tracing::warn!(
                         ?time,

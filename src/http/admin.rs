@@ -144,7 +144,7 @@ async fn log_level(State(admin): State<Arc<Admin>>) -> Response {
     fresh(Format::Text, (admin.actions.log_level)() + "\n")
 }
 
-/// `PUT /log-level`, the filter as body: `info`, or directives like `warn,random_generator::lease=debug`.
+/// `PUT /log-level`, the filter as body: `info`, or directives like `warn,random_generator::draw=debug`.
 async fn set_log_level(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response, Problem> {
     if let Some(kind) = request.headers().get(header::CONTENT_TYPE)
         && !kind.as_bytes().starts_with(b"text/plain")

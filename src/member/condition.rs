@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::{LeaseTrouble, StoreError};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -11,8 +12,7 @@ use crate::discovery::PeerList;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::generator::ids::IdSource;
 use crate::journal::JournalState;
-use crate::lease::task::LeaseHandle;
-use crate::lease::{LeaseSnapshot, LeaseTrouble, StoreError};
+use crate::lease::{LeaseHandle, LeaseSnapshot};
 use crate::readiness::{Readiness, Reporter};
 use crate::shutdown::Signal;
 

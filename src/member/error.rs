@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use lease_election::file::FileLeaseError;
+
 use crate::discovery::DiscoveryError;
 use crate::draw::ledger::task::LedgerError;
 use crate::exit::Exit;
@@ -11,7 +13,6 @@ use crate::generator::ids::KeeperError;
 use crate::generator::random::EntropyError;
 use crate::identity::{IdentityError, VolumeError};
 use crate::journal::JournalFailure;
-use crate::lease::file::FileLeaseError;
 use crate::peer::signature::{PeerSecret, SecretTooShort};
 use crate::server::listener::ListenerError;
 

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use lease_election::file::FileLeaseStore;
+use lease_election::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
+use lease_election::{LeaseChange, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 
@@ -10,13 +13,12 @@ use super::stages::Stages;
 use crate::clock::Clock;
 use crate::config::{ClusterAccess, Config, LeaseStore as Wanted};
 use crate::identity::Identity;
-use crate::lease::file::FileLeaseStore;
-use crate::lease::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
-use crate::lease::{LeaseChange, LeaseObject, LeaseStore, StoreError, WatchEvent, WriteOutcome};
+use crate::lease::{LeaseObject, annotations};
+use crate::record::Record;
 
 pub(super) enum Store {
-    File(FileLeaseStore),
-    Kubernetes(Box<KubernetesLeaseStore>),
+    File(FileLeaseStore<Record>),
+    Kubernetes(Box<KubernetesLeaseStore<Record>>),
 }
 
 /// Makes the store, and says where it tells that it may not watch.
@@ -29,8 +31,10 @@ pub(super) async fn open(
 ) -> Result<(Store, Option<watch::Receiver<Option<StoreError>>>), MemberError> {
     match &config.lease.store {
         Wanted::File(path) => {
-            let (store, part) = FileLeaseStore::open(path.clone()).await?;
-            stages.keeper("lease file", |stop| async move { Ok(part.run(stop).await?) });
+            let (store, part) = FileLeaseStore::open(path.clone(), annotations()).await?;
+            stages.keeper("lease file", |mut stop| async move {
+                Ok(part.run(async move { stop.requested().await }).await?)
+            });
             Ok((Store::File(store), None))
         }
         Wanted::Kubernetes { name, access } => {
@@ -41,6 +45,7 @@ pub(super) async fn open(
                 },
                 namespace: identity.namespace.clone(),
                 name: name.clone(),
+                annotations: annotations(),
                 // Less than the elector waits, a third: so that it hears from the store why there is no answer.
                 answer: config.lease.renew_deadline * 3 / 10,
             };
@@ -62,7 +67,7 @@ pub(super) fn made_by(config: &Config) -> String {
     }
 }
 
-impl LeaseStore for Store {
+impl LeaseStore<Record> for Store {
     async fn read(&self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
         match self {
             Store::File(store) => store.read().await,
@@ -70,14 +75,14 @@ impl LeaseStore for Store {
         }
     }
 
-    async fn write(&self, base: &LeaseObject, change: &LeaseChange) -> WriteOutcome {
+    async fn write(&self, base: &LeaseObject, change: &LeaseChange<Record>) -> WriteOutcome<Record> {
         match self {
             Store::File(store) => store.write(base, change).await,
             Store::Kubernetes(store) => store.write(base, change).await,
         }
     }
 
-    async fn watch(&self, events: mpsc::Sender<WatchEvent>) {
+    async fn watch(&self, events: mpsc::Sender<WatchEvent<Record>>) {
         match self {
             Store::File(store) => store.watch(events).await,
             Store::Kubernetes(store) => store.watch(events).await,

@@ -13,12 +13,12 @@ fn the_log_level_is_shown_and_changed() {
     let set = run(&[
         "admin",
         "log-level",
-        "warn,random_generator::lease=debug",
+        "warn,random_generator::draw=debug",
         "--admin",
         &at,
     ]);
     assert_eq!((set.code, set.stderr.as_str()), (Some(0), ""));
-    assert!(level().contains("random_generator::lease=debug"), "{}", level());
+    assert!(level().contains("random_generator::draw=debug"), "{}", level());
     let wrong = run(&["admin", "log-level", "loud=very", "--admin", &at]);
     assert_eq!(wrong.code, Some(64), "{}", wrong.stderr);
 }

@@ -30,7 +30,7 @@ fn every_command_that_asks_a_member_asks_it_over_tls() {
         (&["leader", &public], "rg-0"),
         (&["health", &public], "MEMBER"),
         (&["admin", "log-level", "--admin", &admin], "info\n"),
-        (&["admin", "log-level", "warn", "--admin", &admin], "logs"),
+        (&["admin", "log-level", "warn", "--admin", &admin], "is warn"),
     ] {
         let ended = trusting(&authority(), arguments);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");

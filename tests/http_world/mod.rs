@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use lease_election::Leadership;
 use prometheus_client::registry::Registry;
 use rand::{Rng, TryRng};
 use random_generator::clock::Clock;
@@ -27,7 +28,7 @@ use random_generator::http::public::status::Status;
 use random_generator::http::public::stream::Streams;
 use random_generator::http::public::{self, Public};
 use random_generator::identity::MemberName;
-use random_generator::lease::{Leadership, LeaseSnapshot};
+use random_generator::lease::LeaseSnapshot;
 use random_generator::readiness::Readiness;
 use random_generator::record::Record;
 use random_generator::server::exchange::{RequestLimits, Routes};

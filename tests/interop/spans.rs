@@ -65,13 +65,13 @@ pub fn of_member(log: &str) -> Vec<Term> {
         let at = || line["timestamp"].as_str().unwrap().parse().unwrap();
         match line["message"].as_str() {
             // A new fence without an end before it is a new term.
-            Some("this member holds the lease") => {
+            Some("became the leader") => {
                 if terms.0.last().is_some_and(|last| last.to.is_none()) {
                     terms.end(at());
                 }
                 terms.begin(at());
             }
-            Some("this member holds the lease no more") => terms.end(at()),
+            Some("lost the lease") => terms.end(at()),
             _ => {}
         }
     }

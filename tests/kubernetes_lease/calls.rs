@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::{LeaseStore, StoreError, WriteOutcome};
 use random_generator::clock::Clock;
-use random_generator::lease::{LeaseStore, StoreError, WriteOutcome};
+use random_generator::record::Record;
 
 use crate::lease_writes::{change, written};
 use crate::server::{Fault, frozen};
 use crate::waiting::eventually;
 use crate::{ANSWER, Bench, SHORT, kubeconfig, store};
 
-fn refusal(outcome: WriteOutcome) -> String {
+fn refusal(outcome: WriteOutcome<Record>) -> String {
     match outcome {
         WriteOutcome::Failed(StoreError::Refused(reason)) => reason,
         other => panic!("expected a refusal, got {other:?}"),
@@ -253,7 +254,7 @@ async fn an_api_server_that_asks_to_wait_is_left_alone_but_not_for_longer_than_a
     let bench = Bench::new(SHORT).await;
     let base = bench.read().await;
     bench.server.once("PUT", Fault::Busy(3600));
-    let busy = |outcome: WriteOutcome| match outcome {
+    let busy = |outcome: WriteOutcome<Record>| match outcome {
         WriteOutcome::Failed(StoreError::Unreachable(reason)) => assert!(reason.contains("429"), "{reason}"),
         other => panic!("{other:?}"),
     };

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use random_generator::lease::kubernetes::Access;
-use random_generator::lease::{LeaseStore, StoreError};
+use lease_election::kubernetes::Access;
+use lease_election::{LeaseStore, StoreError};
 
 use crate::server::{Fault, Server};
 use crate::{ANSWER, Bench, kubeconfig, store};

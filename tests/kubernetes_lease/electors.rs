@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::metrics::LeaseMetrics;
+use lease_election::{CommitOutcome, ElectorConfig, LeaseTrouble, task};
 use random_generator::clock::Clock;
-use random_generator::lease::elector::{CommitOutcome, CommitRequest, ElectorConfig};
-use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
-use random_generator::lease::{Head, LeaseTrouble};
+use random_generator::lease::{CommitRequest, Head, LeaseHandle};
 use random_generator::record::{Contribution, Draft, Hex, Slot};
 use random_generator::shutdown::{self, Trigger};
 use tokio::sync::mpsc;
@@ -39,9 +39,9 @@ async fn elector(server: &Server, name: &str, duration: Duration) -> Elector {
     let store = store(access, config.renew_deadline * 3 / 10);
     let seed = [name.as_bytes()[3]; 32];
     let (task, handle, outcomes) = task::new(config, store, Clock::system(), LeaseMetrics::default(), seed);
-    let (stop, stopped) = shutdown::stage();
+    let (stop, mut stopped) = shutdown::stage();
     let mut tasks = JoinSet::new();
-    tasks.spawn(task.run(stopped));
+    tasks.spawn(task.run(async move { stopped.requested().await }));
     handle.stand(true).await;
     Elector {
         handle,
@@ -228,13 +228,13 @@ async fn after_a_refusal_a_commit_waits_as_every_other_write_does() {
     for ticket in 0..30 {
         let request = CommitRequest {
             ticket,
-            record: Arc::clone(&record),
+            payload: Arc::clone(&record),
             base: Head::Absent,
             fence: 1,
         };
         assert!(leader.handle.commit(request));
         let told = timeout(PATIENCE, leader.outcomes.recv()).await.expect("an outcome");
-        assert_eq!(told, Some((ticket, CommitOutcome::NotDone)));
+        assert_eq!(told, Some((ticket, CommitOutcome::NotCommitted)));
     }
     let tries = server.seen("PUT").len() - before;
     // A try every 1.6 s at most.

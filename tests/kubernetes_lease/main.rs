@@ -17,9 +17,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::LeaseStore;
+use lease_election::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
 use random_generator::clock::Clock;
-use random_generator::lease::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
-use random_generator::lease::{LeaseObject, LeaseStore};
+use random_generator::lease::{LeaseObject, annotations};
+use random_generator::record::Record;
 
 use crate::server::Server;
 
@@ -40,11 +42,12 @@ fn kubeconfig(directory: &Path, server: &str) -> Access {
     Access::Kubeconfig(path)
 }
 
-fn store(access: Access, answer: Duration) -> KubernetesLeaseStore {
+fn store(access: Access, answer: Duration) -> KubernetesLeaseStore<Record> {
     let config = KubernetesConfig {
         access,
         namespace: "lab".to_owned(),
         name: "random-generator".to_owned(),
+        annotations: annotations(),
         answer,
     };
     KubernetesLeaseStore::new(config, Clock::system(), KubernetesMetrics::default())
@@ -53,7 +56,7 @@ fn store(access: Access, answer: Duration) -> KubernetesLeaseStore {
 /// A store over a server with a Lease.
 struct Bench {
     server: Server,
-    store: Arc<KubernetesLeaseStore>,
+    store: Arc<KubernetesLeaseStore<Record>>,
     directory: tempfile::TempDir,
 }
 

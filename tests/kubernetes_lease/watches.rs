@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::{LeaseStore, StoreError, WatchEvent};
 use random_generator::clock::Clock;
-use random_generator::lease::{LeaseObject, LeaseStore, StoreError, WatchEvent};
+use random_generator::lease::LeaseObject;
+use random_generator::record::Record;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,7 +17,7 @@ use crate::waiting::{PATIENCE, eventually};
 use crate::{ANSWER, Bench};
 
 struct Watching {
-    events: mpsc::Receiver<WatchEvent>,
+    events: mpsc::Receiver<WatchEvent<Record>>,
     task: JoinSet<()>,
 }
 
@@ -28,7 +30,7 @@ fn watch(bench: &Bench) -> Watching {
 }
 
 impl Watching {
-    async fn next(&mut self) -> WatchEvent {
+    async fn next(&mut self) -> WatchEvent<Record> {
         timeout(PATIENCE, self.events.recv()).await.expect("an event").unwrap()
     }
 

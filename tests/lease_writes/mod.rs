@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use random_generator::lease::{Head, LeaseChange, LeaseObject, LeaseSpec, WriteOutcome};
+use lease_election::{LeaseChange, LeaseSpec, WriteOutcome};
+use random_generator::lease::{Head, LeaseObject};
+use random_generator::record::Record;
 
 /// That of a holder with a lease of 15 s, and no record yet.
-pub fn change(holder: &str, fence: u64) -> LeaseChange {
+pub fn change(holder: &str, fence: u64) -> LeaseChange<Record> {
     LeaseChange {
         spec: LeaseSpec {
             holder: Some(holder.to_owned()),
@@ -14,12 +16,12 @@ pub fn change(holder: &str, fence: u64) -> LeaseChange {
             ..LeaseSpec::default()
         },
         fence,
-        head: Head::Absent,
+        payload: Head::Absent,
     }
 }
 
 /// What the store made of a write that must succeed.
-pub fn written(outcome: WriteOutcome) -> Arc<LeaseObject> {
+pub fn written(outcome: WriteOutcome<Record>) -> Arc<LeaseObject> {
     match outcome {
         WriteOutcome::Written(object) => object,
         other => panic!("expected Written, got {other:?}"),

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::file::FileLeaseStore;
+use lease_election::metrics::LeaseMetrics;
+use lease_election::{ElectorConfig, LeaseChange, LeaseStore, StoreError, WatchEvent, WriteOutcome, task};
 use random_generator::clock::Clock;
-use random_generator::lease::elector::ElectorConfig;
-use random_generator::lease::file::FileLeaseStore;
-use random_generator::lease::task::{self, LeaseHandle, LeaseMetrics};
-use random_generator::lease::{LeaseChange, LeaseObject, LeaseStore, StoreError, WatchEvent, WriteOutcome};
+use random_generator::lease::{LeaseHandle, LeaseObject, annotations};
+use random_generator::record::Record;
 use random_generator::shutdown::{self, Trigger};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -24,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(260);
 /// The file, until it hangs: then no operation on it ever ends.
 #[derive(Clone)]
 struct Store {
-    file: FileLeaseStore,
+    file: FileLeaseStore<Record>,
     hangs: watch::Receiver<bool>,
 }
 
@@ -40,16 +41,16 @@ impl Store {
     }
 }
 
-impl LeaseStore for Store {
+impl LeaseStore<Record> for Store {
     async fn read(&self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
         self.unless_hung(self.file.read()).await
     }
 
-    async fn write(&self, base: &LeaseObject, change: &LeaseChange) -> WriteOutcome {
+    async fn write(&self, base: &LeaseObject, change: &LeaseChange<Record>) -> WriteOutcome<Record> {
         self.unless_hung(self.file.write(base, change)).await
     }
 
-    async fn watch(&self, events: mpsc::Sender<WatchEvent>) {
+    async fn watch(&self, events: mpsc::Sender<WatchEvent<Record>>) {
         let mut hangs = self.hangs.clone();
         loop {
             let ended = tokio::select! {
@@ -75,10 +76,10 @@ struct Elector {
 }
 
 async fn elector(path: &Path, name: &str) -> Elector {
-    let (file, part) = FileLeaseStore::open(path.to_owned()).await.unwrap();
-    let (end, ended) = shutdown::stage();
+    let (file, part) = FileLeaseStore::open(path.to_owned(), annotations()).await.unwrap();
+    let (end, mut ended) = shutdown::stage();
     let mut thread = JoinSet::new();
-    thread.spawn(async move { part.run(ended).await.unwrap() });
+    thread.spawn(async move { part.run(async move { ended.requested().await }).await.unwrap() });
     let config = ElectorConfig {
         identity: format!("{name}_uid-0"),
         duration: DURATION,
@@ -89,9 +90,9 @@ async fn elector(path: &Path, name: &str) -> Elector {
     let store = Store { file, hangs };
     let seed = [name.len() as u8; 32];
     let (task, handle, _outcomes) = task::new(config, store, Clock::system(), LeaseMetrics::default(), seed);
-    let (stop, stopped) = shutdown::stage();
+    let (stop, mut stopped) = shutdown::stage();
     let mut tasks = JoinSet::new();
-    tasks.spawn(task.run(stopped));
+    tasks.spawn(task.run(async move { stopped.requested().await }));
     handle.stand(true).await;
     Elector {
         handle,

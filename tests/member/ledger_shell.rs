@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::{Leadership, LeaseSpec};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
@@ -11,7 +12,7 @@ use random_generator::draw::contributor::Contributor;
 use random_generator::draw::ledger::storage::{Storage, StorageConfig};
 use random_generator::draw::ledger::task::{LedgerConfig, LedgerError, LedgerHandle, LedgerMetrics, start};
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
-use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec};
+use random_generator::lease::{Head, LeaseObject, LeaseSnapshot};
 use random_generator::peer::message::{HeadsRequest, KeepRequest, Refusal};
 use random_generator::record::secrets::{Seed, commitment};
 use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
@@ -39,7 +40,7 @@ fn view(head: Head) -> Arc<LeaseSnapshot> {
             version: 1,
             spec: LeaseSpec::default(),
             fence: 1,
-            head,
+            payload: head,
             carried: Arc::new(serde_json::Value::Null),
         })),
         confirmed_at: None,
@@ -201,7 +202,7 @@ async fn a_record_is_reported_only_once_the_volume_has_it() {
     let running = writable(&path).await;
     let lock = locked(&path);
     let record = record();
-    running.lease.send_replace(view(Head::Record(Arc::new(record.clone()))));
+    running.lease.send_replace(view(Head::Valid(Arc::new(record.clone()))));
     // Tried, failed, tried again: none of it may show the record.
     let mut snapshots = running.ledger.snapshots();
     let failed = timeout(PATIENCE, async {
@@ -317,7 +318,7 @@ async fn a_ledger_found_damaged_while_room_is_made_in_it_is_told_as_damaged_and_
     for round in 1..=4 {
         let record = following(round, previous);
         previous = Some(record.hash);
-        running.lease.send_replace(view(Head::Record(Arc::new(record))));
+        running.lease.send_replace(view(Head::Valid(Arc::new(record))));
         running
             .until(|snapshot| snapshot.head().is_some_and(|head| head.round == round))
             .await;
@@ -326,7 +327,7 @@ async fn a_ledger_found_damaged_while_room_is_made_in_it_is_told_as_damaged_and_
     crammed(&path);
     running
         .lease
-        .send_replace(view(Head::Record(Arc::new(following(5, previous)))));
+        .send_replace(view(Head::Valid(Arc::new(following(5, previous)))));
     let told = running
         .until(|snapshot| snapshot.condition != Condition::Writable)
         .await;

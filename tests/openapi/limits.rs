@@ -1,4 +1,4 @@
-//! The table of what is limited, of the listeners' own constants: in docs/http.md and in the README.
+//! The table of what is limited, of the listeners' own constants: in docs/http.md.
 
 use std::time::Duration;
 

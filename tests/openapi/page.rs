@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::{Leadership, LeaseSpec};
 use random_generator::clock::{Boot, Clock, Wall};
 use random_generator::discovery::{Peer, PeerList};
-use random_generator::lease::{Head, Leadership, LeaseObject, LeaseSnapshot, LeaseSpec};
+use random_generator::lease::{Head, LeaseObject, LeaseSnapshot};
 use random_generator::readiness::Latch;
 use random_generator::record::Record;
 use random_generator::server::limits::Limits;
@@ -61,7 +62,10 @@ async fn member() -> Member {
     let now = Clock::system().boot();
     let until = now + Duration::from_secs(3_600);
     member.lease.send_replace(Arc::new(LeaseSnapshot {
-        leadership: Leadership::Leader { fence: 3, until },
+        leadership: Leadership::Leader {
+            fence: 3,
+            renew_deadline: until,
+        },
         object: Some(Arc::new(LeaseObject {
             uid: "u".into(),
             version: 1,
@@ -73,7 +77,7 @@ async fn member() -> Member {
                 transitions: 1,
             },
             fence: 3,
-            head: Head::Absent,
+            payload: Head::Absent,
             carried: Arc::new(Value::Null),
         })),
         confirmed_at: Some(now),
@@ -298,18 +302,4 @@ async fn the_saved_page_is_what_the_description_and_a_member_say() {
     }
     let differs = made.lines().zip(kept.lines()).find(|(made, kept)| made != kept);
     assert!(made == kept, "docs/http.md is old: {differs:?}: make docs");
-}
-
-#[test]
-fn the_saved_readme_has_the_limits_that_there_are() {
-    let path = root("README.md");
-    let kept = fs::read_to_string(&path).unwrap();
-    let (before, rest) = kept.split_once("### Limits\n\n").unwrap();
-    let (_, after) = rest.split_once("\n\n").unwrap();
-    let made = format!("{before}### Limits\n\n{}\n{after}", limits::table());
-    if updating() {
-        fs::write(&path, &made).unwrap();
-        return;
-    }
-    assert!(made == kept, "the limits in README.md are old: make docs");
 }

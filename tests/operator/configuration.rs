@@ -110,11 +110,11 @@ fn arguments(command: &Command) -> Vec<&Arg> {
 fn every_argument_is_documented_as_the_command_line_declares_it() {
     let mut page = String::from(
         "# Configuration\n\n\
-         Made from the command line's own declarations, by `make docs`; a test compares it.\n\n\
-         Each argument may be given as its variable; the argument wins. A secret is in a file that an argument names, never in \
-         an argument or a variable. Durations are a number and a unit (`500ms`, `1.5s`, `2m`), sizes bytes or a number and a unit \
-         (`64KB`, `10MiB`). A wrong value ends the member with exit code 64 and one line that says what is allowed; a variable \
-         `RANDOM_GENERATOR_…` that is none of these is told in the log.\n",
+         For anyone who configures a member. Generated from the command line's declarations (`make docs`); a test checks it.\n\n\
+         Each argument may also be given as its variable; the argument wins. Secrets are in files that an argument names, never \
+         in an argument or a variable. A duration is a number and a unit (`500ms`, `1.5s`, `2m`), a size is bytes or a number \
+         and a unit (`64KB`, `10MiB`). A wrong value stops the member with exit code 64 and one line that says what is \
+         allowed; an unknown `RANDOM_GENERATOR_…` variable is logged.\n",
     );
     let serve = ServeArgs::augment_args(Command::new("serve"));
     let mut heading = None;
@@ -126,9 +126,9 @@ fn every_argument_is_documented_as_the_command_line_declares_it() {
         row(&mut page, argument);
     }
     page.push_str(
-        "\nA level of `--log-filter` alone is for everything; `TARGET=LEVEL` for a module of the program or of a library and all \
-         below it, such as `random_generator::lease=debug`; the most exact one counts. It is changed while the member runs \
-         with `PUT /log-level` on the admin listener.\n",
+        "\nIn `--log-filter`, a level alone is for everything, and `TARGET=LEVEL` for a module of the program or of a library and \
+         everything below it, such as `random_generator::draw=debug`; the most specific one wins. To change it while the member \
+         runs, use `PUT /log-level` on the admin listener.\n",
     );
     write!(page, "\n## `serve`: set by `cluster` for its members\n\n{HEAD}").unwrap();
     arguments(&serve)

@@ -39,15 +39,15 @@ fn every_metric_that_a_member_exposes_is_well_formed_and_documented_and_no_other
     let metrics = exposed();
     let mut page = String::from(
         "# Metrics\n\n\
-         Made from what members expose, by `make docs`; a test compares it.\n\n\
-         A member's metrics listener (`--metrics-listen`, port 9797) answers `GET /metrics` with OpenMetrics text. A counter is \
-         asked for with `_total` after its name, a histogram with `_bucket`, `_sum` or `_count`, an info with `_info`. \
+         For anyone who scrapes a member. Generated from what members expose (`make docs`); a test checks it.\n\n\
+         A member's metrics listener (`--metrics-listen`, port 9797) answers `GET /metrics` with OpenMetrics text. Query a \
+         counter with `_total` after its name, a histogram with `_bucket`, `_sum` or `_count`, an info with `_info`. \
          Times are in seconds, sizes in bytes, shares from 0 to 1. \
-         Whatever counts by reason is there with 0 from the start, so that `increase()` sees the first one.\n\n\
-         `route` is the pattern of a path (`/draws/{round}`; `other` for a path that there is not), `method` one of those that \
-         are served, or `other`, `status` and `code` an HTTP status (`none` when no answer came), `le` a bucket's bound: each \
-         label has few values, and none that a client chooses. The metrics whose names begin with `lease_api` or `lease_watching` \
-         are those of a member with `--lease-store kubernetes`; a member without ordinal has none of draws and ledger.\n\n\
+         Counters by reason start at 0, so that `increase()` sees the first event.\n\n\
+         `route` is the pattern of a path (`/draws/{round}`; `other` for an unknown path), `method` one of those that are \
+         served, or `other`, `status` and `code` an HTTP status (`none` when no answer came), `le` a bucket's bound: each \
+         label has few values, and clients choose none of them. Only members with `--lease-store kubernetes` have the metrics \
+         that begin with `lease_api` or `lease_watching`; a member without an ordinal has none of draws and ledger.\n\n\
          [dashboards/queries.promql](dashboards/queries.promql) has queries for a dashboard, \
          [dashboards/alerts.yaml](dashboards/alerts.yaml) rules for alerts, and [operating.md](operating.md) says what to do.\n",
     );

@@ -136,12 +136,7 @@ fn a_holder_that_is_cut_off_is_found_out_from_metrics_and_logs() {
     section.is_shown(before, &others);
     others[0].until_round(round + 2);
     frozen.signal(Signal::CONT);
-    until("its own line", || {
-        frozen
-            .log()
-            .contains("this member holds the lease no more")
-            .then_some(())
-    });
+    until("its own line", || frozen.log().contains("lost the lease").then_some(()));
 }
 
 #[test]

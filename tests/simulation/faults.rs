@@ -311,7 +311,7 @@ impl World {
         if let Some(object) = self.store.object.clone() {
             self.lease_lost("record damaged");
             self.store.set(LeaseObject {
-                head: Head::Invalid(Arc::from("{}")),
+                payload: Head::Invalid(Arc::from("{}")),
                 ..LeaseObject::clone(&object)
             });
             self.tell_watchers();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use lease_election::{LeaseChange, elector};
 use random_generator::draw::conductor::{self, AskError};
-use random_generator::lease::elector;
-use random_generator::lease::{LeaseChange, LeaseObject};
+use random_generator::lease::LeaseObject;
 use random_generator::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest};
 use random_generator::record::{Hash, Record};
 
@@ -16,7 +16,7 @@ pub enum Call {
     Read,
     Write {
         base: Arc<LeaseObject>,
-        change: LeaseChange,
+        change: LeaseChange<Record>,
     },
 }
 
@@ -36,7 +36,7 @@ pub enum Answer {
 
 /// What reaches a process.
 pub enum Input {
-    Elector(elector::Event),
+    Elector(elector::Event<Record>),
     Conductor(conductor::Event),
     /// The elector published: whoever watches sees the newest, never an older one after it.
     LeaseChanged,

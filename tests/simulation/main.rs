@@ -48,7 +48,7 @@ fn run(world: &mut World) -> Verdict {
         .store
         .object
         .as_ref()
-        .and_then(|object| object.head.record().cloned());
+        .and_then(|object| object.payload.valid().cloned());
     let Some(head) = head else {
         return Err("the Lease has no record at the end".to_owned());
     };

@@ -1,9 +1,9 @@
 //! The ways to the lease store and between peers: what is lost, doubled, late or forged on them.
 
+use lease_election::{WatchEvent, WriteOutcome, elector};
 use rand::RngExt;
 use random_generator::draw::conductor::{self, AskError};
-use random_generator::lease::elector;
-use random_generator::lease::{LeaseObject, WatchEvent, WriteOutcome};
+use random_generator::lease::LeaseObject;
 use random_generator::peer::message::{KeepAnswer, Refusal};
 
 use crate::happening::{Answer, Ask, Call, Happening, Input};

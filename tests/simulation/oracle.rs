@@ -93,20 +93,20 @@ impl Oracle {
                 after.fence, before.fence
             ));
         }
-        if before.head != after.head {
+        if before.payload != after.payload {
             self.head_changed(before, after, by, volumes)?;
         }
         Ok(())
     }
 
     fn head_changed(&mut self, before: &LeaseObject, after: &LeaseObject, by: &Process, volumes: &[Volume]) -> Verdict {
-        let Head::Record(record) = &after.head else {
+        let Head::Valid(record) = &after.payload else {
             return Err(format!("{} took the record away", by.identity));
         };
         record
             .check()
             .map_err(|error| format!("a record that breaks a rule: {error}"))?;
-        if let Head::Record(previous) = &before.head
+        if let Head::Valid(previous) = &before.payload
             && record.slot <= previous.slot
             && !self.lost
         {
@@ -119,8 +119,8 @@ impl Oracle {
             self.restored += 1;
             return self.goes_on(record, volumes);
         }
-        match &before.head {
-            Head::Record(previous) => {
+        match &before.payload {
+            Head::Valid(previous) => {
                 chain::follows(previous, record).map_err(|error| format!("a record that doesn't follow: {error}"))?;
                 for voters in [record.voters, previous.voters] {
                     let keep = holders(previous, volumes).iter().filter(|o| **o < voters).count();

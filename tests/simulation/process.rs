@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use lease_election::{Elector, ElectorConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use random_generator::clock::{Boot, Now, Wall};
@@ -11,7 +12,6 @@ use random_generator::draw::contributor::Contributor;
 use random_generator::draw::ledger::logic::Ledger;
 use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
 use random_generator::identity::{MemberName, lease_identity};
-use random_generator::lease::elector::{Elector, ElectorConfig};
 use random_generator::lease::{LeaseObject, LeaseSnapshot};
 use random_generator::record::secrets::Seed;
 use random_generator::record::{Hash, Record};
@@ -67,7 +67,7 @@ impl Volume {
 pub struct Process {
     pub ordinal: u16,
     pub identity: String,
-    pub elector: Elector,
+    pub elector: Elector<Record>,
     pub conductor: Conductor,
     pub contributor: Contributor,
     pub ledger: Ledger,

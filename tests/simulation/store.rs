@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use random_generator::lease::{Head, LeaseChange, LeaseObject, LeaseSpec};
+use lease_election::{LeaseChange, LeaseSpec};
+use random_generator::lease::{Head, LeaseObject};
+use random_generator::record::Record;
 
 pub struct Store {
     pub object: Option<Arc<LeaseObject>>,
@@ -39,7 +41,7 @@ impl Store {
             version: 0,
             spec: LeaseSpec::default(),
             fence: 0,
-            head: Head::Absent,
+            payload: Head::Absent,
             carried: Arc::new(serde_json::Value::Null),
         });
     }
@@ -61,7 +63,7 @@ impl Store {
 
     /// A PUT of the whole object: with a uid it must be the same object; the version must be the present one. Without a uid,
     /// a PUT for an absent Lease creates it, as the API server does.
-    pub fn put(&mut self, base: &LeaseObject, change: LeaseChange) -> Put {
+    pub fn put(&mut self, base: &LeaseObject, change: LeaseChange<Record>) -> Put {
         let uid = match &self.object {
             Some(object) if !base.uid.is_empty() && object.uid != base.uid => return Put::Conflict,
             Some(object) if object.version != base.version => return Put::Conflict,
@@ -77,7 +79,7 @@ impl Store {
             version: 0,
             spec: change.spec,
             fence: change.fence,
-            head: change.head,
+            payload: change.payload,
             carried: base.carried.clone(),
         }))
     }

@@ -1,12 +1,13 @@
 //! One line of a trace for what happened.
 
+use lease_election::{WatchEvent, WriteOutcome, elector};
 use random_generator::draw::conductor::Report;
-use random_generator::lease::elector;
-use random_generator::lease::{LeaseObject, WatchEvent, WriteOutcome};
+use random_generator::lease::LeaseObject;
 use random_generator::peer::message::{KeepAnswer, Refusal};
+use random_generator::record::Record;
 
 pub fn view(object: &LeaseObject) -> String {
-    let head = object.head.record().map(|record| (record.round, record.fence));
+    let head = object.payload.valid().map(|record| (record.round, record.fence));
     let holder = object.spec.holder.as_deref().unwrap_or("-");
     format!(
         "{} v{} {holder:?} fence {} head {head:?}",
@@ -14,7 +15,7 @@ pub fn view(object: &LeaseObject) -> String {
     )
 }
 
-pub fn event(event: &elector::Event) -> String {
+pub fn event(event: &elector::Event<Record>) -> String {
     match event {
         elector::Event::Read {
             op,
@@ -25,7 +26,7 @@ pub fn event(event: &elector::Event) -> String {
             op,
             outcome: WriteOutcome::Written(object),
         } => format!("wrote {op}: {}", view(object)),
-        elector::Event::Commit(request) => format!("commit {} round {}", request.ticket, request.record.round),
+        elector::Event::Commit(request) => format!("commit {} round {}", request.ticket, request.payload.round),
         other => format!("{other:?}"),
     }
 }

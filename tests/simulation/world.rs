@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::{StoreError, WatchEvent, WriteOutcome, elector};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use random_generator::clock::Boot;
 use random_generator::draw::conductor;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot, Write};
-use random_generator::lease::elector;
-use random_generator::lease::{LeaseSnapshot, StoreError, WatchEvent, WriteOutcome};
+use random_generator::lease::LeaseSnapshot;
 use random_generator::record::Record;
 use random_generator::record::schedule::Schedule;
 
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    pub fn elector(&mut self, id: usize, event: elector::Event) -> Verdict {
+    pub fn elector(&mut self, id: usize, event: elector::Event<Record>) -> Verdict {
         let process = &mut self.processes[id];
         let now = process.now(self.t);
         let view = match &event {
@@ -265,7 +265,7 @@ impl World {
             match action {
                 elector::Action::Read { op } => self.call(id, op, Call::Read),
                 elector::Action::Write { op, base, change } => {
-                    if change.head != base.head {
+                    if change.payload != base.payload {
                         self.oracle
                             .conducts(&self.processes[id], self.t, self.plan.renew_deadline, 0)?;
                     }
@@ -309,13 +309,15 @@ impl World {
                     self.note(|| {
                         format!(
                             "p{id} commits round {} slot {}",
-                            request.record.round, request.record.slot
+                            request.payload.round, request.payload.slot
                         )
                     });
                     self.within(id, Input::Elector(elector::Event::Commit(request)));
                 }
-                conductor::Action::Floor(fence) => self.within(id, Input::Elector(elector::Event::Floor(fence))),
-                conductor::Action::Look => self.within(id, Input::Elector(elector::Event::Look)),
+                conductor::Action::Floor(fence) => {
+                    self.within(id, Input::Elector(elector::Event::RequireFenceAbove(fence)))
+                }
+                conductor::Action::Look => self.within(id, Input::Elector(elector::Event::Refresh)),
                 conductor::Action::StayOut(time) => self.within(id, Input::Elector(elector::Event::StayOut(time))),
                 conductor::Action::Report(report) => {
                     self.note(|| format!("p{id} reports {}", trace::report(&report)));
@@ -357,7 +359,7 @@ impl World {
 
     /// Conductor and ledger watch the elector each for itself: either may be first.
     fn lease_changed(&mut self, id: usize, snapshot: LeaseSnapshot) -> Verdict {
-        let head = snapshot.head().cloned();
+        let head = snapshot.payload().cloned();
         let event = conductor::Event::Lease(Arc::new(snapshot));
         match self.rng.random() {
             true => {
@@ -466,7 +468,7 @@ pub fn pick<T: Copy>(rng: &mut impl Rng, of: &[T]) -> Option<T> {
     (!of.is_empty()).then(|| of[rng.random_range(0..of.len())])
 }
 
-pub fn elector_failure(write: bool, op: u64) -> elector::Event {
+pub fn elector_failure(write: bool, op: u64) -> elector::Event<Record> {
     match write {
         true => elector::Event::Wrote {
             op,

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use random_generator::clock::Clock;
-use random_generator::lease::LeaseSnapshot;
-use random_generator::lease::task::LeaseHandle;
+use random_generator::lease::{LeaseHandle, LeaseSnapshot};
 use tokio::time::timeout;
 
 use crate::waiting::PATIENCE;

@@ -52,7 +52,7 @@ impl Collection {
         slot: Slot,
     ) -> Collection {
         let restart = new_chain.is_some_and(|(_, restart)| restart);
-        let head = base.record().filter(|_| !restart).cloned();
+        let head = base.valid().filter(|_| !restart).cloned();
         let chain = head.as_ref().map(|head| head.chain).or(new_chain.map(|(id, _)| id));
         Collection {
             fence,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::CommitOutcome;
+
 use crate::draw::ledger::LedgerSnapshot;
-use crate::lease::LeaseSnapshot;
-use crate::lease::elector::{CommitOutcome, CommitRequest};
+use crate::lease::{CommitRequest, LeaseSnapshot};
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::record::schedule::Schedule;
 use crate::record::{Record, Slot};

@@ -12,6 +12,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lease_election::CommitOutcome;
 use rand::{Rng, RngExt};
 
 use self::collection::Collection;
@@ -19,8 +20,7 @@ use self::duty::Duty;
 pub use self::interface::{Action, AskError, ConductorConfig, Event, Obstacle, Report};
 use self::recovery::{Found, Recovery};
 use crate::clock::{Boot, Now};
-use crate::lease::elector::{CommitOutcome, CommitRequest};
-use crate::lease::{Head, LeaseSnapshot};
+use crate::lease::{CommitRequest, Head, LeaseSnapshot};
 use crate::peer::message::{HeadsRequest, KeepAnswer, MOST_PASSED_OVER, Refusal, VERSION};
 use crate::record::{ChainId, Hash, Hex, MAX_INTEGER, Record};
 
@@ -212,12 +212,12 @@ impl Conductor {
         let (record, restoring, replaces) = (record.clone(), *restoring, replaces.clone());
         self.work = Work::Idle;
         match &outcome {
-            CommitOutcome::Final => self.replaced = Some(replaces),
-            CommitOutcome::NotDone | CommitOutcome::Undecided => self.rest_until = now + ASK_AGAIN,
+            CommitOutcome::Committed => self.replaced = Some(replaces),
+            CommitOutcome::NotCommitted | CommitOutcome::Undecided => self.rest_until = now + ASK_AGAIN,
         }
         match outcome {
-            CommitOutcome::Final if restoring => self.report(Report::Restored(record)),
-            CommitOutcome::Final => {
+            CommitOutcome::Committed if restoring => self.report(Report::Restored(record)),
+            CommitOutcome::Committed => {
                 self.missed_in_row = 0;
                 self.stays = 0;
                 self.new_chain = None;
@@ -225,7 +225,7 @@ impl Conductor {
                 self.duty = None;
                 self.report(Report::Drawn(record));
             }
-            CommitOutcome::NotDone => self.obstacle(Obstacle::NotCommitted),
+            CommitOutcome::NotCommitted => self.obstacle(Obstacle::NotCommitted),
             CommitOutcome::Undecided => {
                 if let Some(duty) = self.duty.as_mut().filter(|duty| duty.slot == record.slot) {
                     duty.undecided = true;
@@ -250,8 +250,8 @@ impl Conductor {
             }
             return;
         };
-        self.attend(now, object.head.record().map(|head| head.slot), rng);
-        self.drop_outdated(fence, &object.head);
+        self.attend(now, object.payload.valid().map(|head| head.slot), rng);
+        self.drop_outdated(fence, &object.payload);
         if self.restart_above.is_some_and(|above| fence > above) && self.new_chain.is_none_or(|new| !new.restart) {
             self.new_chain = Some(NewChain {
                 id: Hex(rng.random()),
@@ -262,18 +262,18 @@ impl Conductor {
         let replaced = self
             .replaced
             .as_ref()
-            .is_some_and(|replaced| *replaced == (fence, object.head.clone()));
+            .is_some_and(|replaced| *replaced == (fence, object.payload.clone()));
         if !replaced {
             self.replaced = None;
         }
         let rests = replaced || now.boot < self.rest_until;
         for _ in 0..3 {
             if matches!(self.work, Work::Idle) && !rests {
-                self.begin(now, fence, &object.head, &lease);
+                self.begin(now, fence, &object.payload, &lease);
             }
             match &mut self.work {
-                Work::Collecting(_) => self.advance_collection(now, &object.head),
-                Work::Recovering(_) => self.advance_recovery(now, &object.head, rng),
+                Work::Collecting(_) => self.advance_collection(now, &object.payload),
+                Work::Recovering(_) => self.advance_recovery(now, &object.payload, rng),
                 Work::Idle | Work::Committing { .. } => {}
             }
             if !matches!(self.work, Work::Idle) {
@@ -297,10 +297,10 @@ impl Conductor {
     /// Whether the Lease has no record, or a member has a newer one than the Lease had when it was seen again since.
     fn must_recover(&self, head: &Head, lease: &LeaseSnapshot) -> bool {
         let heard_newer = self.heard.as_ref().is_some_and(|heard| {
-            let newer = head.record().is_none_or(|head| heard.record.age() > head.age());
+            let newer = head.valid().is_none_or(|head| heard.record.age() > head.age());
             newer && lease.confirmed_at.is_some_and(|confirmed| confirmed > heard.at)
         });
-        let head_known = head.record().is_some() || self.new_chain.is_some();
+        let head_known = head.valid().is_some() || self.new_chain.is_some();
         let restart = self.new_chain.is_some_and(|new| new.restart);
         !restart && (!head_known || heard_newer)
     }
@@ -356,7 +356,7 @@ impl Conductor {
             self.asks += 1;
             let request = CommitRequest {
                 ticket: self.asks,
-                record: record.clone(),
+                payload: record.clone(),
                 base: head.clone(),
                 fence: collection.fence,
             };
@@ -412,14 +412,14 @@ impl Conductor {
                 let beyond = self.passed_over.len().saturating_sub(MOST_PASSED_OVER);
                 self.passed_over.drain(..beyond);
                 self.heard = None;
-                if head.record().is_some_and(|head| head.age() >= record.age()) {
+                if head.valid().is_some_and(|head| head.age() >= record.age()) {
                     self.work = Work::Idle;
                     return;
                 }
                 self.asks += 1;
                 let request = CommitRequest {
                     ticket: self.asks,
-                    record: record.clone(),
+                    payload: record.clone(),
                     base: head.clone(),
                     fence,
                 };

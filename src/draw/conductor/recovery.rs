@@ -41,7 +41,7 @@ impl Recovery {
         heard: Option<Arc<Record>>,
         own_voters: u16,
     ) -> Recovery {
-        let known = [own, heard, base.record().cloned()].into_iter().flatten();
+        let known = [own, heard, base.valid().cloned()].into_iter().flatten();
         Recovery {
             set: set.to_owned(),
             fence,
@@ -105,7 +105,7 @@ impl Recovery {
         let all = counted().count() == usize::from(voters);
         if 2 * with_head > usize::from(voters) || all {
             let heads = counted().filter_map(|(_, head)| head.as_ref());
-            let Some(newest) = heads.chain(self.base.record()).max_by_key(|head| head.age()) else {
+            let Some(newest) = heads.chain(self.base.valid()).max_by_key(|head| head.age()) else {
                 // The voters lost theirs, and somebody without a vote still has the chain.
                 return self.newest().cloned().map_or(Found::Nothing, Found::Newest);
             };

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
+use lease_election::{Leadership, LeaseSpec};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
 use crate::clock::{Boot, Wall};
-use crate::lease::{Leadership, LeaseObject, LeaseSnapshot, LeaseSpec};
+use crate::lease::{LeaseObject, LeaseSnapshot};
 use crate::peer::message::{HeadsAnswer, KeepRequest};
 use crate::record::{Contribution, Draft, Slot};
 
@@ -30,13 +31,13 @@ fn holding(fence: u64, head: Head, now: Now) -> Event {
             ..LeaseSpec::default()
         },
         fence,
-        head,
+        payload: head,
         carried: Arc::default(),
     };
     Event::Lease(Arc::new(LeaseSnapshot {
         leadership: Leadership::Leader {
             fence,
-            until: Boot(u64::MAX),
+            renew_deadline: Boot(u64::MAX),
         },
         object: Some(Arc::new(object)),
         confirmed_at: Some(now.boot),
@@ -143,14 +144,14 @@ fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voter
     let [Action::Commit(request)] = &actions[..] else {
         panic!("{actions:?}");
     };
-    assert_eq!(request.record, forgotten);
+    assert_eq!(request.payload, forgotten);
 }
 
 #[test]
 fn a_member_with_another_chain_that_no_voter_has_is_asked_to_pass_over_it() {
     let (mut rng, forgotten, standing) = (StdRng::seed_from_u64(0), first(7, 3), first(8, 1));
     let mut conductor = conductor();
-    let lease = |fence, now| holding(fence, Head::Record(standing.clone()), now);
+    let lease = |fence, now| holding(fence, Head::Valid(standing.clone()), now);
     conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
     let actions = conductor.step(at(0), lease(5, at(0)), &mut rng);
     let (ask, request) = asked_of_the_other(&actions);

@@ -90,7 +90,7 @@ impl LedgerTask {
         let mut unsent = false;
         // A panic leaves the queue without a reader: nothing can be sent then, and nothing else would tell.
         while !self.thread.is_finished() {
-            let head = lease.borrow_and_update().head().cloned();
+            let head = lease.borrow_and_update().payload().cloned();
             if let Some(head) = head.filter(|head| told != Some(head.hash)) {
                 let hash = head.hash;
                 // A full queue drains within one answer's bound; the head is offered again then.
@@ -426,8 +426,10 @@ fn percent(storage: &Storage) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use lease_election::{Leadership, LeaseSpec};
+
     use super::*;
-    use crate::lease::{Head, Leadership, LeaseObject, LeaseSpec};
+    use crate::lease::{Head, LeaseObject};
     use crate::record::{Draft, Hex, Slot};
     use crate::shutdown;
 
@@ -439,7 +441,7 @@ mod tests {
                 version: 1,
                 spec: LeaseSpec::default(),
                 fence: 1,
-                head,
+                payload: head,
                 carried: Arc::default(),
             })),
             confirmed_at: None,
@@ -472,7 +474,7 @@ mod tests {
         drop(receiver);
         let thread = thread::spawn(|| panic!("the thread of this test"));
         let task = LedgerTask { thread, requests };
-        let (_lease, views) = watch::channel(view(Head::Record(record())));
+        let (_lease, views) = watch::channel(view(Head::Valid(record())));
         let (_stop, stopped) = shutdown::stage();
         let ended = tokio::time::timeout(Duration::from_secs(30), task.run(views, stopped)).await;
         assert!(matches!(ended, Ok(Err(LedgerError::Panicked))), "{ended:?}");

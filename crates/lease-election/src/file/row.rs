@@ -6,8 +6,8 @@ use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Map, Value, json};
 
-use crate::lease::annotations::{self, micro_time};
-use crate::lease::{LeaseChange, LeaseObject, LeaseSpec};
+use crate::payload::{Annotations, Payload};
+use crate::store::{LeaseChange, LeaseObject, LeaseSpec, micro_time};
 
 /// The layout that this build reads and writes: `PRAGMA user_version`.
 pub(super) const SCHEMA: i64 = 1;
@@ -32,13 +32,17 @@ pub(super) const CREATE: &str = "
 ";
 
 /// The Lease, if there is one. A column that a hand has damaged counts as absent; a damaged record says so.
-pub(super) fn select(db: &Connection) -> rusqlite::Result<Option<LeaseObject>> {
+pub(super) fn select<P: Payload>(db: &Connection, names: &Annotations) -> rusqlite::Result<Option<LeaseObject<P>>> {
     db.prepare_cached(
         "SELECT uid, version, holder_identity, lease_duration_seconds, acquire_time, renew_time, lease_transitions,
                 labels, annotations FROM lease WHERE id = 1",
     )?
-    .query_row([], object)
+    .query_row([], |row| object(row, names))
     .optional()
+}
+
+pub(super) fn is_absent(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT count(*) = 0 FROM lease WHERE id = 1", [], |row| row.get(0))
 }
 
 /// Makes a Lease with neither spec nor annotations, and a uid never used before.
@@ -53,10 +57,15 @@ pub(super) fn insert(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Puts spec and annotations in place, and gives the object as it stands then. The caller has compared, and commits.
-pub(super) fn update(db: &Connection, base: &LeaseObject, change: &LeaseChange) -> rusqlite::Result<LeaseObject> {
+pub(super) fn update<P: Payload>(
+    db: &Connection,
+    names: &Annotations,
+    base: &LeaseObject<P>,
+    change: &LeaseChange<P>,
+) -> rusqlite::Result<LeaseObject<P>> {
     let version = next_version(db, i64::try_from(base.version).unwrap_or(i64::MAX - 1))?;
     let mut annotations = carried(&base.carried, "annotations");
-    annotations::put(&mut annotations, change.fence, &change.head);
+    names.put(&mut annotations, change.fence, &change.payload);
     let spec = &change.spec;
     db.prepare_cached(
         "UPDATE lease SET version = ?1, holder_identity = ?2, lease_duration_seconds = ?3, acquire_time = ?4,
@@ -72,7 +81,7 @@ pub(super) fn update(db: &Connection, base: &LeaseObject, change: &LeaseChange) 
         Value::from(carried(&base.carried, "labels")).to_string(),
         Value::from(annotations).to_string(),
     ])?;
-    select(db)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+    select(db, names)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
 /// One more than any version given in this file.
@@ -84,9 +93,9 @@ fn next_version(db: &Connection, seen: i64) -> rusqlite::Result<i64> {
     )
 }
 
-fn object(row: &Row<'_>) -> rusqlite::Result<LeaseObject> {
+fn object<P: Payload>(row: &Row<'_>, names: &Annotations) -> rusqlite::Result<LeaseObject<P>> {
     let mut annotations = map(&row.get(8)?);
-    let (fence, head) = annotations::take(&mut annotations);
+    let (fence, payload) = names.take(&mut annotations);
     Ok(LeaseObject {
         uid: row.get(0)?,
         version: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
@@ -98,7 +107,7 @@ fn object(row: &Row<'_>) -> rusqlite::Result<LeaseObject> {
             transitions: number(&row.get(6)?).unwrap_or(0),
         },
         fence,
-        head,
+        payload,
         carried: Arc::new(json!({ "labels": map(&row.get(7)?), "annotations": annotations })),
     })
 }

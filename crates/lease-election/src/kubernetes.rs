@@ -11,6 +11,7 @@ mod object;
 mod refusal;
 mod watch;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,9 @@ use self::exchange::{Exchange, Failure, Limits};
 pub use self::metrics::KubernetesMetrics;
 use self::refusal::{Place, is_absence};
 use self::watch::Watch;
-use super::{LeaseChange, LeaseObject, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 use crate::clock::Clock;
+use crate::payload::{Annotations, Payload};
+use crate::store::{LeaseChange, LeaseObject, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 
 #[derive(Clone, Debug)]
 pub struct KubernetesConfig {
@@ -31,12 +33,13 @@ pub struct KubernetesConfig {
     pub namespace: String,
     /// Of the Lease.
     pub name: String,
+    pub annotations: Annotations,
     /// Bound of one read or write, connecting included.
     pub answer: Duration,
 }
 
 /// The store. It owns its connections, and drives them only while they are used.
-pub struct KubernetesLeaseStore {
+pub struct KubernetesLeaseStore<P> {
     exchange: Exchange,
     place: Place,
     item: String,
@@ -44,15 +47,18 @@ pub struct KubernetesLeaseStore {
     /// The greatest version that an answer had.
     seen: watched::Sender<u64>,
     trouble: watched::Sender<Option<StoreError>>,
+    annotations: Annotations,
+    payload: PhantomData<fn() -> P>,
 }
 
-impl KubernetesLeaseStore {
+impl<P: Payload> KubernetesLeaseStore<P> {
     /// Does no I/O yet.
-    pub fn new(config: KubernetesConfig, clock: Clock, metrics: KubernetesMetrics) -> KubernetesLeaseStore {
+    pub fn new(config: KubernetesConfig, clock: Clock, metrics: KubernetesMetrics) -> KubernetesLeaseStore<P> {
         let KubernetesConfig {
             access,
             namespace,
             name,
+            annotations,
             answer,
         } = config;
         let limits = Limits {
@@ -68,6 +74,8 @@ impl KubernetesLeaseStore {
             place: Place { namespace, name },
             seen: watched::Sender::new(0),
             trouble: watched::Sender::new(None),
+            annotations,
+            payload: PhantomData,
         }
     }
 
@@ -76,7 +84,7 @@ impl KubernetesLeaseStore {
         self.trouble.subscribe()
     }
 
-    fn seen(&self, object: LeaseObject) -> Arc<LeaseObject> {
+    fn seen(&self, object: LeaseObject<P>) -> Arc<LeaseObject<P>> {
         self.seen.send_if_modified(|seen| {
             let newer = object.version > *seen;
             *seen = object.version.max(*seen);
@@ -86,12 +94,12 @@ impl KubernetesLeaseStore {
     }
 }
 
-impl LeaseStore for KubernetesLeaseStore {
+impl<P: Payload> LeaseStore<P> for KubernetesLeaseStore<P> {
     /// A GET without resourceVersion, which the API server answers from etcd.
-    async fn read(&self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
+    async fn read(&self) -> Result<Option<Arc<LeaseObject<P>>>, StoreError> {
         let answer = self.exchange.call(&Method::GET, &self.item, Vec::new()).await?;
         match answer.status {
-            StatusCode::OK => match object::read(&answer.body) {
+            StatusCode::OK => match object::read(&answer.body, &self.annotations) {
                 Ok(object) => Ok(Some(self.seen(object))),
                 Err(detail) => Err(self.place.unreadable(&detail)),
             },
@@ -100,8 +108,8 @@ impl LeaseStore for KubernetesLeaseStore {
         }
     }
 
-    async fn write(&self, base: &LeaseObject, change: &LeaseChange) -> WriteOutcome {
-        let body = object::replacement(base, change);
+    async fn write(&self, base: &LeaseObject<P>, change: &LeaseChange<P>) -> WriteOutcome<P> {
+        let body = object::replacement(base, change, &self.annotations);
         let answer = match self.exchange.call(&Method::PUT, &self.item, body).await {
             Ok(answer) => answer,
             Err(Failure::Unsent(error)) => return WriteOutcome::Failed(error),
@@ -109,7 +117,7 @@ impl LeaseStore for KubernetesLeaseStore {
         };
         let status = answer.status;
         match status {
-            StatusCode::OK => match object::read(&answer.body) {
+            StatusCode::OK => match object::read(&answer.body, &self.annotations) {
                 Ok(object) => WriteOutcome::Written(self.seen(object)),
                 Err(detail) => WriteOutcome::Unknown(detail),
             },
@@ -123,7 +131,7 @@ impl LeaseStore for KubernetesLeaseStore {
         }
     }
 
-    async fn watch(&self, events: mpsc::Sender<WatchEvent>) {
+    async fn watch(&self, events: mpsc::Sender<WatchEvent<P>>) {
         let watch = Watch {
             exchange: &self.exchange,
             place: &self.place,
@@ -131,6 +139,7 @@ impl LeaseStore for KubernetesLeaseStore {
             collection: &self.collection,
             seen: self.seen.subscribe(),
             trouble: &self.trouble,
+            annotations: &self.annotations,
             events,
         };
         watch.run().await;

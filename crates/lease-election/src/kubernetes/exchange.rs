@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::access::{Access, Driver, Line, Outgoing, Session, chain};
 use super::metrics::KubernetesMetrics;
 use crate::clock::{Boot, Clock};
-use crate::lease::StoreError;
+use crate::store::StoreError;
 
 /// Longer than any Lease: the API server takes annotations of 256 KiB, and etcd objects of 1.5 MiB.
 const ANSWER_MAX: usize = 4 << 20;

@@ -4,6 +4,7 @@
 //! Every call of SQLite is made on one thread, [`serve`]'s, behind a bounded queue. A process that is stopped (SIGSTOP) within
 //! the millisecond of a transaction holds the file's locks until it goes on or is killed: no file can tell the two apart.
 
+mod database;
 mod document;
 mod row;
 
@@ -18,8 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use self::document::{LeaseFile, Signature};
-use super::{LeaseChange, LeaseObject, LeaseStore, StoreError, WatchEvent, WriteOutcome};
-use crate::shutdown;
+use crate::payload::{Annotations, Payload};
+use crate::store::{LeaseChange, LeaseObject, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 
 /// Requests waiting for the thread. A member has one read and one write in flight.
 const QUEUE: usize = 64;
@@ -51,8 +52,8 @@ pub enum FileLeaseError {
 
 /// The store: clones speak to the same thread.
 #[derive(Clone, Debug)]
-pub struct FileLeaseStore {
-    requests: SyncSender<Request>,
+pub struct FileLeaseStore<P> {
+    requests: SyncSender<Request<P>>,
     /// Closed when the thread ends.
     ended: watch::Receiver<()>,
 }
@@ -66,25 +67,28 @@ pub struct FileLeaseTask {
 }
 
 #[derive(Debug)]
-enum Request {
-    Read(oneshot::Sender<Result<Option<Arc<LeaseObject>>, StoreError>>),
-    Write(Box<(LeaseObject, LeaseChange)>, oneshot::Sender<WriteOutcome>),
+enum Request<P> {
+    Read(oneshot::Sender<Result<Option<Arc<LeaseObject<P>>>, StoreError>>),
+    Write(Box<(LeaseObject<P>, LeaseChange<P>)>, oneshot::Sender<WriteOutcome<P>>),
     /// The future of `watch` holds the strong end, so that a cancelled watch ends here too.
-    Watch(mpsc::WeakSender<WatchEvent>),
+    Watch(mpsc::WeakSender<WatchEvent<P>>),
 }
 
-impl FileLeaseStore {
+impl<P: Payload> FileLeaseStore<P> {
     /// Opens the file, and makes it if it is absent or empty. Waits for that at most 3 s.
     ///
     /// Fails only for what no wait will mend: no such directory, no permission. A damaged file is told by each read, since it
     /// can be replaced while members run.
-    pub async fn open(path: PathBuf) -> Result<(FileLeaseStore, FileLeaseTask), FileLeaseError> {
+    pub async fn open(
+        path: PathBuf,
+        annotations: Annotations,
+    ) -> Result<(FileLeaseStore<P>, FileLeaseTask), FileLeaseError> {
         let (requests, queue) = sync_channel(QUEUE);
         let (alive, ended) = watch::channel(());
         let (ready, first) = oneshot::channel();
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
-        let mut file = LeaseFile::new(path.clone());
+        let mut file = LeaseFile::new(path.clone(), annotations);
         let thread = thread::Builder::new()
             .name("lease-file".to_owned())
             .spawn(move || {
@@ -107,15 +111,15 @@ impl FileLeaseStore {
         }
     }
 
-    fn send(&self, request: Request) -> Result<(), StoreError> {
+    fn send(&self, request: Request<P>) -> Result<(), StoreError> {
         self.requests
             .try_send(request)
             .map_err(|error| StoreError::Unreachable(format!("the lease file's queue: {error}")))
     }
 }
 
-impl LeaseStore for FileLeaseStore {
-    async fn read(&self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
+impl<P: Payload> LeaseStore<P> for FileLeaseStore<P> {
+    async fn read(&self) -> Result<Option<Arc<LeaseObject<P>>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Read(reply))?;
         match timeout(ANSWER, answer).await {
@@ -125,7 +129,7 @@ impl LeaseStore for FileLeaseStore {
         }
     }
 
-    async fn write(&self, base: &LeaseObject, change: &LeaseChange) -> WriteOutcome {
+    async fn write(&self, base: &LeaseObject<P>, change: &LeaseChange<P>) -> WriteOutcome<P> {
         let (reply, answer) = oneshot::channel();
         if let Err(error) = self.send(Request::Write(Box::new((base.clone(), change.clone())), reply)) {
             return WriteOutcome::Failed(error);
@@ -138,7 +142,7 @@ impl LeaseStore for FileLeaseStore {
     }
 
     /// Tells the present state first, then each change within about 25 ms.
-    async fn watch(&self, events: mpsc::Sender<WatchEvent>) {
+    async fn watch(&self, events: mpsc::Sender<WatchEvent<P>>) {
         let mut ended = self.ended.clone();
         while self.send(Request::Watch(events.downgrade())).is_err() {
             tokio::select! {
@@ -158,10 +162,10 @@ impl LeaseStore for FileLeaseStore {
 
 impl FileLeaseTask {
     /// Runs until `stop`, then ends the thread and joins it. Stop it after whoever still releases the lease.
-    pub async fn run(mut self, mut stop: shutdown::Signal) -> Result<(), FileLeaseError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) -> Result<(), FileLeaseError> {
         tokio::select! {
             biased;
-            () = stop.requested() => {}
+            () = stop => {}
             // Nobody sends: an answer means that the thread is gone.
             _ = self.ended.changed() => {}
         }
@@ -188,8 +192,15 @@ fn no_answer() -> String {
 }
 
 /// The thread: answers requests, and between them looks for changes while anybody watches.
-fn serve(mut file: LeaseFile, requests: &Receiver<Request>, stopping: &AtomicBool) {
-    let mut watchers = Watchers::default();
+fn serve<P: Payload>(mut file: LeaseFile<P>, requests: &Receiver<Request<P>>, stopping: &AtomicBool) {
+    let mut watchers = Watchers {
+        list: Vec::new(),
+        signature: None,
+        seen: None,
+        settling: 0,
+        polls: 0,
+        trouble: None,
+    };
     while !stopping.load(Ordering::SeqCst) {
         match requests.recv_timeout(if watchers.list.is_empty() { IDLE } else { POLL }) {
             // Whoever gave up waiting has taken the outcome for unknown: better that it didn't happen.
@@ -209,24 +220,23 @@ fn serve(mut file: LeaseFile, requests: &Receiver<Request>, stopping: &AtomicBoo
     }
 }
 
-struct Watcher {
-    events: mpsc::WeakSender<WatchEvent>,
-    told: Option<Option<Arc<LeaseObject>>>,
+struct Watcher<P> {
+    events: mpsc::WeakSender<WatchEvent<P>>,
+    told: Option<Option<Arc<LeaseObject<P>>>>,
 }
 
-#[derive(Default)]
-struct Watchers {
-    list: Vec<Watcher>,
+struct Watchers<P> {
+    list: Vec<Watcher<P>>,
     signature: Option<Signature>,
     /// The last state read.
-    seen: Option<Option<Arc<LeaseObject>>>,
+    seen: Option<Option<Arc<LeaseObject<P>>>>,
     settling: u32,
     polls: u32,
     trouble: Option<StoreError>,
 }
 
-impl Watchers {
-    fn poll(&mut self, file: &mut LeaseFile) {
+impl<P: Payload> Watchers<P> {
+    fn poll(&mut self, file: &mut LeaseFile<P>) {
         if self.list.is_empty() {
             return;
         }
@@ -265,9 +275,9 @@ impl Watchers {
     }
 }
 
-impl Watcher {
+impl<P: Payload> Watcher<P> {
     /// False when nobody listens any more. With a full queue it is told at a later poll, what then is the state.
-    fn tell(&mut self, seen: &Option<Arc<LeaseObject>>) -> bool {
+    fn tell(&mut self, seen: &Option<Arc<LeaseObject<P>>>) -> bool {
         let Some(events) = self.events.upgrade() else {
             return false;
         };

@@ -11,11 +11,12 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::elector::{Action, CommitOutcome, CommitRequest, Elector, ElectorConfig, Event};
-pub use super::metrics::LeaseMetrics;
-use super::{Leadership, LeaseSnapshot, LeaseStore, StoreError, WriteOutcome};
 use crate::clock::Clock;
-use crate::shutdown::Signal;
+use crate::elector::{Action, CommitOutcome, CommitRequest, Elector, ElectorConfig, Event};
+use crate::leadership::{Leadership, LeaseSnapshot};
+use crate::metrics::LeaseMetrics;
+use crate::payload::Payload;
+use crate::store::{LeaseStore, StoreError, WriteOutcome};
 
 /// Requests that may wait for the elector; more are refused to their sender.
 const QUEUE: usize = 64;
@@ -24,28 +25,28 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// What other parts ask of the elector, and see of it.
 #[derive(Clone, Debug)]
-pub struct LeaseHandle {
-    events: mpsc::Sender<Event>,
-    snapshots: watch::Receiver<Arc<LeaseSnapshot>>,
+pub struct LeaseHandle<P> {
+    events: mpsc::Sender<Event<P>>,
+    snapshots: watch::Receiver<Arc<LeaseSnapshot<P>>>,
 }
 
-impl LeaseHandle {
-    pub fn snapshots(&self) -> watch::Receiver<Arc<LeaseSnapshot>> {
+impl<P: Payload> LeaseHandle<P> {
+    pub fn snapshots(&self) -> watch::Receiver<Arc<LeaseSnapshot<P>>> {
         self.snapshots.clone()
     }
 
     /// False when the elector has ended, or its queue is full: nothing was sent, and the request has to be made again.
     #[must_use]
-    pub fn commit(&self, request: CommitRequest) -> bool {
+    pub fn commit(&self, request: CommitRequest<P>) -> bool {
         self.send(Event::Commit(request))
     }
 
-    pub fn floor(&self, fence: u64) {
-        self.send(Event::Floor(fence));
+    pub fn require_fence_above(&self, fence: u64) {
+        self.send(Event::RequireFenceAbove(fence));
     }
 
-    pub fn look(&self) {
-        self.send(Event::Look);
+    pub fn refresh(&self) {
+        self.send(Event::Refresh);
     }
 
     pub fn stay_out(&self, time: Duration) {
@@ -58,34 +59,34 @@ impl LeaseHandle {
         let _ = self.events.send(Event::Stand(standing)).await;
     }
 
-    fn send(&self, event: Event) -> bool {
+    fn send(&self, event: Event<P>) -> bool {
         self.events.try_send(event).is_ok()
     }
 }
 
 /// The task that owns the elector and its store.
-pub struct LeaseTask<S> {
+pub struct LeaseTask<S, P> {
     store: Arc<S>,
-    elector: Elector,
+    elector: Elector<P>,
     clock: Clock,
     /// Bound of one read or write.
     operation: Duration,
     retry: Duration,
-    events: mpsc::Receiver<Event>,
-    snapshots: watch::Sender<Arc<LeaseSnapshot>>,
+    events: mpsc::Receiver<Event<P>>,
+    snapshots: watch::Sender<Arc<LeaseSnapshot<P>>>,
     outcomes: mpsc::Sender<(u64, CommitOutcome)>,
     metrics: LeaseMetrics,
     rng: StdRng,
 }
 
 /// Builds the task and its handle; outcomes of commits come through the receiver, by ticket.
-pub fn new<S: LeaseStore>(
+pub fn new<S: LeaseStore<P>, P: Payload>(
     config: ElectorConfig,
     store: S,
     clock: Clock,
     metrics: LeaseMetrics,
     seed: [u8; 32],
-) -> (LeaseTask<S>, LeaseHandle, mpsc::Receiver<(u64, CommitOutcome)>) {
+) -> (LeaseTask<S, P>, LeaseHandle<P>, mpsc::Receiver<(u64, CommitOutcome)>) {
     let (sender, events) = mpsc::channel(QUEUE);
     let (told, outcomes) = mpsc::channel(QUEUE);
     let nobody = LeaseSnapshot {
@@ -115,11 +116,11 @@ pub fn new<S: LeaseStore>(
     (task, handle, outcomes)
 }
 
-type Operations = FuturesUnordered<BoxFuture<'static, Event>>;
+type Operations<P> = FuturesUnordered<BoxFuture<'static, Event<P>>>;
 
-impl<S: LeaseStore> LeaseTask<S> {
+impl<S: LeaseStore<P>, P: Payload> LeaseTask<S, P> {
     /// Runs until asked to stop, and then until the lease is released or two operations' time has passed.
-    pub async fn run(mut self, mut stop: Signal) {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         let (watched, mut watching) = mpsc::channel(QUEUE);
         let (store, retry) = (self.store.clone(), self.retry);
         let watch = async move {
@@ -128,7 +129,7 @@ impl<S: LeaseStore> LeaseTask<S> {
                 sleep(retry).await;
             }
         };
-        tokio::pin!(watch);
+        tokio::pin!(watch, stop);
         let mut operations = Operations::new();
         let mut leave_at = None;
         self.step(Event::Tick, &mut operations);
@@ -145,7 +146,7 @@ impl<S: LeaseStore> LeaseTask<S> {
                 .min(LONGEST_SLEEP);
             let event = tokio::select! {
                 biased;
-                () = stop.requested(), if leave_at.is_none() => {
+                () = &mut stop, if leave_at.is_none() => {
                     leave_at = Some(now + 2 * self.operation);
                     Event::Resign
                 }
@@ -163,7 +164,7 @@ impl<S: LeaseStore> LeaseTask<S> {
     }
 
     /// Takes one step, and starts what it asks for. True when the lease has been let go for good.
-    fn step(&mut self, event: Event, operations: &mut Operations) -> bool {
+    fn step(&mut self, event: Event<P>, operations: &mut Operations<P>) -> bool {
         let mut resigned = false;
         for action in self.elector.step(self.clock.now(), event, &mut self.rng) {
             let (store, bound) = (self.store.clone(), self.operation);
@@ -201,7 +202,7 @@ impl<S: LeaseStore> LeaseTask<S> {
         resigned
     }
 
-    fn publish(&self, snapshot: LeaseSnapshot) {
+    fn publish(&self, snapshot: LeaseSnapshot<P>) {
         let before = self.snapshots.borrow().clone();
         let fence = |leadership: &Leadership| match leadership {
             Leadership::Leader { fence, .. } => Some(*fence),
@@ -210,9 +211,9 @@ impl<S: LeaseStore> LeaseTask<S> {
         match (fence(&before.leadership), fence(&snapshot.leadership)) {
             (was, Some(is)) if was != Some(is) => {
                 self.metrics.terms.inc();
-                tracing::info!(fence = is, "this member holds the lease");
+                tracing::info!(fence = is, "became the leader");
             }
-            (Some(was), None) => tracing::info!(fence = was, "this member holds the lease no more"),
+            (Some(was), None) => tracing::info!(fence = was, "lost the lease"),
             _ => {}
         }
         self.metrics

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Boot;
-use crate::lease::LeaseObject;
+use crate::store::LeaseObject;
 
 /// The newest view accepted.
 #[derive(Clone, Debug)]
-pub(super) struct Sight {
-    pub object: Arc<LeaseObject>,
+pub(super) struct LeaseView<P> {
+    pub object: Arc<LeaseObject<P>>,
     /// When the newest version was accepted.
     pub accepted_at: Boot,
     /// Since when the spec stands as it is. Only the spec counts: a label or an annotation is no renewal.
@@ -18,10 +18,10 @@ pub(super) struct Sight {
     strange_since: Option<Boot>,
 }
 
-impl Sight {
-    pub fn first(object: Arc<LeaseObject>, known_uid: Option<&str>, now: Boot) -> Sight {
+impl<P> LeaseView<P> {
+    pub fn first(object: Arc<LeaseObject<P>>, known_uid: Option<&str>, now: Boot) -> LeaseView<P> {
         let strange = known_uid.is_some_and(|known| known != object.uid);
-        Sight {
+        LeaseView {
             object,
             accepted_at: now,
             unchanged_since: now,
@@ -30,7 +30,7 @@ impl Sight {
     }
 
     /// The same uid, seen again.
-    pub fn update(&mut self, object: Arc<LeaseObject>, now: Boot) {
+    pub fn update(&mut self, object: Arc<LeaseObject<P>>, now: Boot) {
         if object.spec != self.object.spec {
             self.unchanged_since = now;
         }

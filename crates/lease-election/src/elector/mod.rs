@@ -1,20 +1,19 @@
 //! The elector: who leads, decided as a function of (state, event, now). It does no I/O; [`super::task`] carries out the
 //! actions it returns. Rules L1 to L11 of `docs/protocol.md`.
 
-mod settle;
-mod sight;
+mod outcome;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use self::sight::Sight;
-use super::{
-    Head, Leadership, LeaseChange, LeaseObject, LeaseSnapshot, LeaseTrouble, StoreError, WatchEvent, WriteOutcome,
-};
+use self::view::LeaseView;
 use crate::clock::{Boot, Now};
-use crate::record::Record;
+use crate::leadership::{Leadership, LeaseSnapshot, LeaseTrouble};
+use crate::payload::{Payload, Stored};
+use crate::store::{LeaseChange, LeaseObject, StoreError, WatchEvent, WriteOutcome};
 
 /// Renewals closer than this are one to client-go, which compares times in whole seconds.
 const LEAST_RENEWAL: Duration = Duration::from_secs(1);
@@ -30,87 +29,88 @@ pub struct ElectorConfig {
     pub retry: Duration,
 }
 
-/// Asks that `record` be put into the Lease, in place of `base`.
+/// Asks to put `payload` into the Lease, in place of `base`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitRequest {
+pub struct CommitRequest<P> {
     /// Comes back with the outcome.
     pub ticket: u64,
-    pub record: Arc<Record>,
-    /// What the members answered for: the write happens on a version that has exactly this, or not at all.
-    pub base: Head,
-    /// The fence it was collected under.
+    pub payload: Arc<P>,
+    /// The write happens on a version that has exactly this, or not at all.
+    pub base: Stored<P>,
+    /// The fence under which the payload was made: the write happens under it, or not at all.
     pub fence: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// The record is, or was, the Lease's: it is final.
-    Final,
+    /// The payload is, or was, in the Lease.
+    Committed,
     /// It was not, and by this write never will be.
-    NotDone,
-    /// The write may land yet; the next one on the same version decides.
+    NotCommitted,
+    /// The write may still land; the next one on the same version decides.
     Undecided,
 }
 
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum Event<P> {
     /// Time passed.
     Tick,
     Read {
         op: u64,
-        result: Result<Option<Arc<LeaseObject>>, StoreError>,
+        result: Result<Option<Arc<LeaseObject<P>>>, StoreError>,
     },
     Wrote {
         op: u64,
-        outcome: WriteOutcome,
+        outcome: WriteOutcome<P>,
     },
-    Watched(WatchEvent),
-    Commit(CommitRequest),
-    /// Acquire with a greater fence than this from now on.
-    Floor(u64),
-    /// Look at the Lease now.
-    Look,
-    /// Whether this member's ledger is fit for the office.
+    Watched(WatchEvent<P>),
+    Commit(CommitRequest<P>),
+    /// Lead only under a greater fence than this from now on.
+    RequireFenceAbove(u64),
+    /// Read the Lease now.
+    Refresh,
+    /// Whether this process may stand for election.
     Stand(bool),
-    /// Release, and don't acquire for so long.
+    /// Release, and don't acquire for this long.
     StayOut(Duration),
     /// Release, and don't acquire again.
     Resign,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum Action<P> {
     Read {
         op: u64,
     },
     Write {
         op: u64,
-        base: Arc<LeaseObject>,
-        change: LeaseChange,
+        base: Arc<LeaseObject<P>>,
+        change: LeaseChange<P>,
     },
-    Publish(LeaseSnapshot),
+    Publish(LeaseSnapshot<P>),
+    /// What became of a [`CommitRequest`].
     Commit {
         ticket: u64,
         outcome: CommitOutcome,
     },
-    /// Nothing is held any more, after [`Event::Resign`].
+    /// The lease is released, or was not held, after [`Event::Resign`].
     Resigned,
 }
 
-/// Leading: under this uid and fence, until then.
+/// This process leads, under this uid and fence, until the renew deadline.
 #[derive(Clone, Debug)]
-struct Term {
+struct Term<P> {
     uid: String,
     fence: u64,
-    until: Boot,
+    renew_deadline: Boot,
     /// When the last successful write was sent.
     renewed: Boot,
-    /// The record that stands in the Lease by this member's own reading or writing.
-    head: Head,
+    /// The payload in the Lease, as this process read or wrote it.
+    payload: Stored<P>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Purpose {
     Acquire,
     Renew,
     Commit { ticket: u64 },
@@ -119,29 +119,31 @@ enum Kind {
 
 /// A write that was sent.
 #[derive(Clone, Debug)]
-struct Sent {
+struct PendingWrite<P> {
     op: u64,
-    kind: Kind,
-    at: Boot,
-    base: Arc<LeaseObject>,
-    change: LeaseChange,
+    purpose: Purpose,
+    sent_at: Boot,
+    base: Arc<LeaseObject<P>>,
+    change: LeaseChange<P>,
 }
 
-pub struct Elector {
+/// The state machine. Feed it events with [`step`](Elector::step), and carry out the actions that it returns.
+pub struct Elector<P> {
     config: ElectorConfig,
-    sight: Option<Sight>,
+    view: Option<LeaseView<P>>,
     /// The uid last known, also while the Lease is absent.
     known_uid: Option<String>,
-    term: Option<Term>,
-    writing: Option<Sent>,
+    term: Option<Term<P>>,
+    writing: Option<PendingWrite<P>>,
     /// A write whose answer was lost, and since when.
-    doubt: Option<(Sent, Boot)>,
+    in_doubt: Option<(PendingWrite<P>, Boot)>,
     reading: Option<(u64, Boot)>,
-    /// Nothing is written before a read that was sent since then has been answered.
+    /// Write nothing before the answer to a read that was sent at this time or later.
     must_read: Option<Boot>,
-    commit: Option<CommitRequest>,
-    floor: u64,
-    /// The greatest fence that any view had: a Lease made anew begins with none, and draws don't.
+    commit: Option<CommitRequest<P>>,
+    /// Lead only under a greater fence.
+    fence_floor: u64,
+    /// The greatest fence in any view: a Lease that was deleted and created again has none.
     seen_fence: u64,
     standing: bool,
     out_until: Boot,
@@ -151,28 +153,28 @@ pub struct Elector {
     next_write: Boot,
     read_failures: u32,
     confirmed_at: Option<Boot>,
-    /// By the last read.
+    /// Of the last read.
     trouble: Option<LeaseTrouble>,
-    /// Why the last write was refused, until one isn't, or there is none to make: a read that works doesn't mend it.
+    /// Why the last write was refused. A read that succeeds doesn't clear it.
     write_trouble: Option<StoreError>,
-    published: Option<LeaseSnapshot>,
+    published: Option<LeaseSnapshot<P>>,
     ops: u64,
-    actions: Vec<Action>,
+    actions: Vec<Action<P>>,
 }
 
-impl Elector {
-    pub fn new(config: ElectorConfig) -> Elector {
+impl<P: Payload> Elector<P> {
+    pub fn new(config: ElectorConfig) -> Elector<P> {
         Elector {
             config,
-            sight: None,
+            view: None,
             known_uid: None,
             term: None,
             writing: None,
-            doubt: None,
+            in_doubt: None,
             reading: None,
             must_read: Some(Boot(0)),
             commit: None,
-            floor: 0,
+            fence_floor: 0,
             seen_fence: 0,
             standing: false,
             out_until: Boot(0),
@@ -191,8 +193,8 @@ impl Elector {
     }
 
     /// Takes one event, and returns what is to be done for it, in this order.
-    pub fn step(&mut self, now: Now, event: Event, rng: &mut impl Rng) -> Vec<Action> {
-        if self.term.as_ref().is_some_and(|term| now.boot >= term.until) {
+    pub fn step(&mut self, now: Now, event: Event<P>, rng: &mut impl Rng) -> Vec<Action<P>> {
+        if self.term.as_ref().is_some_and(|term| now.boot >= term.renew_deadline) {
             self.term = None;
         }
         match event {
@@ -201,17 +203,17 @@ impl Elector {
             Event::Wrote { op, outcome } => self.on_wrote(op, outcome, now, rng),
             Event::Watched(WatchEvent::Seen(object)) => self.on_watched(object, now),
             Event::Watched(WatchEvent::Gone) => {
-                // It may be an old object's end, told late; a read tells. Leading on in doubt is not worth it.
+                // It may be late news of an earlier object; the read decides. Don't lead while that is open.
                 self.term = None;
-                self.look_now(now.boot);
+                self.require_read(now.boot);
             }
             Event::Commit(request) => {
                 if let Some(older) = self.commit.replace(request) {
-                    self.tell(older.ticket, CommitOutcome::NotDone);
+                    self.finish_commit(older.ticket, CommitOutcome::NotCommitted);
                 }
             }
-            Event::Floor(fence) => self.floor = self.floor.max(fence),
-            Event::Look => self.look_now(now.boot),
+            Event::RequireFenceAbove(fence) => self.fence_floor = self.fence_floor.max(fence),
+            Event::Refresh => self.require_read(now.boot),
             Event::Stand(standing) => self.standing = standing,
             Event::StayOut(time) => self.out_until = self.out_until.max(now.boot + time),
             Event::Resign => self.resigning = true,
@@ -224,17 +226,17 @@ impl Elector {
     /// When to call [`Elector::step`] with a tick, if nothing else happens before.
     pub fn wake_at(&self) -> Option<Boot> {
         let read = (self.reading.is_none() && self.writing.is_none()).then_some(self.next_read);
-        let term = self.term.as_ref().map(|term| term.until);
+        let term = self.term.as_ref().map(|term| term.renew_deadline);
         read.into_iter().chain(term).chain(self.next_move()).min()
     }
 
     /// When the next write is due, as far as nothing stands in its way now: the times that [`Elector::plan`] compares with.
     fn next_move(&self) -> Option<Boot> {
-        if self.writing.is_some() || self.doubt.is_some() || self.must_read.is_some() {
+        if self.writing.is_some() || self.in_doubt.is_some() || self.must_read.is_some() {
             return None;
         }
-        let sight = self.sight.as_ref()?;
-        if sight.object.spec.held_by() == Some(self.config.identity.as_str()) && (self.resigning || !self.standing) {
+        let view = self.view.as_ref()?;
+        if view.object.spec.held_by() == Some(self.config.identity.as_str()) && (self.resigning || !self.standing) {
             return Some(self.next_write);
         }
         if self.resigning || !self.standing {
@@ -243,35 +245,35 @@ impl Elector {
         match &self.term {
             Some(term) => Some(self.renew_at(term)),
             None => {
-                let free = sight.free_at(&self.config.identity, self.config.duration);
+                let free = view.free_at(&self.config.identity, self.config.duration);
                 Some(free.max(self.out_until).max(self.next_write))
             }
         }
     }
 
-    fn renew_at(&self, term: &Term) -> Boot {
+    fn renew_at(&self, term: &Term<P>) -> Boot {
         self.next_write.max(term.renewed + LEAST_RENEWAL)
     }
 
     /// Decides the next read or write: at most one of each, and no write while one is in doubt.
     fn plan(&mut self, now: Now, rng: &mut impl Rng) {
-        if self.term.as_ref().is_some_and(|term| self.floor >= term.fence) {
+        if self.term.as_ref().is_some_and(|term| self.fence_floor >= term.fence) {
             self.term = None;
         }
         let stands = self.standing && !self.resigning && now.boot >= self.out_until;
         if !stands {
-            // The office ends before the lease is let go, not when the answer tells that it is; and it is let go at once, not
-            // when the next renewal would have been due.
+            // Leadership ends before the release is sent, not with its answer. The release is sent at once, not when the next
+            // renewal would have been due.
             if self.term.take().is_some() {
                 self.next_write = now.boot;
             }
         }
-        // L11: after a refusal the next try waits, whatever it would write.
+        // L11: after a refusal the next write waits, whatever its purpose.
         let refused = self.write_trouble.is_some() && now.boot < self.next_write;
         if (self.term.is_none() || refused)
             && let Some(request) = self.commit.take()
         {
-            self.tell(request.ticket, CommitOutcome::NotDone);
+            self.finish_commit(request.ticket, CommitOutcome::NotCommitted);
         }
         if self.writing.is_some() {
             return;
@@ -281,41 +283,38 @@ impl Elector {
             self.reading = Some((self.ops, now.boot));
             self.actions.push(Action::Read { op: self.ops });
         }
-        if self.must_read.is_some() || self.doubt.is_some() {
+        if self.must_read.is_some() || self.in_doubt.is_some() {
             return;
         }
-        let Some(sight) = &self.sight else {
-            self.resigned_if_asked();
+        let Some(view) = &self.view else {
+            self.finish_resigning();
             return;
         };
-        let object = sight.object.clone();
+        let object = view.object.clone();
         let mine = object.spec.held_by() == Some(self.config.identity.as_str());
         if !stands {
             if mine && now.boot >= self.next_write {
-                self.write(Kind::Release, object, now);
+                self.write(Purpose::Release, object, now);
             } else if !mine {
-                self.resigned_if_asked();
+                self.finish_resigning();
             }
         } else if let Some(term) = self.term.clone() {
             if let Some(request) = self.commit.take() {
-                // L7, and step 4 of the draw: the version must have what the members answered for.
-                let later = request
-                    .base
-                    .record()
-                    .is_none_or(|base| request.record.age() > base.age());
-                if request.fence == term.fence && object.head == request.base && later {
+                // L7: the version must have the payload that the request was made for.
+                let supersedes = request.base.valid().is_none_or(|base| request.payload.supersedes(base));
+                if request.fence == term.fence && object.payload == request.base && supersedes {
                     let ticket = request.ticket;
-                    self.write_head(Kind::Commit { ticket }, object, Head::Record(request.record), now);
+                    self.write_payload(Purpose::Commit { ticket }, object, Stored::Valid(request.payload), now);
                 } else {
-                    self.tell(request.ticket, CommitOutcome::NotDone);
+                    self.finish_commit(request.ticket, CommitOutcome::NotCommitted);
                 }
             } else if now.boot >= self.renew_at(&term) {
-                self.write(Kind::Renew, object, now);
+                self.write(Purpose::Renew, object, now);
             }
         } else {
-            let free = sight.free_at(&self.config.identity, self.config.duration);
+            let free = view.free_at(&self.config.identity, self.config.duration);
             if now.boot >= free && now.boot >= self.next_write {
-                self.write(Kind::Acquire, object, now);
+                self.write(Purpose::Acquire, object, now);
             }
         }
         if self.writing.is_some() {
@@ -323,19 +322,19 @@ impl Elector {
         }
     }
 
-    fn write(&mut self, kind: Kind, base: Arc<LeaseObject>, now: Now) {
-        let head = base.head.clone();
-        self.write_head(kind, base, head, now);
+    fn write(&mut self, purpose: Purpose, base: Arc<LeaseObject<P>>, now: Now) {
+        let payload = base.payload.clone();
+        self.write_payload(purpose, base, payload, now);
     }
 
-    /// Sends one write: the change that `kind` makes to `base`, with `head` as its record.
-    fn write_head(&mut self, kind: Kind, base: Arc<LeaseObject>, head: Head, now: Now) {
-        let change = self.change(kind, &base, head, now);
+    /// Sends one write: what `purpose` changes in `base`, and `payload`.
+    fn write_payload(&mut self, purpose: Purpose, base: Arc<LeaseObject<P>>, payload: Stored<P>, now: Now) {
+        let change = self.change(purpose, &base, payload, now);
         self.ops += 1;
-        self.writing = Some(Sent {
+        self.writing = Some(PendingWrite {
             op: self.ops,
-            kind,
-            at: now.boot,
+            purpose,
+            sent_at: now.boot,
             base: base.clone(),
             change: change.clone(),
         });
@@ -347,13 +346,13 @@ impl Elector {
     }
 
     /// L4, L5, L8.
-    fn change(&self, kind: Kind, base: &LeaseObject, head: Head, now: Now) -> LeaseChange {
+    fn change(&self, purpose: Purpose, base: &LeaseObject<P>, payload: Stored<P>, now: Now) -> LeaseChange<P> {
         let time = Some(now.wall.timestamp());
         let mut spec = base.spec.clone();
         let mut fence = base.fence;
-        match kind {
-            Kind::Renew | Kind::Commit { .. } => spec.renew_time = time,
-            Kind::Acquire => {
+        match purpose {
+            Purpose::Renew | Purpose::Commit { .. } => spec.renew_time = time,
+            Purpose::Acquire => {
                 if base.spec.held_by() != Some(self.config.identity.as_str()) {
                     spec.transitions = spec.transitions.saturating_add(1);
                 }
@@ -361,28 +360,28 @@ impl Elector {
                 spec.duration_seconds = Some(u32::try_from(self.config.duration.as_secs()).unwrap_or(u32::MAX));
                 spec.acquire_time = time;
                 spec.renew_time = time;
-                fence = 1 + fence_of(base).max(self.seen_fence).max(self.floor);
+                fence = 1 + fence_of(base).max(self.seen_fence).max(self.fence_floor);
             }
-            Kind::Release => {
+            Purpose::Release => {
                 spec.holder = Some(String::new());
                 spec.duration_seconds = Some(1);
                 spec.acquire_time = time;
                 spec.renew_time = time;
             }
         }
-        LeaseChange { spec, fence, head }
+        LeaseChange { spec, fence, payload }
     }
 
-    fn look_now(&mut self, now: Boot) {
+    fn require_read(&mut self, now: Boot) {
         self.must_read = Some(now);
         self.next_read = self.next_read.min(now);
     }
 
-    fn tell(&mut self, ticket: u64, outcome: CommitOutcome) {
+    fn finish_commit(&mut self, ticket: u64, outcome: CommitOutcome) {
         self.actions.push(Action::Commit { ticket, outcome });
     }
 
-    fn resigned_if_asked(&mut self) {
+    fn finish_resigning(&mut self) {
         if self.resigning && !self.resigned {
             self.resigned = true;
             self.actions.push(Action::Resigned);
@@ -391,11 +390,11 @@ impl Elector {
 
     /// Sends a snapshot if it differs from the last.
     fn publish(&mut self) {
-        let object = self.sight.as_ref().map(|sight| sight.object.clone());
+        let object = self.view.as_ref().map(|view| view.object.clone());
         let leadership = match &self.term {
             Some(term) => Leadership::Leader {
                 fence: term.fence,
-                until: term.until,
+                renew_deadline: term.renew_deadline,
             },
             None => Leadership::Follower {
                 holder: object.as_ref().and_then(|o| o.spec.held_by().map(str::to_owned)),
@@ -406,9 +405,9 @@ impl Elector {
             object,
             confirmed_at: self.confirmed_at,
             expires_at: self
-                .sight
+                .view
                 .as_ref()
-                .and_then(|sight| sight.expires_at(self.config.duration)),
+                .and_then(|view| view.expires_at(self.config.duration)),
             trouble: self.trouble.clone().or_else(|| {
                 let refused = self.write_trouble.clone().filter(|_| self.standing);
                 refused.map(LeaseTrouble::Store)
@@ -421,12 +420,14 @@ impl Elector {
     }
 }
 
-/// The fence that an object has, by its annotation or by its record.
-fn fence_of(object: &LeaseObject) -> u64 {
-    object.fence.max(object.head.record().map_or(0, |record| record.fence))
+/// The greater of the annotation and the payload's fence.
+fn fence_of<P: Payload>(object: &LeaseObject<P>) -> u64 {
+    object
+        .fence
+        .max(object.payload.valid().map_or(0, |payload| payload.fence()))
 }
 
-/// `time` ± 20 %, so that members that lost the same store don't return to it in step.
+/// `time` ± 20 %, so that processes that lost the same store don't return to it in step.
 fn jittered(time: Duration, rng: &mut impl Rng) -> Duration {
     time.mul_f64(rng.random_range(0.8..1.2))
 }

@@ -20,9 +20,10 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, FileControl, TransactionBehavior, ffi};
 use rustix::fs::FlockOperation;
 
+use super::database::{self, DatabaseError};
 use super::row;
-use crate::database::{self, DatabaseError, JournalMode, Settings, Synchronous};
-use crate::lease::{LeaseChange, LeaseObject, StoreError, WriteOutcome};
+use crate::payload::{Annotations, Payload};
+use crate::store::{LeaseChange, LeaseObject, StoreError, WriteOutcome};
 
 /// How long a statement waits for someone else's lock: a person's sqlite3 tool, since members queue for the directory.
 const BUSY: Duration = Duration::from_secs(1);
@@ -41,17 +42,18 @@ pub(super) struct Signature {
     changed: (i64, i64),
 }
 
-pub(super) struct LeaseFile {
+pub(super) struct LeaseFile<P> {
+    annotations: Annotations,
     path: PathBuf,
     directory: PathBuf,
-    opened: Option<Opened>,
+    opened: Option<Opened<P>>,
 }
 
-struct Opened {
+struct Opened<P> {
     db: Connection,
     device: u64,
     /// The object that stands there as long as SQLite's data version is this one.
-    cached: Option<(i64, Option<Arc<LeaseObject>>)>,
+    cached: Option<(i64, Option<Arc<LeaseObject<P>>>)>,
 }
 
 enum Attached {
@@ -66,13 +68,14 @@ struct Locked {
     _directory: File,
 }
 
-impl LeaseFile {
-    pub(super) fn new(path: PathBuf) -> LeaseFile {
+impl<P: Payload> LeaseFile<P> {
+    pub(super) fn new(path: PathBuf, annotations: Annotations) -> LeaseFile<P> {
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
         LeaseFile {
+            annotations,
             path,
             directory,
             opened: None,
@@ -80,7 +83,7 @@ impl LeaseFile {
     }
 
     /// The Lease as it stands. Absent is said before it is mended: the next read finds a Lease made anew, with another uid.
-    pub(super) fn read(&mut self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
+    pub(super) fn read(&mut self) -> Result<Option<Arc<LeaseObject<P>>>, StoreError> {
         match self.look()? {
             Some(object) => Ok(Some(object)),
             None => {
@@ -99,7 +102,7 @@ impl LeaseFile {
         }
     }
 
-    fn look(&mut self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
+    fn look(&mut self) -> Result<Option<Arc<LeaseObject<P>>>, StoreError> {
         let shared = self.lock(FlockOperation::NonBlockingLockShared)?;
         let mut attached = self.attach(false)?;
         let _lock = if matches!(attached, Attached::Unopened) {
@@ -113,11 +116,11 @@ impl LeaseFile {
         let Some(opened) = self.opened.as_mut().filter(|_| matches!(attached, Attached::Yes)) else {
             return Ok(None);
         };
-        let found = opened.current();
+        let found = opened.current(&self.annotations);
         found.map_err(|error| self.failed(error))
     }
 
-    pub(super) fn write(&mut self, base: &LeaseObject, change: &LeaseChange) -> WriteOutcome {
+    pub(super) fn write(&mut self, base: &LeaseObject<P>, change: &LeaseChange<P>) -> WriteOutcome<P> {
         let lock = self.lock(FlockOperation::NonBlockingLockExclusive);
         let (_lock, attached) = match lock.and_then(|lock| Ok((lock, self.attach(true)?))) {
             Ok(done) => done,
@@ -126,7 +129,7 @@ impl LeaseFile {
         let Some(opened) = self.opened.as_mut().filter(|_| matches!(attached, Attached::Yes)) else {
             return WriteOutcome::Conflict;
         };
-        match opened.replace(base, change) {
+        match opened.replace(&self.annotations, base, change) {
             Ok(None) => WriteOutcome::Conflict,
             // Removed or replaced while the transaction ran: what was written may lie in a file that nobody will read.
             Ok(Some(_)) if !self.in_place() => {
@@ -209,7 +212,7 @@ impl LeaseFile {
         if !may_open {
             return Ok(Attached::Unopened);
         }
-        let db = database::open(&self.path, settings()).map_err(|error| self.sorted(error))?;
+        let db = database::open(&self.path, BUSY).map_err(|error| self.sorted(error))?;
         match db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)) {
             Ok(row::SCHEMA) => {}
             Ok(newer) if newer > row::SCHEMA => {
@@ -250,7 +253,7 @@ impl LeaseFile {
         let draft_journal = beside(&draft, "-journal");
         let unusable = |error: io::Error| self.unusable(&error);
         remove(&draft).and_then(|()| remove(&draft_journal)).map_err(unusable)?;
-        let built = database::open(&draft, settings()).and_then(|mut db| {
+        let built = database::open(&draft, BUSY).and_then(|mut db| {
             let build = |db: &mut Connection| {
                 // The draft is synced once, when it is whole: a member's start waits for this.
                 db.pragma_update(None, "synchronous", "off")?;
@@ -289,7 +292,7 @@ impl LeaseFile {
         };
         let mut restore = || {
             let transaction = opened.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            if row::select(&transaction)?.is_none() {
+            if row::is_absent(&transaction)? {
                 row::insert(&transaction)?;
             }
             transaction.commit()
@@ -344,8 +347,8 @@ enum Failure {
     Commit(rusqlite::Error),
 }
 
-impl Opened {
-    fn current(&mut self) -> rusqlite::Result<Option<Arc<LeaseObject>>> {
+impl<P: Payload> Opened<P> {
+    fn current(&mut self, annotations: &Annotations) -> rusqlite::Result<Option<Arc<LeaseObject<P>>>> {
         let version = self
             .db
             .prepare_cached("PRAGMA data_version")?
@@ -355,22 +358,27 @@ impl Opened {
         {
             return Ok(object.clone());
         }
-        let object = row::select(&self.db)?.map(Arc::new);
+        let object = row::select(&self.db, annotations)?.map(Arc::new);
         self.cached = Some((version, object.clone()));
         Ok(object)
     }
 
     /// The compare-and-swap; none when there is another object than `base`, or none at all.
-    fn replace(&mut self, base: &LeaseObject, change: &LeaseChange) -> Result<Option<Arc<LeaseObject>>, Failure> {
+    fn replace(
+        &mut self,
+        annotations: &Annotations,
+        base: &LeaseObject<P>,
+        change: &LeaseChange<P>,
+    ) -> Result<Option<Arc<LeaseObject<P>>>, Failure> {
         // Own writes don't move SQLite's data version.
         self.cached = None;
         let transaction = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(Failure::Before)?;
-        let swap = || match row::select(&transaction)? {
+        let swap = || match row::select::<P>(&transaction, annotations)? {
             Some(found) if found.uid == base.uid && found.version == base.version => {
-                row::update(&transaction, base, change).map(Some)
+                row::update(&transaction, annotations, base, change).map(Some)
             }
             _ => Ok(None),
         };
@@ -383,15 +391,6 @@ impl Opened {
             Err(error) if busy(&error) && self.db.is_autocommit() => Err(Failure::Before(error)),
             Err(error) => Err(Failure::Commit(error)),
         }
-    }
-}
-
-fn settings() -> Settings {
-    Settings {
-        journal_mode: JournalMode::Persist,
-        synchronous: Synchronous::Full,
-        max_pages: None,
-        busy_timeout: BUSY,
     }
 }
 

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::exchange::{Exchange, Lines, Opened};
 use super::object;
 use super::refusal::{Place, is_absence};
-use crate::lease::{StoreError, WatchEvent};
+use crate::payload::{Annotations, Payload};
+use crate::store::{StoreError, WatchEvent};
 use hyper::{Method, StatusCode};
 
 /// A bookmark comes about once a minute when nothing changes.
@@ -30,7 +31,7 @@ const STOOD: Duration = Duration::from_secs(10);
 const ANY_VERSION: &str = "0";
 
 /// What a watch needs of the store.
-pub(super) struct Watch<'a> {
+pub(super) struct Watch<'a, P> {
     pub exchange: &'a Exchange,
     pub place: &'a Place,
     /// Paths of the Lease, and of all in its namespace.
@@ -40,7 +41,8 @@ pub(super) struct Watch<'a> {
     pub seen: watch::Receiver<u64>,
     /// Why it may not watch, for as long as it may not.
     pub trouble: &'a watch::Sender<Option<StoreError>>,
-    pub events: mpsc::Sender<WatchEvent>,
+    pub annotations: &'a Annotations,
+    pub events: mpsc::Sender<WatchEvent<P>>,
 }
 
 /// Why one watch ended.
@@ -54,7 +56,7 @@ enum Ended {
     Unheard,
 }
 
-impl Watch<'_> {
+impl<P: Payload> Watch<'_, P> {
     /// Runs until nobody listens.
     pub async fn run(mut self) {
         let (events, mut failures) = (self.events.clone(), 0);
@@ -119,7 +121,7 @@ impl Watch<'_> {
     async fn start(&self) -> Result<String, Ended> {
         match self.exchange.call(&Method::GET, self.item, Vec::new()).await {
             Ok(answer) if answer.status == StatusCode::OK => {
-                let object = object::read(&answer.body).map_err(|_| Ended::Failed)?;
+                let object = object::read(&answer.body, self.annotations).map_err(|_| Ended::Failed)?;
                 let version = object.version.to_string();
                 self.tell(WatchEvent::Seen(object.into())).await?;
                 Ok(version)
@@ -174,7 +176,7 @@ impl Watch<'_> {
         let object = event.get_mut("object").map(Value::take).unwrap_or_default();
         match event.get("type").and_then(Value::as_str) {
             Some("ADDED" | "MODIFIED") => {
-                let object = object::from_value(object).map_err(|_| Ended::Failed)?;
+                let object = object::from_value(object, self.annotations).map_err(|_| Ended::Failed)?;
                 *position = Some(object.version.to_string());
                 self.tell(WatchEvent::Seen(object.into())).await
             }
@@ -191,7 +193,7 @@ impl Watch<'_> {
         }
     }
 
-    async fn tell(&self, event: WatchEvent) -> Result<(), Ended> {
+    async fn tell(&self, event: WatchEvent<P>) -> Result<(), Ended> {
         self.events.send(event).await.map_err(|_| Ended::Unheard)
     }
 

@@ -12,9 +12,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch;
 
-use super::elector::Event;
-use super::{Leadership, LeaseSnapshot, LeaseTrouble, StoreError, WriteOutcome};
 use crate::clock::Clock;
+use crate::elector::Event;
+use crate::leadership::{Leadership, LeaseSnapshot, LeaseTrouble};
+use crate::payload::Payload;
+use crate::store::{StoreError, WriteOutcome};
 
 /// What is wrong with the lease store: one of three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,7 +90,7 @@ impl LeaseMetrics {
         }
     }
 
-    pub(super) fn count(&self, event: &Event) {
+    pub(super) fn count<P>(&self, event: &Event<P>) {
         match event {
             Event::Wrote {
                 outcome: WriteOutcome::Conflict,
@@ -112,18 +114,18 @@ impl LeaseMetrics {
 
 /// What depends on when it is asked for: the lease's times run on between two snapshots.
 #[derive(Debug)]
-pub struct LeaseTimes {
-    snapshots: watch::Receiver<Arc<LeaseSnapshot>>,
+pub struct LeaseTimes<P> {
+    snapshots: watch::Receiver<Arc<LeaseSnapshot<P>>>,
     clock: Clock,
 }
 
-impl LeaseTimes {
-    pub fn register(registry: &mut Registry, snapshots: watch::Receiver<Arc<LeaseSnapshot>>, clock: Clock) {
+impl<P: Payload> LeaseTimes<P> {
+    pub fn register(registry: &mut Registry, snapshots: watch::Receiver<Arc<LeaseSnapshot<P>>>, clock: Clock) {
         registry.register_collector(Box::new(LeaseTimes { snapshots, clock }));
     }
 }
 
-impl Collector for LeaseTimes {
+impl<P: Payload> Collector for LeaseTimes<P> {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let lease = self.snapshots.borrow().clone();
         let now = self.clock.boot();
@@ -153,7 +155,7 @@ impl Collector for LeaseTimes {
             "lease_renew_deadline_remaining",
             "Time until this member stops leading unless a renewal succeeds; 0 while it does not lead.",
             match lease.leadership {
-                Leadership::Leader { until, .. } => until.since(now).as_secs_f64(),
+                Leadership::Leader { renew_deadline, .. } => renew_deadline.since(now).as_secs_f64(),
                 Leadership::Follower { .. } => 0.0,
             },
         )?;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::lease::annotations::{self, micro_time};
-use crate::lease::{LeaseChange, LeaseObject, LeaseSpec};
+use crate::payload::{Annotations, Payload};
+use crate::store::{LeaseChange, LeaseObject, LeaseSpec, micro_time};
 
 /// Reads what the API server sent. An error says why this is no Lease.
-pub(super) fn read(body: &[u8]) -> Result<LeaseObject, String> {
+pub(super) fn read<P: Payload>(body: &[u8], names: &Annotations) -> Result<LeaseObject<P>, String> {
     let object = serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
-    from_value(object)
+    from_value(object, names)
 }
 
-pub(super) fn from_value(mut object: Value) -> Result<LeaseObject, String> {
+pub(super) fn from_value<P: Payload>(mut object: Value, names: &Annotations) -> Result<LeaseObject<P>, String> {
     match object.get("kind").and_then(Value::as_str) {
         Some("Lease") => {}
         other => return Err(format!("not a Lease, but {}", other.unwrap_or("without kind"))),
@@ -25,9 +25,9 @@ pub(super) fn from_value(mut object: Value) -> Result<LeaseObject, String> {
         _ => return Err("a Lease without uid".to_owned()),
     };
     let version = version(metadata.remove("resourceVersion").as_ref())?;
-    let (fence, head) = match metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        Some(found) => annotations::take(found),
-        None => annotations::take(&mut Map::new()),
+    let (fence, payload) = match metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        Some(found) => names.take(found),
+        None => names.take(&mut Map::new()),
     };
     let mut nothing = Map::new();
     let spec = member(&mut object, "spec").unwrap_or(&mut nothing);
@@ -43,14 +43,14 @@ pub(super) fn from_value(mut object: Value) -> Result<LeaseObject, String> {
         version,
         spec,
         fence,
-        head,
+        payload,
         carried: Arc::new(object),
     })
 }
 
 /// The whole object as it is to stand in place of `base`. With the uid in it a PUT on a Lease that was deleted is a
 /// conflict; without one it would make the Lease anew.
-pub(super) fn replacement(base: &LeaseObject, change: &LeaseChange) -> Vec<u8> {
+pub(super) fn replacement<P: Payload>(base: &LeaseObject<P>, change: &LeaseChange<P>, names: &Annotations) -> Vec<u8> {
     let mut object = match &*base.carried {
         Value::Object(carried) => carried.clone(),
         _ => Map::new(),
@@ -59,7 +59,7 @@ pub(super) fn replacement(base: &LeaseObject, change: &LeaseChange) -> Vec<u8> {
         metadata.insert("uid".to_owned(), Value::from(&*base.uid));
         metadata.insert("resourceVersion".to_owned(), Value::from(base.version.to_string()));
         within(metadata, "annotations", |found| {
-            annotations::put(found, change.fence, &change.head)
+            names.put(found, change.fence, &change.payload)
         });
     });
     within(&mut object, "spec", |spec| put_spec(spec, &change.spec));
@@ -118,7 +118,33 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lease::Head;
+    use crate::payload::Stored;
+
+    /// Any text but `{}` is one.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Text(String);
+
+    impl Payload for Text {
+        fn parse(text: &str) -> Option<Text> {
+            (text != "{}").then(|| Text(text.to_owned()))
+        }
+
+        fn to_text(&self) -> String {
+            self.0.clone()
+        }
+
+        fn supersedes(&self, _: &Text) -> bool {
+            true
+        }
+    }
+
+    fn names() -> Annotations {
+        Annotations::with_prefix("random-generator")
+    }
+
+    fn from_value(object: Value) -> Result<LeaseObject<Text>, String> {
+        super::from_value(object, &names())
+    }
 
     fn object() -> Value {
         json!({
@@ -131,7 +157,7 @@ mod tests {
                 "resourceVersion": "4711",
                 "creationTimestamp": "2026-11-21T05:00:00Z",
                 "labels": {"app": "rg"},
-                "annotations": {"example.com/note": "keep", "random-generator/fence": "7", "random-generator/record": "{}"},
+                "annotations": {"example.com/note": "keep", "random-generator/fence": "7", "random-generator/payload": "{}"},
                 "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}],
                 "finalizers": ["example.com/hold"],
                 "managedFields": [{"manager": "kubectl", "operation": "Update"}],
@@ -153,13 +179,13 @@ mod tests {
     fn a_write_changes_what_is_ours_and_carries_all_else() {
         let base = from_value(object()).unwrap();
         assert_eq!((base.version, base.uid.as_str(), base.fence), (4711, "8c1f", 7));
-        assert_eq!(base.head, Head::Invalid("{}".into()));
+        assert_eq!(base.payload, Stored::Invalid("{}".into()));
         let change = LeaseChange {
             spec: base.spec.clone(),
             fence: base.fence,
-            head: base.head.clone(),
+            payload: base.payload.clone(),
         };
-        let again: Value = serde_json::from_slice(&replacement(&base, &change)).unwrap();
+        let again: Value = serde_json::from_slice(&replacement(&base, &change, &names())).unwrap();
         assert_eq!(again, object(), "an empty change changes nothing");
         let time = "2026-11-21T06:00:00Z".parse().unwrap();
         let change = LeaseChange {
@@ -171,7 +197,7 @@ mod tests {
                 transitions: u32::MAX,
             },
             fence: 8,
-            head: Head::Absent,
+            payload: Stored::Absent,
         };
         let mut wanted = object();
         let spec = wanted["spec"].as_object_mut().unwrap();
@@ -182,8 +208,8 @@ mod tests {
         spec["leaseTransitions"] = json!(i32::MAX);
         let annotations = wanted["metadata"]["annotations"].as_object_mut().unwrap();
         annotations["random-generator/fence"] = json!("8");
-        annotations.remove("random-generator/record");
-        let written: Value = serde_json::from_slice(&replacement(&base, &change)).unwrap();
+        annotations.remove("random-generator/payload");
+        let written: Value = serde_json::from_slice(&replacement(&base, &change, &names())).unwrap();
         assert_eq!(written, wanted);
     }
 
@@ -195,13 +221,13 @@ mod tests {
             bare["metadata"].as_object_mut().unwrap().remove("annotations");
             let read = from_value(bare).unwrap();
             assert_eq!(read.spec, LeaseSpec::default());
-            assert_eq!((read.fence, &read.head), (0, &Head::Absent));
+            assert_eq!((read.fence, &read.payload), (0, &Stored::Absent));
             let change = LeaseChange {
                 spec: LeaseSpec::default(),
                 fence: 1,
-                head: Head::Absent,
+                payload: Stored::Absent,
             };
-            let written: Value = serde_json::from_slice(&replacement(&read, &change)).unwrap();
+            let written: Value = serde_json::from_slice(&replacement(&read, &change, &names())).unwrap();
             assert_eq!(
                 written["metadata"]["annotations"],
                 json!({"random-generator/fence": "1"})
@@ -230,6 +256,6 @@ mod tests {
         let mut bare = object();
         bare["metadata"].as_object_mut().unwrap().remove("uid");
         assert!(from_value(bare).unwrap_err().contains("uid"));
-        assert!(read(b"<html>").unwrap_err().contains("not JSON"));
+        assert!(read::<Text>(b"<html>", &names()).unwrap_err().contains("not JSON"));
     }
 }

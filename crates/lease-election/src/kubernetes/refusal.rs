@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use super::exchange::Answer;
-use crate::lease::StoreError;
+use crate::store::StoreError;
 
 /// The Lease, as `kubectl` names it.
 #[derive(Clone, Debug)]
