@@ -1,4 +1,4 @@
-//! `draws`: the draws that a member reports, and those to come.
+//! `draws`: the draws that a member reports, and new ones as they come.
 
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::target::{Member, Resolve, Target, first_that_answers};
 use crate::config::NameserverArgs;
 use crate::record::Record;
 
-/// What one page of a member holds at most.
+/// Draws in one page of a member, at most.
 const PAGE: u64 = 1000;
 
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ struct Page {
 /// Writes the draws, oldest first.
 ///
 /// # Errors
-/// Try again: the member can't be reached. Data: what it says are no records.
+/// Try again: the member can't be reached. Data: its answer isn't a list of records.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
     let member = first_that_answers(&args.members, resolve).await?;
     let mut from = match args.from {
@@ -58,7 +58,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     };
     let mut last = None;
     let mut listing = Listing::new(args.json);
-    // With --from, following begins there whatever the limit is.
+    // With --from, following starts there regardless of the limit.
     let mut left = if args.follow && args.from.is_some() {
         0
     } else {
@@ -76,7 +76,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         }
         from = match shown.last() {
             Some(last) => Some(last.round + 1),
-            // Nothing has been drawn yet: what comes first belongs to it.
+            // Nothing has been drawn yet: follow from the first round.
             None => from.or(Some(1)),
         };
         let ended = shown.is_empty() || page.next.is_none();
@@ -112,7 +112,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     .await
 }
 
-/// The round to begin with so that the newest `limit` are shown; none for the oldest kept.
+/// The first round to show so that the newest `limit` are shown; none for the oldest kept.
 async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     let (path, accept) = ("/draws/latest", "application/json");
     let answer = member.ask(path, accept).await?;
@@ -133,7 +133,7 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     Ok(kept.then_some(from))
 }
 
-/// Draws in several parts: JSON lines, or one table with one heading.
+/// Draws in several parts: JSON lines, or a table with one heading.
 struct Listing {
     json: bool,
     table: Table,

@@ -51,7 +51,7 @@ Examples:
   random-generator get integers --min 1 --max 6 --count 5
   random-generator draws --follow                 draws as they come
 
-Exit codes: 0 ended as asked, 64 usage (in reference mode 1), 65 data that doesn't verify,
+Exit codes: 0 success, 64 usage (in reference mode 1), 65 data that doesn't verify,
 70 a bug, 74 I/O, 75 try again later, 78 configuration, or a volume that belongs to another member.";
 
 const AFTER_SERVE_HELP: &str = "\
@@ -147,7 +147,7 @@ Examples:
   random-generator admin ledger --json
   random-generator admin shutdown --admin http://127.0.0.1:8092";
 
-/// Of a command that writes no table.
+/// For a command that writes no table.
 const PLAIN: Colour = Colour {
     color: ColourArg::Never,
 };
@@ -207,36 +207,36 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Command::Serve(args) => serve::run(*args),
-            Command::Cluster(args) => set(args),
-            Command::Get(args) => run_on(client_runtime()?, get::run(&args, by_dns, Clock::system())),
+            Command::Cluster(args) => run_cluster(args),
+            Command::Get(args) => run_on(client_runtime()?, get::run(&args, dns_resolver, Clock::system())),
             Command::Batch(args) => run_on(client_runtime()?, batch::run(args)),
-            Command::Draws(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
+            Command::Draws(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 draws::run(&args, resolve, console).await
             }),
-            Command::Verify(args) => asking(PLAIN, &args.nameservers, async |resolve, console| {
+            Command::Verify(args) => with_members(PLAIN, &args.nameservers, async |resolve, console| {
                 verify::run(&args, resolve, console).await
             }),
-            Command::Peers(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
+            Command::Peers(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 peers::run(&args, resolve, console).await
             }),
-            Command::Leader(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
+            Command::Leader(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 leader::run(&args, resolve, console).await
             }),
-            Command::Health(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
+            Command::Health(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 health::run(&args, resolve, console).await
             }),
-            Command::Journal(args) => showing(args.colour, async |console| journal::run(&args, console).await),
-            Command::Ledger(args) => showing(PLAIN, async |console| ledger::run(&args, console).await),
-            Command::Admin(args) => showing(PLAIN, async |console| admin::run(&args, console).await),
-            Command::Completions(args) => showing(PLAIN, async |console| {
+            Command::Journal(args) => with_console(args.colour, async |console| journal::run(&args, console).await),
+            Command::Ledger(args) => with_console(PLAIN, async |console| ledger::run(&args, console).await),
+            Command::Admin(args) => with_console(PLAIN, async |console| admin::run(&args, console).await),
+            Command::Completions(args) => with_console(PLAIN, async |console| {
                 completions::completions(&args, command(), console)
             }),
-            Command::Man(args) => showing(PLAIN, async |console| completions::man(&args, command(), console)),
+            Command::Man(args) => with_console(PLAIN, async |console| completions::man(&args, command(), console)),
         }
     }
 }
 
-/// Parses and runs; what went wrong is on standard error by the time this returns.
+/// Parses and runs. When this returns, a failure has been reported on standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     match java_command::translated(&arguments) {
@@ -246,16 +246,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             Exit::Done => Exit::Done,
             _ => Exit::Reference,
         },
-        Some(Err(error)) => ended(|| Err(Failure::new(Exit::Reference, error))),
+        Some(Err(error)) => run_to_exit(|| Err(Failure::new(Exit::Reference, error))),
     }
 }
 
 fn run_own(arguments: Vec<OsString>) -> Exit {
-    ended(|| match parsed(completed(arguments)) {
+    run_to_exit(|| match parse(with_default_command(arguments)) {
         Ok(cli) => cli.command.run(),
         Err(error) if error.use_stderr() => Err(usage::failure(&error)),
         Err(help_or_version) => match help_or_version.print() {
-            // Nobody reads any more.
+            // The reader is gone.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             printed => printed.map_err(|error| Failure::new(Exit::Io, format!("standard output: {error}"))),
         },
@@ -267,7 +267,7 @@ pub fn command() -> clap::Command {
     help::grouped(Cli::command())
 }
 
-fn parsed(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     if let (Command::Serve(args), Some((_, given))) = (&mut cli.command, matches.subcommand()) {
@@ -276,20 +276,20 @@ fn parsed(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
-fn ended(command: impl FnOnce() -> Result<(), Failure>) -> Exit {
+fn run_to_exit(command: impl FnOnce() -> Result<(), Failure>) -> Exit {
     match panic::catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(())) => Exit::Done,
         Ok(Err(failure)) => {
-            failure.tell();
+            failure.report();
             failure.exit
         }
-        // The hook has told it.
+        // The hook has reported it.
         Err(_) => Exit::Bug,
     }
 }
 
-/// `serve` may be left out, so that no arguments at all are of use, and a Pod's `args` need not repeat it.
-fn completed(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+/// `serve` may be left out: no arguments at all start a member, and a Pod's `args` need not repeat it.
+fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let named = match arguments.get(1).and_then(|first| first.to_str()) {
         None => arguments.len() > 1,
@@ -302,7 +302,7 @@ fn completed(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Writes each panic as one line to standard error. Who joins the part that panicked ends the member with [`Exit::Bug`].
+/// Writes each panic as one line to standard error. The task that joins the panicked part ends the member with [`Exit::Bug`].
 pub fn report_panics() {
     panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("no message");
@@ -313,8 +313,8 @@ pub fn report_panics() {
     }));
 }
 
-/// Runs a set, with what only the command line knows.
-fn set(args: ClusterArgs) -> Result<(), Failure> {
+/// Runs `cluster` with what only the command line knows.
+fn run_cluster(args: ClusterArgs) -> Result<(), Failure> {
     let wiring = cluster::ClusterWiring {
         program: std::env::current_exe().map_err(|error| {
             Failure::new(
@@ -338,18 +338,21 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
 }
 
-/// Runs a command that asks members, which may be named by their Service.
-fn asking(
+/// Runs a command that asks members, which a Service may name.
+fn with_members(
     colour: Colour,
     nameservers: &NameserverArgs,
     command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let resolve = by_dns(nameservers);
-    showing(colour, async |console| command(&*resolve, console).await)
+    let resolve = dns_resolver(nameservers);
+    with_console(colour, async |console| command(&*resolve, console).await)
 }
 
-/// Runs a command with standard output and the terminal that it may have.
-fn showing(colour: Colour, command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+/// Runs a command that writes to standard output, and shows progress on a terminal.
+fn with_console(
+    colour: Colour,
+    command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let (mut out, mut error) = (io::stdout().lock(), io::stderr());
     let mut console = Console {
         out: &mut out,
@@ -360,7 +363,7 @@ fn showing(colour: Colour, command: impl AsyncFnOnce(&mut Console<'_>) -> Result
     run_on(client_runtime()?, command(&mut console))
 }
 
-fn by_dns(nameservers: &NameserverArgs) -> Box<Resolve> {
+fn dns_resolver(nameservers: &NameserverArgs) -> Box<Resolve> {
     let nameservers = Nameservers::from(nameservers.discovery_nameserver.clone());
     Box::new(move |service| {
         let nameservers = nameservers.clone();
@@ -368,8 +371,8 @@ fn by_dns(nameservers: &NameserverArgs) -> Box<Resolve> {
     })
 }
 
-/// Runs a command to its end, and waits for nothing else. What may be left by then is a name that the system's resolver still
-/// looks up, on a thread that can't be stopped, for as long as resolv.conf says: all else is joined by its owner.
+/// Runs a command to its end, and waits for nothing else. All that may be left is a name that the system's resolver still looks
+/// up, on a thread that can't be stopped: everything else is joined by its owner.
 fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(command);
     runtime.shutdown_background();
@@ -389,7 +392,7 @@ mod tests {
     use super::*;
 
     fn given(arguments: &[&str]) -> Vec<OsString> {
-        completed(arguments.iter().map(OsString::from))
+        with_default_command(arguments.iter().map(OsString::from))
     }
 
     #[test]
@@ -403,9 +406,12 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_bug_and_a_failure_keeps_its_code() {
-        assert_eq!(ended(|| Ok(())), Exit::Done);
-        assert_eq!(ended(|| Err(Failure::new(Exit::TryAgain, "busy"))), Exit::TryAgain);
-        assert_eq!(ended(|| panic!("unthinkable")), Exit::Bug);
+        assert_eq!(run_to_exit(|| Ok(())), Exit::Done);
+        assert_eq!(
+            run_to_exit(|| Err(Failure::new(Exit::TryAgain, "busy"))),
+            Exit::TryAgain
+        );
+        assert_eq!(run_to_exit(|| panic!("unthinkable")), Exit::Bug);
     }
 
     #[test]

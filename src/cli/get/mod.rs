@@ -218,7 +218,7 @@ impl Writing<'_> {
         self.done += values;
         let took = self.took();
         let (done, total, unit) = (self.done, self.total, self.unit);
-        self.progress.tell(|| bar(done, total, took, unit));
+        self.progress.show(|| bar(done, total, took, unit));
         Ok(true)
     }
 
