@@ -9,16 +9,16 @@ use crate::reference::batch::{self, Batch};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// For the numbers of java.util.Random with this seed; 0 is none
+    /// Seed for the numbers of java.util.Random; 0 for no seed
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     seed: Option<i64>,
-    /// File that lines are appended to, which other processes may share; - for standard output
+    /// File to append lines to, which other processes may share; - is standard output
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
-    /// How many; with none or fewer only the first and last line of what it says
+    /// Number of lines
     #[arg(value_name = "LINES", default_value = "10000", allow_negative_numbers = true)]
     lines: i64,
-    /// Pause before it begins again, for ever; 0: it ends
+    /// Pause before starting again, endlessly; 0 to end
     #[arg(value_name = "SECONDS", default_value = "0", allow_negative_numbers = true)]
     pause: i64,
 }

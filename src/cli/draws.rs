@@ -119,7 +119,7 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     if answer.status == StatusCode::NOT_FOUND {
         return Ok(None);
     }
-    let body = member.succeeded(path, answer)?;
+    let body = member.require_success(path, answer)?;
     let (_, head): (_, Record) = member.read_json(path, &body)?;
     let Some(from) = head
         .round

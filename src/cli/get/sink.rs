@@ -1,6 +1,6 @@
-//! Where values go: standard output, or a file that has its name only when it is whole.
+//! Where values go: standard output, or a file that appears under its name only once complete.
 //!
-//! A thread writes, so that a reader that takes its time holds up no question and no deadline.
+//! A thread writes, so that a slow reader delays no request and no deadline.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -145,12 +145,12 @@ impl Sink {
         }
     }
 
-    /// Whether what is written is a file only once it is whole; else it is seen as it comes.
+    /// Whether the output is hidden until it is complete.
     pub(super) fn is_draft(&self) -> bool {
         self.draft.is_some()
     }
 
-    /// `open` may wait without a bound: the thread does it.
+    /// Opens on the thread: opening a pipe may wait without a bound.
     fn start(
         name: String,
         open: impl FnOnce() -> io::Result<File> + Send + 'static,
@@ -170,7 +170,7 @@ impl Sink {
                     false => Ok(()),
                 }
             };
-            // With its receiver gone the command has ended otherwise.
+            // Without a receiver the command has ended already.
             let _ = end.send(write());
         };
         let thread = std::thread::Builder::new().name("output".into()).spawn(write);
@@ -184,7 +184,7 @@ impl Sink {
         })
     }
 
-    /// False when nobody reads any more, which is no error.
+    /// False when the reader is gone, which is not an error.
     ///
     /// # Errors
     /// I/O: anything but a closed pipe.
@@ -197,7 +197,7 @@ impl Sink {
         self.end().await
     }
 
-    /// Waits until all is written, and gives the file its name. False when nobody read all of it.
+    /// Waits until everything is written, and names the file. False when the reader left before the end.
     ///
     /// # Errors
     /// As [`put`](Sink::put).
@@ -233,8 +233,7 @@ impl Sink {
     }
 }
 
-// A command that ends early leaves the thread to the end of the process: it may be held up by a reader that doesn't read, or
-// that never comes, and joining it would wait for that one.
+// A command that ends early doesn't join the thread: it may be blocked by a reader that stopped reading, or never comes.
 
 fn failed(name: &str, error: &io::Error) -> Failure {
     Failure::new(Exit::Io, format!("{name}: {error}"))
