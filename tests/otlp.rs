@@ -122,7 +122,8 @@ fn a_collector_gets_the_spans_of_draws_and_requests() {
     assert!(time("startTimeUnixNano") <= time("endTimeUnixNano"));
     // What was asked of a voter for a draw is a part of the draw.
     let (drawn, asked) = keep_of_draw(&spans).unwrap();
-    assert_eq!(drawn.get("parentSpanId"), None);
+    // protobuf's JSON may leave out an empty value, or write it.
+    assert!(drawn.get("parentSpanId").is_none_or(|parent| parent == ""), "{drawn}");
     assert_eq!(asked["traceId"], drawn["traceId"]);
     assert!(member.metric("random_generator_otlp_spans_sent_total") > 0.0);
 
