@@ -50,7 +50,10 @@ fn collector() -> (SocketAddr, Receiver<Sent>) {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
                 .unwrap();
-            if sender.send((path, lines, serde_json::from_slice(&body).unwrap())).is_err() {
+            if sender
+                .send((path, lines, serde_json::from_slice(&body).unwrap()))
+                .is_err()
+            {
                 return;
             }
         }
@@ -141,7 +144,11 @@ fn the_standard_variables_name_the_service_headers_and_a_collector_over_tls() {
     let endpoint = format!("https://localhost:{}", tls::in_front_of(address).port());
     let (_directory, volume) = volume();
     let mut member = program()
-        .args(Member::arguments(free_base(), &volume, &["--draw-schedule", "@every 1s"]))
+        .args(Member::arguments(
+            free_base(),
+            &volume,
+            &["--draw-schedule", "@every 1s"],
+        ))
         .env("SSL_CERT_FILE", tls::authority())
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .env("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=tests")

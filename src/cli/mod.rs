@@ -2,7 +2,6 @@
 //! [`Command::run`].
 
 mod admin;
-mod batch;
 pub mod cluster;
 mod completions;
 mod console;
@@ -32,10 +31,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal, configures_a_member};
+use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal};
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
-use crate::reference::java_command;
 use console::{Colour, Console};
 use target::Resolve;
 use tokio::runtime::Runtime;
@@ -51,7 +49,7 @@ Examples:
   random-generator get integers --min 1 --max 6 --count 5
   random-generator draws --follow                 draws as they come
 
-Exit codes: 0 success, 64 usage (in reference mode 1), 65 data that doesn't verify,
+Exit codes: 0 success, 64 usage, 65 data that doesn't verify,
 70 a bug, 74 I/O, 75 try again later, 78 configuration, or a volume that belongs to another member.";
 
 const AFTER_SERVE_HELP: &str = "\
@@ -88,14 +86,6 @@ Examples:
   random-generator get integers --min 1 --max 6 --count 5
   random-generator get bytes --count 1GiB --output noise.bin srv://rg.default.svc.cluster.local
   random-generator get ids --count 100 http://127.0.0.1:8080 http://127.0.0.1:8090";
-
-const AFTER_BATCH_HELP: &str = "\
-A line is HH:mm:ss.SSS,ID,NANOSECONDS,NUMBER in UTC. Lines are appended whole, also when several processes share the file.
-
-Examples:
-  random-generator batch /logs/numbers.log 10000
-  random-generator batch --seed 42 - 3
-  random-generator batch /dev/null 1000000 30";
 
 const AFTER_DRAWS_HELP: &str = "\
 Examples:
@@ -170,9 +160,6 @@ enum Command {
     /// Get random values from members: numbers, bytes, ids and more
     #[command(after_help = AFTER_GET_HELP)]
     Get(get::Args),
-    /// Append lines with numbers to a file, once or again and again: RandomRunner of the reference image
-    #[command(after_help = AFTER_BATCH_HELP)]
-    Batch(batch::Args),
     /// Show draws, oldest first; --follow continues with new ones
     #[command(after_help = AFTER_DRAWS_HELP)]
     Draws(draws::Args),
@@ -209,7 +196,6 @@ impl Command {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => run_cluster(args),
             Command::Get(args) => run_on(client_runtime()?, get::run(&args, dns_resolver, Clock::system())),
-            Command::Batch(args) => run_on(client_runtime()?, batch::run(args)),
             Command::Draws(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 draws::run(&args, resolve, console).await
             }),
@@ -238,19 +224,6 @@ impl Command {
 
 /// Parses and runs. When this returns, a failure has been reported on standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    match java_command::translated(&arguments) {
-        None => run_own(arguments),
-        // Whatever is wrong, Java ends with 1.
-        Some(Ok(own)) => match run_own(own) {
-            Exit::Done => Exit::Done,
-            _ => Exit::Reference,
-        },
-        Some(Err(error)) => run_to_exit(|| Err(Failure::new(Exit::Reference, error))),
-    }
-}
-
-fn run_own(arguments: Vec<OsString>) -> Exit {
     run_to_exit(|| match parse(with_default_command(arguments)) {
         Ok(cli) => cli.command.run(),
         Err(error) if error.use_stderr() => Err(usage::failure(&error)),
@@ -268,12 +241,7 @@ pub fn command() -> clap::Command {
 }
 
 fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let matches = command().try_get_matches_from(arguments)?;
-    let mut cli = Cli::from_arg_matches(&matches)?;
-    if let (Command::Serve(args), Some((_, given))) = (&mut cli.command, matches.subcommand()) {
-        args.for_a_member = configures_a_member(given);
-    }
-    Ok(cli)
+    Cli::from_arg_matches(&command().try_get_matches_from(arguments)?)
 }
 
 fn run_to_exit(command: impl FnOnce() -> Result<(), Failure>) -> Exit {
@@ -357,7 +325,7 @@ fn with_console(
     let mut console = Console {
         out: &mut out,
         progress: Terminal::stderr().interactive.then_some(&mut error as &mut dyn Write),
-        colour: Terminal::stdout().coloured(colour.color).colour,
+        colour: Terminal::stdout().with_colour(colour.color).colour,
         clock: Clock::system(),
     };
     run_on(client_runtime()?, command(&mut console))
