@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::{Exit, Failure};
+use crate::files;
 
 /// Pieces on their way to the thread.
 const QUEUE: usize = 2;
@@ -66,7 +67,7 @@ fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A file on its way to its name; removed when it doesn't get there.
+/// A file that is not complete yet; removed unless it becomes so.
 struct Draft {
     path: PathBuf,
     target: PathBuf,
@@ -81,7 +82,7 @@ impl Draft {
         };
         let mut attempts = 0;
         loop {
-            // Not the process id: in a container that is always the same, and SIGKILL leaves the draft behind.
+            // Not the process id: a container always has the same one, and SIGKILL leaves the draft behind.
             let mut draft = std::ffi::OsString::from(".");
             draft.push(last);
             draft.push(format!(".{:08x}.part", rand::random::<u32>()));
@@ -107,7 +108,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.whole {
-            // Nobody is left to be told, and the name says what it is.
+            // A draft that stays behind is recognised by its name.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -118,21 +119,21 @@ impl Sink {
     /// I/O.
     pub(super) fn stdout() -> Result<Sink, Failure> {
         let name = "standard output".to_owned();
-        // A descriptor of its own: the thread must not wait for whoever has locked the standard library's.
+        // A descriptor of its own: the thread must not wait for the lock of the standard library's.
         match io::stdout().as_fd().try_clone_to_owned() {
             Ok(out) => Sink::start(name, || Ok(out.into()), None),
             Err(error) => Err(failed(&name, &error)),
         }
     }
 
-    /// What stands at `path` stays until [`finish`](Sink::finish) replaces it. A device or a pipe is written to as it is.
+    /// The file at `path` stays until [`finish`](Sink::finish) replaces it. A device or a pipe is written directly.
     ///
     /// # Errors
-    /// I/O: there can't be a file.
+    /// I/O: the file can't be created.
     pub(super) fn file(path: &Path) -> Result<Sink, Failure> {
         let name = path.display().to_string();
         match destination(path).map_err(|error| failed(&name, &error))? {
-            // A pipe is opened once somebody reads it, which may be never.
+            // Opening a pipe waits for a reader, which may never come.
             Destination::Other(target) => Sink::start(name, move || OpenOptions::new().write(true).open(target), None),
             Destination::File { target, permissions } => {
                 let (file, draft) = Draft::new(target).map_err(|error| failed(&name, &error))?;
@@ -209,11 +210,8 @@ impl Sink {
             let named = fs::rename(&draft.path, &draft.target);
             named.map_err(|error| failed(&self.name, &error))?;
             draft.whole = true;
-            // A directory that can't be opened can't be synced, and the file's content is safe.
-            let directory = draft.target.parent().filter(|parent| *parent != Path::new(""));
-            if let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) {
-                let _ = directory.sync_all();
-            }
+            // A directory that can't be opened can't be synced; the file's content is safe.
+            let _ = files::sync_directory_of(&draft.target);
         }
         Ok(true)
     }
