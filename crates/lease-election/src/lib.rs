@@ -21,7 +21,7 @@ pub mod payload;
 pub mod store;
 pub mod task;
 
-pub use elector::{CommitOutcome, CommitRequest, Elector, ElectorConfig};
+pub use elector::{CommitOutcome, CommitRequest, ConfigError, Elector, ElectorConfig};
 pub use leadership::{Leadership, LeaseSnapshot, LeaseTrouble};
 pub use payload::{Annotations, Payload, Stored};
 pub use store::{LeaseChange, LeaseObject, LeaseSpec, LeaseStore, StoreError, WatchEvent, WriteOutcome};
