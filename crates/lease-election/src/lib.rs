@@ -8,6 +8,7 @@
 //! - [`leadership`]: who leads, as this process knows it.
 //! - [`elector`]: the state machine. It decides, and does no I/O.
 //! - [`task`]: the I/O that the elector asks for, over any [`LeaseStore`].
+//! - `object`: a Lease as JSON, for every store.
 //! - [`kubernetes`], [`file`](mod@file): the two stores.
 //! - [`metrics`]: the lease, as numbers.
 
@@ -17,6 +18,7 @@ pub mod file;
 pub mod kubernetes;
 pub mod leadership;
 pub mod metrics;
+mod object;
 pub mod payload;
 pub mod store;
 pub mod task;
