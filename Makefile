@@ -10,8 +10,8 @@ BASE_PORT ?= 8080
 DATA_DIR ?= random-generator-data/cluster
 SCHEDULE ?= @every 10s
 ARGS ?=
-# `make run PROFILE=dev` takes what `make test` has built.
-PROFILE ?= release
+# `make run` and `make test` share what they build. `make run PROFILE=release` runs what the image has.
+PROFILE ?= dev
 # make simulate
 SEEDS ?= 100000
 SEED ?=

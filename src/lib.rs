@@ -14,7 +14,7 @@
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
 //! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
-//! - [`dial`]: a connection to a name of several addresses, for the commands and [`otlp`](https://opentelemetry.io/docs/specs/otlp/).
+//! - [`client`]: the one HTTP client, for peers, members, sinks and collectors; TCP or TLS, every request bounded.
 //! - [`server`]: HTTP as every listener serves it.
 //! - [`peer`]: what members ask each other: messages, signature, listener and client.
 //! - [`http`]: the public, admin and metrics listeners.
@@ -30,9 +30,9 @@
 //! in `docs/protocol.md`.
 
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod database;
-pub mod dial;
 pub mod discovery;
 pub mod draw;
 pub mod exit;

@@ -24,6 +24,7 @@ use self::adapters::{IdService, JournalService, PeerAnswers, RandomNumbers};
 use self::condition::Conditions;
 pub use self::error::MemberError;
 use self::stages::{Ending, Stages};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics};
@@ -47,7 +48,7 @@ use crate::identity::{Facts, Identity, Volume};
 use crate::journal::{self, Journal, JournalConfig, JournalMetrics};
 use crate::lease::LeaseHandle;
 use crate::metrics::Metrics;
-use crate::peer::client::PeerClient;
+use crate::peer::client::{LIMITS, PeerClient};
 use crate::peer::listener::{self as peer, Peer};
 use crate::peer::signature::PeerSecret;
 use crate::readiness::{Latch, Readiness, ReadinessMetrics};
@@ -242,7 +243,8 @@ impl Parts {
                 (None, watch::Sender::new(Arc::new(none)).subscribe())
             }
             Some(ordinal) => {
-                let client = Arc::new(PeerClient::new(secret.clone(), clock.clone()));
+                let client = Client::new(LIMITS);
+                let client = Arc::new(PeerClient::new(client, secret.clone(), clock.clone()));
                 let wiring = Wiring {
                     config,
                     identity,

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::{Request, header};
-use hyper_util::rt::TokioIo;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,8 +19,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::client::{Client, Limits};
 use crate::config::Collector;
-use crate::dial::dial;
 use crate::shutdown::Signal;
 use crate::trace::{Finished, Kind, Spans};
 
@@ -35,8 +34,13 @@ const GATHER: Duration = Duration::from_secs(1);
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// What is on its way and what is left when the member stops, together.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
-/// Bytes of an answer that are read.
-const ANSWER_MAX: usize = 64 * 1024;
+const LIMITS: Limits = Limits {
+    connect: SEND_WITHIN,
+    exchange: SEND_WITHIN,
+    body: 64 * 1024,
+    idle: SEND_WITHIN,
+    repeat: false,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
@@ -235,33 +239,20 @@ fn attribute(key: &str, value: &Value) -> Value {
     json!({ "key": key, "value": value })
 }
 
-/// On a connection of its own: there is one a second at most. The caller bounds the time.
 async fn post(collector: &Collector, body: Bytes) -> Result<(), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = dial(&collector.authority).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| text(&error))?;
-    let request = Request::post(&collector.path)
-        .header(header::HOST, &collector.authority)
+    let request = Request::post(format!("http://{}{}", collector.authority, collector.path))
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONNECTION, "close")
         .body(Full::new(body))
-        .map_err(|error| text(&error))?;
-    let asked = async move {
-        let response = sender.send_request(request).await.map_err(|error| text(&error))?;
-        let status = response.status();
-        let answer = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        // The answer of a 200 may say that some spans were refused; they are gone either way.
-        drop(answer);
-        match status.is_success() {
-            true => Ok(()),
-            false => Err(format!("status {}", status.as_u16())),
-        }
-    };
-    // The connection ends with its sender, which `asked` owns.
-    let (answer, _) = tokio::join!(asked, connection);
-    answer
+        .map_err(|error| error.to_string())?;
+    let answer = Client::new(LIMITS)
+        .send(request)
+        .await
+        .map_err(|error| error.to_string())?;
+    match answer.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("status {}", status.as_u16())),
+    }
 }
 
 #[cfg(test)]

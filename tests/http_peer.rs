@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use http_world::{Reply, Running, SOON, chain, closed, raw, request, shown, wait_for};
 use prometheus_client::registry::Registry;
+use random_generator::client::{self, Client};
 use random_generator::clock::{Boot, Clock, Now, Wall};
-use random_generator::peer::client::{PeerClient, PeerError, Target};
+use random_generator::peer::client::{self as peer_client, PeerClient, PeerError, Target};
 use random_generator::peer::listener::{self as peer, Declined, Peer, PeerService};
 use random_generator::peer::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use random_generator::peer::signature::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
@@ -166,6 +167,10 @@ fn heads() -> HeadsRequest {
     }
 }
 
+fn client_with(secret: Option<PeerSecret>) -> PeerClient {
+    PeerClient::new(Client::new(peer_client::LIMITS), secret, Clock::system())
+}
+
 fn at(address: &SocketAddr) -> Target<'_> {
     Target {
         addresses: std::slice::from_ref(address),
@@ -177,7 +182,7 @@ fn at(address: &SocketAddr) -> Target<'_> {
 async fn a_member_keeps_contributes_and_gives_heads_and_records_to_one_with_the_secret() {
     for secret in [None, secret()] {
         let member = Member::start(secret.clone(), Clock::system()).await;
-        let client = PeerClient::new(secret, Clock::system());
+        let client = client_with(secret);
         let address = member.running.address;
         // More than once, so that resting connections are used too.
         for _ in 0..3 {
@@ -247,7 +252,7 @@ async fn messages_that_are_not_understood_or_not_for_this_set_are_refused_and_co
 #[tokio::test]
 async fn a_refusal_of_the_ledger_reaches_the_holder_as_it_is_and_is_counted() {
     let member = Member::start(secret(), Clock::system()).await;
-    let client = PeerClient::new(secret(), Clock::system());
+    let client = client_with(secret());
     let address = member.running.address;
     let head = chain(1..=3).pop().unwrap();
     for (refusal, reason) in [
@@ -288,17 +293,14 @@ async fn a_message_without_the_secret_is_refused_counted_and_reaches_no_ledger()
     assert_eq!(reply.problem()["status"], 401);
     assert_eq!(member.refused("unsigned"), 1);
     let address = member.running.address;
-    let other = PeerClient::new(
-        Some(PeerSecret::new(b"a secret of another set").unwrap()),
-        Clock::system(),
-    );
+    let other = client_with(Some(PeerSecret::new(b"a secret of another set").unwrap()));
     let error = other.ask(at(&address), &keep(), SOON).await.unwrap_err();
     assert!(
         matches!(&error, PeerError::Invalid(reason) if reason.contains("401")),
         "{error}"
     );
     assert_eq!(member.refused("forged"), 1);
-    let bare = PeerClient::new(None, Clock::system());
+    let bare = client_with(None);
     assert!(matches!(
         bare.ask(at(&address), &heads(), SOON).await,
         Err(PeerError::Invalid(_))
@@ -402,7 +404,7 @@ async fn a_truncated_or_oversized_message_reaches_no_ledger() {
 async fn an_answer_that_no_peer_with_the_secret_signed_is_invalid() {
     // A member without the secret answers a client that has it.
     let member = Member::start(None, Clock::system()).await;
-    let client = PeerClient::new(secret(), Clock::system());
+    let client = client_with(secret());
     let address = member.running.address;
     let error = client.ask(at(&address), &heads(), SOON).await.unwrap_err();
     assert!(matches!(error, PeerError::Invalid(_)), "{error}");
@@ -411,7 +413,7 @@ async fn an_answer_that_no_peer_with_the_secret_signed_is_invalid() {
 #[tokio::test]
 async fn a_client_gives_up_in_time_and_tries_every_address() {
     let member = Member::start(None, Clock::system()).await;
-    let client = PeerClient::new(None, Clock::system());
+    let client = client_with(None);
     let closed_port = {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         socket.local_addr().unwrap()
@@ -452,7 +454,7 @@ async fn swallowing() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
 #[tokio::test]
 async fn an_address_that_swallows_what_is_sent_to_it_leaves_time_for_the_next() {
     let member = Member::start(None, Clock::system()).await;
-    let client = PeerClient::new(None, Clock::system());
+    let client = client_with(None);
     let (lost, _socket, _queued) = swallowing().await;
     let addresses = [lost, lost, member.running.address];
     let all = Target {
@@ -467,27 +469,39 @@ async fn an_address_that_swallows_what_is_sent_to_it_leaves_time_for_the_next() 
 
 #[tokio::test]
 async fn a_connection_that_rested_too_long_is_closed_though_nothing_is_asked() {
-    let now = Clock::system().now();
-    let clock = Clock::held(now);
     let member = Member::start(None, Clock::system()).await;
-    let client = PeerClient::new(None, clock.clone());
+    let limits = client::Limits {
+        idle: Duration::from_millis(100),
+        ..peer_client::LIMITS
+    };
+    let client = PeerClient::new(Client::new(limits), None, Clock::system());
     let target = at(&member.running.address);
     assert!(client.ask(target, &heads(), SOON).await.unwrap().is_ok());
     let open = |count: u8| {
         let line = format!("http_connections{{listener=\"peer\"}} {count}\n");
         shown(&member.registry).contains(&line)
     };
-    client.forget();
+    wait_for("it is closed", || open(0)).await;
+}
+
+#[tokio::test]
+async fn connections_end_with_their_client() {
+    let member = Member::start(None, Clock::system()).await;
+    let client = client_with(None);
+    let target = at(&member.running.address);
+    assert!(client.ask(target, &heads(), SOON).await.unwrap().is_ok());
+    let open = |count: u8| {
+        let line = format!("http_connections{{listener=\"peer\"}} {count}\n");
+        shown(&member.registry).contains(&line)
+    };
     assert!(open(1));
-    let boot = now.boot + Duration::from_secs(31);
-    clock.set(Now { boot, ..now });
-    client.forget();
+    drop(client);
     wait_for("it is closed", || open(0)).await;
 }
 
 #[tokio::test]
 async fn a_client_asks_anew_when_the_peer_closed_the_resting_connection() {
-    let client = PeerClient::new(None, Clock::system());
+    let client = client_with(None);
     let first = Member::start(None, Clock::system()).await;
     let address = first.running.address;
     assert!(client.ask(at(&address), &heads(), SOON).await.unwrap().is_ok());
@@ -516,7 +530,7 @@ async fn answering(bytes: Vec<u8>) -> (SocketAddr, tokio::task::JoinSet<()>) {
 
 #[tokio::test]
 async fn an_endless_or_wrong_answer_is_invalid() {
-    let client = PeerClient::new(None, Clock::system());
+    let client = client_with(None);
     let mut endless = b"HTTP/1.1 200 OK\r\ncontent-length: 3000000\r\n\r\n".to_vec();
     endless.resize(3_000_000, b' ');
     let records = serde_json::to_vec(&[&chain(1..=3)[1]]).unwrap();

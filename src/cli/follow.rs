@@ -4,14 +4,14 @@ mod position;
 
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 pub(super) use self::position::Position;
 use self::position::Seen;
-use super::connection::Connection;
 use super::events::{Event, Parser};
 use super::spread::Members;
 use super::target::{Member, Resolve, Target};
@@ -21,8 +21,6 @@ use crate::config::values::show_duration;
 use crate::record::Record;
 
 const STREAM: &str = "/draws/stream";
-/// Connecting, and the head of the answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Three heartbeats: a member that is silent for longer is gone, or cut off.
 pub(super) const SILENCE: Duration = Duration::from_secs(45);
 /// Before anybody has answered, so often is each member asked: a wrong address should not wait for ever.
@@ -169,11 +167,9 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
 
     async fn stream(&mut self) -> Result<Left, Failure> {
         self.otherwise = false;
-        let begun = timeout(ANSWER_LIMIT, self.begin()).await;
-        let (mut connection, response) = match begun {
-            Ok(Ok(begun)) => begun,
-            Ok(Err(reason)) => return Ok(Left::Failed(reason)),
-            Err(_) => return Ok(Left::Failed(format!("no answer within {} s", ANSWER_LIMIT.as_secs()))),
+        let response = match self.open().await {
+            Ok(response) => response,
+            Err(reason) => return Ok(Left::Failed(reason)),
         };
         let (head, mut body) = response.into_parts();
         if head.status != StatusCode::OK {
@@ -185,12 +181,14 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
         }
         let mut parser = Parser::default();
         loop {
-            let piece = match timeout(self.silence, connection.piece(&mut body)).await {
-                Ok(Some(Ok(piece))) => piece,
-                Ok(Some(Err(reason))) => return Ok(Left::Failed(reason)),
+            let frame = match timeout(self.silence, body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(error))) => return Ok(Left::Failed(error.to_string())),
                 Ok(None) => return Ok(Left::Failed("it ended the stream".into())),
                 Err(_) => return Ok(Left::Failed(format!("silent for {}", show_duration(self.silence)))),
             };
+            // A frame may also be trailers, which no member sends.
+            let piece = frame.into_data().unwrap_or_default();
             let events = match parser.push(&piece) {
                 Ok(events) => events,
                 Err(error) => return Ok(Left::Failed(format!("not a member's stream: {error}"))),
@@ -209,15 +207,14 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
         }
     }
 
-    async fn begin(&self) -> Result<(Connection, hyper::Response<hyper::body::Incoming>), String> {
-        let mut request = Request::get(STREAM).header(header::ACCEPT, "text/event-stream");
+    async fn open(&self) -> Result<Response<Incoming>, String> {
+        let mut request = Request::get(format!("{}{STREAM}", self.member)).header(header::ACCEPT, "text/event-stream");
         if let Some(next) = self.position.next {
             request = request.header("last-event-id", next - 1);
         }
         let request = request.body(Full::default()).map_err(|error| error.to_string())?;
-        let mut connection = Connection::open(self.member).await?;
-        let response = connection.begin(request).await?;
-        Ok((connection, response))
+        let answer = self.member.client().open(request).await;
+        answer.map_err(|error| error.to_string())
     }
 
     /// Ok(Err): of `tell`. Err: what is wrong with the event.

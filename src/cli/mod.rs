@@ -5,7 +5,6 @@ mod admin;
 mod batch;
 pub mod cluster;
 mod completions;
-mod connection;
 mod console;
 pub mod draws;
 mod events;

@@ -1,4 +1,4 @@
-//! Which member a command talks to, and how: plain HTTP/1, every question bounded in time and in size.
+//! Which member a command asks, and how: every question is bounded in time and in size.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,19 +10,22 @@ use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 
-use super::connection::Connection;
 use super::console::Colour;
 use super::failure::one_line;
 use super::{Exit, Failure};
+use crate::client::{Client, ClientError, Limits};
 use crate::config::NameserverArgs;
-use crate::dial::dial;
 
-/// One question, connecting and the whole answer included.
-const TIME_LIMIT: Duration = Duration::from_secs(5);
-/// More than a hundred of the largest records.
-pub(super) const BODY_LIMIT: usize = 8 * 1024 * 1024;
+/// Of one question.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(4),
+    exchange: Duration::from_secs(5),
+    // More than a hundred of the largest records, and than any batch of `get`.
+    body: 16 << 20,
+    idle: Duration::from_secs(30),
+    repeat: false,
+};
 
 /// What a person names: one member, or the Service that publishes the members.
 #[derive(Clone, Debug)]
@@ -31,12 +34,18 @@ pub enum Target {
     Service(String),
 }
 
-/// A member by the URL of its public listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A member by the URL of its public listener. Clones share their connections to it.
+#[derive(Clone, Debug)]
 pub struct Member {
-    authority: String,
-    host: String,
-    port: u16,
+    /// `http://HOST:PORT`, or https.
+    url: String,
+    client: Client,
+}
+
+impl PartialEq for Member {
+    fn eq(&self, other: &Member) -> bool {
+        self.url == other.url
+    }
 }
 
 /// Finds the public listeners that a Service publishes; the error is in the operator's words. Bounded in time.
@@ -67,8 +76,8 @@ impl OneMember {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "expected the URL of a member's public listener, http://HOST:PORT, such as http://127.0.0.1:8080, or srv://SERVICE, \
-     such as srv://rg.default.svc.cluster.local"
+    "expected the URL of a member's public listener, http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:8080, or \
+     srv://SERVICE, such as srv://rg.default.svc.cluster.local"
 )]
 pub struct TargetError;
 
@@ -141,11 +150,7 @@ pub(super) async fn first_that_answers(targets: &[Target], resolve: &Resolve) ->
 
 impl From<SocketAddr> for Member {
     fn from(address: SocketAddr) -> Member {
-        Member {
-            authority: address.to_string(),
-            host: address.ip().to_string(),
-            port: address.port(),
-        }
+        Member::at(format!("http://{address}"))
     }
 }
 
@@ -155,25 +160,23 @@ impl FromStr for Member {
     fn from_str(text: &str) -> Result<Member, TargetError> {
         let uri: Uri = text.parse().map_err(|_| TargetError)?;
         let authority = uri.authority().ok_or(TargetError)?;
-        let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
-        if !plain || authority.as_str().contains('@') || authority.host().is_empty() {
+        let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"));
+        let scheme = scheme.ok_or(TargetError)?;
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if !bare || authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(TargetError);
         }
-        // A port that isn't a number is none to hyper, and would silently become 80.
+        // hyper takes a port that isn't a number for none, which would silently become 80.
         if authority.port().is_none() && authority.as_str() != authority.host() {
             return Err(TargetError);
         }
-        Ok(Member {
-            authority: authority.to_string(),
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
-        })
+        Ok(Member::at(format!("{scheme}://{authority}")))
     }
 }
 
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
+        f.write_str(&self.url)
     }
 }
 
@@ -190,7 +193,8 @@ impl Member {
     /// # Errors
     /// Try again later: no answer, an answer cut off, or one that is too large.
     pub(super) async fn ask(&self, path: &str, accept: &'static str) -> Result<Answer, Failure> {
-        self.answer(Method::GET, path, accept, Bytes::new(), TIME_LIMIT).await
+        self.answer(Method::GET, path, accept, Bytes::new(), LIMITS.exchange)
+            .await
     }
 
     /// POST of nothing to one path, with any status.
@@ -208,7 +212,7 @@ impl Member {
     /// Try again later: as [`ask`](Member::ask).
     pub(super) async fn put(&self, path: &str, text: &str) -> Result<Answer, Failure> {
         let body = Bytes::copy_from_slice(text.as_bytes());
-        self.answer(Method::PUT, path, "application/json", body, TIME_LIMIT)
+        self.answer(Method::PUT, path, "application/json", body, LIMITS.exchange)
             .await
     }
 
@@ -220,16 +224,28 @@ impl Member {
         body: Bytes,
         limit: Duration,
     ) -> Result<Answer, Failure> {
-        let failed = |reason: String| {
-            Failure::new(
-                Exit::TryAgain,
-                format!("{self}{path}: {reason}; is the member running?"),
-            )
-        };
-        match tokio::time::timeout(limit, self.exchange(method, path, accept, body)).await {
-            Ok(answer) => answer.map_err(failed),
-            Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs()))),
-        }
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{self}{path}"))
+            .header(header::ACCEPT, accept)
+            .body(Full::new(body))
+            .map_err(|error| Failure::new(Exit::Bug, error))?;
+        let answer = self.client.within(limit).send(request).await.map_err(|error| {
+            let question = match error {
+                ClientError::Tls(_) => "",
+                _ => "; is the member running?",
+            };
+            Failure::new(Exit::TryAgain, format!("{self}{path}: {error}{question}"))
+        })?;
+        Ok(Answer {
+            status: answer.status(),
+            body: answer.into_body(),
+        })
+    }
+
+    /// For a question with other limits, or an answer that is read as it comes.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// GET of one path that is to succeed.
@@ -266,29 +282,9 @@ impl Member {
         Ok((text.trim_end().to_owned(), value))
     }
 
-    async fn exchange(&self, method: Method, path: &str, accept: &'static str, body: Bytes) -> Result<Answer, String> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::ACCEPT, accept)
-            .header(header::CONNECTION, "close")
-            .body(Full::new(body))
-            .map_err(|error| error.to_string())?;
-        let (head, body) = Connection::open(self).await?.ask(request, BODY_LIMIT).await?;
-        Ok(Answer {
-            status: head.status,
-            body,
-        })
-    }
-
-    /// What stands in the header `Host`.
-    pub(super) fn authority(&self) -> &str {
-        &self.authority
-    }
-
-    /// The first address that accepts a connection.
-    pub(super) async fn connect(&self) -> Result<TcpStream, String> {
-        dial((self.host.as_str(), self.port)).await
+    fn at(url: String) -> Member {
+        let client = Client::new(LIMITS);
+        Member { url, client }
     }
 }
 
@@ -305,19 +301,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_a_plain_http_url_of_host_and_port() {
-        for (text, host, port) in [
-            ("http://127.0.0.1:8080", "127.0.0.1", 8080),
-            ("http://[::1]:8080/", "::1", 8080),
-            ("http://rg-0.rg", "rg-0.rg", 80),
+    fn a_target_is_a_url_of_host_and_port() {
+        for (text, url) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://[::1]:8080/", "http://[::1]:8080"),
+            ("http://rg-0.rg", "http://rg-0.rg"),
+            ("https://rg-0.rg:8443", "https://rg-0.rg:8443"),
         ] {
-            let target: Member = text.parse().unwrap();
-            assert_eq!((target.host.as_str(), target.port), (host, port));
+            assert_eq!(text.parse::<Member>().unwrap().to_string(), url);
         }
         for text in [
             "",
             "127.0.0.1:8080",
-            "https://a",
+            "ftp://a",
             "http://",
             "http://a:x",
             "http://a:99999",

@@ -206,8 +206,6 @@ impl DrawTask {
                 }
             }
         }
-        // Also of one that leads no more, and asks nothing.
-        self.parts.client.forget();
         self.parts.metrics.conducting(self.conductor.phase() != "idle");
         let now = self.clock.boot();
         self.tell_waiting(now);

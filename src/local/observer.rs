@@ -4,27 +4,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http_body_util::Full;
+use hyper::Request;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::layout::Place;
 use super::output::{Drawn, Event};
+use crate::client::{Client, Limits};
 use crate::shutdown::Signal;
 
 /// From one round of questions to the next.
 const PACE: Duration = Duration::from_millis(250);
-/// One question with its answer: a stopped member takes the connection and never answers.
-const LIMIT: Duration = Duration::from_millis(500);
-/// More than any answer asked for here.
-const LARGEST_ANSWER: usize = 1024 * 1024;
+/// Of one question: a stopped member accepts the connection and never answers.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_millis(500),
+    exchange: Duration::from_millis(500),
+    body: 1 << 20,
+    idle: Duration::from_secs(10),
+    repeat: false,
+};
 /// Draws told at most after a gap in what was seen.
 const MOST_CAUGHT_UP: u64 = 32;
 /// Digits shown of an output.
@@ -62,7 +64,7 @@ struct DrawsAnswer {
 
 /// Asks until it is stopped.
 pub struct Observer {
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: Client,
     places: Arc<[Place]>,
     set: String,
     events: mpsc::Sender<Event>,
@@ -81,15 +83,8 @@ struct Seen {
 
 impl Observer {
     pub fn new(set: &str, places: Arc<[Place]>, events: mpsc::Sender<Event>) -> Observer {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(LIMIT));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(10))
-            .pool_max_idle_per_host(1)
-            .build(connector);
         Observer {
-            client,
+            client: Client::new(LIMITS),
             places,
             set: set.to_owned(),
             events,
@@ -192,21 +187,10 @@ impl Observer {
 
     /// None whatever went wrong: another member answers, or this one next time.
     async fn get<T: DeserializeOwned>(&self, place: &Place, path: &str) -> Option<T> {
-        let uri = format!("http://127.0.0.1:{}/{path}", place.public_port).parse().ok()?;
-        let bytes = timeout(LIMIT, async {
-            let response = self.client.get(uri).await.ok()?;
-            if !response.status().is_success() {
-                return None;
-            }
-            let body = Limited::new(response.into_body(), LARGEST_ANSWER)
-                .collect()
-                .await
-                .ok()?;
-            Some(body.to_bytes())
-        })
-        .await
-        .ok()??;
-        serde_json::from_slice(&bytes).ok()
+        let request = Request::get(format!("http://127.0.0.1:{}/{path}", place.public_port));
+        let answer = self.client.send(request.body(Full::default()).ok()?).await.ok()?;
+        let succeeded = answer.status().is_success();
+        succeeded.then(|| serde_json::from_slice(answer.body()).ok())?
     }
 }
 

@@ -11,6 +11,7 @@ mod get;
 #[allow(dead_code)] // what only its own tests ask of it
 mod harness;
 mod help;
+mod https;
 mod journal;
 mod ledger;
 #[path = "../linked/mod.rs"]
@@ -18,5 +19,7 @@ mod linked;
 mod listener;
 mod members;
 mod nameserver;
+#[path = "../tls/mod.rs"]
+mod tls;
 #[path = "../waiting/mod.rs"]
 mod waiting;

@@ -11,10 +11,9 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 use rand::RngExt;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::plan::Plan;
-use crate::cli::connection::Connection;
 use crate::cli::spread::Members;
 use crate::cli::target::{Member, Resolve, Target, explanation};
 use crate::cli::{Exit, Failure};
@@ -25,16 +24,13 @@ const EACH: usize = 2;
 const AT_ONCE: usize = 8;
 /// One question with its whole answer. A member waits for its journal for less.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// More than any batch.
-const BODY_LIMIT: usize = 16 << 20;
 /// How often one batch is asked for: of one member alone, with rests of 5 to 10 s in all between.
 const ATTEMPTS: u32 = 8;
 
-/// The members that are asked, and the connections to them.
+/// The members that are asked.
 pub(super) struct Source<'a> {
     members: Members<'a>,
     clock: Clock,
-    idle: Vec<(Member, Connection)>,
     /// Told of each failure that another attempt may make good.
     note: &'a mut dyn FnMut(&str),
 }
@@ -46,7 +42,6 @@ struct Attempt {
     member: Member,
     asked: Boot,
     outcome: Result<Bytes, Trouble>,
-    connection: Option<Connection>,
 }
 
 /// Why a member gave no batch.
@@ -77,7 +72,6 @@ impl<'a> Source<'a> {
         Ok(Source {
             members: Members::open(targets, resolve, clock.boot(), first).await?,
             clock,
-            idle: Vec::new(),
             note,
         })
     }
@@ -119,24 +113,13 @@ impl<'a> Source<'a> {
 
     fn ask(&mut self, attempts: &mut JoinSet<Attempt>, plan: &Plan, batch: u64, number: u32, not: Option<&Member>) {
         let (member, rest) = self.members.spread.pick(self.clock.boot(), not);
-        let kept = self.idle.iter().position(|(of, _)| *of == member);
-        let connection = kept.map(|at| self.idle.swap_remove(at).1);
-        let (uri, accept) = (plan.uri(batch), plan.accept());
         let (plan, clock) = (plan.clone(), self.clock.clone());
         attempts.spawn(async move {
             sleep(rest).await;
             let asked = clock.boot();
-            let answer = timeout(ANSWER_LIMIT, answer(&member, connection, &uri, accept)).await;
-            let (outcome, connection) = match answer {
-                Ok(Ok((body, connection))) => match plan.check(batch, &body) {
-                    Ok(()) => (Ok(body), Some(connection)),
-                    Err(reason) => (Err(Trouble::Invalid(reason)), None),
-                },
-                Ok(Err(trouble)) => (Err(trouble), None),
-                Err(_) => {
-                    let reason = format!("no whole answer within {} s", ANSWER_LIMIT.as_secs());
-                    (Err(Trouble::Passing { reason, wait: None }), None)
-                }
+            let outcome = match answer(&member, &plan.uri(batch), plan.accept()).await {
+                Ok(body) => plan.check(batch, &body).map(|()| body).map_err(Trouble::Invalid),
+                Err(trouble) => Err(trouble),
             };
             Attempt {
                 batch,
@@ -144,7 +127,6 @@ impl<'a> Source<'a> {
                 member,
                 asked,
                 outcome,
-                connection,
             }
         });
     }
@@ -162,8 +144,6 @@ impl<'a> Source<'a> {
         let trouble = match attempt.outcome {
             Ok(body) => {
                 self.members.spread.worked(&member);
-                self.idle
-                    .extend(attempt.connection.map(|connection| (member, connection)));
                 ready.insert(batch, body);
                 return Ok(());
             }
@@ -194,43 +174,22 @@ impl<'a> Source<'a> {
         self.members
             .spread
             .failed(&member, attempt.asked, self.clock.boot(), wait, jitter);
-        self.idle.retain(|(of, _)| *of != member);
         self.members.refresh(self.clock.boot()).await;
         self.ask(attempts, plan, batch, number + 1, Some(&member));
         Ok(())
     }
 }
 
-async fn answer(
-    member: &Member,
-    kept: Option<Connection>,
-    uri: &str,
-    accept: &'static str,
-) -> Result<(Bytes, Connection), Trouble> {
+async fn answer(member: &Member, path: &str, accept: &'static str) -> Result<Bytes, Trouble> {
     let passing = |reason: String| Trouble::Passing { reason, wait: None };
-    let request = || {
-        let request = Request::get(uri).header(header::ACCEPT, accept);
-        request
-            .body(Full::default())
-            .map_err(|error| Trouble::Refused(error.to_string()))
-    };
-    let mut used = None;
-    if let Some(mut connection) = kept {
-        // A member closes connections that are idle: what fails here says nothing of it yet.
-        if let Ok(answer) = connection.ask(request()?, BODY_LIMIT).await {
-            used = Some((answer, connection));
-        }
-    }
-    let ((head, body), connection) = match used {
-        Some(used) => used,
-        None => {
-            let mut connection = Connection::open(member).await.map_err(passing)?;
-            let answer = connection.ask(request()?, BODY_LIMIT).await.map_err(passing)?;
-            (answer, connection)
-        }
-    };
+    let request = Request::get(format!("{member}{path}")).header(header::ACCEPT, accept);
+    let request = request
+        .body(Full::default())
+        .map_err(|error| Trouble::Refused(error.to_string()))?;
+    let answer = member.client().within(ANSWER_LIMIT).send(request).await;
+    let (head, body) = answer.map_err(|error| passing(error.to_string()))?.into_parts();
     if head.status == StatusCode::OK {
-        return Ok((body, connection));
+        return Ok(body);
     }
     let reason = format!("{}: {}", head.status, explanation(&body));
     Err(match head.status {

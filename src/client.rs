@@ -1,0 +1,331 @@
+//! The one HTTP client: peers, members, sinks and collectors are all asked through it, over TCP or TLS.
+//!
+//! It is hyper-util's client with the bounds that this project promises: [`Limits`] bound every request in time and in size,
+//! and the tasks that drive connections end with the client.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::http::uri::{PathAndQuery, Scheme};
+use hyper::{Method, Request, Response, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::crypto::ring;
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tower::Service;
+
+/// Unused connections kept for each host.
+const IDLE_PER_HOST: usize = 2;
+
+/// What a client may spend.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connecting to a name. Each of its addresses gets an equal share, so that one that doesn't answer leaves time for the next.
+    pub connect: Duration,
+    /// The whole exchange: connecting, the request, and the last byte of the answer.
+    pub exchange: Duration,
+    /// Bytes of an answer's body.
+    pub body: usize,
+    /// A connection that was unused for this long is closed. Choose less than the server does.
+    pub idle: Duration,
+    /// Whether every request may be sent a second time when a reused connection turns out to be closed; a GET always may.
+    pub repeat: bool,
+}
+
+/// Why there is no answer. The text is for an operator, and doesn't name the URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// There is no connection: nothing was sent.
+    #[error("{0}")]
+    Unreachable(String),
+    /// TLS failed: a certificate that isn't trusted, or no certificates to trust.
+    #[error("{0}")]
+    Tls(String),
+    /// The connection failed after the request was sent.
+    #[error("{0}")]
+    Lost(String),
+    /// The answer's body was cut off, or is larger than [`Limits::body`].
+    #[error("{0}")]
+    Body(String),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+}
+
+/// Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: legacy::Client<Connector, Full<Bytes>>,
+    limits: Limits,
+}
+
+impl Client {
+    pub fn new(limits: Limits) -> Client {
+        let connector = Connector {
+            tcp: tcp(GaiResolver::new(), limits),
+            tls: Arc::default(),
+        };
+        let http = legacy::Client::builder(Tasks::default())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(limits.idle)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .build(connector);
+        Client { http, limits }
+    }
+
+    /// The same connections, with another limit for a whole exchange.
+    pub fn within(&self, exchange: Duration) -> Client {
+        let limits = Limits {
+            exchange,
+            ..self.limits
+        };
+        Client { limits, ..self.clone() }
+    }
+
+    /// The whole answer, whatever its status.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+        self.bounded(self.exchange(request)).await
+    }
+
+    /// The head of an answer whose body is read as it comes: then only the head is bounded, and the caller bounds the rest.
+    pub async fn open(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+        self.bounded(self.head(request)).await
+    }
+
+    /// As [`send`](Client::send), to the first of `addresses` that accepts a connection. Of the request's URI only the path
+    /// counts; the header `Host` is the caller's.
+    pub async fn send_to(
+        &self,
+        addresses: &[SocketAddr],
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, ClientError> {
+        let deadline = Instant::now() + self.limits.exchange;
+        let attempts = async {
+            let mut last = ClientError::Unreachable("it has no address".into());
+            for (tried, address) in addresses.iter().enumerate() {
+                // An address that swallows what is sent to it leaves as much for each of the others. The last may have it all.
+                let left = deadline.saturating_duration_since(Instant::now());
+                let share = match addresses.len() - tried {
+                    1 => Duration::MAX,
+                    untried => left / untried as u32,
+                };
+                match self.send_to_one(*address, request.clone(), share).await {
+                    Err(ClientError::Unreachable(reason)) => {
+                        last = ClientError::Unreachable(format!("{address}: {reason}"));
+                    }
+                    answer => return answer,
+                }
+            }
+            Err(last)
+        };
+        match timeout_at(deadline, attempts).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::Timeout(self.limits.exchange)),
+        }
+    }
+
+    async fn send_to_one(
+        &self,
+        address: SocketAddr,
+        mut request: Request<Full<Bytes>>,
+        connect: Duration,
+    ) -> Result<Response<Bytes>, ClientError> {
+        let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        let uri = format!("http://{address}{path}").parse();
+        *request.uri_mut() = uri.map_err(|error| unreachable(&error))?;
+        let mut connection = capture_connection(&mut request);
+        let mut exchange = pin!(self.exchange(request));
+        let connected = async {
+            tokio::select! {
+                biased;
+                answer = &mut exchange => Some(answer),
+                _ = connection.wait_for_connection_metadata() => None,
+            }
+        };
+        match timeout(connect, connected).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => exchange.await,
+            Err(_) => Err(ClientError::Unreachable(NO_CONNECTION.into())),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+        let (head, body) = self.head(request).await?.into_parts();
+        let body = Limited::new(body, self.limits.body).collect().await;
+        let body = body.map_err(|error| ClientError::Body(root_cause(&*error)))?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+
+    async fn head(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+        let repeat = self.limits.repeat || request.method() == Method::GET;
+        let again = repeat.then(|| request.clone());
+        match (self.http.request(request).await.map_err(classify), again) {
+            // The server closed a connection that it thought unused, while the request was on its way.
+            (Err(ClientError::Lost(_)), Some(again)) => self.http.request(again).await.map_err(classify),
+            (answer, _) => answer,
+        }
+    }
+
+    async fn bounded<T>(&self, answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+        match timeout(self.limits.exchange, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::Timeout(self.limits.exchange)),
+        }
+    }
+}
+
+const NO_CONNECTION: &str = "no connection in time";
+
+fn unreachable(error: &(dyn Error + 'static)) -> ClientError {
+    ClientError::Unreachable(root_cause(error))
+}
+
+/// hyper-util says "client error (Connect)"; the operator needs what is below that.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+fn classify(error: legacy::Error) -> ClientError {
+    let reason = root_cause(&error);
+    let Some(connecting) = error.source().filter(|_| error.is_connect()) else {
+        return ClientError::Lost(reason);
+    };
+    // An error of TCP or DNS is wrapped in a type of hyper-util's, one of TLS is not.
+    if !connecting.is::<io::Error>() {
+        return match reason.as_str() {
+            "deadline has elapsed" => ClientError::Unreachable(NO_CONNECTION.into()),
+            _ => ClientError::Unreachable(reason),
+        };
+    }
+    match reason.strip_prefix("invalid peer certificate: ") {
+        None => ClientError::Tls(format!("TLS: {reason}")),
+        Some(why) => ClientError::Tls(format!(
+            "its certificate is not trusted ({why}); the variable SSL_CERT_FILE names a file of certificates to trust"
+        )),
+    }
+}
+
+/// Tries every address of a name; the time for connecting is divided by their number.
+fn tcp<R>(resolver: R, limits: Limits) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(limits.connect));
+    tcp
+}
+
+/// Connects by TCP, and by TLS where the URL is https. The certificates to trust are read for the first such URL, and again
+/// while there are none.
+#[derive(Clone, Debug)]
+struct Connector {
+    tcp: HttpConnector,
+    tls: Arc<OnceCell<HttpsConnector<HttpConnector>>>,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type Connecting = Pin<Box<dyn Future<Output = Result<MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>> + Send>>;
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Connecting {
+        let Connector { mut tcp, tls } = self.clone();
+        Box::pin(async move {
+            if uri.scheme() != Some(&Scheme::HTTPS) {
+                return Ok(MaybeHttpsStream::Http(tcp.call(uri).await?));
+            }
+            let tls = tls.get_or_try_init(|| trusting_the_system(tcp)).await?;
+            tls.clone().call(uri).await
+        })
+    }
+}
+
+/// Trusts what the system trusts. rustls-native-certs reads SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL does.
+async fn trusting_the_system(tcp: HttpConnector) -> io::Result<HttpsConnector<HttpConnector>> {
+    // It reads some hundred kilobytes of files.
+    let builder = tokio::task::spawn_blocking(|| {
+        HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider())
+    });
+    let builder = builder.await.map_err(io::Error::other)??;
+    Ok(builder.https_or_http().enable_http1().wrap_connector(tcp))
+}
+
+/// What drives the connections: it ends when the last clone of the client is dropped.
+#[derive(Clone, Debug, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use hyper_util::client::legacy::connect::dns::Name;
+
+    use super::*;
+
+    /// A listener whose queue is full: the kernel answers no further SYN.
+    async fn silent() -> (tokio::net::TcpListener, Vec<TcpStream>) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+            held.push(stream.unwrap());
+            assert!(held.len() < 100, "its queue has no end");
+        }
+        (listener, held)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let (gone, held) = silent().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let addresses = [gone.local_addr().unwrap(), good];
+        let resolver = tower::service_fn(move |_: Name| async move { Ok::<_, Infallible>(addresses.into_iter()) });
+        let limits = Limits {
+            connect: Duration::from_secs(4),
+            exchange: Duration::from_secs(5),
+            body: 0,
+            idle: Duration::ZERO,
+            repeat: false,
+        };
+        let connecting = tcp(resolver, limits).call("http://two.example".parse().unwrap());
+        let stream = timeout(limits.exchange, connecting).await;
+        let stream = stream.expect("in time").unwrap().into_inner();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        drop(held);
+    }
+}
