@@ -1,6 +1,8 @@
-//! Leader election over one Lease of `coordination.k8s.io/v1`, or over a directory that processes of one machine share.
+#![doc = include_str!("../README.md")]
 //!
-//! The modules, in the order in which to read them:
+//! # The modules
+//!
+//! In the order in which to read them:
 //!
 //! - [`clock`]: boot time and wall time, from one place that tests can hold.
 //! - [`payload`]: what travels with the lease by compare-and-swap.

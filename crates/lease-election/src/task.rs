@@ -27,12 +27,45 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 pub struct LeaseHandle<P> {
     events: mpsc::Sender<Event<P>>,
     snapshots: watch::Receiver<Arc<LeaseSnapshot<P>>>,
+    clock: Clock,
 }
 
 impl<P: Payload> LeaseHandle<P> {
     /// The newest snapshot; the elector publishes one with each change.
     pub fn snapshots(&self) -> watch::Receiver<Arc<LeaseSnapshot<P>>> {
         self.snapshots.clone()
+    }
+
+    /// The fence, if this process leads now. Work under it until [`lost`](LeaseHandle::lost).
+    pub fn leads(&self) -> Option<u64> {
+        self.snapshots.borrow().leads(self.clock.boot())
+    }
+
+    /// Completes once this process doesn't lead under `fence`: at the renew deadline, or earlier if it is known earlier. Renewals
+    /// move the deadline, so work may take longer than that.
+    ///
+    /// Poll it before the work that it guards: then a process that was stopped notices before it does anything else.
+    pub async fn lost(&self, fence: u64) {
+        let mut snapshots = self.snapshots.clone();
+        loop {
+            let left = match snapshots.borrow_and_update().leadership {
+                Leadership::Leader {
+                    fence: led,
+                    renew_deadline,
+                } if led == fence => renew_deadline.since(self.clock.boot()),
+                _ => return,
+            };
+            if left.is_zero() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                changed = snapshots.changed() => if changed.is_err() {
+                    return;
+                },
+                () = sleep(left.min(LONGEST_SLEEP)) => {}
+            }
+        }
     }
 
     /// Asks to replace the payload. The outcome comes through the receiver of [`new`].
@@ -109,7 +142,7 @@ pub fn new<S: LeaseStore<P>, P: Payload>(
         operation: config.renew_deadline / 3,
         retry: config.retry,
         elector: Elector::new(config),
-        clock,
+        clock: clock.clone(),
         events,
         snapshots: publisher,
         outcomes: finished,
@@ -119,6 +152,7 @@ pub fn new<S: LeaseStore<P>, P: Payload>(
     let handle = LeaseHandle {
         events: sender,
         snapshots,
+        clock,
     };
     (task, handle, outcomes)
 }
