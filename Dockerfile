@@ -1,6 +1,6 @@
 # The image of a member. `docker build .` makes the last stage: one static file on a distroless base, under 20 MB.
-# `docker build --target workshop .` makes the same member with a shell and tools beside it; without the configuration of a member
-# it stands in for the image k8spatterns/random-generator (docs/reference.md).
+# `--target workshop` has the same member, a shell and tools. `--target reference` is that image with the entrypoint that stands in
+# for k8spatterns/random-generator (docs/reference.md), and runs the member if one is configured.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
@@ -8,9 +8,15 @@ COPY . .
 # The caches are Docker's, not a layer's: downloaded crates, and what was compiled of them. One build at a time uses the latter.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
-    docker/build-static /out/random-generator
+    docker/build-static random-generator /out/random-generator
 # A volume mounted by Docker takes its owner from the directory below it.
 RUN install -d -o 65532 -g 65532 /out/logs
+
+
+FROM build AS build-reference
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    docker/build-static random-generator-reference /out/random-generator-reference
 
 
 FROM debian:bookworm-slim AS workshop
@@ -22,15 +28,12 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
       bind9-dnsutils ca-certificates curl iproute2 jq less procps sqlite3 wget
 COPY --from=build /out/random-generator /usr/local/bin/random-generator
+COPY --from=build-reference /out/random-generator-reference /usr/local/bin/random-generator-reference
 COPY --from=build --chown=65532:65532 /out/logs /logs
-# Manifests of the reference image call `java`. They write /numbers.txt where only root may make a file, and nobody here is root.
-RUN ln -s random-generator /usr/local/bin/java \
+# Manifests of the reference image call `java`. They write /numbers.txt, which only root could create.
+RUN ln -s random-generator-reference /usr/local/bin/java \
  && install -m 0666 /dev/null /numbers.txt
 ENV RANDOM_GENERATOR_DATA_DIR=/logs
-ENV RANDOM_GENERATOR_REFERENCE=true
-# What the tag says: `--build-arg REFERENCE_VERSION=2.0` for :2.0.
-ARG REFERENCE_VERSION=1.0
-ENV RANDOM_GENERATOR_REFERENCE_VERSION=$REFERENCE_VERSION
 USER 65532:65532
 EXPOSE 8080 8081 9797
 ENTRYPOINT ["/usr/local/bin/random-generator"]
@@ -43,6 +46,13 @@ LABEL org.opencontainers.image.title="random-generator, for workshops" \
       org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
+
+
+FROM workshop AS reference
+# The version of the tag: `--build-arg REFERENCE_VERSION=2.0` for :2.0.
+ARG REFERENCE_VERSION=1.0
+ENV RANDOM_GENERATOR_REFERENCE_VERSION=$REFERENCE_VERSION
+ENTRYPOINT ["/usr/local/bin/random-generator-reference"]
 
 
 FROM gcr.io/distroless/static-debian12:nonroot AS member

@@ -71,7 +71,7 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: ## Run all tests
 	$(CARGO) test --workspace --no-run
-	@parts=$$(($$(ls tests/*.rs tests/*/main.rs crates/*/tests/*.rs 2>/dev/null | grep -vcE 'e2e|interop|otlp') + 3 + 2 * $$(ls -d crates/* | wc -l))); part=0; \
+	@parts=$$(($$(ls tests/*.rs tests/*/main.rs crates/*/tests/*.rs 2>/dev/null | grep -vcE 'e2e|interop|otlp') + 3 + 2 * $$(ls -d crates/* | wc -l) + 2)); part=0; \
 	echo "running $$parts parts, a few minutes in all"; \
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | while IFS= read -r line; do \
 	  case "$$line" in "     Running "* | "   Doc-tests "*) part=$$((part + 1)); line="[$$part/$$parts]$$line";; esac; \
@@ -132,13 +132,13 @@ measure: ## Measure binary size, start, memory and hand-over
 	tests/measure/run
 
 .PHONY: image
-image: ## Build the image of a member, or one with a shell and tools: IMAGE=random-generator:dev TARGET=member (or workshop)
+image: ## Build the image of a member, or one with a shell and tools: IMAGE=random-generator:dev TARGET=member (or workshop, reference)
 	$(DOCKER) build --tag $(IMAGE) --target $(TARGET) $(LABELS) .
 
 .PHONY: reference-images
 reference-images: ## Build the stand-in for the reference image: k8spatterns/random-generator:1.0 and :2.0
-	$(DOCKER) build --tag k8spatterns/random-generator:1.0 --target workshop --build-arg REFERENCE_VERSION=1.0 $(LABELS) .
-	$(DOCKER) build --tag k8spatterns/random-generator:2.0 --target workshop --build-arg REFERENCE_VERSION=2.0 $(LABELS) .
+	$(DOCKER) build --tag k8spatterns/random-generator:1.0 --target reference --build-arg REFERENCE_VERSION=1.0 $(LABELS) .
+	$(DOCKER) build --tag k8spatterns/random-generator:2.0 --target reference --build-arg REFERENCE_VERSION=2.0 $(LABELS) .
 
 .PHONY: reference-cost
 reference-cost: ## Measure the reference image's stand-in beside nginx: answers per second, start, memory; needs nginx, wrk and two idle processors

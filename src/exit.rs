@@ -1,15 +1,13 @@
-//! How the process ends: the exit codes of sysexits(3).
+//! The exit codes of a process, as in sysexits(3).
 
 use std::process::ExitCode;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Ended as asked.
+    /// Success.
     Done = 0,
-    /// In reference mode, and as `java`: what the image that it stands in for ends with when a setting or an argument is wrong.
-    Reference = 1,
-    /// Arguments unknown, wrong or contradictory.
+    /// Unknown, wrong or contradictory arguments.
     Usage = 64,
     /// Data that doesn't verify.
     Data = 65,
@@ -17,18 +15,17 @@ pub enum Exit {
     Bug = 70,
     /// A file, disk or socket failed.
     Io = 74,
-    /// In use or not there yet; the same command may work later.
+    /// In use or not there yet: the same command may work later.
     TryAgain = 75,
     /// The volume or the configuration isn't this member's.
     Config = 78,
 }
 
 impl Exit {
-    /// The one of this number, as a part's error names it. A number that is none of ours is a bug.
+    /// From a part's error. An unknown code is a bug.
     pub fn from_code(code: u8) -> Exit {
         [
             Exit::Done,
-            Exit::Reference,
             Exit::Usage,
             Exit::Data,
             Exit::Io,

@@ -1,4 +1,4 @@
-//! Who this member is: set, ordinal, Pod UID, and the nonce of this process; and whose volume it may use.
+//! This member's identity: set, ordinal, Pod UID and a nonce of the process; and the owner mark of its volume.
 
 mod name;
 mod volume;
@@ -13,12 +13,12 @@ use rand::TryRng;
 use rand::rngs::{SysError, SysRng};
 use uuid::Uuid;
 
-/// The longest text that may stand as `holder` in a record (`docs/protocol.md`, 1.2).
+/// The longest `holder` in a record (`docs/protocol.md`, 1.2).
 const MAX_LEASE_IDENTITY: usize = 253;
-/// Stands for the Pod UID outside Kubernetes.
+/// Replaces the Pod UID outside Kubernetes.
 const NO_UID: &str = "local";
 
-/// This process, as the others know it.
+/// This process, as other members see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub name: MemberName,
@@ -26,14 +26,14 @@ pub struct Identity {
     pub pod_uid: Option<String>,
     pub pod_ip: Option<IpAddr>,
     pub node_name: Option<String>,
-    /// Eight hexadecimal characters, new at each process start: a restarted container has the same Pod UID, and must not take
-    /// the lease of the process before it for its own.
+    /// Eight hexadecimal characters, new for each process: a restarted container has the same Pod UID, but doesn't own the lease of
+    /// the process before it.
     pub nonce: String,
     /// `id` in the answers of `/`.
     pub process: Uuid,
 }
 
-/// What the downward API or the arguments say about a member.
+/// A member's identity from the downward API or the arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     pub pod_name: String,
@@ -57,12 +57,12 @@ pub enum IdentityError {
          \"POD_NAME_UID-NONCE\" has at most 253 characters; set POD_UID from metadata.uid, or leave it out"
     )]
     Uid(String),
-    #[error("the operating system gives no random bytes: {0}")]
+    #[error("the operating system provides no random bytes: {0}")]
     Entropy(#[from] SysError),
 }
 
 impl Identity {
-    /// Checks the facts, and draws a new nonce and process id.
+    /// Checks the facts, and generates a nonce and a process id.
     pub fn new(facts: Facts) -> Result<Identity, IdentityError> {
         let name: MemberName = facts.pod_name.parse()?;
         if !is_label(&facts.namespace) {
@@ -92,19 +92,19 @@ impl Identity {
         Ok(identity)
     }
 
-    /// `POD_NAME_UID-NONCE`: who holds the lease, down to the process.
+    /// `POD_NAME_UID-NONCE`: identifies this process as a holder of the lease.
     pub fn lease(&self) -> String {
         lease_identity(&self.name, self.pod_uid.as_deref(), &self.nonce)
     }
 }
 
-/// `POD_NAME_UID-NONCE`. Without the nonce a restarted process would take its predecessor's lease for its own, while that
-/// one, cut off and not dead, still believes in it.
+/// `POD_NAME_UID-NONCE`. Without the nonce a restarted process would take the lease of its predecessor for its own, while that may
+/// still run, cut off, and believe that it leads.
 pub fn lease_identity(name: &MemberName, uid: Option<&str>, nonce: &str) -> String {
     format!("{name}_{}-{nonce}", uid.unwrap_or(NO_UID))
 }
 
-/// A DNS label (RFC 1123), which is what Kubernetes wants of a namespace.
+/// A DNS label (RFC 1123), as Kubernetes requires for a namespace.
 fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')

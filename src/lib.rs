@@ -13,6 +13,7 @@
 //! - [`discovery`]: SRV records become a watch of peer lists.
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
+//! - [`backoff`]: waits between attempts. [`files`]: replaces files whole.
 //! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
 //! - [`client`]: the one HTTP client, for peers, members, sinks and collectors; TCP or TLS, every request bounded.
 //! - [`server`]: HTTP as every listener serves it.
@@ -22,13 +23,13 @@
 //! - [`otlp`](https://opentelemetry.io/docs/specs/otlp/), with the feature of that name: sends what was done to a collector.
 //! - [`readiness`], [`telemetry`], [`metrics`]: how a member is, as probes, logs and Prometheus read it.
 //! - [`member`]: the composition root: builds the parts, starts and stops them in order.
-//! - [`reference`](mod@reference): what stands in for the image k8spatterns/random-generator, and what only that has.
 //! - [`local`]: `cluster`, a set of real members on this machine, with its DNS server.
 //! - [`cli`]: one file a subcommand; [`exit`]: the codes that a process ends with.
 //!
 //! How data flows between them and what holds always is in `ARCHITECTURE.md`; the rules of lease and draw, by their numbers,
 //! in `docs/protocol.md`.
 
+pub mod backoff;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -36,6 +37,7 @@ pub mod database;
 pub mod discovery;
 pub mod draw;
 pub mod exit;
+pub mod files;
 pub mod generator;
 pub mod http;
 pub mod identity;
@@ -49,7 +51,6 @@ pub mod otlp;
 pub mod peer;
 pub mod readiness;
 pub mod record;
-pub mod reference;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;

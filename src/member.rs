@@ -212,8 +212,8 @@ impl Parts {
             ordinal: identity.name.ordinal,
             patience: VOLUME_PATIENCE,
         };
-        let (ids, keeper) = ids::start(ids, clock.clone())?;
-        stages.keeper("ids", |stop| async move { Ok(keeper.run(stop).await?) });
+        let (ids, reserver) = ids::start(ids, clock.clone())?;
+        stages.keeper("ids", |stop| async move { Ok(reserver.run(stop).await?) });
 
         let discovery = DiscoveryConfig {
             governing: config.discovery.name.clone(),

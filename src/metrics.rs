@@ -9,9 +9,29 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::clock::Clock;
+
+/// Creates a metric and registers it.
+pub fn register<M>(registry: &mut Registry, name: &str, help: &str) -> M
+where
+    M: Metric + Clone + Default,
+{
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// As [`register`], with the unit that its name ends with.
+pub fn register_with_unit<M>(registry: &mut Registry, name: &str, help: &str, unit: Unit) -> M
+where
+    M: Metric + Clone + Default,
+{
+    let metric = M::default();
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
+}
 
 /// Owned by the composition root: parts register into `registry`, then it goes to the metrics listener in an `Arc`.
 #[derive(Debug)]

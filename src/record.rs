@@ -1,4 +1,4 @@
-//! One draw as it stands in the Lease, in the ledgers and on the wire: `docs/protocol.md`, part 1.
+//! One draw, as the Lease, the ledgers and the wire have it: `docs/protocol.md`, part 1.
 
 pub mod chain;
 pub mod integers;
@@ -17,34 +17,34 @@ pub use parse::{MAX_HOLDER, MAX_SET, MAX_TEXT, RecordError, Rule};
 
 /// RFC 8785 numbers are doubles; integers beyond this would not survive a reader in JavaScript.
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
-/// So many ordinals contribute to a record at most; also the most voters. Keeps a record well under an annotation's 256 KiB.
+/// The most contributions to a record, and the most voters. Keeps a record well under an annotation's 256 KiB.
 pub const MAX_CONTRIBUTIONS: usize = 32;
 pub const MAX_MISSING: usize = 64;
 pub const MAX_ORDINAL: u16 = 1023;
-/// `missed` counts no further: a schedule of seconds and a set that slept for months must not cost minutes of counting.
+/// `missed` counts no further: counting must not take minutes after a set slept for months.
 pub const MAX_MISSED: u64 = 100_000;
 pub const SCHEMA: u64 = 1;
-/// 9998-12-31T23:59:59Z, the last slot: timestamps of jiff end within the year 9999, so that each has a civil time in any zone.
+/// 9998-12-31T23:59:59Z, the last slot: jiff's timestamps end within the year 9999.
 pub const MAX_SLOT: Slot = Slot(253_370_764_799);
 
-/// Fixed-size bytes that are written as lower-case hexadecimal.
+/// Bytes of a fixed size, written as lower-case hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hex<const N: usize>(pub [u8; N]);
 
 /// SHA-256 of a record's canonical JSON.
 pub type Hash = Hex<32>;
-/// A member's secret for one round, shown.
+/// A member's secret for one round, once it is public.
 pub type Reveal = Hex<32>;
-/// SHA-256 over a secret that will be shown one round later.
+/// SHA-256 over a secret that is revealed one round later.
 pub type Commitment = Hex<32>;
-/// What a draw gives: SHA-512 over the reveals.
+/// The result of a draw: SHA-512 over the reveals.
 pub type Output = Hex<64>;
-/// Names a chain: random, made with its round 1.
+/// Identifies a chain; random.
 pub type ChainId = Hex<16>;
 
 impl<const N: usize> fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Into a buffer: `hex::encode` goes character by character, and a ledger that is opened writes ten thousand of these.
+        // Into a buffer, which is faster than `hex::encode`: opening a ledger formats ten thousand of these.
         let mut buffer = [0; 128];
         let text = buffer.get_mut(..2 * N).ok_or(fmt::Error)?;
         hex::encode_to_slice(self.0, text).map_err(|_| fmt::Error)?;
@@ -90,7 +90,7 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     }
 }
 
-/// A slot: the scheduled instant of a draw, in whole seconds since the epoch. As text `YYYY-MM-DDTHH:MM:SSZ`.
+/// The scheduled time of a draw, in whole seconds since the epoch. As text `YYYY-MM-DDTHH:MM:SSZ`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub i64);
 
@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Slot {
             .parse::<jiff::Timestamp>()
             .map(|timestamp| Slot(timestamp.as_second()))
             .map_err(serde::de::Error::custom)?;
-        // RFC 3339 has many spellings of one instant; a record has one.
+        // RFC 3339 can write one instant in many ways; a record has one.
         if !(Slot(0)..=MAX_SLOT).contains(&slot) || slot.to_string() != text {
             return Err(serde::de::Error::custom("expected YYYY-MM-DDTHH:MM:SSZ"));
         }
@@ -131,8 +131,8 @@ impl<'de> Deserialize<'de> for Slot {
     }
 }
 
-/// What one member gave to a record.
-// Fields in alphabetical order here and below: serde writes them as they stand, and RFC 8785 wants them sorted.
+/// One member's part in a record.
+// Fields in alphabetical order, here and below: serde writes them in this order, and RFC 8785 requires them sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contribution {
@@ -143,11 +143,11 @@ pub struct Contribution {
     pub reveal: Option<Reveal>,
 }
 
-/// Why an ordinal that was asked, or is a voter, is not among the contributions.
+/// Why an ordinal that was asked, or is a voter, did not contribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
-    /// SRV does not list it.
+    /// DNS does not list it.
     Unpublished,
     Unreachable,
     Timeout,
@@ -166,7 +166,7 @@ pub struct Missing {
     pub reason: Reason,
 }
 
-/// A draw. Built by [`Draft::seal`], or read by [`Record::parse`], which both leave `hash` true to the rest.
+/// A draw, built by [`Draft::seal`] or read by [`Record::parse`]: both ensure that `hash` is right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -206,6 +206,28 @@ pub struct Draft {
     pub missing: Vec<Missing>,
 }
 
+#[cfg(test)]
+impl Draft {
+    /// The draft of the round after `previous`, without contributions, for unit tests.
+    pub(crate) fn after(previous: Option<&Record>, fence: u64) -> Draft {
+        let round = previous.map_or(1, |record| record.round + 1);
+        Draft {
+            set: "rg".to_owned(),
+            chain: Hex([7; 16]),
+            round,
+            schedule: "@every 1s".to_owned(),
+            slot: Slot(1_800_000_000 + round.cast_signed()),
+            missed: 0,
+            holder: format!("rg-0_local-{fence}"),
+            fence,
+            voters: 1,
+            previous: previous.map(|record| record.hash),
+            contributions: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+}
+
 impl Draft {
     /// Sorts the lists and computes output and hash.
     pub fn seal(self) -> Record {
@@ -234,57 +256,24 @@ impl Draft {
     }
 }
 
-/// The record without its hash, borrowed: what the hash is taken over.
-#[derive(Serialize)]
-struct Hashed<'a> {
-    chain: &'a ChainId,
-    contributions: &'a [Contribution],
-    fence: u64,
-    holder: &'a str,
-    missed: u64,
-    missing: &'a [Missing],
-    output: &'a Option<Output>,
-    previous: &'a Option<Hash>,
-    round: u64,
-    schedule: &'a str,
-    schema: u64,
-    set: &'a str,
-    slot: Slot,
-    voters: u16,
-}
-
 impl Record {
-    /// Canonical JSON (RFC 8785): sorted members, no white space. All texts in a valid record are ASCII, all numbers integers,
-    /// so what serde writes for fields in sorted order is canonical.
+    /// Canonical JSON (RFC 8785): sorted members, no white space. A valid record has only ASCII texts and integers, so serde's output
+    /// for sorted fields is canonical.
     pub fn canonical(&self) -> String {
         to_json(self)
     }
 
-    /// The hash that the other members ask for.
+    /// The hash over the canonical JSON without `hash` itself.
     pub fn computed_hash(&self) -> Hash {
-        let text = to_json(&Hashed {
-            chain: &self.chain,
-            contributions: &self.contributions,
-            fence: self.fence,
-            holder: &self.holder,
-            missed: self.missed,
-            missing: &self.missing,
-            output: &self.output,
-            previous: &self.previous,
-            round: self.round,
-            schedule: &self.schedule,
-            schema: self.schema,
-            set: &self.set,
-            slot: self.slot,
-            voters: self.voters,
-        });
+        // No text before it has these unescaped quotes, so the first match is the member.
+        let text = to_json(self).replacen(&format!("\"hash\":\"{}\",", self.hash), "", 1);
         let mut hasher = Sha256::new();
         prefixed(&mut hasher, b"random-generator/record/1");
         prefixed(&mut hasher, text.as_bytes());
         Hex(hasher.finalize().into())
     }
 
-    /// Order among records that were ever final: each had a majority of voters promise its fence first.
+    /// Orders all records that were ever final: for each, a majority of voters promised its fence first.
     pub fn age(&self) -> (u64, u64) {
         (self.fence, self.round)
     }
@@ -294,7 +283,7 @@ impl Record {
     }
 }
 
-/// SHA-512 over chain, round and the reveals by ordinal; none when nobody revealed.
+/// SHA-512 over chain, round and the reveals by ordinal; none without any reveal.
 pub fn output(chain: &ChainId, round: u64, contributions: &[Contribution]) -> Option<Output> {
     let mut hasher = Sha512::new();
     prefixed(&mut hasher, b"random-generator/output/1");
@@ -311,18 +300,18 @@ pub fn output(chain: &ChainId, round: u64, contributions: &[Contribution]) -> Op
     any.then(|| Hex(hasher.finalize().into()))
 }
 
-/// Length-prefixed, so that no two lists of parts give the same bytes.
+/// Hashes a part with its length first, so that different lists of parts never give the same bytes.
 pub(super) fn prefixed(hasher: &mut impl sha2::digest::Update, part: &[u8]) {
     hasher.update(&(part.len() as u64).to_be_bytes());
     hasher.update(part);
 }
 
 fn to_json(value: &impl Serialize) -> String {
-    // A record is made of texts and integers; writing those to memory has no way to fail.
+    // Writing texts and integers to memory can't fail.
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// serde takes an absent `Option` field for null; a record has exactly its members.
+/// Refuses an absent field, which serde would read as null.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
 }

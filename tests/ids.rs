@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use random_generator::clock::{Boot, Clock, Now, Wall};
-use random_generator::generator::ids::{self, IdKeeper, IdSource, IdsConfig, IdsError, KeeperError, MAX_IDS};
+use random_generator::generator::ids::{self, IdSource, IdsConfig, IdsError, MAX_IDS, ReservationError, Reserver};
 use random_generator::shutdown;
 use tokio::task::JoinSet;
 
@@ -23,7 +23,7 @@ fn at(boot_ms: u64, wall_ms: i64) -> Now {
     }
 }
 
-fn start(dir: &Path, clock: &Clock) -> (IdSource, IdKeeper) {
+fn start(dir: &Path, clock: &Clock) -> (IdSource, Reserver) {
     let config = IdsConfig {
         path: dir.join("ids.floor"),
         ordinal: Some(5),
@@ -36,14 +36,14 @@ fn ms(id: u64) -> u64 {
     id >> 22
 }
 
-async fn stop(keeper: IdKeeper) -> Result<(), KeeperError> {
+async fn stop(reserver: Reserver) -> Result<(), ReservationError> {
     let (trigger, signal) = shutdown::stage();
     let mut tasks = JoinSet::new();
-    tasks.spawn(keeper.run(signal));
+    tasks.spawn(reserver.run(signal));
     trigger.pull();
     tokio::time::timeout(Duration::from_secs(10), tasks.join_next())
         .await
-        .expect("the keeper doesn't stop")
+        .expect("the thread does not stop")
         .unwrap()
         .unwrap()
 }
@@ -51,14 +51,14 @@ async fn stop(keeper: IdKeeper) -> Result<(), KeeperError> {
 #[tokio::test]
 async fn an_id_tells_time_and_ordinal_and_grows() {
     let dir = tempfile::tempdir().unwrap();
-    let (source, keeper) = start(dir.path(), &Clock::held(at(1_000, NOW_MS)));
+    let (source, reserver) = start(dir.path(), &Clock::held(at(1_000, NOW_MS)));
     let ids = source.take(10_000).await.unwrap();
     assert_eq!(ids.len(), 10_000);
     assert_eq!(ms(ids[0]), SINCE_2026_MS);
     assert!(ids.iter().all(|id| (id >> 12) & 1_023 == 5));
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     assert_eq!(source.take(0).await.unwrap(), Vec::<u64>::new());
-    stop(keeper).await.unwrap();
+    stop(reserver).await.unwrap();
     assert_eq!(
         source.take(100).await.map(|ids| ids.len()),
         Ok(100),
@@ -74,17 +74,17 @@ async fn a_member_without_ordinal_gives_no_ids() {
         ordinal: None,
         patience: Duration::from_secs(10),
     };
-    let (source, keeper) = ids::start(config, Clock::system()).unwrap();
+    let (source, reserver) = ids::start(config, Clock::system()).unwrap();
     assert_eq!(source.take(1).await, Err(IdsError::NoOrdinal));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    stop(keeper).await.unwrap();
+    stop(reserver).await.unwrap();
 }
 
 #[tokio::test]
 async fn ids_taken_faster_than_time_run_ahead_only_up_to_the_bound() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::held(at(1_000, NOW_MS));
-    let (source, _keeper) = start(dir.path(), &clock);
+    let (source, _reserver) = start(dir.path(), &clock);
     let mut seen = HashSet::new();
     let error = loop {
         match source.take(MAX_IDS / 8).await {
@@ -116,7 +116,7 @@ async fn ids_taken_faster_than_time_run_ahead_only_up_to_the_bound() {
 async fn a_clock_that_steps_back_neither_stops_nor_repeats_ids() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::held(at(1_000, NOW_MS));
-    let (source, _keeper) = start(dir.path(), &clock);
+    let (source, _reserver) = start(dir.path(), &clock);
     let mut last = source.take(1).await.unwrap()[0];
     for second in 1..20 {
         // A day back, and going on from there: ids go on at the pace of boot time.
@@ -132,7 +132,7 @@ async fn a_clock_that_steps_back_neither_stops_nor_repeats_ids() {
 async fn clocks_that_no_id_can_express_are_not_followed() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::held(at(1_000, NOW_MS));
-    let (source, _keeper) = start(dir.path(), &clock);
+    let (source, _reserver) = start(dir.path(), &clock);
     let before = source.take(1).await.unwrap()[0];
     for wall_ms in [0, -1, 4_102_444_800_000, i64::MAX / 1_000] {
         clock.set(at(1_000, wall_ms));
@@ -144,7 +144,7 @@ async fn clocks_that_no_id_can_express_are_not_followed() {
 #[tokio::test]
 async fn tasks_that_take_at_once_never_get_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let (source, keeper) = start(dir.path(), &Clock::system());
+    let (source, reserver) = start(dir.path(), &Clock::system());
     let mut tasks = JoinSet::new();
     for _ in 0..32 {
         let source = source.clone();
@@ -159,7 +159,7 @@ async fn tasks_that_take_at_once_never_get_the_same() {
     let all: Vec<u64> = tasks.join_all().await.concat();
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
     assert_eq!(all.len(), 32 * 4_950);
-    stop(keeper).await.unwrap();
+    stop(reserver).await.unwrap();
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_floor_that_cannot_be_kept_is_an_error_and_heals() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ids.floor");
     fs::write(&path, "not a floor").unwrap();
-    let (source, _keeper) = start(dir.path(), &Clock::system());
+    let (source, _reserver) = start(dir.path(), &Clock::system());
     let error = source.take(1).await.unwrap_err();
     assert!(
         matches!(&error, IdsError::Floor(reason) if reason.contains("ids.floor")),
@@ -243,8 +243,8 @@ async fn live(steps: Vec<Step>) {
             }
             Step::Restart { machine } => {
                 // The process is gone at once: what it held in memory is lost, what it wrote is there.
-                let (_, keeper) = member.take().unwrap();
-                stop(keeper).await.unwrap();
+                let (_, reserver) = member.take().unwrap();
+                stop(reserver).await.unwrap();
                 if machine {
                     boot_ms = 5_000;
                 }
@@ -252,8 +252,8 @@ async fn live(steps: Vec<Step>) {
                 member = Some(start(dir.path(), &clock));
             }
             Step::Torn(bytes) => {
-                let (_, keeper) = member.take().unwrap();
-                stop(keeper).await.unwrap();
+                let (_, reserver) = member.take().unwrap();
+                stop(reserver).await.unwrap();
                 if path.exists() {
                     tear(&path, bytes);
                 }

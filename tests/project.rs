@@ -1,7 +1,7 @@
 //! The project's own promises: doors, sizes, and documents that agree with the sources.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,13 @@ fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
     }
     found.sort();
     found
+}
+
+/// The tests of every package.
+fn test_sources() -> Vec<(String, String)> {
+    let mut tests = files("tests", "rs");
+    tests.extend(files("reference", "rs"));
+    tests
 }
 
 /// What is built into the binary: the service, and the crates beside it.
@@ -183,7 +190,7 @@ fn no_test_is_skipped_and_nothing_is_left_to_do() {
         concat!("todo", "!("),
         concat!("unimplemented", "!("),
     ];
-    for (path, source) in sources().into_iter().chain(files("tests", "rs")) {
+    for (path, source) in sources().into_iter().chain(test_sources()) {
         assert!(!source.contains(ignored), "{path} skips a test");
         for word in later {
             assert!(!source.contains(word), "{path}: {word}");
@@ -289,10 +296,7 @@ fn the_page_about_http_lists_and_describes_every_path_and_no_other() {
 fn said_by_tests() -> String {
     let makes_documents = |path: &str| ["tests/project.rs", "tests/operator/configuration.rs"].contains(&path);
     let mut said = String::new();
-    for (_, source) in files("tests", "rs")
-        .into_iter()
-        .filter(|(path, _)| !makes_documents(path))
-    {
+    for (_, source) in test_sources().into_iter().filter(|(path, _)| !makes_documents(path)) {
         said.extend(code(&source).map(|line| line.to_owned() + "\n"));
     }
     for (path, source) in sources() {
@@ -435,7 +439,7 @@ fn every_path_that_documents_and_sources_name_exists() {
 #[test]
 fn architecture_names_each_invariants_files_tests_and_mutations() {
     let mut tests: BTreeSet<String> = BTreeSet::new();
-    for (_, source) in sources().into_iter().chain(files("tests", "rs")) {
+    for (_, source) in sources().into_iter().chain(test_sources()) {
         let names = source.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
         tests.extend(names.map(str::to_owned));
     }
@@ -475,12 +479,21 @@ fn architecture_names_each_invariants_files_tests_and_mutations() {
 fn a_room_uses_only_the_rooms_that_architecture_says() {
     let rows = table(&text("ARCHITECTURE.md"), "room");
     let rooms: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
-    for row in &rows {
+    for (place, row) in rows.iter().enumerate() {
         let (room, uses) = (&quoted(&row[0])[0], row.get(2).map_or("", String::as_str));
-        if uses.starts_with("everything") {
-            continue;
+        // Rooms that use only those above them can't form a circle.
+        let above: Vec<String> = rows[..place].iter().flat_map(|row| quoted(&row[0])).collect();
+        let allowed = if uses.starts_with("everything") {
+            above.clone()
+        } else {
+            quoted(uses)
+        };
+        for used in &allowed {
+            assert!(
+                above.contains(used),
+                "ARCHITECTURE.md: {room} uses {used}, which is not above it"
+            );
         }
-        let allowed = quoted(uses);
         for (path, source) in files("src", "rs") {
             if !within(&path, &format!("src/{room}")) {
                 continue;
@@ -509,6 +522,116 @@ fn a_room_uses_only_the_rooms_that_architecture_says() {
         .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned))
         .collect();
     assert_eq!(modules, rooms, "src/lib.rs (left) and ARCHITECTURE.md (right) differ");
+}
+
+/// The modules that a source names after `crate::`, `super::` or `self::`, as segments from the crate's root. Unit tests don't count.
+fn imports(module: &[&str], source: &str) -> Vec<Vec<String>> {
+    let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let source: String = code(source)
+        .flat_map(str::chars)
+        .filter(|c| !c.is_whitespace())
+        .collect();
+    let of_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let path = |text: &str| text.split(|c| !of_path(c)).next().unwrap().to_owned();
+    let mut found = Vec::new();
+    for (at, _) in ["crate::", "super::", "self::"]
+        .iter()
+        .flat_map(|head| source.match_indices(head))
+    {
+        if source[..at].ends_with("::") {
+            continue;
+        }
+        let stem = path(&source[at..]);
+        let mut names = vec![String::new()];
+        if let Some(group) = source[at + stem.len()..].strip_prefix('{') {
+            let mut depth = 0;
+            for (at, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => names.push(path(&group[at + 1..])),
+                    _ => {}
+                }
+            }
+            names[0] = path(group);
+        }
+        for name in names {
+            let mut from: Vec<&str> = if stem.starts_with("crate") {
+                Vec::new()
+            } else {
+                module.to_vec()
+            };
+            for segment in stem.split("::").chain(name.split("::")) {
+                match segment {
+                    "super" => drop(from.pop()),
+                    "crate" | "self" | "" => {}
+                    segment => from.push(segment),
+                }
+            }
+            found.push(from.into_iter().map(str::to_owned).collect());
+        }
+    }
+    found
+}
+
+/// A path through `edges` from `at` that comes back to a module on it.
+fn circle<'a>(
+    at: &'a str,
+    edges: &'a BTreeMap<String, BTreeSet<String>>,
+    path: &mut Vec<&'a str>,
+    done: &mut BTreeSet<&'a str>,
+) -> Option<String> {
+    if let Some(start) = path.iter().position(|module| *module == at) {
+        return Some(path[start..].join(" -> ") + " -> " + at);
+    }
+    if done.contains(at) {
+        return None;
+    }
+    path.push(at);
+    let found = edges[at].iter().find_map(|next| circle(next, edges, path, done));
+    path.pop();
+    done.insert(at);
+    found
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let name = |path: &str| {
+        let path = path
+            .trim_start_matches("src/")
+            .trim_end_matches(".rs")
+            .trim_end_matches("/mod");
+        path.replace('/', "::")
+    };
+    let sources: BTreeMap<String, String> = files("src", "rs")
+        .into_iter()
+        .map(|(path, source)| (name(&path), source))
+        .collect();
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (module, source) in &sources {
+        let segments: Vec<&str> = module.split("::").collect();
+        let used = imports(&segments, source).into_iter().filter_map(|mut path| {
+            while !sources.contains_key(&path.join("::")) {
+                path.pop()?;
+            }
+            Some(path.join("::"))
+        });
+        // A file and the files below it are parts of one module.
+        let apart = |used: &String| {
+            let below = |a: &str, b: &str| a == b || a.starts_with(&format!("{b}::"));
+            !below(used, module) && !below(module, used)
+        };
+        edges.insert(module.clone(), used.filter(apart).collect());
+    }
+    let mut done = BTreeSet::new();
+    for module in edges.keys() {
+        assert_eq!(circle(module, &edges, &mut Vec::new(), &mut done), None);
+    }
+    assert!(
+        edges.values().map(BTreeSet::len).sum::<usize>() > 200,
+        "imports are not found"
+    );
 }
 
 #[test]

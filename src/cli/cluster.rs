@@ -37,7 +37,7 @@ pub struct ClusterWiring {
 
 /// Runs the set until SIGINT or SIGTERM; a second one ends it at once.
 pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), ClusterError> {
-    let args = args.gathered().map_err(ClusterError::Arguments)?;
+    let args = args.with_trailing_options().map_err(ClusterError::Arguments)?;
     let layout = Layout::new(SET, args.members, args.base_port, &args.data_dir)?;
     let parse = |line: &[String]| (wiring.parse)(line).map_err(ClusterError::Arguments);
     let passed: Vec<String> = std::iter::once("serve".to_owned())

@@ -7,7 +7,7 @@ use clap::Command;
 /// Each command stands in one group.
 pub(super) const GROUPS: [(&str, &[&str]); 5] = [
     ("Run members", &["serve", "cluster"]),
-    ("Get numbers", &["get", "batch"]),
+    ("Get numbers", &["get"]),
     ("Look at a set", &["draws", "verify", "peers", "leader", "health"]),
     ("Look after a member", &["journal", "ledger", "admin"]),
     ("Other", &["completions", "man", "help"]),

@@ -2,7 +2,6 @@
 //! [`Command::run`].
 
 mod admin;
-mod batch;
 pub mod cluster;
 mod completions;
 mod console;
@@ -32,10 +31,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal, configures_a_member};
+use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal};
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
-use crate::reference::java_command;
 use console::{Colour, Console};
 use target::Resolve;
 use tokio::runtime::Runtime;
@@ -51,7 +49,7 @@ Examples:
   random-generator get integers --min 1 --max 6 --count 5
   random-generator draws --follow                 draws as they come
 
-Exit codes: 0 ended as asked, 64 usage (in reference mode 1), 65 data that doesn't verify,
+Exit codes: 0 ended as asked, 64 usage, 65 data that doesn't verify,
 70 a bug, 74 I/O, 75 try again later, 78 configuration, or a volume that belongs to another member.";
 
 const AFTER_SERVE_HELP: &str = "\
@@ -89,14 +87,6 @@ Examples:
   random-generator get integers --min 1 --max 6 --count 5
   random-generator get bytes --count 1GiB --output noise.bin srv://rg.default.svc.cluster.local
   random-generator get ids --count 100 http://127.0.0.1:8080 http://127.0.0.1:8090";
-
-const AFTER_BATCH_HELP: &str = "\
-A line is HH:mm:ss.SSS,ID,NANOSECONDS,NUMBER in UTC. Lines are appended whole, also when several processes share the file.
-
-Examples:
-  random-generator batch /logs/numbers.log 10000
-  random-generator batch --seed 42 - 3
-  random-generator batch /dev/null 1000000 30";
 
 const AFTER_DRAWS_HELP: &str = "\
 Examples:
@@ -171,9 +161,6 @@ enum Command {
     /// Get random values from members: numbers, bytes, ids and more, any number of them
     #[command(after_help = AFTER_GET_HELP)]
     Get(get::Args),
-    /// Append lines with numbers to a file, once or again and again: RandomRunner of the reference image
-    #[command(after_help = AFTER_BATCH_HELP)]
-    Batch(batch::Args),
     /// Show draws, the newest last, and those to come
     #[command(after_help = AFTER_DRAWS_HELP)]
     Draws(draws::Args),
@@ -210,7 +197,6 @@ impl Command {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => set(args),
             Command::Get(args) => run_on(client_runtime()?, get::run(&args, by_dns, Clock::system())),
-            Command::Batch(args) => run_on(client_runtime()?, batch::run(args)),
             Command::Draws(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
                 draws::run(&args, resolve, console).await
             }),
@@ -239,19 +225,6 @@ impl Command {
 
 /// Parses and runs; what went wrong is on standard error by the time this returns.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    match java_command::translated(&arguments) {
-        None => run_own(arguments),
-        // Whatever is wrong, Java ends with 1.
-        Some(Ok(own)) => match run_own(own) {
-            Exit::Done => Exit::Done,
-            _ => Exit::Reference,
-        },
-        Some(Err(error)) => ended(|| Err(Failure::new(Exit::Reference, error))),
-    }
-}
-
-fn run_own(arguments: Vec<OsString>) -> Exit {
     ended(|| match parsed(completed(arguments)) {
         Ok(cli) => cli.command.run(),
         Err(error) if error.use_stderr() => Err(usage::failure(&error)),
@@ -269,12 +242,7 @@ pub fn command() -> clap::Command {
 }
 
 fn parsed(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let matches = command().try_get_matches_from(arguments)?;
-    let mut cli = Cli::from_arg_matches(&matches)?;
-    if let (Command::Serve(args), Some((_, given))) = (&mut cli.command, matches.subcommand()) {
-        args.for_a_member = configures_a_member(given);
-    }
-    Ok(cli)
+    Cli::from_arg_matches(&command().try_get_matches_from(arguments)?)
 }
 
 fn ended(command: impl FnOnce() -> Result<(), Failure>) -> Exit {
@@ -355,7 +323,7 @@ fn showing(colour: Colour, command: impl AsyncFnOnce(&mut Console<'_>) -> Result
     let mut console = Console {
         out: &mut out,
         progress: Terminal::stderr().interactive.then_some(&mut error as &mut dyn Write),
-        colour: Terminal::stdout().coloured(colour.color).colour,
+        colour: Terminal::stdout().with_colour(colour.color).colour,
         clock: Clock::system(),
     };
     run_on(client_runtime()?, command(&mut console))

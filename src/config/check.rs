@@ -1,4 +1,4 @@
-//! The checks of arguments against each other and against their bounds.
+//! Checks arguments against each other and against their bounds.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -18,9 +18,9 @@ pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
     ];
     for (at, (first, address)) in listeners.iter().enumerate() {
         for (second, other) in listeners.iter().skip(at + 1) {
-            // An address for all interfaces meets every address of the same port; port 0 is another one each time.
-            let meets = address.ip() == other.ip() || address.ip().is_unspecified() || other.ip().is_unspecified();
-            if address.port() != 0 && address.port() == other.port() && meets {
+            // An unspecified address includes every other on the same port. Port 0 is a different port each time.
+            let collides = address.ip() == other.ip() || address.ip().is_unspecified() || other.ip().is_unspecified();
+            if address.port() != 0 && address.port() == other.port() && collides {
                 return Err(ConfigError::SameAddress {
                     first,
                     second,
@@ -37,8 +37,8 @@ pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
     })
 }
 
-/// OTEL_EXPORTER_OTLP_ENDPOINT is every program's, so a member that can't export passes over it, and over one that it can't
-/// use; an argument of its own it has to heed.
+/// A build that can't export ignores OTEL_EXPORTER_OTLP_ENDPOINT, and every build ignores an unusable one: that variable is for
+/// every program. A wrong argument is an error.
 pub(super) fn collector(
     args: &ServeArgs,
     environment: impl Fn(&str) -> Option<String>,
@@ -47,9 +47,9 @@ pub(super) fn collector(
     if !built && args.otlp_endpoint.is_some() {
         return Err(ConfigError::NoOtlp);
     }
-    let everybodys = || environment("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|_| built);
+    let shared = || environment("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|_| built);
     let given = args.otlp_endpoint.clone();
-    Ok(given.or_else(|| super::values::collector(&everybodys()?).ok()))
+    Ok(given.or_else(|| super::values::collector(&shared()?).ok()))
 }
 
 pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
@@ -63,7 +63,7 @@ pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
             deadline,
             Duration::from_millis(100)..=Duration::from_secs(3600),
         )?;
-        // The distances of a cron schedule vary; there the next slot simply ends the one before.
+        // The periods of a cron schedule vary: there, the next slot ends the one before.
         let even = schedule.to_string().starts_with("@every");
         if even && deadline > schedule.period_hint(0) {
             return Err(ConfigError::DeadlineBeyondPeriod { deadline, schedule });
@@ -120,8 +120,8 @@ fn lease_store(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -
     })
 }
 
-/// The checks of client-go's elector constructor, and one of our own: renewals are at least a second apart, so a shorter
-/// deadline would pass before the first.
+/// The checks of client-go's elector constructor, and one more: renewals are at least a second apart, so a shorter deadline would
+/// pass before the first.
 pub(super) fn lease(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Lease, ConfigError> {
     let duration = args.lease_duration;
     within(

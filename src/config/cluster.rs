@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-/// Start a set of members on this machine, each a process of its own, with DNS and a lease file between them
+/// Start a set of members on this machine: one process each, with a DNS server and a shared lease directory
 #[derive(Clone, Debug, clap::Args)]
 pub struct ClusterArgs {
-    /// How many members, 1 to 32
+    /// Number of members, 1 to 32
     #[arg(long, value_name = "N", default_value_t = 3, env = "RANDOM_GENERATOR_MEMBERS")]
     pub members: u16,
     /// Member n listens on this port + 10 n for the public, then + 1 for peers, + 2 for administration, + 3 for metrics
@@ -16,7 +16,7 @@ pub struct ClusterArgs {
         env = "RANDOM_GENERATOR_BASE_PORT"
     )]
     pub base_port: u16,
-    /// Where the members' volumes, logs, process ids and the lease are
+    /// Directory for the members' volumes, logs, process ids and the lease
     #[arg(
         long,
         value_name = "DIR",
@@ -24,18 +24,17 @@ pub struct ClusterArgs {
         env = "RANDOM_GENERATOR_DATA_DIR"
     )]
     pub data_dir: PathBuf,
-    /// Show what happens as JSON lines
+    /// Print events as JSON lines
     #[arg(long, env = "RANDOM_GENERATOR_JSON")]
     pub json: bool,
-    /// Options of `serve` for each member, such as --lease-duration 2s
+    /// Options of `serve`, passed to every member, such as --lease-duration 2s
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "SERVE OPTIONS")]
     pub serve: Vec<String>,
 }
 
 impl ClusterArgs {
-    /// Options of `cluster` that stand after the first one of `serve`: clap has taken them for the members'. They mean
-    /// the same wherever they stand.
-    pub fn gathered(mut self) -> Result<ClusterArgs, String> {
+    /// Takes options of `cluster` that follow one of `serve`, which clap leaves to the members, so that their order is free.
+    pub fn with_trailing_options(mut self) -> Result<ClusterArgs, String> {
         let mut passed = Vec::new();
         let mut rest = std::mem::take(&mut self.serve).into_iter();
         while let Some(argument) = rest.next() {
@@ -80,7 +79,10 @@ mod tests {
     }
 
     fn parsed(line: &str) -> Result<ClusterArgs, String> {
-        Line::try_parse_from(line.split(' ')).unwrap().cluster.gathered()
+        Line::try_parse_from(line.split(' '))
+            .unwrap()
+            .cluster
+            .with_trailing_options()
     }
 
     #[test]

@@ -8,27 +8,26 @@ use clap::Command;
 const PREFIX: &str = "RANDOM_GENERATOR_";
 
 /// One variable.
-#[allow(clippy::disallowed_methods)] // This is the one reader.
+#[allow(clippy::disallowed_methods)] // the only reader
 pub(super) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// The variable that gave `value` for an argument such as `--lease-duration`, if one did: an error should name what the
-/// operator wrote.
+/// The variable that set an argument such as `--lease-duration` to `value`, if one did: an error names what the operator wrote.
 pub fn source_of(argument: &str, value: &str) -> Option<String> {
     let words = argument.trim_start_matches('-').replace('-', "_");
     let name = format!("{PREFIX}{}", words.to_ascii_uppercase());
     (variable(&name)? == value).then_some(name)
 }
 
-/// Variables that look like an argument's and are none: misspelt ones, which would otherwise be ignored in silence. Not
-/// an error, since the environment is also written by others.
+/// Variables with our prefix that belong to no argument: probably misspelt. Not an error, because other programs also write the
+/// environment.
 pub fn unknown_variables(cli: &Command) -> Vec<String> {
     unknown(cli, std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
 fn unknown(cli: &Command, names: impl Iterator<Item = String>) -> Vec<String> {
-    // Those of every command: a member that `cluster` started has the environment of `cluster`.
+    // Those of every command: a member of `cluster` has its environment.
     let known: BTreeSet<&str> = cli
         .get_subcommands()
         .flat_map(Command::get_arguments)

@@ -1,4 +1,4 @@
-//! What is wrong with arguments that clap took, each in one line for the operator.
+//! Errors in arguments that clap accepted, each in one line for the operator.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::values::show_duration;
 use crate::record::schedule::{Schedule, ScheduleError};
 
-/// Arguments that are fine alone and wrong together or out of bounds. Always usage, exit 64; always one line that names
-/// the arguments and what is allowed.
+/// Arguments that are out of bounds or contradict each other: exit 64, and one line that names them and what is allowed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     #[error("invalid value '{value}' in {variable}, which stands in for {argument}: {allowed}")]
@@ -24,23 +23,23 @@ pub enum ConfigError {
         least: String,
         most: String,
     },
-    #[error("--otlp-endpoint needs a program that was built with `cargo build --features otlp`; this one was not")]
+    #[error("--otlp-endpoint needs a build with `cargo build --features otlp`")]
     NoOtlp,
     #[error("{argument} is empty: a path is needed")]
     EmptyPath { argument: &'static str },
-    #[error("{argument} is of no use with --lease-store {store}: leave one of them out")]
+    #[error("{argument} can't be used with --lease-store {store}")]
     OtherStore {
         argument: &'static str,
         store: &'static str,
     },
     #[error(
-        "--lease-store kubernetes finds no API server: in a Pod KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT name it; elsewhere give --kubeconfig FILE"
+        "--lease-store kubernetes finds no API server: set KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT as in a Pod, or give --kubeconfig FILE"
     )]
     NoCluster,
     #[error("--lease-duration is {}: whole seconds are needed, since a Lease counts in seconds", show_duration(*duration))]
     LeaseFraction { duration: Duration },
     #[error(
-        "--lease-duration {} must be greater than --lease-renew-deadline {}, or others take the lease while its holder still leads",
+        "--lease-duration {} must be greater than --lease-renew-deadline {}, or another member takes the lease while its holder still leads",
         show_duration(*duration), show_duration(*renew_deadline)
     )]
     RenewDeadlineTooLong {
@@ -48,7 +47,7 @@ pub enum ConfigError {
         renew_deadline: Duration,
     },
     #[error(
-        "--lease-renew-deadline {} must be greater than 1.2 × --lease-retry {}, or one late try ends the leadership",
+        "--lease-renew-deadline {} must be greater than 1.2 × --lease-retry {}, or one late attempt ends the leadership",
         show_duration(*renew_deadline), show_duration(*retry)
     )]
     RetryTooLong { renew_deadline: Duration, retry: Duration },
@@ -61,7 +60,7 @@ pub enum ConfigError {
         renew_deadline: Duration,
     },
     #[error(
-        "--voters {0} needs --discovery-name, or no member finds the others; a member that is alone has --voters 1"
+        "--voters {0} needs --discovery-name, so that members find each other; a member that runs alone has --voters 1"
     )]
     VotersAlone(u16),
     #[error("{first} and {second} are both {address}: give each listener an address of its own")]

@@ -1,5 +1,5 @@
-//! The only reader of arguments and environment. [`ServeArgs`] is what was written; [`Config`] is what it means, checked
-//! once. After that nobody parses, and nobody has a default of their own.
+//! The only reader of arguments and environment. [`ServeArgs`] has the raw arguments; [`Config`] is checked and typed, and
+//! the other rooms parse nothing and have no defaults of their own.
 
 mod arguments;
 mod check;
@@ -7,7 +7,6 @@ mod cluster;
 mod environment;
 mod error;
 mod nameservers;
-mod reference;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -24,7 +23,6 @@ use environment::variable;
 pub use environment::{source_of, unknown_variables};
 pub use error::ConfigError;
 pub use nameservers::NameserverArgs;
-pub use reference::{Reference, configures_a_member};
 pub use terminal::{ColourArg, Terminal};
 pub use values::Collector;
 
@@ -32,7 +30,7 @@ use crate::identity::{MemberName, NameError};
 use crate::record::schedule::Schedule;
 use crate::telemetry::{self, Log, LogFormat};
 
-/// What a member does and where, in full.
+/// Everything that configures a member.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub identity: Identity,
@@ -44,15 +42,15 @@ pub struct Config {
     pub draw: Draw,
     pub lease: Lease,
     pub discovery: Discovery,
-    /// Signs the messages between members; absent, they are not signed.
+    /// Signs messages between members; without it they are not signed.
     pub peer_secret_file: Option<PathBuf>,
     pub shutdown: Shutdown,
     pub log: Log,
-    /// Takes spans; none but with the feature `otlp`.
+    /// Takes spans; always none without the feature `otlp`.
     pub collector: Option<Collector>,
     /// Connections that each listener holds at once, at least 1.
     pub connection_limit: usize,
-    /// Whose web pages may read the public listener; `*` among them is everybody's.
+    /// Origins whose web pages may read the public listener; `*` is every origin.
     pub allowed_origins: Vec<String>,
 }
 
@@ -65,7 +63,7 @@ pub struct Identity {
     pub node_name: Option<String>,
 }
 
-/// Where the four listeners are; no two the same, unless the port is 0.
+/// Addresses of the four listeners; no two collide, except with port 0.
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub public: SocketAddr,
@@ -77,14 +75,14 @@ pub struct Listen {
 #[derive(Clone, Debug)]
 pub struct Journal {
     pub durability: Durability,
-    /// Bytes; none for the share of the volume that the journal computes.
+    /// Bytes; none for a share of the volume, which the journal computes.
     pub max: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Draw {
     pub schedule: Schedule,
-    /// How long after its instant a slot may be drawn; none for half the period, at most 30 s.
+    /// How long after its scheduled time a slot may be drawn; none for half the period, at most 30 s.
     pub deadline: Option<Duration>,
     /// 1 to 32.
     pub voters: u16,
@@ -94,13 +92,13 @@ pub struct Draw {
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub store: LeaseStore,
-    /// Whole seconds, as `leaseDurationSeconds` has them.
+    /// Whole seconds, as in `leaseDurationSeconds`.
     pub duration: Duration,
     pub renew_deadline: Duration,
     pub retry: Duration,
 }
 
-/// Where the lease is.
+/// Where the lease is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseStore {
     File(PathBuf),
@@ -111,7 +109,7 @@ pub enum LeaseStore {
     },
 }
 
-/// How the API server is reached.
+/// How to reach the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClusterAccess {
     /// As a Pod.
@@ -126,9 +124,9 @@ pub enum ClusterAccess {
 
 #[derive(Clone, Debug)]
 pub struct Discovery {
-    /// The governing Service's DNS name without trailing dot; none for a member that is alone.
+    /// The governing Service's DNS name without trailing dot; none for a member that runs alone.
     pub name: Option<String>,
-    /// Empty for those of resolv.conf.
+    /// Empty for those of /etc/resolv.conf.
     pub nameservers: Vec<SocketAddr>,
     pub interval: Duration,
 }
@@ -137,7 +135,7 @@ pub struct Discovery {
 pub struct Shutdown {
     pub delay: Duration,
     pub drain_limit: Duration,
-    /// Closing standard input asks the member to stop.
+    /// Stop when standard input closes.
     pub with_parent: bool,
 }
 
@@ -152,7 +150,7 @@ impl TryFrom<ServeArgs> for Config {
 }
 
 impl Config {
-    /// `environment` gives POD_NAME and its like, the fallback of arguments that weren't given; empty counts as absent.
+    /// `environment` looks up POD_NAME and the like, the fallback for missing arguments; empty counts as absent.
     fn build(
         args: ServeArgs,
         stderr: Terminal,

@@ -1,4 +1,4 @@
-//! What stands at the other end of standard output and standard error.
+//! Whether standard output and standard error are terminals, and want colour.
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
@@ -13,12 +13,12 @@ pub enum ColourArg {
     Never,
 }
 
-/// How to write for whoever reads a stream.
+/// How to write to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
     /// Escape sequences for colour are understood and wanted (<https://no-color.org>).
     pub colour: bool,
-    /// A person reads along: tables and progress are of use.
+    /// A person may be reading: show progress.
     pub interactive: bool,
 }
 
@@ -31,8 +31,8 @@ impl Terminal {
         Terminal::of(&io::stderr())
     }
 
-    /// As the argument has it, which wins over the environment.
-    pub fn coloured(self, argument: ColourArg) -> Terminal {
+    /// With `--color`, which overrides the environment.
+    pub fn with_colour(self, argument: ColourArg) -> Terminal {
         let colour = match argument {
             ColourArg::Auto => self.colour,
             ColourArg::Always => true,
@@ -68,12 +68,12 @@ mod tests {
         assert!(!colour(true, "", "dumb"));
         assert!(!colour(false, "", "xterm"));
         let declined = Terminal::new(true, OsStr::new("1"), OsStr::new("xterm"));
-        assert!(declined.coloured(ColourArg::Always).colour);
+        assert!(declined.with_colour(ColourArg::Always).colour);
         assert!(
             !Terminal::new(true, OsStr::new(""), OsStr::new("xterm"))
-                .coloured(ColourArg::Never)
+                .with_colour(ColourArg::Never)
                 .colour
         );
-        assert!(!declined.coloured(ColourArg::Auto).colour);
+        assert!(!declined.with_colour(ColourArg::Auto).colour);
     }
 }

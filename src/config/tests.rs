@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use super::check::draw;
-use super::reference::OF_A_MEMBER;
-use super::{ClusterAccess, Config, ConfigError, LeaseStore, ServeArgs, Terminal, configures_a_member};
+use super::{ClusterAccess, Config, ConfigError, LeaseStore, ServeArgs, Terminal};
 
 #[derive(Parser)]
 struct Only {
@@ -229,31 +228,4 @@ fn nameservers_may_be_repeated() {
 fn a_word_that_is_no_level_is_no_log_filter() {
     assert!(refusal("--log-filter inof").contains("--log-filter 'inof'"));
     assert!(config("--log-filter warn,random_generator::draw=debug", &[]).is_ok());
-}
-
-#[test]
-fn each_argument_of_a_member_asks_for_one_and_no_other_does() {
-    let given = |arguments: &[&str]| {
-        let line = std::iter::once(&"serve").chain(arguments);
-        configures_a_member(&Only::command().try_get_matches_from(line).unwrap())
-    };
-    assert!(!given(&[
-        "--reference",
-        "--log-filter",
-        "warn",
-        "--shutdown-delay",
-        "1s"
-    ]));
-    for name in OF_A_MEMBER {
-        let value = match name {
-            "durability" => "crash",
-            "journal_max" | "ledger_max" => "4MiB",
-            "draw_schedule" => "@every 1m",
-            "draw_deadline" => "1s",
-            "voters" => "1",
-            "lease_store" => "file",
-            _ => "a",
-        };
-        assert!(given(&[&format!("--{}", name.replace('_', "-")), value]), "{name}");
-    }
 }

@@ -1,5 +1,4 @@
-//! How single values are written: durations, sizes, addresses, names. Each parser's error says what is allowed, since
-//! clap puts the argument's name in front of it.
+//! Parses single values: durations, sizes, addresses, names. Each error says only what is allowed: clap adds the argument's name.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +10,7 @@ const DURATION_UNITS: [(&str, u64); 4] = [
     ("h", 3_600_000_000_000),
 ];
 
-/// Decimal units by their SI names, binary ones by IEC's; `Ki Mi Gi` as Kubernetes writes quantities.
+/// SI and IEC names, and `Ki Mi Gi` as in Kubernetes quantities.
 const SIZE_UNITS: [(&str, u64); 11] = [
     ("", 1),
     ("B", 1),
@@ -37,14 +36,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// `1536KiB`, `10MiB`, `64KB`, `10Mi`, or plain bytes; a fraction of a byte is cut off.
+/// `1536KiB`, `10MiB`, `64KB`, `10Mi`, or plain bytes; fractions of a byte are truncated.
 pub fn size(text: &str) -> Result<u64, String> {
     quantity(text, &SIZE_UNITS).ok_or_else(|| {
         String::from("bytes, or a number and a unit (KB, MB, GB, KiB, MiB, GiB), such as 64KB, 10MiB or 1.5GiB")
     })
 }
 
-/// Exact decimal arithmetic, so that `1.1s` is 1,100,000,000 ns and not a float's idea of it.
+/// Exact decimal arithmetic, so that `1.1s` is 1,100,000,000 ns.
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let split = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -62,7 +61,7 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     u64::try_from(number * u128::from(*scale) / parts).ok()
 }
 
-/// As [`duration`] reads it; milliseconds at the finest.
+/// The form that [`duration`] reads, rounded down to milliseconds.
 pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     if milliseconds.is_multiple_of(1000) {
@@ -78,7 +77,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| String::from("an IP address and a port, such as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080"))
 }
 
-/// A DNS label as RFC 1123 and Kubernetes have it.
+/// A DNS label (RFC 1123).
 pub fn label(text: &str) -> Result<String, String> {
     if !is_label(text, 63) {
         return Err(String::from("1 to 63 of a-z 0-9 - without - at either end"));
@@ -107,7 +106,7 @@ pub fn domain(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
-/// What a browser calls the origin of a page (RFC 6454, 6.2), or `*`.
+/// The origin of a web page (RFC 6454, 6.2), or `*`.
 pub fn origin(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let fits = |host: &str| {
@@ -122,7 +121,7 @@ pub fn origin(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A Pod's UID, or anything that may stand in a lease identity in its place.
+/// A Pod's UID, or anything that may replace it in a lease identity.
 pub fn uid(text: &str) -> Result<String, String> {
     let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if !fits {
@@ -131,7 +130,7 @@ pub fn uid(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A node's name: a DNS name as Kubernetes takes it.
+/// A node's name: a DNS name.
 pub fn node_name(text: &str) -> Result<String, String> {
     if text.len() > 253 || !text.split('.').all(|part| is_label(part, 63)) {
         return Err(String::from(
@@ -141,7 +140,7 @@ pub fn node_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The name of a Kubernetes object: a DNS name, as a Lease's is.
+/// The name of a Lease: a DNS name.
 pub fn object_name(text: &str) -> Result<String, String> {
     node_name(text).map_err(|_| String::from("1 to 253 of a-z 0-9 - and ., as Kubernetes names a Lease"))
 }

@@ -1,4 +1,4 @@
-//! Fetches the records that a ledger lacks, by hash, from whoever has them (D2, D3). Peers give content, never finality.
+//! Fetches records that a ledger lacks from peers, by hash (D2, D3). Peers give content, never finality.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +8,19 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::ledger::task::LedgerHandle;
+use crate::backoff::Backoff;
 use crate::discovery::PeerList;
 use crate::peer::client::{PeerClient, Target};
 use crate::shutdown::Signal;
 
-/// Records asked for at once: well within the bound of a peer's answer.
+/// Records in one request: well within the bound of a peer's answer.
 const BATCH: usize = 64;
 const ASK_WITHIN: Duration = Duration::from_secs(2);
-/// Nobody had them: asked again after so long, then twice as long, up to the longest.
+/// The first and the longest wait after no peer had the record.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
-/// Runs until asked to stop.
+/// Runs until stopped.
 pub async fn run(
     ledger: LedgerHandle,
     peers: watch::Receiver<Arc<PeerList>>,
@@ -27,8 +28,8 @@ pub async fn run(
     mut stop: Signal,
 ) {
     let mut snapshots = ledger.snapshots();
-    let mut retry = FIRST_RETRY;
-    let mut told = None;
+    let mut retry = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+    let mut reported = None;
     loop {
         let wanted = snapshots.borrow_and_update().wanted;
         let Some(hash) = wanted else {
@@ -68,22 +69,22 @@ pub async fn run(
                 break;
             }
         }
+        // After a success the ledger's next snapshot comes much earlier than this, with the next hash wanted.
+        let mut wait = FIRST_RETRY;
         if found {
-            retry = FIRST_RETRY;
-        } else if told != Some(hash) && retry > 4 * FIRST_RETRY {
-            told = Some(hash);
-            tracing::warn!(%hash, "no peer has the record before the oldest here: the chain shown starts after it");
+            retry.reset();
+        } else {
+            wait = retry.next();
+            if reported != Some(hash) && wait > 4 * FIRST_RETRY {
+                reported = Some(hash);
+                tracing::warn!(%hash, "no peer has the record before the oldest one here: the chain starts after it");
+            }
         }
-        // After a find the ledger's next snapshot tells what is wanted then; it comes in far less than this.
-        let wait = if found { FIRST_RETRY } else { retry };
         tokio::select! {
             biased;
             () = stop.requested() => return,
             changed = snapshots.changed(), if found => if changed.is_err() { return },
             () = sleep(wait) => {}
-        }
-        if !found {
-            retry = (retry * 2).min(LONGEST_RETRY);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The peer's side of a draw: what a member answers to a holder's *keep* (`docs/protocol.md`, 3.3).
+//! The peer's side of a draw: how a member answers a holder's *keep* (`docs/protocol.md`, 3.3).
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::peer::message::{
 use crate::record::secrets::commitment;
 use crate::record::{MAX_CONTRIBUTIONS, MAX_INTEGER, Record};
 
-/// A holder whose clock is ahead by more than this would have its slot drawn before its time.
+/// A holder whose clock is further ahead would draw a slot before its time.
 const EARLY_MS: i64 = 5_000;
 
-/// Who answers.
+/// The member that answers.
 #[derive(Clone, Debug)]
 pub struct Contributor {
     pub set: String,
@@ -26,15 +26,15 @@ impl Contributor {
         format!("{}-{}", self.set, self.ordinal)
     }
 
-    /// What to make durable, and what to answer once it is. The answer depends on the seed and the request alone, so that
-    /// a question asked again gets the same answer.
+    /// What to make durable, and the answer to give once it is. The answer depends only on the seed and the request, so a repeated
+    /// request gets the same answer.
     pub fn keep(
         &self,
         ledger: &Ledger,
         request: &KeepRequest,
         wall: Wall,
     ) -> Result<(Vec<Write>, KeepAnswer), Refusal> {
-        self.is_for_us(request.version, &request.set)?;
+        self.check_addressee(request.version, &request.set)?;
         well_formed(request, ledger)?;
         let ahead_ms = request.slot.0.saturating_mul(1000).saturating_sub(wall.0 / 1000);
         if ahead_ms > EARLY_MS {
@@ -59,12 +59,12 @@ impl Contributor {
             chain: request.chain,
             round: request.round,
             kept: request.head.as_ref().map(|head| head.hash),
-            contribution: request.contribute.then(|| self.give(ledger, request)),
+            contribution: request.contribute.then(|| self.contribute(ledger, request)),
         };
         Ok((writes, answer))
     }
 
-    fn give(&self, ledger: &Ledger, request: &KeepRequest) -> Given {
+    fn contribute(&self, ledger: &Ledger, request: &KeepRequest) -> Given {
         let secret = |round| ledger.seed().secret(&self.set, &request.chain, round);
         let due = secret(request.round);
         let committed = request
@@ -78,10 +78,10 @@ impl Contributor {
         }
     }
 
-    /// The newest record known here: asked for in recovery. What to make durable first is the promise, so that a process
-    /// whose volume has gone to another can't speak for it from memory.
+    /// The newest record known here, for a recovery. The promise has to be durable first, so that a process that lost its volume to
+    /// another can't answer from memory.
     pub fn heads(&self, ledger: &Ledger, request: &HeadsRequest) -> Result<(Vec<Write>, HeadsAnswer), Refusal> {
-        self.is_for_us(request.version, &request.set)?;
+        self.check_addressee(request.version, &request.set)?;
         let promise = promise(ledger, None, request.fence, &request.holder)?;
         let answer = HeadsAnswer {
             version: VERSION,
@@ -94,7 +94,7 @@ impl Contributor {
         Ok((promise.into_iter().collect(), answer))
     }
 
-    fn is_for_us(&self, version: u32, set: &str) -> Result<(), Refusal> {
+    fn check_addressee(&self, version: u32, set: &str) -> Result<(), Refusal> {
         if version != VERSION {
             return Err(Refusal::Version { speaks: VERSION });
         }
@@ -105,9 +105,8 @@ impl Contributor {
     }
 }
 
-/// The promise to make to this holder; none if it was made before. Refused when a greater fence, or this one of another
-/// holder, was promised, or drawn with: a record stands for the promises that a majority gave for it, and a volume that is
-/// new has only the record.
+/// The promise to make to this holder; none if it was made before. Refused if a greater fence, or the same fence of another
+/// holder, was promised or is in a record: a record proves a majority's promises, and a new volume has only the record.
 fn promise(ledger: &Ledger, head: Option<&Arc<Record>>, fence: u64, holder: &str) -> Result<Option<Write>, Refusal> {
     let promised = ledger.promise().map(|promise| (promise.fence, promise.holder.as_str()));
     let drawn = [ledger.newest(), head].into_iter().flatten();
@@ -128,12 +127,12 @@ fn promise(ledger: &Ledger, head: Option<&Arc<Record>>, fence: u64, holder: &str
     }))
 }
 
-/// Whether the request may come to a member whose newest record is this one.
+/// Whether a member whose newest record is this one may answer the request.
 fn may_follow(request: &KeepRequest, newest: &Record) -> bool {
     let Some(head) = &request.head else {
         return request.restart;
     };
-    // What is drawn for this request has its fence: it will be newer than what is passed over, here too.
+    // The record drawn for this request has its fence, so it will be newer than the one passed over.
     let passed_over = || head.chain != newest.chain && request.passed_over.contains(&newest.hash);
     head.age() >= newest.age() || (passed_over() && request.fence > newest.fence)
 }
@@ -161,7 +160,7 @@ fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
         None => malformed("only round 1 has no head"),
         Some(_) if request.restart => malformed("a restart begins with round 1"),
         Some(head) => {
-            // One that is held here was checked when it came.
+            // A stored record was checked when it came.
             let known = ledger.get(&head.hash).is_some_and(|known| known == head);
             if !known && head.check().is_err() || head.set != request.set {
                 return malformed("the head is no record of this set");
@@ -231,7 +230,7 @@ mod tests {
         Wall(slot(round).0 * 1_000_000)
     }
 
-    /// Asks, and lets the ledger have what is to be written.
+    /// Asks, and applies the writes.
     fn ask(ledger: &mut Ledger, request: &KeepRequest) -> Result<KeepAnswer, Refusal> {
         let (writes, answer) = contributor().keep(ledger, request, wall(request.round))?;
         writes.iter().for_each(|write| ledger.apply(write));
@@ -242,23 +241,16 @@ mod tests {
     fn drawn(request: &KeepRequest, answer: &KeepAnswer) -> Arc<Record> {
         let given = answer.contribution.clone().unwrap();
         let record = Draft {
-            set: request.set.clone(),
             chain: request.chain,
-            round: request.round,
-            schedule: "@every 1s".to_owned(),
             slot: request.slot,
-            missed: 0,
             holder: request.holder.clone(),
-            fence: request.fence,
-            voters: 1,
-            previous: request.head.as_ref().map(|head| head.hash),
             contributions: vec![Contribution {
                 member: "rg-0".to_owned(),
                 next_commitment: given.next_commitment,
                 ordinal: 0,
                 reveal: given.reveal,
             }],
-            missing: Vec::new(),
+            ..Draft::after(request.head.as_deref(), request.fence)
         };
         Arc::new(record.seal())
     }

@@ -1,4 +1,4 @@
-//! Draws, and the members that this holder asks for them, as numbers.
+//! Metrics of draws, and of the members that this holder asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,16 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::conductor::{AskError, ConductorConfig, Obstacle, Report};
 use crate::clock::Wall;
+use crate::metrics::{register, register_with_unit};
 use crate::peer::message::Refusal;
 use crate::record::Reason;
 use crate::record::schedule::Schedule;
 
-/// What a slot comes to.
+/// Outcomes of a slot.
 const OUTCOMES: [&str; 5] = ["drawn", "no_majority", "recovering", "not_committed", "undecided"];
-/// What a question to a member comes to.
+/// Outcomes of a request to a member.
 const ANSWERS: [&str; 6] = ["answered", "refused", "ledger", "unreachable", "timeout", "invalid"];
-/// What is known of a member that isn't in DNS.
+/// The state of a voter that DNS doesn't list.
 const UNPUBLISHED: &str = "unpublished";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,7 +44,7 @@ struct Missing {
     reason: &'static str,
 }
 
-/// Clones count together, save what each knows of the members: the conductor's task has the one that counts.
+/// Clones share their metrics, except `members`, which only the conductor's task uses.
 #[derive(Clone, Debug)]
 pub struct DrawMetrics {
     outcomes: Family<Outcome, Counter>,
@@ -57,84 +58,72 @@ pub struct DrawMetrics {
     voters: Gauge,
     period: Gauge,
     schedule: Option<Schedule>,
-    /// What came of the last question to each member.
+    /// The outcome of the last request to each member.
     members: BTreeMap<u16, &'static str>,
 }
 
 impl DrawMetrics {
     pub fn register(registry: &mut Registry) -> DrawMetrics {
+        let delays = Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
+        let help = "Time from a slot's scheduled time until its draw was final";
+        registry.register_with_unit("draw_delay", help, Unit::Seconds, delays.clone());
         let metrics = DrawMetrics {
-            outcomes: Family::default(),
-            delays: Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
-            conducting: Gauge::default(),
-            restored: Counter::default(),
-            skipped: Counter::default(),
-            missing: Family::default(),
-            questions: Family::default(),
-            states: Family::default(),
-            voters: Gauge::default(),
-            period: Gauge::default(),
+            outcomes: register(
+                registry,
+                "draw_slots",
+                "Slots that came while this member led, by outcome",
+            ),
+            delays,
+            conducting: register(
+                registry,
+                "draw_conducting",
+                "1 while this holder conducts a draw or a recovery",
+            ),
+            restored: register(
+                registry,
+                "draw_restorations",
+                "Times this holder restored the newest record to the Lease",
+            ),
+            skipped: register(
+                registry,
+                "draw_slots_skipped",
+                "Slots without a draw, as counted in the records this holder drew",
+            ),
+            missing: register(
+                registry,
+                "draw_missing",
+                "Members missing from the draws this holder conducted, by reason",
+            ),
+            questions: register(
+                registry,
+                "draw_questions",
+                "Requests to members, this one included, by outcome",
+            ),
+            states: register(
+                registry,
+                "draw_members",
+                "Members by outcome of this holder's last request to them; voters missing from DNS are `unpublished`; all 0 while not leading",
+            ),
+            voters: register(
+                registry,
+                "draw_voters",
+                "Configured number of voters; a majority of them must store a draw before the next one",
+            ),
+            period: register_with_unit(
+                registry,
+                "draw_period",
+                "Time between the slots around now, by the schedule",
+                Unit::Seconds,
+            ),
             schedule: None,
             members: BTreeMap::new(),
         };
-        registry.register(
-            "draw_slots",
-            "Slots that came while this member led, by outcome",
-            metrics.outcomes.clone(),
-        );
-        registry.register_with_unit(
-            "draw_delay",
-            "Time from a slot's instant until its draw was final",
-            Unit::Seconds,
-            metrics.delays.clone(),
-        );
-        registry.register(
-            "draw_conducting",
-            "1 while this holder is at a draw or a recovery",
-            metrics.conducting.clone(),
-        );
-        registry.register(
-            "draw_restorations",
-            "Times this holder brought the newest record back into the Lease",
-            metrics.restored.clone(),
-        );
-        registry.register(
-            "draw_slots_skipped",
-            "Slots that nobody drew, whoever led, as the records that this holder drew count them",
-            metrics.skipped.clone(),
-        );
-        registry.register(
-            "draw_missing",
-            "Members that are not among the contributions of what this holder drew, by reason",
-            metrics.missing.clone(),
-        );
-        registry.register(
-            "draw_questions",
-            "Questions to members, this one included, by what came of them",
-            metrics.questions.clone(),
-        );
-        registry.register(
-            "draw_members",
-            "Members by what came of this holder's last question to them, and voters that DNS does not list; all 0 while it does not lead",
-            metrics.states.clone(),
-        );
-        registry.register(
-            "draw_voters",
-            "Voters as this member is configured; a majority of them must keep a draw before the next",
-            metrics.voters.clone(),
-        );
-        registry.register_with_unit(
-            "draw_period",
-            "Time between the slots around now, by the schedule",
-            Unit::Seconds,
-            metrics.period.clone(),
-        );
-        metrics.show_all();
+        metrics.create_all();
         metrics
     }
 
-    /// There from the first, so that what happens once is seen as an increase.
-    fn show_all(&self) {
+    /// Counters start at 0, so that `increase()` sees the first event.
+    fn create_all(&self) {
         for outcome in OUTCOMES {
             drop(self.outcomes.get_or_create(&Outcome { outcome }));
         }
@@ -151,15 +140,15 @@ impl DrawMetrics {
         }
     }
 
-    /// What doesn't change while this member runs.
+    /// Sets what doesn't change while this member runs.
     pub(super) fn begin(&mut self, config: &ConductorConfig, now: Wall) {
         self.voters.set(i64::from(config.voters));
         self.schedule = Some(config.schedule.clone());
-        self.tell_period(now);
+        self.set_period(now);
     }
 
-    /// A cron expression's slots may lie unevenly, so it is told anew with each of them.
-    fn tell_period(&self, now: Wall) {
+    /// At every slot: the periods of a cron expression vary.
+    fn set_period(&self, now: Wall) {
         if let Some(schedule) = &self.schedule {
             let period = schedule.period_hint(now.seconds()).as_secs();
             self.period.set(i64::try_from(period).unwrap_or(i64::MAX));
@@ -171,7 +160,7 @@ impl DrawMetrics {
     }
 
     pub(super) fn count(&self, report: &Report, now: Wall) {
-        self.tell_period(now);
+        self.set_period(now);
         let outcome = match report {
             Report::Drawn(record) => {
                 let late = now.0.saturating_sub(record.slot.0.saturating_mul(1_000_000));
@@ -198,7 +187,7 @@ impl DrawMetrics {
         self.outcomes.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Counts what came of one question to a member.
+    /// Counts the outcome of one request to a member.
     pub(super) fn answered<T>(&mut self, question: &'static str, ordinal: u16, result: &Result<T, AskError>) {
         let answer = match result {
             Ok(_) => "answered",
@@ -212,8 +201,8 @@ impl DrawMetrics {
         self.members.insert(ordinal, answer);
     }
 
-    /// Tells how many members are in which state. Only who leads asks them, and what it knew is old when it leads again.
-    pub(super) fn tell_members(&mut self, leads: bool, published: &BTreeSet<u16>) {
+    /// Sets how many members are in each state. A member that stops leading forgets the states, which would be stale later.
+    pub(super) fn set_members(&mut self, leads: bool, published: &BTreeSet<u16>) {
         if !leads {
             self.members.clear();
         }
@@ -233,7 +222,7 @@ impl DrawMetrics {
     }
 }
 
-/// As the record has it.
+/// As in the record.
 fn name(reason: Reason) -> &'static str {
     match reason {
         Reason::Unpublished => "unpublished",

@@ -1,5 +1,5 @@
-//! The conductor's shell: asks the members, itself included, what the [`Conductor`] wants asked, and hands records to the
-//! elector. One task owns it; every question has a bound.
+//! The conductor's shell: sends the [`Conductor`]'s requests to the members, this one included, and its records to the elector.
+//! One task owns it; every request has a bound.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,19 +26,19 @@ use crate::shutdown::Signal;
 use crate::trace::{self, Finished, Kind, Scope, Spans, TraceContext};
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// A recovery is told when it lasts so long: most of them end within a round trip.
-const RECOVERY_PATIENCE: Duration = Duration::from_secs(1);
+/// A recovery that takes longer is reported: most end within a round trip.
+const QUIET_RECOVERY: Duration = Duration::from_secs(1);
 
-/// Asks that a new chain be begun.
+/// An operator's request to start a new chain.
 pub type Restart = tokio::sync::oneshot::Sender<Result<(), NotHolder>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this member does not hold the lease; {} does", holder.as_deref().unwrap_or("nobody"))]
+#[error("this member does not hold the lease; {} does", holder.as_deref().unwrap_or("no member"))]
 pub struct NotHolder {
     pub holder: Option<String>,
 }
 
-/// Everything the conductor speaks to.
+/// The other parts that the conductor uses.
 pub struct DrawParts {
     pub lease: LeaseHandle,
     pub outcomes: mpsc::Receiver<(u64, CommitOutcome)>,
@@ -55,25 +55,25 @@ pub struct DrawTask {
     ordinal: u16,
     clock: Clock,
     parts: DrawParts,
-    /// What stands in the way of draws while this member leads; none when nothing does.
+    /// Why this leader can't draw; none if it can, or doesn't lead.
     trouble: watch::Sender<Option<String>>,
     waiting: Option<Waiting>,
-    /// The trace of the slot that is being drawn, or, without one, of a recovery.
+    /// The trace of the current slot's draw, or without a slot, of a recovery.
     trace: Option<(Option<Slot>, TraceContext)>,
-    /// When it began.
+    /// When that trace began.
     traced_since: Wall,
     rng: StdRng,
 }
 
-/// A recovery that lacks answers.
+/// A recovery that waits for answers.
 struct Waiting {
     since: Boot,
-    /// In the operator's words: who is missing, and what to do.
+    /// Which voters are missing and what to do, for the operator.
     why: String,
-    told: bool,
+    is_reported: bool,
 }
 
-type Questions = FuturesUnordered<BoxFuture<'static, Event>>;
+type Requests = FuturesUnordered<BoxFuture<'static, Event>>;
 
 impl DrawTask {
     pub fn new(
@@ -98,9 +98,9 @@ impl DrawTask {
         (task, troubles)
     }
 
-    /// Conducts until asked to stop. A draw that is under way is given up; its record, if sent, is the elector's affair.
+    /// Conducts until stopped. A draw in progress is abandoned; if its record was sent, the elector deals with it.
     pub async fn run(mut self, mut stop: Signal) {
-        let mut questions = Questions::new();
+        let mut requests = Requests::new();
         let mut lease = self.parts.lease.snapshots();
         let mut ledger = self.parts.ledger.snapshots();
         let mut peers = self.parts.peers.clone();
@@ -128,14 +128,14 @@ impl DrawTask {
                     Some(event) => event,
                     None => continue,
                 },
-                Some(event) = questions.next(), if !questions.is_empty() => event,
+                Some(event) = requests.next(), if !requests.is_empty() => event,
                 () = sleep(wake) => Event::Tick,
             };
-            self.step(event, &mut questions);
+            self.step(event, &mut requests);
         }
     }
 
-    /// A person's wish for a new chain: only the holder can grant it.
+    /// Accepts an operator's request for a new chain if this member leads.
     fn restart(&self, reply: Restart) -> Option<Event> {
         let lease = self.parts.lease.snapshots();
         let snapshot = lease.borrow();
@@ -145,12 +145,12 @@ impl DrawTask {
             .as_ref()
             .and_then(|object| object.spec.held_by().map(str::to_owned));
         let answer = if leads { Ok(()) } else { Err(NotHolder { holder }) };
-        // Whoever asked may be gone; the wish stands.
+        // The client may have gone; the request still counts.
         let _ = reply.send(answer);
         leads.then_some(Event::Restart)
     }
 
-    fn step(&mut self, event: Event, questions: &mut Questions) {
+    fn step(&mut self, event: Event, requests: &mut Requests) {
         match &event {
             Event::Kept { ordinal, result, .. } => self.parts.metrics.answered("keep", *ordinal, result),
             Event::Heads { ordinal, result, .. } => self.parts.metrics.answered("heads", *ordinal, result),
@@ -162,8 +162,8 @@ impl DrawTask {
                     let voter = self.voter(ordinal);
                     let (spans, clock) = (self.parts.spans.clone(), self.clock.clone());
                     let scope = Scope::work(self.trace(Some(request.slot)).child());
-                    questions.push(Box::pin(trace::within(scope, async move {
-                        let result = asked("keep", ordinal, voter.keep(request), &spans, &clock).await;
+                    requests.push(Box::pin(trace::within(scope, async move {
+                        let result = trace_request("keep", ordinal, voter.keep(request), &spans, &clock).await;
                         Event::Kept { ask, ordinal, result }
                     })));
                 }
@@ -171,8 +171,8 @@ impl DrawTask {
                     let voter = self.voter(ordinal);
                     let (spans, clock) = (self.parts.spans.clone(), self.clock.clone());
                     let scope = Scope::work(self.trace(None).child());
-                    questions.push(Box::pin(trace::within(scope, async move {
-                        let result = asked("heads", ordinal, voter.heads(request), &spans, &clock).await;
+                    requests.push(Box::pin(trace::within(scope, async move {
+                        let result = trace_request("heads", ordinal, voter.heads(request), &spans, &clock).await;
                         Event::Heads { ask, ordinal, result }
                     })));
                 }
@@ -180,7 +180,7 @@ impl DrawTask {
                     let ticket = request.ticket;
                     if !self.parts.lease.commit(request) {
                         let outcome = CommitOutcome::NotCommitted;
-                        questions.push(Box::pin(async move { Event::Committed { ticket, outcome } }));
+                        requests.push(Box::pin(async move { Event::Committed { ticket, outcome } }));
                     }
                 }
                 Action::Floor(fence) => self.parts.lease.require_fence_above(fence),
@@ -188,7 +188,7 @@ impl DrawTask {
                 Action::StayOut(time) => {
                     tracing::warn!(
                         ?time,
-                        "two slots missed in a row: this member stays out, so that another may reach more"
+                        "missed two slots in a row: standing aside so that another member can try"
                     );
                     self.parts.lease.stay_out(time);
                 }
@@ -201,31 +201,32 @@ impl DrawTask {
                     let scope = Scope::work(self.trace(slot).clone());
                     trace::within_now(scope, || {
                         self.report(&report);
-                        self.ended(&report);
+                        self.end_span(&report);
                     });
                 }
             }
         }
         self.parts.metrics.conducting(self.conductor.phase() != "idle");
         let now = self.clock.boot();
-        self.tell_waiting(now);
+        self.report_waiting(now);
         let leads = self.parts.lease.snapshots().borrow().leads(now).is_some();
         if !leads {
-            self.tell(None);
+            self.publish_trouble(None);
         }
         let peers = self.parts.peers.borrow();
         let published = peers.peers.iter().map(|peer| peer.ordinal).chain([self.ordinal]);
-        self.parts.metrics.tell_members(leads, &published.collect());
+        self.parts.metrics.set_members(leads, &published.collect());
     }
 
-    /// The trace of this slot's draw, however often it is tried; of a recovery without one. What the members log of it has
-    /// its id.
+    /// The trace of this slot's draw over all its attempts, or without a slot, of a recovery. Members log its id.
     fn trace(&mut self, slot: Option<Slot>) -> &TraceContext {
-        let kept = self.trace.take().filter(|(of, _)| *of == slot);
-        if kept.is_none() {
+        let current = self.trace.take().filter(|(of, _)| *of == slot);
+        if current.is_none() {
             self.traced_since = self.clock.wall();
         }
-        let (_, trace) = self.trace.insert(kept.unwrap_or_else(|| (slot, TraceContext::begin())));
+        let (_, trace) = self
+            .trace
+            .insert(current.unwrap_or_else(|| (slot, TraceContext::begin())));
         trace
     }
 
@@ -240,23 +241,23 @@ impl DrawTask {
         }
     }
 
-    /// Tells of a recovery that lasts, and takes it back when that has ended.
-    fn tell_waiting(&mut self, now: Boot) {
+    /// Reports a recovery that takes long, and withdraws the report once it ends.
+    fn report_waiting(&mut self, now: Boot) {
         let recovering = self.conductor.phase() == "recovering";
         let Some(waiting) = &mut self.waiting else {
             return;
         };
         if !recovering {
-            let told = waiting.told;
+            let is_reported = waiting.is_reported;
             self.waiting = None;
-            if told {
-                self.tell(None);
+            if is_reported {
+                self.publish_trouble(None);
             }
-        } else if !waiting.told && now.since(waiting.since) >= RECOVERY_PATIENCE {
-            waiting.told = true;
+        } else if !waiting.is_reported && now.since(waiting.since) >= QUIET_RECOVERY {
+            waiting.is_reported = true;
             let why = waiting.why.clone();
             tracing::warn!("{why}");
-            self.tell(Some(why));
+            self.publish_trouble(Some(why));
         }
     }
 
@@ -265,48 +266,48 @@ impl DrawTask {
         match report {
             Report::Drawn(record) => {
                 tracing::info!(round = record.round, slot = %record.slot, missing = record.missing.len(), hash = %record.hash, "drawn");
-                self.tell(None);
+                self.publish_trouble(None);
             }
             Report::Restored(record) => {
-                tracing::warn!(round = record.round, hash = %record.hash, "the chain's head is back in the Lease");
-                self.tell(None);
+                tracing::warn!(round = record.round, hash = %record.hash, "restored the chain's head to the Lease");
+                self.publish_trouble(None);
             }
             Report::Missed { slot, obstacle } => {
                 let why = match obstacle {
                     Obstacle::NoMajority { missing } => {
-                        format!("no majority of the voters answered: {} did not", self.names(missing))
+                        format!("no majority of voters answered (missing: {})", list(missing))
                     }
                     Obstacle::Recovering => match &self.waiting {
                         Some(waiting) => waiting.why.clone(),
                         None => "the chain's head is not recovered yet".to_owned(),
                     },
-                    Obstacle::NotCommitted => "the record could not be put into the Lease".to_owned(),
+                    Obstacle::NotCommitted => "the record could not be written to the Lease".to_owned(),
                 };
                 tracing::warn!(%slot, why, "slot missed");
-                self.tell(Some(format!("slot {slot} was missed: {why}")));
+                self.publish_trouble(Some(format!("slot {slot} was missed: {why}")));
             }
             Report::Undecided { slot } => {
-                tracing::warn!(%slot, "slot undecided: its record was sent, and the answer lost");
+                tracing::warn!(%slot, "slot undecided: the record was sent, but the answer was lost");
             }
             Report::Waiting { missing } => {
-                let missing = self.names(missing);
+                let missing = list(missing);
                 let since = self.waiting.as_ref().map_or(self.clock.boot(), |waiting| waiting.since);
                 let why = format!(
-                    "the chain's head can't be recovered before a majority of the voters answered: {missing} did not; \
-                     if they are lost for good, `random-generator ledger restart` on the holder begins a new chain"
+                    "can't recover the chain: waiting for a majority of voters (missing: {missing}); \
+                     if they are lost for good, `random-generator ledger restart` on the holder starts a new chain"
                 );
-                // Who is missing has changed: told anew.
+                // Other voters are missing now: report it again.
                 self.waiting = Some(Waiting {
                     since,
                     why,
-                    told: false,
+                    is_reported: false,
                 });
             }
         }
     }
 
-    /// The draw, or recovery, as one piece of work.
-    fn ended(&self, report: &Report) {
+    /// Ends the span of a draw or a recovery.
+    fn end_span(&self, report: &Report) {
         let (name, outcome) = match report {
             Report::Drawn(_) => ("draw", "drawn"),
             Report::Missed { .. } => ("draw", "missed"),
@@ -325,12 +326,7 @@ impl DrawTask {
         });
     }
 
-    fn names(&self, ordinals: &[u16]) -> String {
-        let names: Vec<String> = ordinals.iter().map(|ordinal| format!("ordinal {ordinal}")).collect();
-        names.join(", ")
-    }
-
-    fn tell(&self, trouble: Option<String>) {
+    fn publish_trouble(&self, trouble: Option<String>) {
         self.trouble.send_if_modified(|current| {
             let changed = *current != trouble;
             *current = trouble;
@@ -339,8 +335,14 @@ impl DrawTask {
     }
 }
 
-/// Waits for what came of a question, which is a piece of work of its own.
-async fn asked<T>(
+/// `ordinal 0, ordinal 1`.
+fn list(ordinals: &[u16]) -> String {
+    let names: Vec<String> = ordinals.iter().map(|ordinal| format!("ordinal {ordinal}")).collect();
+    names.join(", ")
+}
+
+/// Waits for the answer to a request, within a span of its own.
+async fn trace_request<T>(
     question: &'static str,
     ordinal: u16,
     answer: impl Future<Output = Result<T, AskError>>,

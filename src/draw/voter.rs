@@ -1,5 +1,4 @@
-//! Where a question of the conductor goes: to this member's own ledger, or over the network to a peer's. The answer is of one
-//! kind, so that the [`Conductor`](super::conductor::Conductor) can't tell them apart.
+//! Sends a request of the conductor to this member's own ledger or to a peer, with the same kind of answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +9,10 @@ use crate::discovery::Peer;
 use crate::peer::client::{PeerClient, PeerError, Target};
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question};
 
-/// Bound of one question to a peer. A member that is stopped costs a draw no more than the patience it has for it anyway.
+/// Bound of one request to a peer: as long as a draw waits for members beyond a majority.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
 
-/// Whoever may keep a record; not only those whose answers count.
+/// A member that can store a record, with or without a vote.
 pub(super) enum Voter {
     Own(LedgerHandle),
     Peer(Peer, Arc<PeerClient>),

@@ -1,5 +1,5 @@
-//! What is made of randomness: integers, decimals, gaussians, strings, UUIDs and permutations. Each takes the generator as an
-//! argument, so that a test can give it one whose numbers repeat.
+//! Values from a generator: integers, decimals, gaussians, strings, UUIDs and permutations. The generator is an argument, so that
+//! tests can use a seeded one.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use rand::distr::{Distribution, Uniform};
 use rand_distr::Normal;
 use uuid::{Builder, Uuid};
 
-/// Values that can't be made, whatever the generator gives.
+/// Why values are impossible.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum DistributionError {
     #[error("the range is empty: min {min} is greater than max {max}")]
@@ -23,7 +23,7 @@ pub enum DistributionError {
     NoCharacters,
 }
 
-/// `count` integers from `min` to `max`, both included, each exactly as likely.
+/// `count` integers from `min` to `max`, both included, exactly uniform.
 pub fn integers(
     rng: &mut (impl Rng + ?Sized),
     min: i64,
@@ -36,10 +36,10 @@ pub fn integers(
     Ok((0..count).map(|_| range.sample(rng)).collect())
 }
 
-/// `count` different integers from `min` to `max`, both included: each selection and each order of it is as likely.
+/// `count` different integers from `min` to `max`, both included; every selection and order is equally likely.
 ///
-/// The first `count` steps of the shuffle of Fisher and Yates (Durstenfeld's, CACM algorithm 235, 1964) over the whole range,
-/// of which only the places that were touched are held: space for `count` values, however wide the range is.
+/// The first `count` steps of a Fisher-Yates shuffle (Durstenfeld, CACM algorithm 235, 1964) over the whole range, which stores only
+/// the places that it touched: memory for `count` values, however wide the range.
 pub fn distinct_integers(
     rng: &mut (impl Rng + ?Sized),
     min: i64,
@@ -68,7 +68,7 @@ pub fn distinct_integers(
     Ok(values)
 }
 
-/// The integers from 0 to `count` − 1 in an order of which each is as likely.
+/// The integers from 0 to `count` − 1 in a uniformly random order.
 pub fn permutation(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for end in (1..count).rev() {
@@ -80,7 +80,7 @@ pub fn permutation(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<usize> {
     order
 }
 
-/// `count` decimals from `min` to below `max`, in steps of (`max` − `min`) / 2^52, each as likely.
+/// `count` decimals from `min` to below `max`, uniform in steps of (`max` − `min`) / 2^52.
 pub fn decimals(
     rng: &mut (impl Rng + ?Sized),
     min: f64,
@@ -100,7 +100,7 @@ pub fn gaussians(
     count: usize,
 ) -> Result<Vec<f64>, DistributionError> {
     let error = DistributionError::Deviation { deviation };
-    // `Normal` takes a negative deviation as a mirrored one.
+    // `Normal` accepts a negative deviation.
     if deviation.is_nan() || deviation < 0.0 {
         return Err(error);
     }

@@ -1,5 +1,5 @@
-//! Randomness from a cryptographically secure generator: ChaCha12, seeded from the operating system and again after every
-//! 64 KiB. What is made of it is in [`distributions`](super::distributions).
+//! Randomness from a cryptographically secure generator: ChaCha12, seeded from the operating system and reseeded every 64 KiB.
+//! [`distributions`](super::distributions) makes values from it.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -9,19 +9,18 @@ use chacha20::cipher::{KeyIvInit, StreamCipher};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
-/// After so many bytes a generator takes a new seed: who reads a process's memory learns what it gave lately, and no more.
+/// A generator reseeds after so many bytes: the memory of a process shows only the most recent output.
 pub const BYTES_PER_SEED: usize = 64 * 1024;
 
-/// From so many bytes on a key stream is quicker, though it has to be set up.
+/// From this size on a key stream is faster, despite its setup.
 const STREAM_FROM: usize = 1024;
 
-/// The operating system gives no random bytes.
+/// The operating system provides no random bytes.
 #[derive(Debug, thiserror::Error)]
-#[error("the operating system gives no random bytes: {0}")]
+#[error("the operating system provides no random bytes: {0}")]
 pub struct EntropyError(String);
 
-/// What `make` makes of this thread's generator; none of it if a new seed was due meanwhile and there was none. Quick: the
-/// caller bounds how much is made.
+/// Calls `make` with this thread's generator. An error, and no value, if reseeding failed meanwhile. The caller bounds the work.
 pub fn draw<T>(make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, EntropyError> {
     GENERATOR.with_borrow_mut(|slot| match slot {
         Some(generator) => generator.draw(make),
@@ -29,23 +28,23 @@ pub fn draw<T>(make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, EntropyError> 
     })
 }
 
-/// Draws a seed and throws it away: whether the operating system has entropy to give.
+/// Checks that the operating system provides entropy.
 pub fn check_entropy() -> Result<(), EntropyError> {
     Generator::new(SysRng).map(drop)
 }
 
 thread_local! {
-    // One a worker thread, so that a handler never waits for another's: the lock that `rand` would need is never taken.
+    // One for each worker thread, without a lock that handlers would wait for.
     static GENERATOR: RefCell<Option<Generator<SysRng>>> = const { RefCell::new(None) };
 }
 
-/// A generator and where its seeds come from.
+/// A generator and the source of its seeds.
 struct Generator<S> {
     rng: StdRng,
     source: S,
-    /// Bytes that may still be taken from this seed.
+    /// Bytes left for this seed.
     left: usize,
-    /// Why there was no new seed when one was due.
+    /// Why the last reseeding failed.
     dry: Option<EntropyError>,
 }
 
@@ -67,9 +66,8 @@ impl<S: TryRng> Generator<S> {
         }
     }
 
-    /// Takes `bytes`, which are at most [`BYTES_PER_SEED`], from the seed's share. Without a new seed it goes on with the old
-    /// one: what samples from it can't stop half-way, and [`draw`](Generator::draw) throws away what it makes. The next to
-    /// draw tries again.
+    /// Accounts for `bytes`, at most [`BYTES_PER_SEED`], and reseeds if necessary. If that fails it continues with the old seed, because
+    /// a sampler can't stop half-way, and [`draw`](Generator::draw) drops the result. The next call tries again.
     fn take(&mut self, bytes: usize) -> &mut StdRng {
         match self.left.checked_sub(bytes) {
             Some(left) => self.left = left,
@@ -103,7 +101,7 @@ impl<S: TryRng> TryRng for Generator<S> {
                 rng.fill_bytes(part);
                 continue;
             }
-            // A key is used for one stream, which is far shorter than a nonce's 256 GiB.
+            // Each key is used for one stream.
             let mut key = [0; 32];
             rng.fill_bytes(&mut key);
             ChaCha12::new(&key.into(), &[0; 12].into()).write_keystream(part);

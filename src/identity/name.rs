@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 use crate::record::MAX_ORDINAL;
 
-/// The longest name of a set: a StatefulSet's own limit, since the names of its Pods and revisions are labels.
+/// The longest name of a set: a StatefulSet's limit, because the names of its Pods and revisions are labels.
 pub const MAX_SET: usize = 52;
 
-/// A member's name: `rg-2` is ordinal 2 of the set `rg`. A name without ordinal serves numbers, and can neither
-/// contribute to draws nor give `/ids`.
+/// A member's name: `rg-2` is ordinal 2 of the set `rg`. A member without an ordinal serves numbers, but neither contributes to
+/// draws nor gives out `/ids`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberName {
     /// 1 to 52 of `a-z 0-9 -`.
@@ -28,8 +28,8 @@ pub struct NameError(String);
 impl FromStr for MemberName {
     type Err = NameError;
 
-    /// Reads a Pod's name. An ending that isn't a StatefulSet's ordinal (`rg-7d4b-x2x4z`, `rg-02`, `rg-1024`) belongs to the
-    /// set's name: a Deployment's Pod is a member without ordinal.
+    /// Parses a Pod's name. An ending that isn't a StatefulSet's ordinal (`rg-7d4b-x2x4z`, `rg-02`, `rg-1024`) is part of the set's
+    /// name, so a Deployment's Pod is a member without an ordinal.
     fn from_str(text: &str) -> Result<MemberName, NameError> {
         let (set, ordinal) = match text.rsplit_once('-') {
             Some((set, digits)) if !set.is_empty() => match ordinal(digits) {

@@ -1,10 +1,9 @@
-//! The volume has one owner: a lock for the process, a mark for the member.
+//! The volume's owner: a lock for one process, a mark for one member.
 //!
-//! The lock is `flock` on a file that is kept open. How far it reaches is the file system's affair: on network storage it may
-//! not reach other nodes. The mark doesn't depend on it.
+//! The lock is `flock` on a file that is kept open. On network storage it may not reach other nodes; the mark doesn't depend on it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,28 +12,28 @@ use serde::{Deserialize, Serialize};
 
 use super::Identity;
 use crate::clock::Clock;
+use crate::files;
 
 /// The version of the volume's layout that this build reads and writes.
 pub const OWNER_SCHEMA: u64 = 1;
-/// An owner's mark is far shorter; more is not one.
+/// The longest owner mark.
 const MAX_MARK: u64 = 64 * 1024;
 
 const MARK: &str = "owner.json";
-const MARK_DRAFT: &str = "owner.json.new";
 const LOCK: &str = "lock";
 
-/// A directory that is this member's alone, for as long as this value lives.
+/// A directory that belongs to this process while this value lives.
 #[derive(Debug)]
 pub struct Volume {
     dir: PathBuf,
-    /// Closing it gives the lock back.
+    /// Closing it releases the lock.
     _lock: File,
 }
 
-/// Bytes of the file system that a volume is on.
+/// Bytes of a volume's file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// What it can hold for an unprivileged process.
+    /// Capacity for an unprivileged process.
     pub total: u64,
     pub free: u64,
 }
@@ -60,13 +59,13 @@ pub enum VolumeError {
     )]
     Newer { path: PathBuf, found: u64 },
     #[error(
-        "volume {path} has an owner's mark that can't be read ({detail}); restore {path}/owner.json, or remove it if the volume is this member's"
+        "volume {path} has an unreadable owner mark ({detail}); restore {path}/owner.json, or remove it if the volume is this member's"
     )]
     Mark { path: PathBuf, detail: String },
 }
 
 impl VolumeError {
-    /// The exit code of a member that meets it (`sysexits.h`): 74 I/O, 75 try again later, 78 configuration.
+    /// The member's exit code (`sysexits.h`): 74 I/O, 75 try again later, 78 configuration.
     pub fn exit_code(&self) -> u8 {
         match self {
             VolumeError::Io { .. } => 74,
@@ -97,8 +96,8 @@ impl Mark {
 }
 
 impl Volume {
-    /// Makes `dir` if it is absent (mode 0700), locks it, and checks its owner's mark or makes one. A volume that has its mark
-    /// needs no space for this.
+    /// Creates `dir` if it is missing (mode 0700), locks it, and checks its owner mark or writes one. A volume with a mark needs no
+    /// space for this.
     pub fn claim(dir: &Path, identity: &Identity, clock: &Clock) -> Result<Volume, VolumeError> {
         let failed = |step: &'static str| {
             move |source: io::Error| VolumeError::Io {
@@ -111,10 +110,10 @@ impl Volume {
             .recursive(true)
             .mode(0o700)
             .create(dir)
-            .map_err(failed("making the directory"))?;
+            .map_err(failed("creating the directory"))?;
         rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)
-            .map_err(|error| failed("asking for write permission")(error.into()))?;
-        // The lock comes before the mark: two processes must not make the mark of a new volume at the same time.
+            .map_err(|error| failed("checking write permission")(error.into()))?;
+        // The lock comes first: two processes must not write the mark of a new volume at the same time.
         let lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -144,7 +143,7 @@ impl Volume {
                 });
             }
             Some(_) => {}
-            None => write_mark(dir, &own).map_err(failed("writing its owner's mark"))?,
+            None => write_mark(dir, &own).map_err(failed("writing its owner mark"))?,
         }
         Ok(Volume {
             dir: dir.to_owned(),
@@ -160,7 +159,7 @@ impl Volume {
         space(&self.dir)
     }
 
-    /// Whether the directory is a file system of its own, not a part of its parent's.
+    /// Whether the directory is a mount point.
     pub fn is_mount(&self) -> io::Result<bool> {
         let own = fs::metadata(&self.dir)?;
         let parent = fs::metadata(self.dir.join(".."))?;
@@ -172,7 +171,7 @@ impl Volume {
 /// Space of the file system that `path` is on.
 pub(crate) fn space(path: &Path) -> io::Result<Space> {
     let stat = rustix::fs::statvfs(path)?;
-    // Blocks kept for root are nobody's to plan with.
+    // Without the blocks reserved for root.
     let reserved = stat.f_bfree.saturating_sub(stat.f_bavail);
     Ok(Space {
         total: stat.f_blocks.saturating_sub(reserved).saturating_mul(stat.f_frsize),
@@ -183,7 +182,7 @@ pub(crate) fn space(path: &Path) -> io::Result<Space> {
 fn read_mark(dir: &Path) -> Result<Option<Mark>, VolumeError> {
     let failed = |source| VolumeError::Io {
         path: dir.to_owned(),
-        step: "reading its owner's mark",
+        step: "reading its owner mark",
         source,
     };
     let unreadable = |detail: String| VolumeError::Mark {
@@ -197,7 +196,7 @@ fn read_mark(dir: &Path) -> Result<Option<Mark>, VolumeError> {
     };
     let mut bytes = Vec::new();
     file.take(MAX_MARK).read_to_end(&mut bytes).map_err(failed)?;
-    // The schema first: a newer one may name its members otherwise.
+    // The schema first: a newer one may have other fields.
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
     match value.get("schema").and_then(serde_json::Value::as_u64) {
         Some(found) if found > OWNER_SCHEMA => Err(VolumeError::Newer {
@@ -210,22 +209,11 @@ fn read_mark(dir: &Path) -> Result<Option<Mark>, VolumeError> {
     }
 }
 
-/// Whole or not at all, also through a crash.
 fn write_mark(dir: &Path, mark: &Mark) -> io::Result<()> {
-    let draft = dir.join(MARK_DRAFT);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(&serde_json::to_vec(mark)?)?;
-    file.sync_all()?;
-    fs::rename(&draft, dir.join(MARK))?;
-    File::open(dir)?.sync_all()?;
-    // The directory's own name, if it is new. A parent that can't be opened can't be synced, and is older than this.
-    if let Ok(parent) = File::open(dir.join("..")) {
-        parent.sync_all()?;
+    files::replace(&dir.join(MARK), &serde_json::to_vec(mark)?)?;
+    // The directory itself may be new. A parent that can't be opened can't be synced, and is older.
+    match File::open(dir.join("..")) {
+        Ok(parent) => parent.sync_all(),
+        Err(_) => Ok(()),
     }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! A corrupt journal is moved aside, not thrown away: what can be read of it may still matter to somebody.
+//! Moves a corrupt journal aside instead of deleting it, because parts of it may still be readable.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,22 +6,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::clock::Wall;
+use crate::files::{self, beside};
 
-/// So many corrupt journals are kept; a disk that damages each new one must not fill itself with them.
+/// The most corrupt journals that are kept, so that a disk that damages every new one doesn't fill up with them.
 const KEPT: usize = 2;
 
 /// Moves the database and its log to a dated name beside it, and returns that.
 pub fn move_aside(path: &Path, now: Wall) -> io::Result<PathBuf> {
     let date = now.timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let mut target = with_suffix(path, &format!(".corrupt-{date}"));
+    let mut target = beside(path, &format!(".corrupt-{date}"));
     let mut again = 1;
     while target.try_exists()? {
         again += 1;
-        target = with_suffix(path, &format!(".corrupt-{date}.{again}"));
+        target = beside(path, &format!(".corrupt-{date}.{again}"));
     }
-    // The log first: should this end in between, the database is still found corrupt, and is not joined to a new one's log.
+    // The log first: if this is interrupted, the database is still found corrupt, and never meets the log of a new one.
     for ending in ["-wal", "-shm", ""] {
-        match fs::rename(with_suffix(path, ending), with_suffix(&target, ending)) {
+        match fs::rename(beside(path, ending), beside(&target, ending)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -29,8 +30,8 @@ pub fn move_aside(path: &Path, now: Wall) -> io::Result<PathBuf> {
     Ok(target)
 }
 
-/// Removes the oldest of those moved aside until at most two are left, of `max_bytes` together; returns how many bytes that
-/// freed. The newest is kept even when it is larger.
+/// Removes the oldest until at most two are left, of `max_bytes` together, and returns the bytes freed. The newest stays even if it
+/// is larger.
 pub fn limit(path: &Path, max_bytes: u64) -> io::Result<u64> {
     let mut all = list(path)?;
     let mut freed = 0;
@@ -44,7 +45,7 @@ pub fn limit(path: &Path, max_bytes: u64) -> io::Result<u64> {
     Ok(freed)
 }
 
-/// Removes all of them: the volume is full, and the journal that is being written is worth more.
+/// Removes all of them, for a full volume: the journal in use is worth more.
 pub fn clear(path: &Path) -> io::Result<u64> {
     let mut freed = 0;
     for (moved, bytes) in list(path)? {
@@ -55,15 +56,11 @@ pub fn clear(path: &Path) -> io::Result<u64> {
 }
 
 fn remove(moved: &Path) -> io::Result<()> {
-    tracing::warn!(path = %moved.display(), "a corrupt journal that was moved aside is removed, to keep the volume free");
-    // The database last: as long as it stands, the rest is found.
-    for ending in ["-wal", "-shm", ""] {
-        match fs::remove_file(with_suffix(moved, ending)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+    tracing::warn!(path = %moved.display(), "deleted an old corrupt journal to free space");
+    // The database last: while it exists, the rest is found.
+    ["-wal", "-shm", ""]
+        .iter()
+        .try_for_each(|ending| files::remove(&beside(moved, ending)))
 }
 
 /// Databases moved aside with the bytes of each and its log, oldest first.
@@ -72,11 +69,11 @@ fn list(path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
         return Ok(Vec::new());
     };
     let prefix = format!("{}.corrupt-", name.to_string_lossy());
-    // The date sorts as text; a second one of the same second is longer.
+    // Dates sort as text; a second name of the same second is longer.
     let mut names = BTreeSet::new();
     for file in fs::read_dir(dir)? {
         let name = file?.file_name().to_string_lossy().into_owned();
-        // A log may stand alone, when a crash came between the two renames.
+        // A crash between the two renames leaves a log alone.
         let stem = name.trim_end_matches("-wal").trim_end_matches("-shm");
         if stem.starts_with(&prefix) {
             names.insert(stem.to_owned());
@@ -86,19 +83,13 @@ fn list(path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
         .into_iter()
         .map(|name| {
             let moved = dir.join(name);
-            let bytes = ["", "-wal", "-shm"].map(|ending| length(&with_suffix(&moved, ending)));
+            let bytes = ["", "-wal", "-shm"].map(|ending| length(&beside(&moved, ending)));
             (moved, bytes.iter().sum())
         })
         .collect())
 }
 
-pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// Bytes of a file; 0 when it isn't there.
+/// Bytes of a file; 0 if there is none.
 pub fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
@@ -114,9 +105,9 @@ mod tests {
         let mut moved = Vec::new();
         for second in [5, 5, 6] {
             fs::write(&path, "database").unwrap();
-            fs::write(with_suffix(&path, "-wal"), "log").unwrap();
+            fs::write(beside(&path, "-wal"), "log").unwrap();
             moved.push(move_aside(&path, Wall(second * 1_000_000)).unwrap());
-            assert!(!path.exists() && !with_suffix(&path, "-wal").exists());
+            assert!(!path.exists() && !beside(&path, "-wal").exists());
         }
         assert!(moved[0].ends_with("journal.db.corrupt-19700101T000005Z"), "{moved:?}");
         assert_eq!(limit(&path, 1_000).unwrap(), 11);

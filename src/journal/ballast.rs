@@ -1,5 +1,5 @@
-//! The ballast: a file of no use but to be given back when the volume is full. Deleting rows needs room in the log first, so
-//! without it a full volume could not be left by deleting.
+//! The ballast: a file that only reserves space, and is released when the volume is full. Deleting rows needs room in the log
+//! first, so without it a full volume would stay full.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,37 +8,38 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
-use super::aside::{self, length, with_suffix};
+use super::aside::{self, length};
+use crate::files::beside;
 use crate::identity::volume_space;
 
 pub const BALLAST_BYTES: u64 = 256 * 1024;
-/// What is added to the database's name.
+/// The ending of its name, after the database's.
 pub const SUFFIX: &str = ".ballast";
 
-/// Bytes that the file system of the journal has free.
+/// Free bytes of the journal's file system.
 pub fn free_space(path: &Path) -> io::Result<u64> {
     Ok(volume_space(path.parent().unwrap_or(path))?.free)
 }
 
-/// Bytes that the ballast has now.
+/// Bytes of the ballast now.
 pub fn held(path: &Path) -> u64 {
     length(&file_of(path))
 }
 
 fn file_of(path: &Path) -> PathBuf {
-    with_suffix(path, SUFFIX)
+    beside(path, SUFFIX)
 }
 
-/// Gives the ballast and the corrupt journals moved aside back to the volume.
+/// Frees the space of the ballast and of corrupt journals.
 pub fn release(path: &Path) {
-    // Cut rather than removed: a directory may need a block for the name when it is made again.
+    // Truncated, not removed: creating it again may need a block for the directory.
     if let Ok(file) = OpenOptions::new().write(true).open(file_of(path)) {
         let _ = file.set_len(0);
     }
     let _ = aside::clear(path);
 }
 
-/// Whether the ballast is there in full, made now if need be.
+/// Creates the ballast if it isn't complete. False without enough space.
 pub fn make(path: &Path) -> bool {
     let ballast = file_of(path);
     if length(&ballast) >= BALLAST_BYTES {
@@ -53,7 +54,7 @@ pub fn make(path: &Path) -> bool {
             .open(&ballast)?;
         let made = allocate(&file);
         if made.is_err() {
-            // Half of one is of no use, and takes what others need.
+            // A partial ballast is useless, and others need the space.
             file.set_len(0)?;
         }
         made

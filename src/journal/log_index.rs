@@ -1,6 +1,6 @@
-//! The index of SQLite's log (`-shm`) is a file mapped into memory. SQLite writes one byte into each 4 KiB of it "to reduce the
-//! chances of SIGBUS"; where blocks are smaller (ext4 makes them 1 KiB on a small volume) that leaves holes, and storing into a
-//! hole on a full volume kills the process. So the file is allocated here, whole, each time that a database was opened.
+//! Allocates the index of SQLite's log (`-shm`), a file mapped into memory, each time a database is opened. SQLite writes one byte
+//! into each 4 KiB of it "to reduce the chances of SIGBUS". With smaller blocks (1 KiB in ext4 on a small volume) that leaves
+//! holes, and storing into a hole on a full volume kills the process.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,22 +9,22 @@ use std::path::Path;
 
 use rustix::fs::FallocateFlags;
 
-use super::aside::with_suffix;
+use crate::files::beside;
 
-/// One region, enough for a log of 4,062 pages. The journal's is shorter.
+/// One region: enough for a log of 4,062 pages, and the journal's is shorter.
 pub const INDEX_BYTES: u64 = 32 * 1024;
 
-/// Holds the index's file open. SQLite's locks are POSIX locks, which a process loses when it closes *any* of its descriptors of
-/// the file; so this one is kept as long as a database may be open on it.
+/// Keeps the index's file open while a database may use it: SQLite's locks are POSIX locks, which a process loses when it closes
+/// *any* descriptor of the file.
 #[derive(Debug, Default)]
 pub struct LogIndex {
     file: Option<File>,
 }
 
 impl LogIndex {
-    /// Allocates the index of the database at `path`, which is open.
+    /// Allocates the index of the open database at `path`.
     pub fn allocate(&mut self, path: &Path) -> io::Result<()> {
-        let path = with_suffix(path, "-shm");
+        let path = beside(path, "-shm");
         let found = fs::metadata(&path)?;
         let held = match &self.file {
             Some(file) => Some(file.metadata()?),
@@ -43,7 +43,7 @@ impl LogIndex {
 
 fn fill_holes(file: &File) -> rustix::io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, INDEX_BYTES) {
-        // Such a file system (a network's) has no blocks of its own that could be missing here.
+        // A network file system: it has no local blocks that could be missing.
         Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
         result => result,
     }

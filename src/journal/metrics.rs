@@ -1,4 +1,4 @@
-//! What the journal's metrics are.
+//! Metrics of the journal.
 
 use std::sync::atomic::AtomicU64;
 
@@ -9,12 +9,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::metrics::{register, register_with_unit};
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
 }
 
-/// Clones count together.
+/// Clones share their metrics.
 #[derive(Clone, Debug)]
 pub struct JournalMetrics {
     pub(super) commits: Counter,
@@ -33,68 +35,36 @@ pub struct JournalMetrics {
 
 impl JournalMetrics {
     pub fn register(registry: &mut Registry) -> JournalMetrics {
-        let metrics = JournalMetrics {
-            commits: Counter::default(),
-            rows_per_commit: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
-            dropped: Family::default(),
-            rows: Gauge::default(),
-            oldest_row: Gauge::default(),
-            newest_row: Gauge::default(),
-            bytes: Gauge::default(),
-            fill: Gauge::default(),
-            lag: Histogram::new(exponential_buckets(0.000_1, 4.0, 9)),
-            recoveries: Counter::default(),
-            corruptions: Counter::default(),
-            working: Gauge::default(),
-        };
         let registry = registry.sub_registry_with_prefix("journal");
-        registry.register("commits", "Transactions committed", metrics.commits.clone());
-        registry.register(
-            "rows_per_commit",
-            "Entries in one transaction",
-            metrics.rows_per_commit.clone(),
-        );
-        registry.register(
-            "dropped",
-            "Entries that were not recorded: the queue was full, or the volume did not take them",
-            metrics.dropped.clone(),
-        );
-        registry.register("rows", "Entries in the journal", metrics.rows.clone());
-        registry.register("oldest_row", "Row id of the oldest entry", metrics.oldest_row.clone());
-        registry.register("newest_row", "Row id of the newest entry", metrics.newest_row.clone());
-        registry.register_with_unit(
-            "size",
-            "Database, log and ballast on the volume",
-            Unit::Bytes,
-            metrics.bytes.clone(),
-        );
-        registry.register_with_unit(
-            "fill",
-            "Pages of the database in use, of those it may have",
-            Unit::Other("ratio".to_owned()),
-            metrics.fill.clone(),
-        );
-        registry.register_with_unit(
-            "lag",
-            "Time from the oldest entry of a transaction to its commit",
-            Unit::Seconds,
-            metrics.lag.clone(),
-        );
-        registry.register(
-            "recoveries",
-            "Times that the journal worked again after trouble",
-            metrics.recoveries.clone(),
-        );
-        registry.register(
-            "corruptions",
-            "Corrupt databases moved aside",
-            metrics.corruptions.clone(),
-        );
-        registry.register(
-            "working",
-            "1 while entries are kept in the whole of its share",
-            metrics.working.clone(),
-        );
+        let rows_per_commit = Histogram::new(exponential_buckets(1.0, 2.0, 11));
+        let help = "Entries in one transaction";
+        registry.register("rows_per_commit", help, rows_per_commit.clone());
+        let lag = Histogram::new(exponential_buckets(0.000_1, 4.0, 9));
+        let help = "Time from the oldest entry of a transaction to its commit";
+        registry.register_with_unit("lag", help, Unit::Seconds, lag.clone());
+        let (bytes, ratio) = (Unit::Bytes, Unit::Other("ratio".to_owned()));
+        let metrics = JournalMetrics {
+            commits: register(registry, "commits", "Transactions committed"),
+            rows_per_commit,
+            dropped: register(
+                registry,
+                "dropped",
+                "Entries lost because the queue was full or the volume refused them",
+            ),
+            rows: register(registry, "rows", "Entries in the journal"),
+            oldest_row: register(registry, "oldest_row", "Row id of the oldest entry"),
+            newest_row: register(registry, "newest_row", "Row id of the newest entry"),
+            bytes: register_with_unit(registry, "size", "Database, log and ballast on the volume", bytes),
+            fill: register_with_unit(registry, "fill", "Share of the database's pages in use", ratio),
+            lag,
+            recoveries: register(registry, "recoveries", "Times the journal recovered from a failure"),
+            corruptions: register(registry, "corruptions", "Corrupt databases moved aside"),
+            working: register(
+                registry,
+                "working",
+                "1 while the journal works and has its full share of the volume",
+            ),
+        };
         for reason in ["queue", "volume"] {
             metrics.dropped_for(reason, 0);
         }

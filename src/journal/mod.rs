@@ -1,15 +1,13 @@
-//! The journal: what was given out, on the volume.
+//! The journal: everything that was given out, on the volume.
 //!
-//! One thread owns the database. Requests reach it through a bounded queue, and it commits as many as are waiting in one
-//! transaction. [`writer`] is that thread, [`store`] the database and its share of the volume
-//! ([`ballast`] to leave a full one, [`log_index`] a trap in it), [`aside`] what becomes of a corrupt
-//! one, [`reader`] how others look into it.
+//! One thread owns the database. Entries reach it through a bounded queue, and it commits all that wait in one transaction.
+//! [`writer`] is that thread, [`store`] the database and its share of the volume ([`ballast`] and [`log_index`] keep it working on
+//! a full one), [`aside`] keeps corrupt databases, [`reader`] reads from any process.
 //!
-//! The journal never takes the service down. On a full or broken volume it says so ([`JournalState`]), drops and counts what it
-//! can't keep, or refuses it in a durable mode, and tries again by itself.
+//! The journal never takes the service down. On a full or broken volume it reports that ([`JournalState`]), drops and counts
+//! entries, or refuses them in a durable mode, and recovers by itself.
 
 mod aside;
-pub(crate) mod backoff;
 mod ballast;
 mod log_index;
 mod metrics;
@@ -19,7 +17,7 @@ mod writer;
 
 pub use metrics::JournalMetrics;
 pub use reader::{MAX_PAGE, Row, read};
-pub use store::cut;
+pub use store::truncate;
 
 use std::borrow::Cow;
 use std::io;
@@ -35,36 +33,35 @@ use crate::clock::{Boot, Clock, Wall};
 use crate::identity::Volume;
 use crate::shutdown::{self, Signal, Trigger};
 
-/// A request has one entry in the queue, so with the connections that are allowed unless told otherwise it is never full. Where it
-/// is, a durable mode waits, and `none` drops and counts.
+/// Each request has one entry in the queue, so with the default number of connections it is never full. If it is, a durable mode
+/// waits, and `none` drops and counts.
 const QUEUE: usize = 20_000;
-/// The share of a directory that is no file system of its own: nobody gave it that volume whole.
+/// The default share of a directory that is not a mount point, and so shares its volume.
 const SHARE_OF_A_DIRECTORY: u64 = 64 << 20;
 /// The smallest share that holds database, log and ballast.
 pub const MIN_BYTES: u64 = 2 << 20;
 
-/// When a reply may go out.
+/// When a response may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Before the commit: a number may be missing from the journal after any crash, and under a load that the volume can't
-    /// follow.
+    /// Before the commit: entries may be lost in a crash, and under a load that the volume can't follow.
     None,
-    /// After a commit that survives the process.
+    /// After a commit that survives a crash of the process.
     Crash,
-    /// After a commit that survives the machine.
+    /// After a commit that survives a power failure.
     Power,
 }
 
 #[derive(Clone, Debug)]
 pub struct JournalConfig {
-    /// The database; its log, its ballast, and corrupt ones moved aside stand beside it.
+    /// The database; its log, its ballast and corrupt databases are beside it.
     pub path: PathBuf,
     pub durability: Durability,
-    /// Bytes of database, log and ballast together, for ever. At least [`MIN_BYTES`].
+    /// Bytes of database, log and ballast together, at any time; at least [`MIN_BYTES`].
     pub max_bytes: u64,
 }
 
-/// The share of a volume that its journal has unless told otherwise: 60 % of a file system of its own, else 64 MiB.
+/// The default share of a volume: 60 % of a mounted file system, else 64 MiB.
 pub fn default_max_bytes(volume: &Volume) -> io::Result<u64> {
     Ok(match volume.is_mount()? {
         true => (volume.space()?.total / 10).saturating_mul(6).max(MIN_BYTES),
@@ -72,16 +69,16 @@ pub fn default_max_bytes(volume: &Volume) -> io::Result<u64> {
     })
 }
 
-/// One answered request. Texts that are longer than a row may be are cut.
+/// One answered request. Long texts are truncated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub time: Wall,
     pub request: String,
     pub duration: Duration,
-    /// What was asked for: `GET /`, `GET /integers`, …
+    /// `GET /`, `GET /integers`, …
     pub method: Cow<'static, str>,
     pub parameters: String,
-    /// How many values were given.
+    /// Number of values given out.
     pub count: u64,
     /// The value itself, for `/`.
     pub value: Option<i64>,
@@ -89,7 +86,7 @@ pub struct Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
-    #[error("the journal's volume doesn't take the entry: {0}")]
+    #[error("can't write to the journal's volume: {0}")]
     Volume(Arc<str>),
     #[error("the journal is stopping")]
     Stopped,
@@ -97,28 +94,28 @@ pub enum JournalError {
 
 #[derive(Debug, thiserror::Error)]
 pub enum JournalFailure {
-    #[error("a journal of {0} bytes can't work: give it at least {MIN_BYTES} with --journal-max")]
+    #[error("a journal of {0} bytes is too small: --journal-max must be at least {MIN_BYTES}")]
     TooSmall(u64),
-    #[error("the journal's thread can't start: {0}")]
+    #[error("can't start the journal's thread: {0}")]
     Start(#[from] io::Error),
     #[error("the journal's thread panicked")]
     Panicked,
 }
 
-/// How the journal is; told on change.
+/// The journal's state, published on change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalState {
     Starting,
     Working,
     Degraded {
-        /// False: entries are refused in a durable mode, else dropped. True: they are kept, in less than the journal's share.
+        /// True: entries are stored, in less than the journal's share. False: they are refused in a durable mode, else dropped.
         journalling: bool,
         /// For the operator.
         reason: Arc<str>,
     },
 }
 
-/// Gives entries to the journal's thread. Clones share its queue.
+/// Sends entries to the journal's thread. Clones share its queue.
 #[derive(Clone, Debug)]
 pub struct JournalHandle {
     queue: mpsc::Sender<Message>,
@@ -129,19 +126,18 @@ pub struct JournalHandle {
     max_bytes: u64,
 }
 
-/// An entry on its way.
+/// An entry in the queue.
 #[derive(Debug)]
 struct Message {
     entry: Entry,
     sent: Boot,
-    /// None when nobody waits.
+    /// None if no request waits.
     reply: Option<oneshot::Sender<Result<(), JournalError>>>,
 }
 
 impl JournalHandle {
-    /// Returns when the entry is as durable as the mode promises; with `Durability::None` at once and always well. Cancelled,
-    /// it may or may not have been recorded. A volume may be slow without end: whoever answers a request bounds that already, and
-    /// a timer more for each would be felt.
+    /// Returns once the entry is as durable as the mode promises; with `Durability::None` at once, and never with an error. If it is
+    /// cancelled, the entry may or may not be recorded. It has no timeout of its own: the listener bounds every request already.
     pub async fn record(&self, entry: Entry) -> Result<(), JournalError> {
         let sent = self.clock.boot();
         if self.durability == Durability::None {
@@ -175,12 +171,12 @@ impl JournalHandle {
         self.state.clone()
     }
 
-    /// Entries, and bytes of database, log and ballast, as last measured: at most some seconds ago while there is work.
+    /// Entries, and bytes of database, log and ballast, as last measured: some seconds ago at most, while there is work.
     pub fn size(&self) -> (i64, i64) {
         self.metrics.size()
     }
 
-    /// Bytes that it may have.
+    /// The journal's share, in bytes.
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
     }
@@ -195,7 +191,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Starts the thread, which opens the database in its own time: until then entries wait in the queue.
+    /// Starts the thread, which opens the database; until then entries wait in the queue.
     pub fn start(
         config: JournalConfig,
         clock: Clock,
@@ -205,7 +201,7 @@ impl Journal {
             return Err(JournalFailure::TooSmall(config.max_bytes));
         }
         let (queue, entries) = mpsc::channel(QUEUE);
-        let (told, state) = watch::channel(JournalState::Starting);
+        let (publisher, state) = watch::channel(JournalState::Starting);
         let (end, ended) = oneshot::channel();
         let (stop, stopping) = shutdown::stage();
         let handle = JournalHandle {
@@ -216,11 +212,11 @@ impl Journal {
             state,
             max_bytes: config.max_bytes,
         };
-        let writer = writer::Writer::new(config, clock, metrics, told);
+        let writer = writer::Writer::new(config, clock, metrics, publisher);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {
             let _end = end;
-            // A runtime of its own, for timers only: SQLite blocks this thread and no other. Built here: it must not be
-            // dropped in an async context, as it would be when no thread can be had.
+            // A runtime of its own, for timers: SQLite blocks this thread alone. Built here: an async context must not drop a
+            // runtime, as it would if the thread could not start.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             runtime.block_on(writer.run(entries, stopping));
             Ok(())
@@ -228,7 +224,7 @@ impl Journal {
         Ok((handle, Journal { thread, ended, stop }))
     }
 
-    /// Returns when the stop was asked for and all that stood in the queue is committed or refused.
+    /// Returns after a stop, once all entries in the queue are committed or refused.
     pub async fn run(mut self, mut stop: Signal) -> Result<(), JournalFailure> {
         tokio::select! {
             biased;

@@ -1,20 +1,21 @@
-//! Looks into a journal, from this process or another, while it is being written.
+//! Reads a journal, from any process, while it may be being written.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::aside::{length, with_suffix};
+use super::aside::length;
 use super::log_index::INDEX_BYTES;
 use crate::clock::Wall;
 use crate::database::DatabaseError;
+use crate::files::beside;
 use crate::identity::volume_space;
 
-/// The most rows of one page. A read transaction that stays open keeps the log from being emptied, so each is short.
+/// The most rows of one page. Read transactions are short, because they keep the log from being emptied.
 pub const MAX_PAGE: u32 = 10_000;
 
-/// An entry with its row id, which only grows.
+/// An entry with its row id; ids only grow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     pub id: i64,
@@ -27,12 +28,13 @@ pub struct Row {
     pub value: Option<i64>,
 }
 
-/// A journal that nobody has open needs so much space for its log's index; without it reading would not fail but kill.
+/// The space that reading needs for the log's index if no process has the journal open. Without it, reading would not fail but kill
+/// the process.
 const SPACE_FOR_INDEX: u64 = 128 * 1024;
 
 /// Up to `limit` rows (at most [`MAX_PAGE`]) from row id `from` on, ascending. Blocks: not for async threads.
 pub fn read(path: &Path, from: i64, limit: u32) -> Result<Vec<Row>, DatabaseError> {
-    let indexed = length(&with_suffix(path, "-shm")) >= INDEX_BYTES;
+    let indexed = length(&beside(path, "-shm")) >= INDEX_BYTES;
     let free = volume_space(path.parent().unwrap_or(path)).map_or(u64::MAX, |space| space.free);
     if !indexed && free < SPACE_FOR_INDEX {
         return Err(DatabaseError::Full { path: path.to_owned() });

@@ -1,7 +1,6 @@
 //! The journal's database, and its share of the volume.
 //!
-//! The share is divided once ([`Budget`]): pages of the database, a log that is emptied before it is longer than that, and the
-//! [`ballast`].
+//! [`Budget`] divides the share into pages of the database, a log of bounded length, and the [`ballast`].
 
 use std::fs;
 use std::io;
@@ -12,33 +11,34 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::aside::{length, with_suffix};
+use super::aside::length;
 use super::ballast::{self, BALLAST_BYTES};
 use super::log_index::{INDEX_BYTES, LogIndex};
 use super::{Durability, Entry};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
+use crate::files::beside;
 
-/// Bytes of entries in one transaction, about. It bounds the log, and how long a reply waits for those before it.
+/// Approximate bytes of entries in one transaction. They bound the log, and how long a response waits for the entries before its own.
 pub const BATCH_BYTES: usize = 64 * 1024;
-/// Pages that one transaction may add to the log: a batch with the pages that it splits, or one round of deleting.
+/// The most pages that a transaction adds to the log: a batch with its page splits, or one round of deleting.
 const TRANSACTION_PAGES: u64 = 64;
-/// Pages that one round of deleting empties, about.
+/// Approximate pages that one round of deleting frees.
 const TRIM_PAGES: u64 = 32;
-/// Free pages that deleting keeps ahead, so that a batch never meets the end of the share.
+/// Pages that deleting keeps free, so that a batch never reaches the end of the share.
 const HEADROOM_PAGES: u64 = 40;
 /// A frame of the log: a page and its header.
 const FRAME: u64 = PAGE as u64 + 24;
-/// A database is opened only with so much space free: until its index is allocated, a full volume would kill the process.
+/// Free space needed to open a database: until its index is allocated, a full volume would kill the process.
 const OPENING_BYTES: u64 = 128 * 1024;
-/// The volume must have so much room for the database to grow, if it isn't at its share's end, before it counts as not full.
+/// Free space for the database to grow, below which the volume counts as full.
 const GROWTH_BYTES: u64 = 512 * 1024;
-/// Longer texts are cut, so that a row has a bounded size.
+/// Longer texts are truncated, so that a row has a bounded size.
 const MAX_TEXT: usize = 1024;
-/// What a row takes beside its texts, about.
+/// Approximate bytes of a row without its texts.
 const ROW_BYTES: usize = 40;
 const SCHEMA: u32 = 1;
 
-/// How a share of the volume is divided.
+/// The division of the share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     pub max_pages: u64,
@@ -49,7 +49,7 @@ pub struct Budget {
 impl Budget {
     /// `max_bytes` is at least [`super::MIN_BYTES`].
     pub fn new(max_bytes: u64) -> Budget {
-        // A larger share may have a longer log, which is emptied less often.
+        // A longer log is emptied less often.
         let checkpoint_pages = (max_bytes / u64::from(PAGE) / 16).clamp(64, 1024);
         let log_bytes = (checkpoint_pages + 2 * TRANSACTION_PAGES) * FRAME;
         let database = max_bytes.saturating_sub(log_bytes + INDEX_BYTES + BALLAST_BYTES);
@@ -67,9 +67,9 @@ pub enum StoreError {
     Database(#[from] DatabaseError),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    #[error("{0}: a reader keeps a transaction open, so the log can't be emptied; end that reader")]
+    #[error("{0}: the log can't be emptied while a reader keeps a transaction open; end that reader")]
     Pinned(PathBuf),
-    #[error("{0}: removed or replaced by somebody")]
+    #[error("{0}: the file was removed or replaced")]
     Replaced(PathBuf),
     #[error("{path}: schema {found} is newer than this version's; run a later version, or move the file away")]
     Newer { path: PathBuf, found: u32 },
@@ -82,12 +82,12 @@ pub struct Store {
     path: PathBuf,
     log: PathBuf,
     budget: Budget,
-    /// Device and inode: a file removed under an open database would go on taking rows that nobody finds again.
+    /// Device and inode, to notice a deleted file: SQLite would go on writing to it.
     file: (u64, u64),
-    /// Row ids are given out without gaps, and only the oldest go: `oldest..next` is what there is.
+    /// Row ids have no gaps, and only the oldest rows are deleted: the rows are `oldest..next`.
     oldest: i64,
     next: i64,
-    /// The limit now, which is less than the share's while the volume is full.
+    /// The current limit, less than the share's while the volume is full.
     max_pages: u64,
 }
 
@@ -135,7 +135,7 @@ impl Store {
         let mut store = Store {
             db,
             path: path.to_owned(),
-            log: with_suffix(path, "-wal"),
+            log: beside(path, "-wal"),
             budget,
             file,
             oldest,
@@ -146,7 +146,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Commits the entries in one transaction. They are of about [`BATCH_BYTES`] at most.
+    /// Commits the entries in one transaction; at most about [`BATCH_BYTES`].
     pub fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> Result<(), StoreError> {
         self.check_file()?;
         self.bound_log()?;
@@ -158,10 +158,10 @@ impl Store {
                 insert.execute(params![
                     next,
                     entry.time.0,
-                    cut(&entry.request),
+                    truncate(&entry.request),
                     i64::try_from(entry.duration.as_micros()).unwrap_or(i64::MAX),
-                    cut(&entry.method),
-                    cut(&entry.parameters),
+                    truncate(&entry.method),
+                    truncate(&entry.parameters),
                     i64::try_from(entry.count).unwrap_or(i64::MAX),
                     entry.value,
                 ])?;
@@ -181,7 +181,7 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes the oldest rows, a bounded number of them. False when there are too few to go on.
+    /// Deletes a bounded number of the oldest rows. False if there are too few.
     pub fn trim(&mut self) -> Result<bool, StoreError> {
         self.bound_log()?;
         let rows = self.rows();
@@ -198,11 +198,11 @@ impl Store {
         Ok(true)
     }
 
-    /// The volume is full. Gives back what the journal can do without, takes the log into the database, and deletes the oldest
-    /// rows; from here on the database doesn't grow.
+    /// For a full volume: releases the ballast, moves the log into the database, and deletes the oldest rows. From then on the
+    /// database doesn't grow.
     pub fn make_room(&mut self) -> Result<(), StoreError> {
         ballast::release(&self.path);
-        // A log that can't be taken over yet may be after the deletion, which frees pages.
+        // If this fails, it may work after the deletion, which frees pages.
         let _ = self.empty_log("RESTART");
         let pages = self.pages()?;
         self.limit_pages(pages)?;
@@ -210,13 +210,13 @@ impl Store {
         self.empty_log("RESTART")
     }
 
-    /// Tries to have the whole share again. False while the volume is too full.
+    /// Tries to use the whole share again. False while the volume is too full.
     pub fn regain(&mut self) -> Result<bool, StoreError> {
         let path = &self.path;
         let growth = (self.budget.max_pages.saturating_sub(self.pages()?) * u64::from(PAGE)).min(GROWTH_BYTES);
         let log = self.budget.log_bytes.saturating_sub(length(&self.log));
         let needed = BALLAST_BYTES.saturating_sub(ballast::held(path)) + log + growth;
-        // Without looking, the ballast would be made of its own space, given back a moment before, and be lost again at once.
+        // Else the ballast would take the space that it just released, and lose it again at once.
         let free = ballast::free_space(path).map_err(|source| StoreError::Io {
             path: path.clone(),
             source,
@@ -228,7 +228,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Writes something that changes nothing.
+    /// Tests whether the database can be written, without changing it.
     pub fn probe(&mut self) -> Result<(), StoreError> {
         self.bound_log()?;
         self.db
@@ -236,7 +236,7 @@ impl Store {
             .map_err(|error| DatabaseError::new(&self.path, error).into())
     }
 
-    /// Whether the database has all the pages that it may have now.
+    /// Whether the database has reached its current limit.
     pub fn at_limit(&self) -> Result<bool, StoreError> {
         Ok(self.pages()? + HEADROOM_PAGES > self.max_pages && self.used_pages()? + HEADROOM_PAGES > self.max_pages)
     }
@@ -245,20 +245,20 @@ impl Store {
         u64::try_from(self.next - self.oldest).unwrap_or(0)
     }
 
-    /// Row ids of the oldest and the newest; none in an empty journal.
+    /// Row ids of the oldest and the newest row; none in an empty journal.
     pub fn range(&self) -> Option<(i64, i64)> {
         (self.oldest < self.next).then(|| (self.oldest, self.next - 1))
     }
 
-    /// Pages in use, of those that the share has.
+    /// The part of the share's pages in use.
     pub fn fill(&self) -> Result<f64, StoreError> {
         Ok(self.used_pages()? as f64 / self.budget.max_pages as f64)
     }
 
-    /// Leaves the files as they are. Emptying the log on closing would give its space away, on a volume that has no other; and
-    /// SQLite removes it by name, though it may be another database's by now.
+    /// Closes the database and leaves its files as they are. Else SQLite would empty the log, and give its space away on a full
+    /// volume; and delete it by name, though the name may belong to another database by now.
     pub fn abandon(self) {
-        // An error leaves SQLite's own way of closing, which is safe as well.
+        // After an error SQLite closes its own way, which is safe as well.
         let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
@@ -274,7 +274,7 @@ impl Store {
         }
     }
 
-    /// SQLite empties the log by itself, unless a reader or a full volume keeps it from that; then it would grow without end.
+    /// Empties a long log. SQLite does that itself, unless a reader or a full volume prevents it.
     fn bound_log(&mut self) -> Result<(), StoreError> {
         let room = |log: &Path, budget: Budget| length(log) + TRANSACTION_PAGES * FRAME <= budget.log_bytes;
         if room(&self.log, self.budget) {
@@ -287,7 +287,7 @@ impl Store {
         }
     }
 
-    /// `RESTART` leaves the file at its length, which is worth something on a full volume; `TRUNCATE` cuts it.
+    /// `RESTART` keeps the file's length, which reserves space on a full volume; `TRUNCATE` frees it.
     fn empty_log(&mut self, mode: &str) -> Result<(), StoreError> {
         let busy: i64 = self
             .db
@@ -299,7 +299,7 @@ impl Store {
         }
     }
 
-    /// Brings a file that is larger than its share down to it: somebody lowered the share.
+    /// Shrinks a file to its share, after an operator lowered that.
     fn shrink(&mut self) -> Result<(), StoreError> {
         while self.pages()? > self.budget.max_pages {
             if self.used_pages()? + HEADROOM_PAGES > self.budget.max_pages && !self.trim()? {
@@ -307,7 +307,7 @@ impl Store {
             }
             self.bound_log()?;
             let before = self.pages()?;
-            // One page a step, so all steps must be taken; few enough that the log keeps its bound.
+            // Each step frees one page; so few keep the log within its bound.
             (|| {
                 let mut vacuum = self.db.prepare(&format!("PRAGMA incremental_vacuum({TRIM_PAGES})"))?;
                 let mut steps = vacuum.query([])?;
@@ -323,7 +323,7 @@ impl Store {
     }
 
     fn limit_pages(&mut self, pages: u64) -> Result<(), StoreError> {
-        // SQLite answers with the limit that holds, which is never below what the file has.
+        // SQLite answers with the actual limit, which is never below the file's size.
         self.max_pages = self
             .db
             .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| {
@@ -352,7 +352,7 @@ impl Store {
     }
 }
 
-/// Makes the table if there is none; returns the file's device and inode, the oldest row and the one after the newest.
+/// Creates the table if there is none; returns the file's device and inode, the oldest row and the one after the newest.
 fn prepare(db: &Connection, path: &Path, budget: Budget) -> rusqlite::Result<((u64, u64), i64, i64)> {
     db.pragma_update(None, "wal_autocheckpoint", budget.checkpoint_pages.cast_signed())?;
     let limit = (budget.checkpoint_pages * FRAME).cast_signed();
@@ -379,25 +379,25 @@ fn prepare(db: &Connection, path: &Path, budget: Budget) -> rusqlite::Result<((u
     }
     let oldest: Option<i64> = db.query_row("SELECT min(id) FROM entry", [], |row| row.get(0))?;
     let newest: Option<i64> = db.query_row("SELECT max(id) FROM entry", [], |row| row.get(0))?;
-    // An unreadable file would have failed above; were it gone since, the first append finds that.
+    // If the file is gone by now, the first append notices it.
     let file = fs::metadata(path).map_or((0, 0), |metadata| (metadata.dev(), metadata.ino()));
     Ok((file, oldest.unwrap_or(1), newest.map_or(1, |newest| newest + 1)))
 }
 
-/// Bytes of all that the journal has on the volume, without corrupt ones moved aside.
+/// Bytes of the journal's files on the volume, without corrupt ones moved aside.
 pub fn bytes(path: &Path) -> u64 {
     ["", "-wal", "-shm", ballast::SUFFIX]
         .iter()
-        .map(|suffix| length(&with_suffix(path, suffix)))
+        .map(|suffix| length(&beside(path, suffix)))
         .sum()
 }
 
-/// What an entry takes of a transaction, about.
+/// Approximate bytes of an entry in a transaction.
 pub fn size(entry: &Entry) -> usize {
-    ROW_BYTES + cut(&entry.request).len() + cut(&entry.method).len() + cut(&entry.parameters).len()
+    ROW_BYTES + truncate(&entry.request).len() + truncate(&entry.method).len() + truncate(&entry.parameters).len()
 }
 
-/// What a row keeps of a text.
-pub fn cut(text: &str) -> &str {
+/// The part of a text that a row has.
+pub fn truncate(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]
 }

@@ -1,4 +1,4 @@
-//! The journal's thread: takes what waits in the queue, commits it together, and gets over trouble.
+//! The journal's thread: commits all entries in the queue together, and recovers from failures.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,31 +7,30 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
-use super::backoff::Backoff;
 use super::log_index::LogIndex;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
 use super::{Durability, JournalConfig, JournalError, JournalState, Message, aside};
+use crate::backoff::Backoff;
 use crate::clock::{Boot, Clock};
 use crate::database::DatabaseError;
 use crate::shutdown::Signal;
 
 /// Messages taken from the queue at once.
 const MAX_BATCH: usize = 1024;
-/// How long entries that nobody waits for gather. Else a thread that is quick would be woken for each of them, and commit it
-/// alone, at a cost of many that come together.
+/// How long entries gather if no request waits for them. Else a quick thread would commit each alone, at the cost of many.
 const GATHERING: Duration = Duration::from_millis(10);
-/// How often a batch is tried again after rows were deleted for it. Each round frees more pages than a batch needs.
+/// How often a batch is retried after deleting rows. Each round frees more pages than a batch needs.
 const ROUNDS: u32 = 4;
 
 pub struct Writer {
     config: JournalConfig,
     clock: Clock,
     metrics: JournalMetrics,
-    told: watch::Sender<JournalState>,
+    publisher: watch::Sender<JournalState>,
     store: Option<Store>,
     index: LogIndex,
-    /// While there is trouble: when to try again.
+    /// After a failure: when to try again.
     retry: Option<Pin<Box<Sleep>>>,
     backoff: Backoff,
     /// When the sizes were last measured.
@@ -43,13 +42,13 @@ impl Writer {
         config: JournalConfig,
         clock: Clock,
         metrics: JournalMetrics,
-        told: watch::Sender<JournalState>,
+        publisher: watch::Sender<JournalState>,
     ) -> Writer {
         Writer {
             config,
             clock,
             metrics,
-            told,
+            publisher,
             store: None,
             index: LogIndex::default(),
             retry: None,
@@ -58,7 +57,7 @@ impl Writer {
         }
     }
 
-    /// Until the queue is closed and empty; the stop closes it.
+    /// Runs until the queue is closed, by the stop, and empty.
     pub async fn run(mut self, mut queue: mpsc::Receiver<Message>, mut stop: Signal) {
         let mut batch = Vec::new();
         let mut closed = false;
@@ -88,24 +87,27 @@ impl Writer {
         }
     }
 
-    /// Opens the database if it isn't open, and takes back the whole share if it can.
+    /// Opens the database if it isn't open, and uses the whole share again if it can.
     fn recover(&mut self) {
         self.retry = None;
-        let failed = matches!(&*self.told.borrow(), JournalState::Degraded { journalling: false, .. });
+        let failed = matches!(
+            &*self.publisher.borrow(),
+            JournalState::Degraded { journalling: false, .. }
+        );
         let result = self.open().and_then(|store| {
             let whole = store.regain()?;
             if failed {
                 if !whole {
                     store.make_room()?;
                 }
-                // What can be opened can't always be written.
+                // Opening works even if writing doesn't.
                 store.probe()?;
             }
             Ok(whole)
         });
         match result {
-            Ok(true) => self.tell(JournalState::Working),
-            Ok(false) => self.be_tight(),
+            Ok(true) => self.publish(JournalState::Working),
+            Ok(false) => self.degrade_to_remaining_space(),
             Err(error) => {
                 self.fail(error);
             }
@@ -151,7 +153,7 @@ impl Writer {
                 source,
             })?;
         self.metrics.corruptions.inc();
-        tracing::error!(path = %path.display(), moved = %moved.display(), detail, "the journal is corrupt: moved aside, and a new one begun");
+        tracing::error!(path = %path.display(), moved = %moved.display(), detail, "the journal is corrupt: moved it aside and started a new one");
         Ok(())
     }
 
@@ -170,8 +172,8 @@ impl Writer {
     }
 
     fn commit_part(&mut self, part: Vec<Message>) {
-        let result = match &*self.told.borrow() {
-            // Between two tries the volume is left alone.
+        let result = match &*self.publisher.borrow() {
+            // Don't touch the volume before the next attempt.
             JournalState::Degraded {
                 journalling: false,
                 reason,
@@ -196,15 +198,15 @@ impl Writer {
         }
         for message in part {
             if let Some(reply) = message.reply {
-                // Who asked may have given up.
+                // The request may be gone.
                 let _ = reply.send(result.clone().map_err(JournalError::Volume));
             }
         }
     }
 
-    /// Commits a batch, making room for it and replacing a corrupt database, both a bounded number of times.
+    /// Commits a batch. Makes room and replaces a corrupt database if necessary, a bounded number of times.
     fn append(&mut self, part: &[Message]) -> Result<(), StoreError> {
-        let mut aside = false;
+        let mut is_replaced = false;
         for round in 0.. {
             let store = self.open()?;
             let error = match store.append(part.iter().map(|message| &message.entry)) {
@@ -213,20 +215,20 @@ impl Writer {
             };
             match &error {
                 StoreError::Database(DatabaseError::Full { .. }) if round < ROUNDS => {
-                    // The share's end is met where rows are larger than those before; the volume's at any time.
+                    // Rows larger than those before reach the end of the share; the volume may be full at any time.
                     if store.at_limit()? && store.trim().is_ok() {
                         continue;
                     }
                     store.make_room()?;
-                    self.be_tight();
+                    self.degrade_to_remaining_space();
                 }
-                StoreError::Database(DatabaseError::Corrupt { detail, .. }) if !aside => {
-                    aside = true;
+                StoreError::Database(DatabaseError::Corrupt { detail, .. }) if !is_replaced => {
+                    is_replaced = true;
                     self.set_aside(detail)?;
                 }
-                StoreError::Replaced(path) if !aside => {
-                    aside = true;
-                    tracing::error!(path = %path.display(), "the journal was removed under this process: a new one is begun");
+                StoreError::Replaced(path) if !is_replaced => {
+                    is_replaced = true;
+                    tracing::error!(path = %path.display(), "the journal was deleted while in use: started a new one");
                     if let Some(store) = self.store.take() {
                         store.abandon();
                     }
@@ -234,7 +236,7 @@ impl Writer {
                 _ => return Err(error),
             }
         }
-        // The batch is in: what fails from here on is the next one's trouble.
+        // The batch is committed: a failure from here on concerns the next one.
         let after = match &mut self.store {
             Some(store) => store.keep_headroom(),
             None => Ok(()),
@@ -243,12 +245,12 @@ impl Writer {
             Ok(()) => {}
             Err(StoreError::Database(DatabaseError::Full { .. })) => {
                 if self.store.as_mut().is_some_and(|store| store.make_room().is_ok()) {
-                    self.be_tight();
+                    self.degrade_to_remaining_space();
                 }
             }
             Err(StoreError::Database(DatabaseError::Corrupt { detail, .. })) => {
                 self.set_aside(&detail)?;
-                // What is acknowledged must be in the journal that there is now.
+                // Acknowledged entries must be in the new journal.
                 self.open()?.append(part.iter().map(|message| &message.entry))?;
             }
             Err(error) => {
@@ -258,12 +260,12 @@ impl Writer {
         Ok(())
     }
 
-    fn be_tight(&mut self) {
+    fn degrade_to_remaining_space(&mut self) {
         let reason = format!(
-            "the volume of {} is full: the journal keeps what fits, and drops its oldest entries early",
+            "the volume of {} is full: the journal drops its oldest entries early",
             self.config.path.display()
         );
-        self.tell(JournalState::Degraded {
+        self.publish(JournalState::Degraded {
             journalling: true,
             reason: reason.into(),
         });
@@ -272,13 +274,13 @@ impl Writer {
         }
     }
 
-    /// Gives up the database until the next try.
+    /// Closes the database until the next attempt.
     fn fail(&mut self, error: StoreError) -> Arc<str> {
         if let Some(store) = self.store.take() {
             store.abandon();
         }
         let reason: Arc<str> = error.to_string().into();
-        self.tell(JournalState::Degraded {
+        self.publish(JournalState::Degraded {
             journalling: false,
             reason: Arc::clone(&reason),
         });
@@ -286,13 +288,13 @@ impl Writer {
         reason
     }
 
-    fn tell(&self, state: JournalState) {
+    fn publish(&self, state: JournalState) {
         self.metrics.working.set(i64::from(state == JournalState::Working));
-        self.told.send_if_modified(|told| {
-            if *told == state {
+        self.publisher.send_if_modified(|current| {
+            if *current == state {
                 return false;
             }
-            match (&told, &state) {
+            match (&current, &state) {
                 (_, JournalState::Degraded { journalling, reason }) => {
                     tracing::warn!(journalling, %reason, "the journal is degraded");
                 }
@@ -302,7 +304,7 @@ impl Writer {
                 }
                 _ => {}
             }
-            *told = state;
+            *current = state;
             true
         });
     }
@@ -315,7 +317,7 @@ impl Writer {
             metrics.oldest_row.set(oldest);
             metrics.newest_row.set(newest);
         }
-        // These cost system calls, which would be a good part of a small commit.
+        // Not at every commit: system calls are a good part of a small one.
         let now = self.clock.boot();
         if self
             .measured
@@ -330,9 +332,8 @@ impl Writer {
     }
 }
 
-/// Takes what comes as long as more comes whenever other threads are let run: one that shares its processor with those that
-/// answer would be woken by the first entry, and make the others wait for a commit of that one. With a processor of its own it
-/// costs a system call.
+/// Lets other threads run, and takes their entries, as long as more come. A thread that shares its processor with the handlers
+/// would wake at the first entry, and make the others wait for its commit. With a processor of its own this costs one system call.
 fn take_more(queue: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>) {
     while batch.len() < MAX_BATCH {
         let before = batch.len();

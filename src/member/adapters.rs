@@ -49,7 +49,7 @@ impl JournalSink for JournalService {
                 (method, path) => format!("{method} {path}").into(),
             },
             // A row keeps no more, and the rest would wait in the queue for nothing.
-            parameters: journal::cut(entry.query).to_owned(),
+            parameters: journal::truncate(entry.query).to_owned(),
             count: entry.count,
             value: entry.value.map(i64::from),
         };

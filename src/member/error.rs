@@ -10,7 +10,7 @@ use lease_election::file::FileLeaseError;
 use crate::discovery::DiscoveryError;
 use crate::draw::ledger::task::LedgerError;
 use crate::exit::Exit;
-use crate::generator::ids::KeeperError;
+use crate::generator::ids::ReservationError;
 use crate::generator::random::EntropyError;
 use crate::identity::{IdentityError, VolumeError};
 use crate::journal::JournalFailure;
@@ -42,7 +42,7 @@ pub enum MemberError {
     #[error(transparent)]
     Journal(#[from] JournalFailure),
     #[error(transparent)]
-    Ids(#[from] KeeperError),
+    Ids(#[from] ReservationError),
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     #[error(transparent)]

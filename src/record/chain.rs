@@ -1,4 +1,4 @@
-//! What makes records a chain, and the verifier that reads one from its oldest record kept: `docs/protocol.md`, 1.3.
+//! The rules between records of a chain, and the verifier of a list of records: `docs/protocol.md`, 1.3.
 
 use serde::Serialize;
 
@@ -16,10 +16,10 @@ pub struct ChainError {
     pub detail: String,
 }
 
-/// Checks `next` against the record just before it. Both hold by themselves already ([`Record::parse`]).
+/// Checks `next` against the record just before it. Both are valid by themselves ([`Record::parse`]).
 ///
 /// # Errors
-/// The first rule that it breaks, in the order of `docs/protocol.md`, 1.3.
+/// The first rule broken, in the order of `docs/protocol.md`, 1.3.
 pub fn follows(previous: &Record, next: &Record) -> Result<(), ChainError> {
     check(previous, next).map_err(|(rule, detail)| ChainError {
         round: next.round,
@@ -82,7 +82,7 @@ fn check(previous: &Record, next: &Record) -> Result<(), (Rule, String)> {
     Ok(())
 }
 
-/// Reads a chain record by record, in constant memory.
+/// Verifies a chain record by record, in constant memory.
 #[derive(Debug, Default)]
 pub struct Verifier {
     lines: u64,
@@ -92,22 +92,22 @@ pub struct Verifier {
     last: Option<Record>,
 }
 
-/// What was verified.
+/// What a verifier verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
     pub set: String,
     pub chain: ChainId,
-    /// Where the list starts: what lies before was not judged.
+    /// The first round of the list; earlier records were not verified.
     pub from_round: u64,
     pub to_round: u64,
     pub records: u64,
     pub outputs: u64,
-    /// Slots that were missed between the first record and the last.
+    /// Missed slots between the first record and the last.
     pub missed: u64,
     pub head: Hash,
 }
 
-/// Where a list stops being a chain, and by which rule.
+/// Where a list stops being a chain, and the rule that it breaks there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     #[error("line {line}: {error}")]
@@ -157,11 +157,11 @@ impl Verifier {
         Verifier::default()
     }
 
-    /// Takes the next line with its line feed, which the last one has too: without it the list was cut.
-    /// After an error the verifier is of no more use.
+    /// Takes the next line with its line feed, without which the list was truncated. After an error the verifier can't be used any
+    /// further.
     ///
     /// # Errors
-    /// The first rule that the record breaks, by itself or after the one before.
+    /// The first rule that the record breaks.
     pub fn push_line(&mut self, line: &[u8]) -> Result<&Record, VerifyError> {
         self.lines += 1;
         let line_number = self.lines;
@@ -184,10 +184,10 @@ impl Verifier {
         self.accept(record)
     }
 
-    /// Takes the next record, which holds by itself already.
+    /// Takes the next record, which is valid by itself.
     ///
     /// # Errors
-    /// The first rule that it breaks after the one before.
+    /// The first rule that it breaks with the record before.
     pub fn push(&mut self, record: Record) -> Result<&Record, VerifyError> {
         self.lines += 1;
         self.accept(record)
@@ -198,7 +198,7 @@ impl Verifier {
             Some(last) => {
                 let line = self.lines;
                 follows(last, &record).map_err(|error| VerifyError::Chain { line, error })?;
-                // No slot is counted twice, and there are fewer than 2^38: this can't overflow.
+                // Can't overflow: no slot is counted twice, and there are fewer than 2^38.
                 self.missed += record.missed;
             }
             None => self.first_round = record.round,
@@ -212,7 +212,7 @@ impl Verifier {
         self.last.as_ref()
     }
 
-    /// Says what was verified; with `head`, only if the last record has that hash, so that a cut tail is noticed.
+    /// The summary. With `head`, the last record must have that hash, which detects a truncated list.
     ///
     /// # Errors
     /// `head` or `empty`.

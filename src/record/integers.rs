@@ -1,4 +1,4 @@
-//! Integers that follow from a draw's output, so that anyone can check what was decided by it: `docs/protocol.md`, 1.4.
+//! Derives integers from a draw's output, so that anyone can check a decision by that draw: `docs/protocol.md`, 1.4.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use sha2::Sha512;
 
 use super::{Hash, Output, Record, prefixed};
 
-/// Integers of one question: as many as `/integers` gives, and few enough to derive at once.
+/// The most integers of one question, as for `/integers`.
 pub const MAX_COUNT: u64 = 10_000;
 
-/// What is asked of a draw: `count` integers from `min` to `max`, both included; each at most once if `unique`.
+/// A question to a draw: `count` integers from `min` to `max`, both included; each at most once if `unique`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
     min: i64,
@@ -21,7 +21,7 @@ pub struct Question {
     unique: bool,
 }
 
-/// `MIN.MAX.COUNT.UNIQUE`: no two questions have the same.
+/// `MIN.MAX.COUNT.UNIQUE`, which identifies a question.
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}.{}", self.min, self.max, self.count, self.unique)
@@ -69,8 +69,7 @@ impl Question {
     pub fn values(&self, output: &Output) -> Vec<i64> {
         let mut words = Words::new(output, self);
         let mut values = Vec::new();
-        // Of the row of places 0, 1, … (for min, min + 1, …) those that unique draws have swapped: the row itself may be
-        // as long as 2^64.
+        // The places 0, 1, … (for min, min + 1, …) that unique draws have swapped. All places would be up to 2^64.
         let mut swapped: HashMap<u64, u64> = HashMap::new();
         for place in 0..self.count {
             let drawn = if self.unique { place } else { 0 };
@@ -79,13 +78,12 @@ impl Question {
             if self.unique {
                 swapped.insert(pick, swapped.get(&place).copied().unwrap_or(place));
             }
-            // Wraps from below zero to above it where the range does.
             values.push(self.min.wrapping_add_unsigned(offset));
         }
         values
     }
 
-    /// The answer for a record; none when its output is null.
+    /// The answer for a record; none if its output is null.
     pub fn of(&self, record: &Record) -> Option<Integers> {
         Some(Integers {
             round: record.round,
@@ -111,12 +109,12 @@ pub struct Integers {
     pub values: Vec<i64>,
 }
 
-/// The output made longer: 64-bit words, 8 of each HMAC-SHA-512.
+/// Expands the output to 64-bit words, 8 from each HMAC-SHA-512.
 struct Words {
-    /// Keyed with the output, and told the question.
+    /// Keyed with the output, over the question.
     question: Hmac<Sha512>,
     block: [u8; 64],
-    /// How many words were taken of all blocks.
+    /// Words taken so far.
     taken: u64,
 }
 
@@ -154,7 +152,7 @@ impl Words {
         words.get(position).copied().map_or(0, u64::from_be_bytes)
     }
 
-    /// 0 to `size` − 1, each as likely: words from the last multiple of `size` on are passed over (fewer than half of all).
+    /// A uniform number from 0 to `size` − 1. Skips words from the last multiple of `size` on, fewer than half of all.
     fn below(&mut self, size: u128) -> u64 {
         const ALL: u128 = 1 << 64;
         let limit = ALL - ALL % size;

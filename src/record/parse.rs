@@ -1,4 +1,4 @@
-//! What a record must be by itself, whatever came before it: `docs/protocol.md`, 1.2 and 1.3.
+//! The rules of a record by itself: `docs/protocol.md`, 1.2 and 1.3.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use super::{
 };
 use crate::record::schedule::Schedule;
 
-/// No record's canonical JSON is longer: what readers of lines allow before they give up.
+/// The longest canonical JSON of a record; readers of lines give up beyond it.
 pub const MAX_TEXT: usize = 64 * 1024;
 /// A set's name and an ordinal of up to ten digits make a Pod's name, which is a label of 63 characters.
 pub const MAX_SET: usize = 52;
 pub const MAX_HOLDER: usize = 253;
 
-/// The rules of a chain by the names that `docs/protocol.md`, 1.3, gives them. Every verifier reports the same one.
+/// The rules of a chain, named as in `docs/protocol.md`, 1.3. Every verifier reports the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rule {
@@ -34,11 +34,11 @@ pub enum Rule {
     Chain,
     Round,
     Fence,
-    /// The last record isn't the one that was asked for.
+    /// The last record isn't the expected one.
     Head,
-    /// There is no record at all.
+    /// There is no record.
     Empty,
-    /// The round that integers are asked of isn't there, or has no output.
+    /// The round to derive integers from is missing, or has no output.
     Drawn,
 }
 
@@ -72,11 +72,11 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A text that is no record, or a record that breaks a rule by itself.
+/// A text that is not a record, or a record that breaks a rule by itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{rule}: {detail}", place(*round))]
 pub struct RecordError {
-    /// The round that it claims to be; none when the text isn't readable that far.
+    /// The record's round; none if it could not be read.
     pub round: Option<u64>,
     pub rule: Rule,
     pub detail: String,
@@ -87,11 +87,11 @@ fn place(round: Option<u64>) -> String {
 }
 
 impl Record {
-    /// Reads one record and checks everything that can be checked of it alone: its canonical form, types and bounds, its
-    /// slot, the order of its lists, a majority of its own voters, output and hash.
+    /// Reads one record and checks it by itself: canonical form, types and bounds, slot, order of its lists, a majority of its own
+    /// voters, output and hash.
     ///
     /// # Errors
-    /// The first rule that it breaks, in the order of `docs/protocol.md`, 1.3.
+    /// The first rule broken, in the order of `docs/protocol.md`, 1.3.
     pub fn parse(text: &str) -> Result<Record, RecordError> {
         let form = |round, detail| RecordError {
             round,
@@ -110,11 +110,10 @@ impl Record {
         Ok(record)
     }
 
-    /// Checks everything that can be checked of this record alone, but for its canonical form: for one that came as part of
-    /// another message.
+    /// Checks this record by itself, except its canonical form: for a record inside another message.
     ///
     /// # Errors
-    /// The first rule that it breaks, in the order of `docs/protocol.md`, 1.3.
+    /// The first rule broken, in the order of `docs/protocol.md`, 1.3.
     pub fn check(&self) -> Result<(), RecordError> {
         self.check_rules().map_err(|(rule, detail)| RecordError {
             round: Some(self.round),

@@ -1,7 +1,7 @@
-//! When draws are: `@every` periods aligned to the epoch, and five cron fields in UTC (`docs/protocol.md`, 1.3).
+//! The schedule of draws: `@every` periods aligned to the epoch, or five cron fields in UTC (`docs/protocol.md`, 1.3).
 //!
-//! croner reads the fields and knows which days match. The search is here: croner's own ends in the year 5000, and its
-//! bound of 31 million steps is too far off for a task that must not stall.
+//! croner parses the fields and matches days. The search is here: croner's ends in the year 5000, and may take 31 million steps,
+//! which would stall the caller.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use jiff::tz::Offset;
 
 use super::{MAX_MISSED, MAX_SLOT, Slot};
 
-/// A schedule as text is at most this long, so that a record has a bound.
+/// The longest text of a schedule, which bounds a record.
 pub const MAX_TEXT: usize = 256;
 const LAST_SECOND: i64 = MAX_SLOT.0;
 const LONGEST_PERIOD: i64 = 24 * 60 * 60;
@@ -32,7 +32,7 @@ const FIELDS: [(&str, u32, u32); 5] = [
     ("day of week", 0, 7),
 ];
 
-/// When draws are. Made from text; its [`Display`](fmt::Display) is that text with single spaces, and parses back to the same.
+/// When draws take place. Parsed from text; its [`Display`](fmt::Display) is that text with single spaces, and parses back to the same.
 #[derive(Clone)]
 pub struct Schedule {
     text: String,
@@ -41,12 +41,12 @@ pub struct Schedule {
 
 #[derive(Clone)]
 enum Kind {
-    /// Every instant whose Unix time is a multiple of so many seconds.
+    /// All multiples of so many seconds since the epoch.
     Every(i64),
     Cron(Box<Days>),
 }
 
-/// A cron schedule as the days that match and the minutes of such a day.
+/// A cron schedule: the days that match, and the minutes of such a day.
 #[derive(Clone)]
 struct Days {
     cron: Cron,
@@ -54,10 +54,10 @@ struct Days {
     minutes: Vec<i64>,
 }
 
-/// Why a text is no schedule, and what would be one.
+/// Why a text is not a schedule, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no schedule: {problem}; allowed are `@every Ns`, `@every Nm`, `@every Nh` (1 s to 24 h) and five cron \
+    "{text:?} is not a schedule: {problem}; allowed are `@every Ns`, `@every Nm`, `@every Nh` (1 s to 24 h) and five cron \
      fields in UTC: minute, hour, day of month, month, day of week, each `*`, or numbers, `a-b`, `*/n`, `a-b/n` with commas \
      between"
 )]
@@ -153,7 +153,7 @@ impl Schedule {
         u64::try_from(missed).unwrap_or(0).min(MAX_MISSED)
     }
 
-    /// The distance between the slots around `at` (Unix time): what a default draw deadline is half of.
+    /// The time between the slots around `at` (Unix time). The default draw deadline is half of it.
     pub fn period_hint(&self, at: i64) -> Duration {
         let around = self.at_or_before(at).zip(self.next_after(at));
         let seconds = around.map_or(LONGEST_PERIOD, |(before, after)| after.0 - before.0);
@@ -161,7 +161,7 @@ impl Schedule {
     }
 }
 
-/// How many whole units it takes to reach `seconds`.
+/// `seconds` in units, rounded up.
 fn units_up(seconds: i64, unit: i64) -> i64 {
     (seconds + unit - 1).div_euclid(unit)
 }
@@ -194,7 +194,7 @@ impl Days {
         let pattern = &self.cron.pattern;
         let weekday = croner::time::Weekday::from_days_from_sunday(date.weekday().to_sunday_zero_offset() as u32);
         let (year, month, day) = (i32::from(date.year()), date.month() as u32, date.day() as u32);
-        // An error here says that a number is out of its range, which no date's is.
+        // An error means a number out of range, which a date never has.
         pattern.month_match(month).unwrap_or(false) && pattern.day_match(year, month, day, weekday).unwrap_or(false)
     }
 

@@ -1,4 +1,4 @@
-//! Secrets need no memory: each follows from the seed on the volume and the round it is for (`docs/protocol.md`, 1.1).
+//! A member's secrets: each follows from the seed on its volume and the round (`docs/protocol.md`, 1.1).
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ChainId, Commitment, Hex, Reveal, prefixed};
 
-/// 32 random bytes that a ledger makes once, and that never leave the volume.
+/// 32 random bytes that are created with a ledger and never leave its volume.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seed(pub [u8; 32]);
 
@@ -18,7 +18,7 @@ impl fmt::Debug for Seed {
 }
 
 impl Seed {
-    /// This member's secret for one round. The same for ever, so that a question asked again gets the same answer.
+    /// This member's secret for one round, always the same, so that a repeated request gets the same answer.
     pub fn secret(&self, set: &str, chain: &ChainId, round: u64) -> Reveal {
         // RFC 2104 pads a shorter key with zeros to the block size.
         let mut block = [0; 64];
@@ -36,7 +36,7 @@ impl Seed {
     }
 }
 
-/// What a member gives one round before it shows the secret.
+/// The commitment that a member gives one round before it reveals the secret.
 pub fn commitment(ordinal: u16, secret: &Reveal) -> Commitment {
     let mut hasher = Sha256::new();
     prefixed(&mut hasher, b"random-generator/commitment/1");

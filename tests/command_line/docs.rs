@@ -95,7 +95,6 @@ fn the_preface_names_only_exit_codes_that_there_are_and_all_of_them() {
     use random_generator::exit::Exit;
     let all = [
         Exit::Done,
-        Exit::Reference,
         Exit::Usage,
         Exit::Data,
         Exit::Bug,

@@ -88,7 +88,7 @@ fn a_cluster_of_three_nodes_is_made_for_them_and_taken_down() {
         "up  3",
         "build-image /the/file random-generator:e2e .",
         "build-image /the/file random-generator-client:e2e",
-        "build-image /the/file docker.io/k8spatterns/random-generator:1.0 . workshop",
+        "build-image /the/file docker.io/k8spatterns/random-generator:1.0 . reference",
         "build-image /the/file docker.io/k8spatterns/random-generator:2.0",
         &format!("make /the/file --jobs=2 --output-sync=target e2e e2e-reference {GIVEN}"),
         &format!("make /the/file e2e-faults {GIVEN} FAULT=…/cluster/fault"),

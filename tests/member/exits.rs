@@ -171,3 +171,21 @@ fn a_peer_secret_that_is_absent_or_too_short_ends_the_member_and_is_not_shown() 
     assert!(ended.line().contains("16 bytes"), "{}", ended.line());
     assert!(!ended.stderr.contains("hunter2"));
 }
+
+#[test]
+fn what_is_unsafe_in_the_image_is_nowhere_in_a_member() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &[]);
+    for path in [
+        "/shutdown",
+        "/memory-eater?mb=1",
+        "/toggle-live",
+        "/toggle-ready",
+        "/info",
+        "/logs",
+        "/actuator/health",
+    ] {
+        assert_eq!(member.get(path).unwrap().status, 404, "{path}");
+    }
+    member.stop();
+}

@@ -28,8 +28,14 @@ pub fn free_base() -> u16 {
     panic!("no free ports");
 }
 
+/// The program under test: a member, or what stands in for the reference image and runs the member beside it.
+const PROGRAM: Option<&str> = match option_env!("CARGO_BIN_EXE_random-generator") {
+    None => option_env!("CARGO_BIN_EXE_random-generator-reference"),
+    member => member,
+};
+
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_random-generator"));
+    let mut command = Command::new(PROGRAM.unwrap());
     // What this machine's environment says is no part of a test.
     command.env_clear().stdin(Stdio::null());
     command

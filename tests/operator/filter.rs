@@ -31,12 +31,12 @@ fn the_filter_changes_while_a_member_runs_and_changes_back() {
     let member = Member::start(&volume, &[]);
     assert_eq!(shown(&member), "info");
     assert!(!is_logged(&member, "before", "info"));
-    let verbose = "info,random_generator::http=debug";
+    let verbose = "info,random_generator::server=debug";
     assert_eq!(put(&member, verbose).status, 200);
     assert!(is_logged(&member, "between", verbose));
     let told = shown(&member);
     assert!(
-        told.contains("random_generator::http=debug") && told.contains("info"),
+        told.contains("random_generator::server=debug") && told.contains("info"),
         "{told}"
     );
     // What is told can be given back.

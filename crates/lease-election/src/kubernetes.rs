@@ -72,7 +72,7 @@ struct Answer {
     body: Bytes,
 }
 
-type BuiltRequest = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+type BuiltRequest = Result<hyper::Request<Vec<u8>>, kube::core::request::Error>;
 
 /// Why there is no answer.
 enum Failure {
@@ -143,7 +143,7 @@ impl<P: Payload> KubernetesLeaseStore<P> {
 
     /// Sends one request and reads its whole answer.
     async fn call(&self, verb: &str, request: BuiltRequest) -> Result<Answer, Failure> {
-        let read_answer = async |client: Client, request: http::Request<Vec<u8>>| {
+        let read_answer = async |client: Client, request: hyper::Request<Vec<u8>>| {
             let (head, body) = client.send(request.map(Body::from)).await?.into_parts();
             let body = Limited::new(body, ANSWER_MAX).collect().await;
             // In seconds; the API server sends no dates.
@@ -163,7 +163,7 @@ impl<P: Payload> KubernetesLeaseStore<P> {
         &self,
         verb: &str,
         request: BuiltRequest,
-        exchange: impl AsyncFnOnce(Client, http::Request<Vec<u8>>) -> Result<(u16, Option<u64>, T), kube::Error>,
+        exchange: impl AsyncFnOnce(Client, hyper::Request<Vec<u8>>) -> Result<(u16, Option<u64>, T), kube::Error>,
     ) -> Result<T, Failure> {
         let request = request.map_err(|error| Failure::Unsent(StoreError::Refused(describe(&error))))?;
         if self.clock.boot() < *lock(&self.paused_until) {

@@ -1,4 +1,4 @@
-//! One slot's collection: who was asked, who answered, and the record that follows from it.
+//! Collects the members' answers for one slot, and makes the record from them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::record::{ChainId, Contribution, Draft, Hash, MAX_CONTRIBUTIONS, Missi
 
 pub(super) struct Collection {
     pub fence: u64,
-    /// What stood in the Lease when it began.
+    /// The Lease's head when this began.
     pub base: Head,
     head: Option<Arc<Record>>,
-    /// N of the record before the head, if it is known here.
+    /// Voters of the record before the head, if known.
     voters_before: Option<u16>,
     set: String,
     chain: ChainId,
@@ -24,14 +24,14 @@ pub(super) struct Collection {
     restart: bool,
     passed_over: Vec<Hash>,
     slot: Slot,
-    /// With a majority, go on without the others from then on.
+    /// From then on a majority is enough.
     patience: Boot,
     members: BTreeMap<u16, Member>,
 }
 
 /// One member of the collection.
 struct Member {
-    /// False beyond the lowest 32: it keeps only.
+    /// False beyond the lowest 32: such a member only stores the head.
     contributes: bool,
     ask: Option<u64>,
     state: State,
@@ -70,7 +70,7 @@ impl Collection {
         }
     }
 
-    /// Asks to keep the head in place of these, too.
+    /// Members may replace these records by the head.
     pub fn passing_over(mut self, passed_over: &[Hash]) -> Collection {
         self.passed_over = passed_over.to_vec();
         self
@@ -85,7 +85,7 @@ impl Collection {
         self
     }
 
-    /// Asks also those that were published since; the lowest 32 contribute.
+    /// Adds newly published members; the lowest 32 contribute.
     pub fn publish(&mut self, published: &[u16]) {
         for ordinal in published {
             self.members.entry(*ordinal).or_insert_with(Member::new);
@@ -112,7 +112,7 @@ impl Collection {
         if let Some(member) = self.members.get_mut(&ordinal) {
             member.ask = Some(ask);
             if let State::Failed { again, .. } = &mut member.state {
-                // The reason stays until an answer replaces it; the shell bounds each ask, so one always comes.
+                // The reason stays until the answer, which always comes: the shell bounds each request.
                 *again = now + Duration::from_secs(3600);
             }
         }
@@ -157,7 +157,7 @@ impl Collection {
         }
     }
 
-    /// The contribution in an answer that is one to our question; none when it isn't.
+    /// The contribution in a valid answer to our request; none if it is invalid.
     fn accept(&self, ordinal: u16, answer: KeepAnswer) -> Option<Option<Contribution>> {
         let member = self.members.get(&ordinal)?;
         let ours = answer.version == VERSION
@@ -169,10 +169,10 @@ impl Collection {
         if !ours || answer.contribution.is_some() != member.contributes {
             return None;
         }
-        let Some(given) = answer.contribution else {
+        let Some(offer) = answer.contribution else {
             return Some(None);
         };
-        if let Some(reveal) = &given.reveal {
+        if let Some(reveal) = &offer.reveal {
             let before = self.head.as_ref().and_then(|head| head.contribution(ordinal))?;
             if before.next_commitment != commitment(ordinal, reveal) {
                 return None;
@@ -180,14 +180,14 @@ impl Collection {
         }
         Some(Some(Contribution {
             member: format!("{}-{ordinal}", answer.set),
-            next_commitment: given.next_commitment,
+            next_commitment: offer.next_commitment,
             ordinal,
-            reveal: given.reveal,
+            reveal: offer.reveal,
         }))
     }
 
-    /// The voters whose answers are missing for a majority; none when there is one of each: of N, of the head's N, and of the N
-    /// before that, since whoever knows only the record before the head would ask those voters in a recovery.
+    /// The missing voters while some majority is missing: of today's voters, of the head's, and of those before the head, whom a
+    /// member that knows only that older record would ask in a recovery.
     pub fn lacks_majority(&self, voters: u16) -> Option<Vec<u16>> {
         let before = self.head.as_ref().map(|head| head.voters);
         [Some(voters), before, self.voters_before]
@@ -210,7 +210,7 @@ impl Collection {
         )
     }
 
-    /// With a majority: nobody is waited for, or not any longer.
+    /// Given a majority: every member has answered, or the wait is over.
     pub fn is_ripe(&self, now: Boot) -> bool {
         now >= self.patience
             || self

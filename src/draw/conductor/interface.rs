@@ -1,4 +1,4 @@
-//! What the conductor is told, and what it wants done.
+//! The conductor's configuration, events and actions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct ConductorConfig {
     /// N, 1 to 32.
     pub voters: u16,
     pub schedule: Schedule,
-    /// How long after its instant a slot may be drawn; none for half the period, at most 30 s.
+    /// How long after its scheduled time a slot may be drawn; none for half the period, at most 30 s.
     pub deadline: Option<Duration>,
     pub lease_duration: Duration,
 }
@@ -36,13 +36,13 @@ impl ConductorConfig {
     }
 }
 
-/// Why a member's answer didn't come.
+/// Why there is no answer from a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskError {
     Refused(Refusal),
     Unreachable,
     Timeout,
-    /// What came was no answer to this question.
+    /// The answer doesn't fit the request.
     Invalid,
 }
 
@@ -67,7 +67,7 @@ pub enum Event {
         ticket: u64,
         outcome: CommitOutcome,
     },
-    /// A person wants a new chain.
+    /// An operator wants a new chain.
     Restart,
 }
 
@@ -84,15 +84,16 @@ pub enum Action {
         request: Arc<HeadsRequest>,
     },
     Commit(CommitRequest),
-    /// The lease must be acquired anew, with a greater fence than this.
+    /// Acquire the lease again, with a greater fence than this.
     Floor(u64),
-    /// The Lease may have moved.
+    /// The Lease may have changed: read it.
     Look,
+    /// Release the lease, and don't stand for election for this long.
     StayOut(Duration),
     Report(Report),
 }
 
-/// What became of a slot, or what stands in the way: for the log, the metrics and `/readyz`.
+/// The outcome of a slot or a recovery, for the log, the metrics and `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     Drawn(Arc<Record>),
@@ -101,13 +102,13 @@ pub enum Report {
         slot: Slot,
         obstacle: Obstacle,
     },
-    /// The slot's record was sent and may stand in the Lease yet.
+    /// The slot's record was sent, and may be in the Lease.
     Undecided {
         slot: Slot,
     },
-    /// An older head was brought back into the Lease.
+    /// The head was restored to the Lease.
     Restored(Arc<Record>),
-    /// Recovery can't go on: these voters' heads are missing.
+    /// Recovery waits for these voters.
     Waiting {
         missing: Vec<u16>,
     },
@@ -115,10 +116,10 @@ pub enum Report {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Fewer than a majority answered; these voters did not.
+    /// No majority answered; these voters are missing.
     NoMajority { missing: Vec<u16> },
-    /// The chain's head has to be recovered first.
+    /// The chain's head must be recovered first.
     Recovering,
-    /// The write came to nothing.
+    /// The write failed.
     NotCommitted,
 }

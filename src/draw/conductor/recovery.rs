@@ -1,4 +1,4 @@
-//! Recovery (`docs/protocol.md`, 3.5): the heads of the voters, until enough have spoken to know the newest.
+//! Recovery (`docs/protocol.md`, 3.5): collects the voters' heads until the newest record is certain.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use crate::record::{Hash, Record};
 pub(super) struct Recovery {
     set: String,
     pub fence: u64,
-    /// What stood in the Lease when it began.
+    /// The Lease's head when this began.
     pub base: Head,
-    /// Records known, here or from others: the newest names the voters.
+    /// All known records; the newest decides who the voters are.
     known: Vec<Arc<Record>>,
-    /// N, where no record says otherwise.
+    /// The voters if there is no record.
     own_voters: u16,
-    /// What each voter answered: its head, or that it has none.
+    /// Each voter's head, or none if its ledger is empty.
     answers: BTreeMap<u16, Option<Arc<Record>>>,
     pending: BTreeMap<u16, (u64, Boot)>,
-    told: Option<Vec<u16>>,
+    reported: Option<Vec<u16>>,
 }
 
 pub(super) enum Found {
-    /// These voters have to answer before anything can be said.
+    /// These voters have to answer first.
     Missing(Vec<u16>),
-    /// All voters answered, none has a record, and nobody else is known to have one.
+    /// All voters answered, and no member has a record.
     Nothing,
     Newest(Arc<Record>),
 }
@@ -38,10 +38,10 @@ impl Recovery {
         fence: u64,
         base: Head,
         own: Option<Arc<Record>>,
-        heard: Option<Arc<Record>>,
+        reported: Option<Arc<Record>>,
         own_voters: u16,
     ) -> Recovery {
-        let known = [own, heard, base.valid().cloned()].into_iter().flatten();
+        let known = [own, reported, base.valid().cloned()].into_iter().flatten();
         Recovery {
             set: set.to_owned(),
             fence,
@@ -50,11 +50,11 @@ impl Recovery {
             own_voters,
             answers: BTreeMap::new(),
             pending: BTreeMap::new(),
-            told: None,
+            reported: None,
         }
     }
 
-    /// The voters whose word counts: those that the newest head names.
+    /// The number of voters, by the newest record.
     fn voters(&self) -> u16 {
         self.newest().map_or(self.own_voters, |newest| newest.voters)
     }
@@ -72,7 +72,7 @@ impl Recovery {
     }
 
     pub fn asked(&mut self, ordinal: u16, ask: u64, now: Boot) {
-        // Asked again in time even if no answer to this one ever came.
+        // Ask again even if no answer ever comes.
         self.pending.insert(ordinal, (ask, now + 25 * ASK_AGAIN));
     }
 
@@ -98,6 +98,7 @@ impl Recovery {
         answer.set == self.set && head.set == self.set && head.check().is_ok()
     }
 
+    /// The result so far.
     pub fn found(&self) -> Found {
         let voters = self.voters();
         let counted = || self.answers.range(..voters);
@@ -106,11 +107,11 @@ impl Recovery {
         if 2 * with_head > usize::from(voters) || all {
             let heads = counted().filter_map(|(_, head)| head.as_ref());
             let Some(newest) = heads.chain(self.base.valid()).max_by_key(|head| head.age()) else {
-                // The voters lost theirs, and somebody without a vote still has the chain.
+                // The voters lost the chain; a member without a vote may still have it.
                 return self.newest().cloned().map_or(Found::Nothing, Found::Newest);
             };
-            // What others know of this chain counts as well: of two final records the newer has the older in its past. Another
-            // chain that no voter has is from before the voters lost theirs.
+            // Records that other members know of this chain count too: of two final records the newer follows the older. A chain
+            // that no voter has is one that the voters lost.
             let of_its_chain = self.known.iter().filter(|known| known.chain == newest.chain);
             let newest = of_its_chain.chain([newest]).max_by_key(|record| record.age());
             return newest.cloned().map_or(Found::Nothing, Found::Newest);
@@ -122,17 +123,17 @@ impl Recovery {
         )
     }
 
-    /// Records newer than the one that is taken, of chains that no voter has: whoever holds them is to let go of them.
+    /// Records newer than `taken`, of chains that no voter has: members are to replace them.
     pub fn passed_over(&self, taken: &Record) -> impl Iterator<Item = Hash> {
         let newer = |known: &&Arc<Record>| known.chain != taken.chain && known.age() > taken.age();
         self.known.iter().filter(newer).map(|known| known.hash)
     }
 
-    /// Whether it was not said before that these are missing.
+    /// Whether this list of missing voters differs from the last one reported.
     pub fn is_news(&mut self, missing: &[u16]) -> bool {
-        let news = self.told.as_deref() != Some(missing);
+        let news = self.reported.as_deref() != Some(missing);
         if news {
-            self.told = Some(missing.to_vec());
+            self.reported = Some(missing.to_vec());
         }
         news
     }

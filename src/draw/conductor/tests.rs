@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::clock::{Boot, Wall};
 use crate::lease::{LeaseObject, LeaseSnapshot};
-use crate::peer::message::{HeadsAnswer, KeepRequest};
+use crate::peer::message::{HeadsAnswer, KeepRequest, VERSION};
 use crate::record::{Contribution, Draft, Slot};
 
 const IDENTITY: &str = "rg-0_u-n";
@@ -49,23 +49,16 @@ fn holding(fence: u64, head: Head, now: Now) -> Event {
 /// A chain's first record.
 fn first(chain: u8, fence: u64) -> Arc<Record> {
     let draft = Draft {
-        set: "rg".to_owned(),
         chain: Hex([chain; 16]),
-        round: 1,
-        schedule: "@every 10s".to_owned(),
-        slot: Slot(1_700_000_000),
-        missed: 0,
-        holder: "rg-0_u-o".to_owned(),
-        fence,
-        voters: 1,
-        previous: None,
         contributions: vec![Contribution {
             member: "rg-0".to_owned(),
             next_commitment: Hex([9; 32]),
             ordinal: 0,
             reveal: None,
         }],
-        missing: vec![],
+        slot: Slot(1_700_000_000),
+        schedule: "@every 10s".to_owned(),
+        ..Draft::after(None, fence)
     };
     Arc::new(draft.seal())
 }

@@ -1,4 +1,4 @@
-//! What other parts ask of the ledger, and see of it.
+//! The ledger's interface for other parts: requests to its thread, and its snapshots.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::LedgerSnapshot;
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::record::{Hash, Record};
 
-/// Bound of one request: several times what a commit to a slow disk takes.
+/// Bound of one request: several commits to a slow disk.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// The ledger's thread can't answer in time, or has ended.
@@ -31,7 +31,7 @@ pub enum RestoreError {
     Busy(#[from] Busy),
 }
 
-/// What the thread is asked.
+/// A request to the thread.
 pub(super) enum Request {
     Keep(Arc<KeepRequest>, oneshot::Sender<Result<KeepAnswer, Refusal>>),
     Heads(Arc<HeadsRequest>, oneshot::Sender<Result<HeadsAnswer, Refusal>>),
@@ -42,7 +42,7 @@ pub(super) enum Request {
     Stop,
 }
 
-/// What other parts ask of the ledger, and see of it.
+/// Sends requests to the ledger's thread. Clones share its queue.
 #[derive(Clone, Debug)]
 pub struct LedgerHandle {
     pub(super) requests: SyncSender<Request>,
@@ -55,7 +55,7 @@ impl LedgerHandle {
     }
 
     /// # Errors
-    /// A refusal; `Busy` as [`Refusal::Ledger`], since to a holder it is the same.
+    /// A refusal; `Busy` as [`Refusal::Ledger`], which is the same to a holder.
     pub async fn keep(&self, request: Arc<KeepRequest>) -> Result<KeepAnswer, Refusal> {
         self.ask(|reply| Request::Keep(request, reply))
             .await
@@ -75,12 +75,12 @@ impl LedgerHandle {
         self.ask(|reply| Request::Records(hash, count, reply)).await
     }
 
-    /// Hands over records that a peer gave for `asked`. Dropped when the thread is busy: they will be asked for again.
+    /// Hands over the records that a peer sent for `asked`. A busy thread drops them; they will be fetched again.
     pub fn fill(&self, asked: Hash, records: Vec<Arc<Record>>) {
         let _ = self.requests.try_send(Request::Fill(asked, records));
     }
 
-    /// Moves a corrupt ledger aside and begins a new one, which fills from the Lease and the peers.
+    /// Moves a corrupt ledger aside and starts a new one, which fills from the Lease and the peers.
     pub async fn restore(&self) -> Result<PathBuf, RestoreError> {
         self.ask(Request::Restore).await?
     }

@@ -1,7 +1,7 @@
-//! What a ledger knows and what follows from a record it sees: rules D1 to D3 of `docs/protocol.md`.
+//! The ledger's state machine: rules D1 to D3 of `docs/protocol.md`.
 //!
-//! A function first says what to write; only when the volume has it does [`Ledger::apply`] make it true here. So nothing is
-//! reported, and no answer given, that a crash could take back.
+//! A function returns what to write; [`Ledger::apply`] changes the state once that is on the volume. So no snapshot and no answer
+//! has anything that a crash could take back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Aside, Condition, LedgerSnapshot, Promise, Stored, Write};
 use crate::record::secrets::Seed;
 use crate::record::{Hash, Record};
 
-/// Records this close to the head are never pruned: the protocol needs the head and the one before.
+/// Never pruned: the head and the record before it, which the protocol needs.
 const KEPT_AT_LEAST: usize = 2;
 
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Ledger {
     head: Option<Arc<Record>>,
     promise: Option<Promise>,
     aside: Vec<Aside>,
-    /// The walk from head, ascending: kept because every reader and every rule wants it.
+    /// All records from the head backwards, in ascending order.
     chain: Vec<Arc<Record>>,
 }
 
@@ -54,12 +54,12 @@ impl Ledger {
 
     /// The newest by (fence, round), final for this member or not.
     pub fn newest(&self) -> Option<&Arc<Record>> {
-        // The hash only makes the choice the same everywhere; no two final records are of the same age.
+        // The hash only makes the choice deterministic: no two final records have the same age.
         self.records.values().max_by_key(|record| (record.age(), record.hash))
     }
 
-    /// D1, D2: what to write because the Lease was seen to hold `record`. Nothing when it is older than the head: then the
-    /// Lease was set back, and its holder will bring the head back.
+    /// D1, D2: what to write after `record` was seen in the Lease. Nothing if it is older than the head: then the Lease was set back,
+    /// and its holder will restore the head.
     pub fn seen(&self, record: &Arc<Record>) -> Vec<Write> {
         let known = |head: &Arc<Record>| head.hash == record.hash || head.age() > record.age();
         if self.head.as_ref().is_some_and(known) {
@@ -68,7 +68,7 @@ impl Ledger {
         self.with_asides(vec![Write::Record(record.clone()), Write::Head(record.hash)])
     }
 
-    /// D3: what to write for the records that peers gave, newest first, when `asked` was asked for.
+    /// D3: what to write for records that a peer sent, newest first, in answer to `asked`.
     pub fn fill(&self, asked: Hash, records: &[Arc<Record>]) -> Vec<Write> {
         let mut wanted = Some(asked);
         let mut writes = Vec::new();
@@ -95,7 +95,7 @@ impl Ledger {
         found
     }
 
-    /// What to delete so that at most `count` records stay: the oldest slots first.
+    /// What to delete so that at most `count` records remain: the oldest slots first.
     pub fn prune(&self, count: usize) -> Vec<Write> {
         let keep: BTreeSet<Hash> = self.chain.iter().rev().take(KEPT_AT_LEAST).map(|r| r.hash).collect();
         let newest = self.newest().map(|record| record.hash);
@@ -125,14 +125,14 @@ impl Ledger {
         self.records.is_empty()
     }
 
-    /// From `tip` back through `previous` as far as records are here; ascending.
+    /// From `tip` back through `previous` as far as records are stored; ascending.
     fn walk(&self, tip: Arc<Record>) -> Vec<Arc<Record>> {
         let mut chain = self.ancestors(&tip.hash, usize::MAX);
         chain.reverse();
         chain
     }
 
-    /// Adds what `writes` leave behind: D2.
+    /// D2: adds the tails that `writes` leave off the chain.
     fn with_asides(&self, mut writes: Vec<Write>) -> Vec<Write> {
         if writes.is_empty() {
             return writes;
@@ -144,7 +144,7 @@ impl Ledger {
         writes
     }
 
-    /// Tails that are not on the chain, certainly never will be, and aren't listed yet.
+    /// Tails that are not on the chain, can't join it any more, and aren't listed yet.
     fn left_behind(&self) -> Vec<Aside> {
         let (Some(head), Some(oldest)) = (&self.head, self.chain.first()) else {
             return Vec::new();
@@ -156,8 +156,8 @@ impl Ledger {
             .records
             .values()
             .filter(|tip| !on_chain.contains(&tip.hash) && !parents.contains(&tip.hash) && !listed.contains(&tip.hash))
-            // Newer than the head: kept for a holder, and perhaps final; the Lease will tell. Older than the oldest here:
-            // it may join once the gap between is filled.
+            // A tip newer than the head may be final: the Lease will show. One older than the oldest here may join once the gap is
+            // filled.
             .filter(|tip| tip.age() <= head.age() && (tip.chain != head.chain || tip.round >= oldest.round))
             .collect();
         tips.sort_by_key(|tip| (tip.slot, tip.hash));
@@ -176,7 +176,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Makes a write true that is durable.
+    /// Applies a write that is durable.
     pub fn apply(&mut self, write: &Write) {
         match write {
             Write::Record(record) => {
@@ -196,7 +196,7 @@ impl Ledger {
         }
     }
 
-    /// Brings `chain` to what `records` and `head` say, without walking it all for each new head.
+    /// Updates `chain` from `records` and `head`, without walking all of it for each new head.
     fn extend_chain(&mut self) {
         let Some(head) = self.head.clone() else {
             self.chain.clear();
@@ -233,28 +233,10 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Draft, Hex, Slot};
+    use crate::record::Draft;
 
-    /// The record after `previous`, of this fence.
     fn after(previous: Option<&Arc<Record>>, fence: u64) -> Arc<Record> {
-        let round = previous.map_or(1, |record| record.round + 1);
-        Arc::new(
-            Draft {
-                set: "rg".to_owned(),
-                chain: Hex([7; 16]),
-                round,
-                schedule: "@every 1s".to_owned(),
-                slot: Slot(1_800_000_000 + i64::try_from(round).unwrap()),
-                missed: 0,
-                holder: format!("rg-0_local-{fence}"),
-                fence,
-                voters: 1,
-                previous: previous.map(|record| record.hash),
-                contributions: Vec::new(),
-                missing: Vec::new(),
-            }
-            .seal(),
-        )
+        Arc::new(Draft::after(previous.map(|record| &**record), fence).seal())
     }
 
     fn ledger() -> Ledger {

@@ -1,4 +1,4 @@
-//! The ledger, as numbers.
+//! Metrics of the ledger.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,13 +7,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Condition;
+use crate::metrics::{register, register_with_unit};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ConditionLabel {
     condition: &'static str,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LedgerMetrics {
     pub(super) head: Gauge,
     pub(super) head_slot: Gauge,
@@ -27,50 +28,43 @@ pub struct LedgerMetrics {
 
 impl LedgerMetrics {
     pub fn register(registry: &mut Registry) -> LedgerMetrics {
-        let metrics = LedgerMetrics::default();
-        registry.register(
-            "ledger_head_round",
-            "Round of the newest final record",
-            metrics.head.clone(),
-        );
-        registry.register_with_unit(
-            "ledger_head_slot_timestamp",
-            "Unix time of the newest final record's slot; 0 before the first. The head's age is time() minus this",
-            Unit::Seconds,
-            metrics.head_slot.clone(),
-        );
-        registry.register("ledger_records", "Records in the ledger", metrics.records.clone());
-        registry.register_with_unit(
-            "ledger_used",
-            "What records take of the space reserved for them",
-            Unit::Bytes,
-            metrics.used.clone(),
-        );
-        registry.register(
-            "ledger_aside",
-            "Tails that the Lease left behind",
-            metrics.aside.clone(),
-        );
-        registry.register(
-            "ledger_promised_fence",
-            "Greatest fence promised to a holder",
-            metrics.fence.clone(),
-        );
-        registry.register(
-            "ledger_write_failures",
-            "Times that the ledger could not be opened, or a write to it failed",
-            metrics.failures.clone(),
-        );
-        registry.register(
-            "ledger_condition",
-            "1 for the condition that the ledger is in; a member stands for the lease only while it is writable",
-            metrics.conditions.clone(),
-        );
-        metrics.tell(&Condition::Opening);
+        let metrics = LedgerMetrics {
+            head: register(registry, "ledger_head_round", "Round of the newest final record"),
+            head_slot: register_with_unit(
+                registry,
+                "ledger_head_slot_timestamp",
+                "Unix time of the newest final record's slot; 0 before the first. The head's age is time() minus this",
+                Unit::Seconds,
+            ),
+            records: register(registry, "ledger_records", "Records in the ledger"),
+            used: register_with_unit(
+                registry,
+                "ledger_used",
+                "Space used by records, of the space reserved",
+                Unit::Bytes,
+            ),
+            aside: register(
+                registry,
+                "ledger_aside",
+                "Tails set aside because the Lease went on without them",
+            ),
+            fence: register(registry, "ledger_promised_fence", "Highest fence promised to a holder"),
+            failures: register(
+                registry,
+                "ledger_write_failures",
+                "Failed attempts to open or write the ledger",
+            ),
+            conditions: register(
+                registry,
+                "ledger_condition",
+                "1 for the ledger's condition; a member stands for election only while it is `writable`",
+            ),
+        };
+        metrics.set_condition(&Condition::Opening);
         metrics
     }
 
-    pub(super) fn tell(&self, condition: &Condition) {
+    pub(super) fn set_condition(&self, condition: &Condition) {
         let present = match condition {
             Condition::Opening => "opening",
             Condition::Writable => "writable",

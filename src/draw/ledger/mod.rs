@@ -1,10 +1,12 @@
-//! The ledger: the records of draws on this member's volume, and what it reports of them.
+//! The ledger: the records of draws on this member's volume, and the snapshots of them.
 //!
-//! [`logic`] is the state machine, [`storage`] the SQLite file, [`task`] the thread that owns both and the contributor, [`handle`] what others ask of it.
+//! [`logic`] is the state machine, [`storage`] the SQLite file, [`open`] both together, [`task`] the thread that owns them
+//! and the contributor, [`handle`] its interface for other parts.
 
 pub mod handle;
 pub mod logic;
 mod metrics;
+mod open;
 pub mod storage;
 pub mod task;
 
@@ -12,7 +14,7 @@ use std::sync::Arc;
 
 use crate::record::{ChainId, Hash, Record};
 
-/// A tail of records that the Lease left behind: kept, counted and listed, never reported as the chain.
+/// A tail of records that the Lease went on without: stored, counted and listed, but never part of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aside {
     pub chain: ChainId,
@@ -28,18 +30,18 @@ pub enum Condition {
     /// Not read yet.
     Opening,
     Writable,
-    /// The last write failed; it is tried again.
+    /// The last write failed, and is tried again.
     Unwritable(Arc<str>),
-    /// What stands there is not a ledger, or not a true one. Never discarded by itself.
+    /// The file is not a valid ledger. It is never discarded automatically.
     Corrupt(Arc<str>),
 }
 
-/// What the ledger publishes: everything that readers need, without asking its thread.
+/// Everything that readers need, without a request to the thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerSnapshot {
     /// The unbroken chain, ascending; the last one is the head. Empty before the first record.
     pub chain: Arc<[Arc<Record>]>,
-    /// The newest record held by (fence, round), final for this member or not.
+    /// The newest stored record by (fence, round), final for this member or not.
     pub newest: Option<Arc<Record>>,
     /// The record just below the chain's oldest, if it should be fetched from peers.
     pub wanted: Option<Hash>,
@@ -55,18 +57,18 @@ impl LedgerSnapshot {
     }
 }
 
-/// The greatest (fence, holder) that this member has answered: it refuses lower ones, and another holder with the same.
+/// The highest fence that this member has answered, and its holder: it refuses lower fences, and another holder with the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
     pub fence: u64,
     pub holder: String,
 }
 
-/// What a ledger finds on its volume when it starts.
+/// The content of a ledger when it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub seed: crate::record::secrets::Seed,
-    /// All records kept, in no order. Each verified alone (`Record::parse`) when it was read.
+    /// All records, unordered, each verified by itself (`Record::parse`).
     pub records: Vec<Arc<Record>>,
     /// The newest record final for this member.
     pub head: Option<Hash>,
@@ -74,13 +76,13 @@ pub struct Stored {
     pub aside: Vec<Aside>,
 }
 
-/// A change of the ledger. A list of them is stored in one transaction, durable when the call returns.
+/// A change of the ledger. A list of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     Record(Arc<Record>),
     Head(Hash),
     Promise(Promise),
     Aside(Aside),
-    /// Deletes records: the oldest, when the ledger's share of the volume is used up.
+    /// Deletes the oldest records, when the reserved space is full.
     Prune(Vec<Hash>),
 }

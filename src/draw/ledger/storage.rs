@@ -1,7 +1,7 @@
-//! The ledger's file on the volume, `ledger.db`: a SQLite database whose space is its own from the moment it is made.
+//! The ledger's file on the volume, `ledger.db`: a SQLite database whose space is allocated when it is created.
 //!
-//! One thread uses it. What stands in it is verified when it is opened and trusted afterwards; it is never mended or
-//! discarded from here, because what is lost in it may have been promised.
+//! One thread uses it. Its content is verified when it is opened and trusted afterwards. It is never repaired or discarded here,
+//! because lost content may have been promised.
 
 mod load;
 mod reserve;
@@ -19,24 +19,24 @@ use self::reserve::Layout;
 use super::{Aside, Promise, Stored, Write};
 use crate::clock::Clock;
 use crate::database::{DatabaseError, PAGE};
+use crate::files::{beside, remove, sync_directory_of};
 use crate::record::secrets::Seed;
 use crate::record::{Hash, prefixed};
 
-/// What a ledger takes of the volume unless it is told otherwise.
+/// The space of a ledger on the volume, by default.
 pub const DEFAULT_MAX_BYTES: u64 = 1536 * 1024;
-/// The least: below it the fixed parts would leave no room for a day's records.
+/// The minimum: below it the fixed parts leave no room for a day's records.
 pub const MIN_MAX_BYTES: u64 = 512 * 1024;
-/// So many tails are listed; the oldest are forgotten first. Each takes about 200 bytes.
+/// The most tails that are listed; the oldest are forgotten first. Each takes about 200 bytes.
 pub const MAX_ASIDE: usize = 64;
-/// Pages that capacity() leaves out: for a transaction's splits, and for what the estimates of cost() missed.
+/// Pages that capacity() leaves free for a transaction's splits and the errors of cost().
 const MARGIN_PAGES: u64 = 12;
-/// Someone looks into the file with the sqlite3 tool.
+/// How long to wait for a reader, such as the sqlite3 tool.
 const BUSY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
-    /// `ledger.db` and its journal together, in bytes; at least [`MIN_MAX_BYTES`], which is taken when it is less.
-    /// A file that is there already is made larger for it, and never smaller.
+    /// `ledger.db` and its journal together, in bytes; [`MIN_MAX_BYTES`] if it is less. An existing file grows to it, but never shrinks.
     pub max_bytes: u64,
 }
 
@@ -50,10 +50,10 @@ impl Default for StorageConfig {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
-    /// When it is made: the volume lacks the space to reserve. In a commit: prune more, or try again.
+    /// At creation, the volume lacks the space to reserve. At a commit, prune more or try again.
     #[error("no space left for the ledger")]
     Full,
-    /// What stands there is not a ledger, not a true one, or a newer version's. The file is as it was.
+    /// The file is not a valid ledger, or a newer version's. It is left as it was.
     #[error("the ledger is damaged: {0}")]
     Corrupt(String),
     #[error("the ledger can't be used: {0}")]
@@ -65,14 +65,14 @@ pub enum StorageError {
 pub struct Storage {
     path: PathBuf,
     layout: Layout,
-    /// None after a failed commit: the next one opens the file anew, which rolls back what the failed one left.
+    /// None after a failed commit: the next one opens the file again, which rolls back the failed one.
     db: Option<Connection>,
     facts: Facts,
     rows: Rows,
     pages: Pages,
 }
 
-/// In which row of `records` each record stands.
+/// The row of each record in `records`.
 type Rows = HashMap<Hash, i64>;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,7 +81,7 @@ struct Pages {
     free: u64,
 }
 
-/// All but the records themselves, and a digest over those: what the seal is taken over.
+/// Everything but the records, and a digest of those: the seal covers it.
 #[derive(Clone, Debug)]
 struct Facts {
     seed: Seed,
@@ -89,7 +89,7 @@ struct Facts {
     promise: Option<Promise>,
     aside: Vec<Aside>,
     count: u64,
-    /// Exclusive or of the records' hashes: says whether one is gone or one too many is there.
+    /// Exclusive or of the records' hashes, which shows a missing or an additional record.
     digest: [u8; 32],
 }
 
@@ -111,7 +111,7 @@ impl Facts {
         }
     }
 
-    /// SQLite has no checksums; a flipped bit in the seed or in a promise would go unseen without this one.
+    /// A checksum, because SQLite has none: a flipped bit in the seed or in a promise would go unnoticed.
     fn seal(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         prefixed(&mut hasher, b"random-generator/ledger/1");
@@ -134,15 +134,13 @@ impl Facts {
 }
 
 impl Storage {
-    /// Opens the ledger, and makes one with `fresh_seed` if there is no file. Whatever else stands at `path`, an empty file
-    /// too, is `Corrupt`: a ledger is only ever put in place whole.
-    pub fn open(path: &Path, config: StorageConfig, fresh_seed: [u8; 32]) -> Result<(Storage, Stored), StorageError> {
+    /// Opens the ledger, or creates one with `new_seed` if there is no file. Anything else at `path`, even an empty file, is
+    /// `Corrupt`: a ledger only ever appears whole.
+    pub fn open(path: &Path, config: StorageConfig, new_seed: [u8; 32]) -> Result<(Storage, Stored), StorageError> {
         let layout = Layout::of(config.max_bytes);
         match fs::symlink_metadata(path) {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                reserve::create(path, layout, &Facts::new(fresh_seed))?
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => reserve::create(path, layout, &Facts::new(new_seed))?,
             Err(error) => return Err(io_error(path, &error)),
         }
         let mut storage = Storage {
@@ -157,12 +155,12 @@ impl Storage {
         Ok((storage, stored))
     }
 
-    /// What stands in the ledger at `path`, checked as [`open`](Storage::open) does, and left as it is; a member may have it
-    /// open. Blocks for as long as reading the file takes: not for async threads.
+    /// Reads and checks the ledger at `path` without changing it; a member may have it open. Blocks while it reads: not for async
+    /// threads.
     ///
     /// # Errors
-    /// `Corrupt`: it is not a true one. `Io`: it can't be read, is locked for longer than a second, or a crash left a commit
-    /// in it that only its member can take back.
+    /// `Corrupt`: it is not valid. `Io`: it can't be read, is locked for more than a second, or has an unfinished commit that only its
+    /// member can roll back.
     pub fn inspect(path: &Path) -> Result<Stored, StorageError> {
         let loaded = load::inspect(path)?;
         Ok(Stored {
@@ -174,10 +172,10 @@ impl Storage {
         })
     }
 
-    /// Stores all of `writes`, in their order and durably, or none of them. To make room, let `Prune` stand before `Record`.
+    /// Stores all of `writes`, in order and durably, or none of them. To make room, put `Prune` before `Record`.
     ///
-    /// After an error the same list may be tried again. In the rare case that the disk failed just as the transaction became
-    /// durable it may be stored nevertheless; storing it again changes nothing.
+    /// After an error the same list may be tried again. In rare cases the failed commit is stored nevertheless; storing it twice
+    /// changes nothing.
     pub fn commit(&mut self, writes: &[Write]) -> Result<(), StorageError> {
         if self.db.is_none() {
             self.connect()?;
@@ -185,7 +183,7 @@ impl Storage {
         let Some(mut db) = self.db.take() else {
             return Err(StorageError::Io(format!("{} is not open", self.path.display())));
         };
-        let (facts, changed) = self.transact(&mut db, writes).map_err(|error| self.sorted(error))?;
+        let (facts, changed) = self.transact(&mut db, writes).map_err(|error| self.classify(error))?;
         self.facts = facts;
         for (hash, row) in changed {
             match row {
@@ -193,28 +191,27 @@ impl Storage {
                 None => self.rows.remove(&hash),
             };
         }
-        // It is durable by now: a figure that can't be read is no reason to say otherwise.
+        // The commit is durable, even if these figures can't be read.
         self.pages = pages(&db).unwrap_or(self.pages);
         self.db = Some(db);
         Ok(())
     }
 
-    /// Bytes that [`used`](Storage::used) may reach so that a commit of less than [`largest_commit`](Storage::largest_commit)
-    /// is sure to find room.
+    /// While [`used`](Storage::used) is below these bytes, a commit of up to [`largest_commit`](Storage::largest_commit) is certain
+    /// to find room.
     pub fn capacity(&self) -> u64 {
         let pages = self.pages.all.max(u64::from(self.layout.file_pages));
         pages.saturating_sub(MARGIN_PAGES) * u64::from(PAGE)
     }
 
-    /// Bytes in use, by whole pages: the records, and a few pages that are always there.
+    /// Bytes in use, in whole pages: the records and a few fixed pages.
     pub fn used(&self) -> u64 {
         self.pages.all.saturating_sub(self.pages.free) * u64::from(PAGE)
     }
 
-    /// About what one record adds to [`used`](Storage::used), by the length of its canonical JSON.
+    /// Approximately what one record adds to [`used`](Storage::used), by the length of its canonical JSON.
     pub fn cost(canonical: usize) -> u64 {
-        // A page holds 4,080 bytes of rows, each with some 20 of its own, and no row is split over two leaves; what doesn't
-        // fit into one goes to pages of its own.
+        // A page holds 4,080 bytes of rows, each with an overhead of about 20. A row that doesn't fit one page gets pages of its own.
         const LEAF: u64 = 4080;
         let row = canonical as u64 + 20;
         if row <= LEAF {
@@ -224,27 +221,27 @@ impl Storage {
         }
     }
 
-    /// Bytes of records, written and pruned together, that one commit may have so that the reserved journal holds it. A larger
-    /// one works as long as the volume has space.
+    /// Bytes of records, written and pruned together, in a commit that fits the reserved journal. A larger commit works while the
+    /// volume has space.
     pub fn largest_commit(&self) -> u64 {
         let images = self.layout.journal_bytes / (u64::from(PAGE) + 8);
         images.saturating_sub(MARGIN_PAGES) * u64::from(PAGE) / 2
     }
 
-    /// Moves a ledger that can't be used away, with its journal, to a name with the time, which it returns. Only the newest one
-    /// is kept: a small volume has room for a new ledger beside one old one, hardly beside two.
+    /// Moves an unusable ledger and its journal to a name with the time, which it returns. Only the newest is kept: a small volume
+    /// has room for one old ledger beside a new one.
     pub fn set_aside(path: &Path, clock: &Clock) -> Result<PathBuf, StorageError> {
         let time = clock.wall().timestamp().strftime("%Y%m%dT%H%M%S%.6fZ").to_string();
-        let kept = reserve::beside(path, &format!(".corrupt-{time}"));
-        let kept_journal = reserve::beside(&kept, "-journal");
+        let kept = beside(path, &format!(".corrupt-{time}"));
+        let kept_journal = beside(&kept, "-journal");
         let moved = || -> io::Result<()> {
             fs::rename(path, &kept)?;
-            match fs::rename(reserve::beside(path, "-journal"), &kept_journal) {
-                Err(error) if error.kind() == ErrorKind::NotFound => reserve::remove(&kept_journal)?,
+            match fs::rename(beside(path, "-journal"), &kept_journal) {
+                Err(error) if error.kind() == ErrorKind::NotFound => remove(&kept_journal)?,
                 other => other?,
             }
             reserve::remove_older(path, &kept)?;
-            reserve::sync_directory(path)
+            sync_directory_of(path)
         };
         moved().map_err(|error| io_error(path, &error))?;
         Ok(kept)
@@ -314,13 +311,13 @@ impl Storage {
             .unwrap_or_else(|| self.rows.get(hash).copied())
     }
 
-    fn sorted(&self, error: rusqlite::Error) -> StorageError {
-        sorted(DatabaseError::new(&self.path, error))
+    fn classify(&self, error: rusqlite::Error) -> StorageError {
+        classify(DatabaseError::new(&self.path, error))
     }
 }
 
 impl Facts {
-    /// A tail is known by its newest record; one that is set aside again counts as the newest.
+    /// Lists a tail as the newest; the same tail is listed once.
     fn list(&mut self, aside: Aside) {
         self.aside.retain(|known| known.head != aside.head);
         self.aside.push(aside);
@@ -329,7 +326,7 @@ impl Facts {
     }
 }
 
-/// `INSERT OR REPLACE`: also the first row of a new ledger.
+/// Also inserts the first row of a new ledger.
 fn put_facts(db: &Connection, facts: &Facts) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO ledger (id, seed, head, fence, holder, count, digest, seal)
@@ -374,12 +371,12 @@ fn pages(db: &Connection) -> rusqlite::Result<Pages> {
     })
 }
 
-fn sorted(error: DatabaseError) -> StorageError {
+fn classify(error: DatabaseError) -> StorageError {
     match &error {
         DatabaseError::Full { .. } => StorageError::Full,
         DatabaseError::Corrupt { detail, .. } => StorageError::Corrupt(detail.clone()),
         DatabaseError::Other { source, .. } => match source.sqlite_error_code() {
-            // No such table or column: the schema is another.
+            // No such table or column: a different schema.
             Some(ErrorCode::Unknown) => StorageError::Corrupt(source.to_string()),
             _ => StorageError::Io(error.to_string()),
         },
@@ -394,7 +391,7 @@ fn io_error(path: &Path, error: &io::Error) -> StorageError {
     }
 }
 
-/// SQLite's integers have a sign.
+/// SQLite's integers are signed.
 fn signed(value: u64) -> rusqlite::Result<i64> {
     i64::try_from(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

@@ -1,5 +1,5 @@
-//! The ledger's thread: it owns the file, what is known of it, and the contributor that answers from it. Requests come through
-//! a bounded queue; what readers need goes out as a snapshot, only after the volume has it.
+//! The ledger's thread: it owns the file, the state and the contributor. Requests come through a bounded queue; snapshots go out
+//! only once the volume has their content.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::handle::Request;
 pub use super::handle::{Busy, LedgerHandle, RestoreError};
-use super::logic::Ledger;
 pub use super::metrics::LedgerMetrics;
+use super::open::Open;
 use super::storage::{Storage, StorageConfig, StorageError};
 use super::{Condition, LedgerSnapshot, Write};
 use crate::clock::Clock;
@@ -22,13 +22,11 @@ use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, R
 use crate::record::Record;
 use crate::shutdown::Signal;
 
-/// Requests that may wait for the thread; more are answered as busy.
+/// Requests that may wait for the thread; more fail as busy.
 const QUEUE: usize = 64;
-/// A volume that could not be written is tried again so often.
+/// The wait before a failed volume is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// Records are pruned when so much of the ledger's share is used, …
-const FULL_PERCENT: u64 = 85;
-/// … down to this; and only below it are older ones fetched, so that what was pruned isn't fetched again.
+/// Older records are fetched only below this, so that pruned ones aren't fetched again.
 const ROOM_PERCENT: u64 = 70;
 
 #[derive(Clone, Debug)]
@@ -40,9 +38,9 @@ pub struct LedgerConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    #[error("the ledger's thread could not be started: {0}")]
+    #[error("can't start the ledger's thread: {0}")]
     Thread(#[from] std::io::Error),
-    #[error("the ledger's thread ended by a panic")]
+    #[error("the ledger's thread panicked")]
     Panicked,
 }
 
@@ -52,7 +50,7 @@ pub struct LedgerTask {
     requests: SyncSender<Request>,
 }
 
-/// Starts the thread. It opens the ledger itself, so that a slow volume doesn't hold up the start.
+/// Starts the thread, which opens the ledger itself: a slow volume doesn't delay the start.
 pub fn start(
     config: LedgerConfig,
     clock: Clock,
@@ -80,23 +78,23 @@ pub fn start(
 }
 
 impl LedgerTask {
-    /// Hands every record seen in the Lease to the thread, until asked to stop; then joins it.
+    /// Hands every record seen in the Lease to the thread until stopped, and joins it.
     pub async fn run(
         self,
         mut lease: watch::Receiver<Arc<LeaseSnapshot>>,
         mut stop: Signal,
     ) -> Result<(), LedgerError> {
-        let mut told = None;
+        let mut sent = None;
         let mut unsent = false;
-        // A panic leaves the queue without a reader: nothing can be sent then, and nothing else would tell.
+        // Only this notices a panic of the thread: it leaves the queue without a reader.
         while !self.thread.is_finished() {
             let head = lease.borrow_and_update().payload().cloned();
-            if let Some(head) = head.filter(|head| told != Some(head.hash)) {
+            if let Some(head) = head.filter(|head| sent != Some(head.hash)) {
                 let hash = head.hash;
-                // A full queue drains within one answer's bound; the head is offered again then.
+                // A full queue drains within the bound of one answer; then the head is sent again.
                 unsent = self.requests.try_send(Request::Seen(head)).is_err();
                 if !unsent {
-                    told = Some(hash);
+                    sent = Some(hash);
                 }
             }
             tokio::select! {
@@ -109,7 +107,7 @@ impl LedgerTask {
         let requests = self.requests;
         let thread = self.thread;
         let joined = tokio::task::spawn_blocking(move || {
-            // Blocks while the queue is full; the thread drains it, or has ended and the send fails.
+            // Blocks while the queue is full, and fails if the thread has ended.
             let _ = requests.send(Request::Stop);
             thread.join()
         });
@@ -120,7 +118,7 @@ impl LedgerTask {
     }
 }
 
-/// The snapshot of a ledger that isn't there.
+/// The snapshot of a ledger that is not open.
 pub fn unopened(condition: Condition) -> LedgerSnapshot {
     LedgerSnapshot {
         chain: Arc::new([]),
@@ -132,57 +130,6 @@ pub fn unopened(condition: Condition) -> LedgerSnapshot {
     }
 }
 
-struct Open {
-    storage: Storage,
-    ledger: Ledger,
-}
-
-impl Open {
-    /// Makes writes durable, and then true.
-    fn commit(&mut self, writes: &[Write]) -> Result<(), StorageError> {
-        self.storage.commit(writes)?;
-        writes.iter().for_each(|write| self.ledger.apply(write));
-        Ok(())
-    }
-
-    /// As [`commit`](Open::commit). Where there is no room, because records are larger than those before them, the oldest go.
-    fn commit_making_room(&mut self, writes: &[Write]) -> Result<(), StorageError> {
-        match self.commit(writes) {
-            Err(StorageError::Full) if self.prune()? => self.commit(writes),
-            done => done,
-        }
-    }
-
-    /// Prunes when so much is used that the next commits may not find room.
-    fn keep_room(&mut self) -> Result<(), StorageError> {
-        if percent(&self.storage) >= FULL_PERCENT {
-            self.prune()?;
-        }
-        Ok(())
-    }
-
-    /// Deletes the oldest tenth. False when nothing may be deleted.
-    fn prune(&mut self) -> Result<bool, StorageError> {
-        let writes = self.ledger.prune(self.ledger.len() * 9 / 10);
-        if writes.is_empty() {
-            return Ok(false);
-        }
-        self.commit(&writes)?;
-        Ok(true)
-    }
-
-    /// As many of these records as one commit has reserved space for.
-    fn fitting<'a>(&self, records: &'a [Arc<Record>]) -> &'a [Arc<Record>] {
-        let most = self.storage.largest_commit();
-        let mut bytes = 0;
-        let fits = records.iter().take_while(|record| {
-            bytes += Storage::cost(record.canonical().len());
-            bytes <= most
-        });
-        &records[..fits.count()]
-    }
-}
-
 struct Worker {
     config: LedgerConfig,
     clock: Clock,
@@ -190,20 +137,20 @@ struct Worker {
     publisher: watch::Sender<Arc<LedgerSnapshot>>,
     open: Option<Open>,
     condition: Condition,
-    /// Seen in the Lease, and not stored yet.
+    /// Seen in the Lease, but not stored yet.
     unseen: Option<Arc<Record>>,
 }
 
 impl Worker {
     fn run(mut self, requests: &Receiver<Request>) {
         self.try_open();
-        // By the clock and not by a quiet second: a holder that recovers asks more often than that, until it has its answers.
+        // By the clock and not after a quiet second: a recovering holder sends requests more often than that.
         let mut due = self.clock.boot() + TRY_AGAIN;
         loop {
             self.publish();
             let now = self.clock.boot();
             if now >= due {
-                self.try_again();
+                self.retry();
                 due = self.clock.boot() + TRY_AGAIN;
                 continue;
             }
@@ -216,7 +163,7 @@ impl Worker {
     }
 
     fn answer(&mut self, request: Request) {
-        // A reply that nobody waits for any more is dropped: the holder asks again, and gets the same.
+        // A reply without a receiver is dropped: the holder will ask again, and get the same.
         match request {
             Request::Keep(request, reply) => drop(reply.send(self.keep(&request))),
             Request::Heads(request, reply) => drop(reply.send(self.heads(&request))),
@@ -226,7 +173,7 @@ impl Worker {
             }
             Request::Seen(record) => {
                 self.unseen = Some(record);
-                self.see();
+                self.store_unseen();
             }
             Request::Fill(asked, records) => {
                 if let Some(open) = &self.open {
@@ -244,7 +191,7 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.keep(&open.ledger, request, self.clock.wall())?;
-        self.settled(&writes, answer)
+        self.answer_once_stored(&writes, answer)
     }
 
     fn heads(&mut self, request: &HeadsRequest) -> Result<HeadsAnswer, Refusal> {
@@ -252,11 +199,11 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.heads(&open.ledger, request)?;
-        self.settled(&writes, answer)
+        self.answer_once_stored(&writes, answer)
     }
 
-    /// An answer is given only once what it promises is durable.
-    fn settled<T>(&mut self, writes: &[Write], answer: T) -> Result<T, Refusal> {
+    /// The answer, once what it promises is durable.
+    fn answer_once_stored<T>(&mut self, writes: &[Write], answer: T) -> Result<T, Refusal> {
         match self.store(writes) {
             true => Ok(answer),
             false => Err(self.refusal()),
@@ -271,8 +218,8 @@ impl Worker {
         Refusal::Ledger { detail }
     }
 
-    /// D1: stores what was seen in the Lease; it is reported by the snapshot that follows.
-    fn see(&mut self) {
+    /// D1: stores the record seen in the Lease; the next snapshot has it.
+    fn store_unseen(&mut self) {
         let (Some(open), Some(record)) = (&self.open, &self.unseen) else {
             return;
         };
@@ -288,27 +235,27 @@ impl Worker {
         }
     }
 
-    /// Makes writes durable, and then true, if there are any. False when the volume refused.
+    /// Commits writes, if there are any. False if the volume failed.
     fn store(&mut self, writes: &[Write]) -> bool {
         self.open.is_some() && (writes.is_empty() || self.commit(writes))
     }
 
-    /// As [`store`](Worker::store), and tries the volume without any as well.
+    /// As [`store`](Worker::store), but tries the volume even without writes.
     fn commit(&mut self, writes: &[Write]) -> bool {
         let Some(open) = &mut self.open else {
             return false;
         };
         let stored = open.commit_making_room(writes);
         let durable = stored.is_ok();
-        // The last error says how the ledger is now: one that had no room may prove to be damaged when room is made.
+        // The last error counts: a ledger without room may turn out to be damaged when pruned.
         match stored.and_then(|()| open.keep_room()) {
             Ok(()) => self.set_condition(Condition::Writable),
-            Err(error) => self.failed(&error),
+            Err(error) => self.on_failure(&error),
         }
         durable
     }
 
-    fn failed(&mut self, error: &StorageError) {
+    fn on_failure(&mut self, error: &StorageError) {
         self.metrics.failures.inc();
         let detail: Arc<str> = error.to_string().into();
         match error {
@@ -323,26 +270,23 @@ impl Worker {
     fn try_open(&mut self) {
         match Storage::open(&self.config.path, self.config.storage, rand::random()) {
             Ok((storage, stored)) => {
-                self.open = Some(Open {
-                    storage,
-                    ledger: Ledger::new(stored),
-                });
+                self.open = Some(Open::new(storage, stored));
                 self.set_condition(Condition::Writable);
-                self.see();
+                self.store_unseen();
             }
-            Err(error) => self.failed(&error),
+            Err(error) => self.on_failure(&error),
         }
     }
 
-    /// Once a second: what could not be opened or written is tried again. A corrupt ledger waits for a person.
-    fn try_again(&mut self) {
+    /// Every second: tries again to open or write a failed ledger. A corrupt one waits for an operator.
+    fn retry(&mut self) {
         match (&self.condition, &self.open) {
             (Condition::Corrupt(_), _) => {}
             (_, None) => self.try_open(),
             (Condition::Opening | Condition::Writable, Some(_)) => {}
             (Condition::Unwritable(_), Some(_)) => {
-                self.see();
-                // Nothing was to be stored: whether something could be only a commit tells, be it of nothing.
+                self.store_unseen();
+                // With nothing to store, only an empty commit shows whether the volume works again.
                 if self.unseen.is_none() && matches!(self.condition, Condition::Unwritable(_)) {
                     self.commit(&[]);
                 }
@@ -356,7 +300,7 @@ impl Worker {
         }
         let aside = Storage::set_aside(&self.config.path, &self.clock)
             .map_err(|error| RestoreError::Failed(error.to_string()))?;
-        tracing::warn!(path = %aside.display(), "the corrupt ledger is set aside, and a new one begun");
+        tracing::warn!(path = %aside.display(), "set the corrupt ledger aside and started a new one");
         self.try_open();
         Ok(aside)
     }
@@ -370,12 +314,12 @@ impl Worker {
             Condition::Writable if self.condition == Condition::Opening => tracing::debug!("the ledger is open"),
             Condition::Writable => tracing::info!("the ledger can be written again"),
             Condition::Unwritable(detail) => {
-                tracing::warn!(%detail, "the ledger can't be written: this member doesn't stand for the lease")
+                tracing::warn!(%detail, "can't write the ledger: not standing for election")
             }
             Condition::Corrupt(detail) => tracing::error!(%detail,
-                "the ledger is corrupt: this member doesn't draw; `random-generator ledger restore` restores it from its peers"),
+                "the ledger is corrupt, so this member takes no part in draws; `random-generator ledger restore` fetches the records from its peers"),
         }
-        self.metrics.tell(&condition);
+        self.metrics.set_condition(&condition);
         self.condition = condition;
     }
 
@@ -383,33 +327,20 @@ impl Worker {
         let snapshot = match &self.open {
             Some(open) => {
                 let mut snapshot = open.ledger.snapshot(self.condition.clone());
-                if percent(&open.storage) >= ROOM_PERCENT {
+                if open.percent_used() >= ROOM_PERCENT {
                     snapshot.wanted = None;
                 }
-                self.metrics
-                    .records
-                    .set(i64::try_from(open.ledger.len()).unwrap_or(i64::MAX));
-                self.metrics
-                    .used
-                    .set(i64::try_from(open.storage.used()).unwrap_or(i64::MAX));
+                self.metrics.records.set(gauge(open.ledger.len() as u64));
+                self.metrics.used.set(gauge(open.storage.used()));
                 snapshot
             }
             None => unopened(self.condition.clone()),
         };
-        self.metrics.head.set(
-            snapshot
-                .head()
-                .map_or(0, |head| i64::try_from(head.round).unwrap_or(i64::MAX)),
-        );
-        self.metrics
-            .head_slot
-            .set(snapshot.head().map_or(0, |head| head.slot.0));
-        self.metrics
-            .aside
-            .set(i64::try_from(snapshot.aside.len()).unwrap_or(i64::MAX));
-        self.metrics
-            .fence
-            .set(i64::try_from(snapshot.promised_fence).unwrap_or(i64::MAX));
+        let (round, slot) = snapshot.head().map_or((0, 0), |head| (head.round, head.slot.0));
+        self.metrics.head.set(gauge(round));
+        self.metrics.head_slot.set(slot);
+        self.metrics.aside.set(gauge(snapshot.aside.len() as u64));
+        self.metrics.fence.set(gauge(snapshot.promised_fence));
         self.publisher.send_if_modified(|current| {
             let changed = **current != snapshot;
             if changed {
@@ -420,8 +351,8 @@ impl Worker {
     }
 }
 
-fn percent(storage: &Storage) -> u64 {
-    storage.used().saturating_mul(100) / storage.capacity().max(1)
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -430,7 +361,7 @@ mod tests {
 
     use super::*;
     use crate::lease::{Head, LeaseObject};
-    use crate::record::{Draft, Hex, Slot};
+    use crate::record::Draft;
     use crate::shutdown;
 
     fn view(head: Head) -> Arc<LeaseSnapshot> {
@@ -450,31 +381,13 @@ mod tests {
         })
     }
 
-    fn record() -> Arc<Record> {
-        let draft = Draft {
-            set: "rg".into(),
-            chain: Hex([7; 16]),
-            round: 1,
-            schedule: "@every 1s".into(),
-            slot: Slot(1_800_000_000),
-            missed: 0,
-            holder: "rg-0_local-1".into(),
-            fence: 1,
-            voters: 1,
-            previous: None,
-            contributions: Vec::new(),
-            missing: Vec::new(),
-        };
-        Arc::new(draft.seal())
-    }
-
     #[tokio::test]
     async fn a_thread_that_panicked_is_noticed_though_a_head_waits_to_be_sent_to_it() {
         let (requests, receiver) = sync_channel(QUEUE);
         drop(receiver);
         let thread = thread::spawn(|| panic!("the thread of this test"));
         let task = LedgerTask { thread, requests };
-        let (_lease, views) = watch::channel(view(Head::Valid(record())));
+        let (_lease, views) = watch::channel(view(Head::Valid(Arc::new(Draft::after(None, 1).seal()))));
         let (_stop, stopped) = shutdown::stage();
         let ended = tokio::time::timeout(Duration::from_secs(30), task.run(views, stopped)).await;
         assert!(matches!(ended, Ok(Err(LedgerError::Panicked))), "{ended:?}");

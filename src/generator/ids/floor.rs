@@ -1,17 +1,18 @@
-//! The floor on the volume: no id below it will be given out by a process that starts now.
+//! The floor on the volume: a new process gives out no id below it.
 //!
-//! One file of fixed size, allocated when it is made, so that moving the floor needs no space. Two slots are written in
-//! turn, each with a checksum: a write that is torn leaves the floor of the other slot, above which nothing was given out
-//! since.
+//! One file of fixed size, allocated at once, so that raising the floor needs no space. Two slots are written in turn, each with a
+//! checksum: after a torn write the other slot still has the previous floor, and nothing above that was given out.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// Each slot is a block of its own: a write that goes wrong doesn't reach the other.
+use crate::files;
+
+/// Each slot is a block of its own, so that a failed write can't damage the other.
 const SLOT: usize = 4096;
 const MAGIC: &[u8; 8] = b"rgidflr1";
 const CHECKSUM_AT: usize = 24;
@@ -21,12 +22,12 @@ pub enum FloorError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error(
-        "{path} is damaged, so nobody knows which ids were given out; if this member's clock was never ahead of the present, remove it, and ids go on from now"
+        "{path} is damaged, so the ids given out so far are unknown; if this member's clock was never ahead, remove the file, and ids continue from now"
     )]
     Corrupt { path: PathBuf },
 }
 
-/// The open file, and what its newest slot says.
+/// The open file, and the content of its newest slot.
 #[derive(Debug)]
 pub struct FloorFile {
     file: File,
@@ -36,14 +37,15 @@ pub struct FloorFile {
 }
 
 impl FloorFile {
-    /// Opens the file, or makes it with floor 0.
+    /// Opens the file, or creates it with floor 0.
     pub fn open(path: &Path) -> Result<FloorFile, FloorError> {
         let failed = |source| FloorError::Io {
             path: path.to_owned(),
             source,
         };
         if !path.try_exists().map_err(failed)? {
-            create(path).map_err(failed)?;
+            // Both slots are written, so that both are allocated.
+            files::replace(path, &[encode(0, 0), encode(1, 0)].concat()).map_err(failed)?;
         }
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
         let mut newest = None;
@@ -56,8 +58,8 @@ impl FloorFile {
             }
         }
         let (sequence, floor_ms) = newest.ok_or_else(|| FloorError::Corrupt { path: path.to_owned() })?;
-        // What was read may be a page that the kernel once failed to write, and keeps as clean. The other slot must not be
-        // overwritten before this one is on the disk.
+        // The page that was read may be one that the kernel failed to write and keeps as clean. It must be on the disk before the
+        // other slot is overwritten.
         file.write_all_at(&encode(sequence, floor_ms), sequence % 2 * SLOT as u64)
             .and_then(|()| file.sync_data())
             .map_err(failed)?;
@@ -73,8 +75,8 @@ impl FloorFile {
         self.floor_ms
     }
 
-    /// Returns when the new floor is durable. After an error the floor may be the old one or the new one, so the file must be
-    /// opened anew: a page that the kernel failed to write counts as clean from then on.
+    /// Returns once the new floor is durable. After an error the floor may be the old one or the new one, and the file must be
+    /// opened again: the kernel keeps a page that it failed to write as clean.
     pub fn raise(&mut self, floor_ms: u64) -> Result<(), FloorError> {
         let sequence = self.sequence + 1;
         self.file
@@ -87,27 +89,6 @@ impl FloorFile {
         self.sequence = sequence;
         self.floor_ms = floor_ms;
         Ok(())
-    }
-}
-
-/// Whole or not at all: a file that is there has a valid slot.
-fn create(path: &Path) -> io::Result<()> {
-    let draft = path.with_extension("new");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    // Both written, so that both are allocated.
-    for index in 0..2 {
-        file.write_all_at(&encode(index, 0), index * SLOT as u64)?;
-    }
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
     }
 }
 
@@ -131,7 +112,7 @@ fn decode(slot: &[u8; SLOT]) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 impl FloorFile {
-    /// Can be read, and fails when it is raised.
+    /// Opens a file whose floor can't be raised.
     pub fn broken(path: &Path) -> FloorFile {
         let mut file = FloorFile::open(path).unwrap();
         file.file = File::open(path).unwrap();
@@ -141,6 +122,8 @@ impl FloorFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,15 +1,15 @@
 //! Unique 64-bit ids from the member's ordinal: a 0, 41 bits of milliseconds since 2026-01-01T00:00:00Z, 10 bits of ordinal,
 //! 12 bits of counter.
 //!
-//! An ordinal never repeats one, whatever becomes of the process or the wall clock. A floor on the volume ([`floor`]) is
-//! kept ahead of use: an id is given out only when the floor that lies above it is durable, and a new process begins at the
-//! floor. [`source`] gives ids out, [`keeper`] keeps the floor ahead.
+//! An ordinal never repeats an id, whatever happens to the process or the wall clock. The floor on the volume ([`floor`]) is a
+//! high-water mark: ids below it are reserved, only reserved ids are given out, and a new process starts at the floor.
+//! [`source`] gives out ids, [`reservation`] raises the floor ahead of use.
 
 mod floor;
-mod keeper;
+mod reservation;
 mod source;
 
-pub use keeper::{IdKeeper, KeeperError, start};
+pub use reservation::{ReservationError, Reserver, start};
 pub use source::{IdSource, IdsConfig, IdsError, MAX_IDS};
 
 use crate::clock::Wall;
@@ -21,14 +21,14 @@ const ORDINAL_BITS: u32 = 10;
 /// The first millisecond that an id can't express: in September 2095.
 const END_MS: u64 = 1 << 41;
 
-/// Milliseconds since 2026; none before 2026, and none that an id can't express. A clock so wrong is not asked.
+/// Milliseconds since 2026; none for a clock so wrong that an id can't express it.
 fn milliseconds(wall: Wall) -> Option<u64> {
     u64::try_from(wall.0.div_euclid(1_000) - EPOCH_MS)
         .ok()
         .filter(|&ms| ms < END_MS)
 }
 
-/// The id at a position: a position is a millisecond and a counter, 53 bits, and every one is used once at most.
+/// The id at a position: a millisecond and a counter, 53 bits. Every position is used at most once.
 fn id(position: u64, ordinal: u16) -> u64 {
     let (ms, counter) = (position >> COUNTER_BITS, position & ((1 << COUNTER_BITS) - 1));
     (ms << (ORDINAL_BITS + COUNTER_BITS)) | (u64::from(ordinal) << COUNTER_BITS) | counter

@@ -1,4 +1,4 @@
-//! Gives ids out. A caller takes positions with one compare-and-swap and waits for nobody, as long as the floor is ahead.
+//! Gives out ids. A caller takes positions with one compare-and-swap, and waits only if the floor is not ahead.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use tokio::sync::{mpsc, watch};
 use super::{COUNTER_BITS, END_MS, id, milliseconds};
 use crate::clock::{Clock, Now};
 
-/// So far ids may run ahead of time when more than 4,096 a millisecond are asked for.
+/// How far ids may run ahead of time when requests take more than 4,096 a millisecond.
 const LEAD_MS: u64 = 1_000;
-/// So far the floor is set ahead of use. A restart skips up to as much; under load the file is written once in half of it.
+/// How far the floor is set ahead of use. A restart skips at most that; under load the file is written once in half of it.
 /// More than twice the lead, which one request may take.
 pub(super) const AHEAD_MS: u64 = 4_000;
-/// So many ids at once are within the lead on any clock.
+/// Ids in one request: within the lead on any clock.
 pub const MAX_IDS: u32 = 1 << 20;
 
 #[derive(Clone, Debug)]
 pub struct IdsConfig {
     /// The floor's file.
     pub path: PathBuf,
-    /// Without one there are no ids.
+    /// Without an ordinal there are no ids.
     pub ordinal: Option<u16>,
     /// The longest wait for a floor.
     pub patience: Duration,
@@ -35,24 +35,24 @@ pub enum IdsError {
     NoOrdinal,
     #[error("at most {MAX_IDS} ids at once")]
     TooMany,
-    #[error("ids are asked for faster than 4096 a millisecond; try again in a second")]
+    #[error("ids are requested faster than 4096 a millisecond; try again in a second")]
     TooFast,
-    #[error("the floor of ids can't be kept on the volume: {0}")]
+    #[error("can't store the floor of ids on the volume: {0}")]
     Floor(Arc<str>),
-    #[error("the volume is too slow to keep the floor of ids; try again")]
+    #[error("the volume is too slow to store the floor of ids; try again")]
     Timeout,
-    #[error("the ids of this ordinal are used up, or its clock once was near the year 2095")]
+    #[error("the ids of this ordinal are used up, or its clock was once near the year 2095")]
     Exhausted,
     #[error("this member is stopping")]
     Stopped,
 }
 
-/// What the thread tells.
+/// What the thread publishes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct Reservation {
     /// Ids of milliseconds below this may be given out.
     pub reserved_ms: u64,
-    /// Attempts to raise the floor, failed ones too.
+    /// Attempts to raise the floor, with failed ones.
     pub attempts: u64,
     pub trouble: Option<Arc<str>>,
 }
@@ -64,18 +64,18 @@ pub struct IdSource {
     patience: Duration,
     clock: Clock,
     shared: Arc<Shared>,
-    kept: watch::Receiver<Kept>,
+    reservations: watch::Receiver<Reservation>,
     raise: mpsc::Sender<()>,
 }
 
-/// Positions: a millisecond and a counter. Atomics, so that no caller waits for another.
+/// Atomics, so that no caller waits for another.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// The first position that isn't given out yet.
+    /// The first free position: a millisecond and a counter.
     pub next: AtomicU64,
     /// Ids of milliseconds below this may be given out.
     pub reserved_ms: AtomicU64,
-    /// What is added to boot time to get the ids' own time. It only grows, so a wall clock that steps back changes nothing.
+    /// Added to boot time it is the ids' own time. It only grows, so a wall clock that steps back changes nothing.
     offset_ms: AtomicI64,
 }
 
@@ -91,7 +91,7 @@ impl Default for Shared {
 }
 
 impl Shared {
-    /// The ids' own time: goes at the pace of boot time, follows the wall clock forward, never goes back.
+    /// The ids' own time: runs at the pace of boot time, follows the wall clock forwards, and never goes back.
     pub fn time_ms(&self, now: Now) -> u64 {
         let boot_ms = boot_ms(now);
         let mut offset = self.offset_ms.load(Ordering::Acquire);
@@ -102,8 +102,8 @@ impl Shared {
         u64::try_from(boot_ms + offset).unwrap_or(0)
     }
 
-    /// Begins at a floor that is read from the volume.
-    pub fn begin(&self, floor_ms: u64, now: Now) {
+    /// Starts at the floor that was read from the volume.
+    pub fn start_at(&self, floor_ms: u64, now: Now) {
         self.next.fetch_max(floor_ms << COUNTER_BITS, Ordering::AcqRel);
         self.offset_ms
             .fetch_max(floor_ms.cast_signed() - boot_ms(now), Ordering::AcqRel);
@@ -114,10 +114,10 @@ fn boot_ms(now: Now) -> i64 {
     (now.boot.0 / 1_000_000).cast_signed()
 }
 
-/// What became of one try to take positions.
+/// The outcome of one attempt to take positions.
 enum Take {
     Taken(u64),
-    /// The floor must be above this millisecond first.
+    /// The floor must rise above this millisecond first.
     Floor(u64),
 }
 
@@ -126,7 +126,7 @@ impl IdSource {
         config: &IdsConfig,
         clock: Clock,
         shared: Arc<Shared>,
-        kept: watch::Receiver<Kept>,
+        reservations: watch::Receiver<Reservation>,
         raise: mpsc::Sender<()>,
     ) -> IdSource {
         IdSource {
@@ -134,13 +134,13 @@ impl IdSource {
             patience: config.patience,
             clock,
             shared,
-            kept,
+            reservations,
             raise,
         }
     }
 
-    /// `count` new ids, ascending. Waits at most `patience`, and only when the floor is not ahead. Cancelled, it may leave a
-    /// gap, never a repetition.
+    /// `count` new ids, ascending. Waits at most `patience`, and only if the floor is not ahead. Cancelling may leave a gap, never a
+    /// repetition.
     pub async fn take(&self, count: u32) -> Result<Vec<u64>, IdsError> {
         let ordinal = self.ordinal.ok_or(IdsError::NoOrdinal)?;
         if count > MAX_IDS {
@@ -160,23 +160,23 @@ impl IdSource {
             .collect())
     }
 
-    /// Why ids can't be given at present, in the operator's words.
+    /// Why ids can't be given out at present, for the operator.
     pub fn trouble(&self) -> Option<Arc<str>> {
-        self.kept.borrow().trouble.clone()
+        self.reservations.borrow().trouble.clone()
     }
 
     async fn wait(&self, count: u32) -> Result<u64, IdsError> {
-        let mut kept = self.kept.clone();
+        let mut reservations = self.reservations.clone();
         loop {
-            let before = kept.borrow_and_update().attempts;
+            let before = reservations.borrow_and_update().attempts;
             let needed_ms = match self.attempt(count)? {
                 Take::Taken(first) => return Ok(first),
                 Take::Floor(needed_ms) => needed_ms,
             };
-            self.ask()?;
-            // A first attempt that was under way already may not reach far enough; then this goes round again.
-            let after = kept
-                .wait_for(|kept| kept.reserved_ms > needed_ms || kept.attempts != before)
+            self.request()?;
+            // An attempt that was already under way may not reach far enough: then this loops.
+            let after = reservations
+                .wait_for(|now| now.reserved_ms > needed_ms || now.attempts != before)
                 .await
                 .map_err(|_| IdsError::Stopped)?
                 .clone();
@@ -191,9 +191,9 @@ impl IdSource {
         }
     }
 
-    fn ask(&self) -> Result<(), IdsError> {
+    fn request(&self) -> Result<(), IdsError> {
         match self.raise.try_send(()) {
-            // One question in the queue serves everybody.
+            // One request in the queue serves every caller.
             Ok(()) | Err(TrySendError::Full(())) => Ok(()),
             Err(TrySendError::Closed(())) => Err(IdsError::Stopped),
         }
@@ -202,7 +202,7 @@ impl IdSource {
     fn attempt(&self, count: u32) -> Result<Take, IdsError> {
         let shared = &self.shared;
         let time_ms = shared.time_ms(self.clock.now());
-        // Read before the position: a floor that grows meanwhile only makes this too careful.
+        // Before the position: if the floor rises meanwhile, this is only too careful.
         let reserved_ms = shared.reserved_ms.load(Ordering::Acquire);
         let mut next = shared.next.load(Ordering::Acquire);
         loop {
@@ -212,7 +212,7 @@ impl IdSource {
             if last_ms >= END_MS {
                 return Err(IdsError::Exhausted);
             }
-            // Before the floor is read there is no position to judge.
+            // Before the floor is read, the position means nothing.
             if reserved_ms > 0 && last_ms > time_ms + LEAD_MS {
                 return Err(IdsError::TooFast);
             }
@@ -225,8 +225,8 @@ impl IdSource {
             {
                 Ok(_) => {
                     if last_ms + AHEAD_MS / 2 >= reserved_ms {
-                        // Ahead of need, so that nobody waits; if it can't be asked, who needs it will.
-                        let _ = self.ask();
+                        // Early, so that no caller waits. If it fails, the caller that needs it tries again.
+                        let _ = self.request();
                     }
                     return Ok(Take::Taken(first));
                 }

@@ -10,8 +10,9 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, Row};
 
 use super::reserve::{self, Layout, SCHEMA, TABLES};
-use super::{Aside, Facts, Pages, Promise, Rows, StorageError, io_error, pages, sorted};
+use super::{Aside, Facts, Pages, Promise, Rows, StorageError, classify, io_error, pages};
 use crate::database::{self, DatabaseError, PAGE};
+use crate::files::beside;
 use crate::record::secrets::Seed;
 use crate::record::{Hex, HexError, Record};
 
@@ -26,8 +27,8 @@ pub(super) struct Loaded {
 /// Opens the file, rolls back what a crash left unfinished, and verifies all of it.
 pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> {
     check_header(path)?;
-    let mut db = database::open(path, layout.settings()).map_err(sorted)?;
-    let failed = |error| sorted(DatabaseError::new(path, error));
+    let mut db = database::open(path, layout.settings()).map_err(classify)?;
+    let failed = |error| classify(DatabaseError::new(path, error));
     let content = Content { path, db: &db };
     content.check_structure()?;
     let facts = content.facts()?;
@@ -39,7 +40,7 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     {
         return Err(failed(error));
     }
-    if let Err(error) = reserve::grow_journal(&reserve::beside(path, "-journal"), layout.journal_bytes) {
+    if let Err(error) = reserve::grow_journal(&beside(path, "-journal"), layout.journal_bytes) {
         tracing::warn!("the ledger's journal has not its reserved size: {error}");
     }
     db.pragma_update_and_check(
@@ -65,7 +66,7 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
 /// only read, and its lock is held for as long as copying its pages takes: a member's commit waits for no more than that.
 pub(super) fn inspect(path: &Path) -> Result<Loaded, StorageError> {
     check_header(path)?;
-    let failed = |error| sorted(DatabaseError::new(path, error));
+    let failed = |error| classify(DatabaseError::new(path, error));
     let copied = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let from = Connection::open_with_flags(path, flags)?;
@@ -217,10 +218,10 @@ impl Content<'_> {
         Ok((records, rows))
     }
 
-    /// A column of another type, or a row that isn't there, is damage; what SQLite says of itself is sorted.
+    /// A column of another type, or a row that isn't there, is damage; what SQLite says of itself is classify.
     fn read<T>(&self, result: rusqlite::Result<T>) -> Result<T, StorageError> {
         result.map_err(|error| match error {
-            rusqlite::Error::SqliteFailure(..) => sorted(DatabaseError::new(self.path, error)),
+            rusqlite::Error::SqliteFailure(..) => classify(DatabaseError::new(self.path, error)),
             error => StorageError::Corrupt(error.to_string()),
         })
     }

@@ -1,22 +1,22 @@
-//! How a ledger is made, with all the space that it will ever need.
+//! Creates a ledger with all the space that it will ever need.
 //!
-//! Every page of the file and every block of its rollback journal is written once when it is made. Pages that records don't
-//! use are on SQLite's list of free pages, without auto-vacuum they stay in the file, and a journal in mode PERSIST is only made
-//! void. So later commits overwrite blocks that are allocated, which needs no space on a file system that overwrites in place
-//! (ext4, XFS; not btrfs or ZFS, which write elsewhere first). Written pages instead of fallocate: extents that were only
-//! allocated are converted when they are first written, and that may need a block for the extent tree.
+//! Every page of the file and every block of its rollback journal is written at creation. Unused pages stay in the file, on
+//! SQLite's free list, and a journal in mode PERSIST keeps its blocks. So later commits overwrite allocated blocks, which needs no
+//! space on a file system that overwrites in place (ext4, XFS; not btrfs or ZFS). fallocate(2) is not enough: the first write to
+//! an allocated extent may need a block for the extent tree.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Facts, MIN_MAX_BYTES, StorageError, io_error, pages, put_facts, sorted};
+use super::{Facts, MIN_MAX_BYTES, StorageError, classify, io_error, pages, put_facts};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
+use crate::files::{self, beside, remove};
 
-/// The layout of the database that this build reads and writes: `PRAGMA user_version`.
+/// The version of the database's layout: `PRAGMA user_version`.
 pub(super) const SCHEMA: u32 = 1;
 
 pub(super) const TABLES: [&str; 3] = [
@@ -25,7 +25,7 @@ pub(super) const TABLES: [&str; 3] = [
     "CREATE TABLE records (id INTEGER PRIMARY KEY, record TEXT NOT NULL)",
 ];
 
-/// How the space is divided: five sixths for the file, one for the journal, which holds the old content of the pages that one
+/// The division of the space: five sixths for the file, one for the journal, which has the old content of the pages that a
 /// transaction changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -54,7 +54,7 @@ impl Layout {
     }
 }
 
-/// Makes the ledger under another name and puts it in place when it is whole and on the disk. A failure leaves nothing behind.
+/// Creates the ledger under another name, and renames it once it is whole and on the disk. A failure leaves nothing behind.
 pub(super) fn create(path: &Path, layout: Layout, facts: &Facts) -> Result<(), StorageError> {
     let draft = beside(path, ".new");
     let journal = beside(path, "-journal");
@@ -66,19 +66,19 @@ pub(super) fn create(path: &Path, layout: Layout, facts: &Facts) -> Result<(), S
             let place = || {
                 File::open(&draft)?.sync_all()?;
                 fs::rename(&draft, path)?;
-                sync_directory(path)
+                files::sync_directory_of(path)
             };
             place().map_err(|error| io_error(path, &error))
         });
     if made.is_err() && !path.exists() {
-        // What went wrong is told already; the next attempt removes them as well.
+        // Best effort: the next attempt removes them as well.
         let _ = remove_all(path);
     }
     made
 }
 
-/// What an attempt that was cut off has left, and the journal of a ledger that was removed: SQLite would roll it back into the
-/// new one.
+/// Removes the remains of an interrupted attempt, and the journal of a deleted ledger, which SQLite would roll back into the new
+/// one.
 fn remove_all(path: &Path) -> io::Result<()> {
     remove(&beside(path, ".new"))?;
     remove(&beside(path, ".new-journal"))?;
@@ -86,16 +86,16 @@ fn remove_all(path: &Path) -> io::Result<()> {
 }
 
 fn build(draft: &Path, layout: Layout, facts: &Facts) -> Result<(), StorageError> {
-    // It holds the seed: for this user alone. SQLite gives the journal the same mode.
+    // Only this user may read the seed. SQLite gives the journal the same mode.
     OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(draft)
         .map_err(|error| io_error(draft, &error))?;
-    let mut db = database::open(draft, layout.settings()).map_err(sorted)?;
+    let mut db = database::open(draft, layout.settings()).map_err(classify)?;
     let build = |db: &mut Connection| -> rusqlite::Result<()> {
-        // A draft that is cut off is thrown away.
+        // An interrupted draft is deleted.
         db.pragma_update_and_check(None, "journal_mode", "memory", |_| Ok(()))?;
         db.pragma_update(None, "synchronous", "off")?;
         let transaction = db.transaction()?;
@@ -107,12 +107,12 @@ fn build(draft: &Path, layout: Layout, facts: &Facts) -> Result<(), StorageError
         transaction.commit()?;
         fill(db, layout)
     };
-    build(&mut db).map_err(|error| sorted(DatabaseError::new(draft, error)))
+    build(&mut db).map_err(|error| classify(DatabaseError::new(draft, error)))
 }
 
-/// Brings the file to its full size with pages that are free. A larger one stays.
+/// Grows the file to its full size with free pages. A larger file keeps its size.
 pub(super) fn fill(db: &mut Connection, layout: Layout) -> rusqlite::Result<()> {
-    // A row that needs a new interior page as well may find only one page left.
+    // Two less: a row may need a new interior page as well.
     let enough = u64::from(layout.file_pages) - 2;
     let left: bool = db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'filler'", [], |row| {
         row.get(0)
@@ -123,7 +123,7 @@ pub(super) fn fill(db: &mut Connection, layout: Layout) -> rusqlite::Result<()> 
     if pages(db)?.all >= enough {
         return Ok(());
     }
-    // Two transactions: pages that are freed in the one that took them would never be written.
+    // Two transactions: pages that are freed in the transaction that took them are never written.
     let transaction = db.transaction()?;
     transaction.execute_batch("CREATE TABLE filler (content BLOB)")?;
     while pages(&transaction)?.all < enough {
@@ -135,7 +135,7 @@ pub(super) fn fill(db: &mut Connection, layout: Layout) -> rusqlite::Result<()> 
     db.execute_batch("DROP TABLE filler")
 }
 
-/// Brings the journal to its size; never touches what is in it.
+/// Grows the journal to its size; never changes its content.
 pub(super) fn grow_journal(journal: &Path, bytes: u64) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(journal)?;
     let length = file.metadata()?.len();
@@ -147,10 +147,10 @@ pub(super) fn grow_journal(journal: &Path, bytes: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Removes what was set aside earlier than `kept`, which lies beside `path`.
+/// Removes all ledgers set aside before `kept`, which lies beside `path`.
 pub(super) fn remove_older(path: &Path, kept: &Path) -> io::Result<()> {
     let prefix = beside(path, ".corrupt-");
-    for entry in fs::read_dir(parent(path))? {
+    for entry in fs::read_dir(files::directory_of(path))? {
         let found = entry?.path();
         let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
         let named = found
@@ -164,31 +164,7 @@ pub(super) fn remove_older(path: &Path, kept: &Path) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(parent(path))?.sync_all()
-}
-
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Whether space is what was missing, now or at the file's bound.
+/// Whether the volume or the file's limit had no space left.
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }

@@ -1,0 +1,128 @@
+//! `/actuator` and `/actuator/health`: health as probes read it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::Response;
+use random_generator::metrics::resident_memory;
+use random_generator::server::format::wanted;
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use super::info::processors;
+use super::{JSON, Shared, with};
+use crate::memory::Memory;
+
+const ACTUATOR: &str = "application/vnd.spring-boot.actuator.v3+json";
+/// Bytes that must be free.
+const THRESHOLD: u64 = 10 * 1024 * 1024;
+
+/// Where health is.
+pub(super) async fn links(State(shared): State<Arc<Shared>>, headers: HeaderMap, uri: Uri) -> Response {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
+    let link = |path: &str, templated: bool| json!({ "href": format!("http://{host}{path}"), "templated": templated });
+    let links = json!({ "_links": {
+        "self": link("/actuator", false),
+        "health": link("/actuator/health", false),
+        "health-path": link("/actuator/health/{*path}", true),
+    }});
+    shared.in_wanted_type(&headers, &uri, StatusCode::OK, &links)
+}
+
+/// 200 when all is UP, else 503.
+pub(super) async fn health(State(shared): State<Arc<Shared>>, headers: HeaderMap, uri: Uri) -> Response {
+    let (disk, toggle) = (disk_space().await, shared.toggle().await);
+    let up = [&disk, &toggle].iter().all(|component| component["status"] == "UP");
+    let health = json!({
+        "status": status(up),
+        "components": { "diskSpace": disk, "healthToggleIndicator": toggle, "ping": ping() },
+    });
+    shared.in_wanted_type(&headers, &uri, code(up), &health)
+}
+
+/// `ping` or `diskSpace`; the image has no path for others.
+pub(super) async fn component(
+    State(shared): State<Arc<Shared>>,
+    Path(component): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let found = match component.as_str() {
+        "ping" => ping(),
+        "diskSpace" => disk_space().await,
+        _ => return shared.fault(StatusCode::NOT_FOUND, &uri),
+    };
+    shared.in_wanted_type(&headers, &uri, code(found["status"] == "UP"), &found)
+}
+
+fn status(up: bool) -> &'static str {
+    if up { "UP" } else { "DOWN" }
+}
+
+fn code(up: bool) -> StatusCode {
+    if up {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+fn ping() -> Value {
+    json!({ "status": "UP" })
+}
+
+/// Of the file system that the working directory is on, in bytes.
+async fn disk_space() -> Value {
+    // It may be a network's, and slow to say.
+    let space = spawn_blocking(|| rustix::fs::statvfs(".")).await;
+    let (total, free, exists) = match space {
+        Ok(Ok(space)) => {
+            let bytes = |blocks: u64| blocks.saturating_mul(space.f_frsize);
+            (bytes(space.f_blocks), bytes(space.f_bavail), true)
+        }
+        _ => (0, 0, false),
+    };
+    json!({
+        "status": status(exists && free >= THRESHOLD),
+        "details": { "total": total, "free": free, "threshold": THRESHOLD, "exists": exists },
+    })
+}
+
+impl Shared {
+    /// Memory in bytes: there is no heap that grows in steps, so all that the process may have is its total.
+    async fn toggle(&self) -> Value {
+        let healthy = self.healthy.load(Ordering::Relaxed);
+        let memory = spawn_blocking(|| (Memory::read(), resident_memory())).await;
+        let (memory, resident) = memory.unwrap_or_default();
+        let (most, used) = (memory.most(), resident.unwrap_or(0));
+        json!({
+            "status": status(healthy),
+            "details": {
+                "toggle": healthy,
+                "usedMemory": used,
+                "totalMemory": most,
+                "maxMemory": most,
+                "freeMemory": most.saturating_sub(used),
+                "availableProcessors": processors(),
+            },
+        })
+    }
+
+    /// The actuator's own type, or plain JSON where the client wants that more.
+    fn in_wanted_type(&self, headers: &HeaderMap, uri: &Uri, status: StatusCode, body: &Value) -> Response {
+        let (own, plain) = (wanted(headers, ACTUATOR), wanted(headers, JSON));
+        let media_type = match own.max(plain) {
+            0 => return self.fault(StatusCode::NOT_ACCEPTABLE, uri),
+            most if most == own => ACTUATOR,
+            _ => JSON,
+        };
+        let mut response = with(media_type, body.to_string());
+        *response.status_mut() = status;
+        response
+    }
+}
