@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Counts up in the ConfigMap: a target that remembers the greatest fence that it has seen, and refuses a lower one. The resource
+/// Counts up in the ConfigMap: a target that remembers the highest fence that it has seen, and refuses a lower one. The resource
 /// version makes check and write one step: the API server refuses the write if anything changed in between.
 async fn work(target: &Api<ConfigMap>, name: &str, fence: u64) -> Result<u64, Box<dyn Error>> {
     let mut map = target.get("singleton-job").await?;

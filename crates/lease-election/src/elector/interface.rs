@@ -1,4 +1,4 @@
-//! What the elector is told, and what it asks for.
+//! Events that the elector takes, and actions that it asks for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub enum CommitOutcome {
     Undecided,
 }
 
-/// What the elector is told.
+/// Something that happened, or that someone asks for.
 #[derive(Clone, Debug)]
 pub enum Event<P> {
     /// Time passed.

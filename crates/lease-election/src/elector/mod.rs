@@ -68,7 +68,7 @@ pub struct Elector<P> {
     commit: Option<CommitRequest<P>>,
     /// Lead only under a greater fence.
     fence_floor: u64,
-    /// The greatest fence in any view: a Lease that was deleted and created again has none.
+    /// The highest fence in any view: a Lease that was deleted and created again has none.
     seen_fence: u64,
     /// May stand for election.
     standing: bool,
