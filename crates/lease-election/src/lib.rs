@@ -1,6 +1,8 @@
-//! Leader election over one Lease of `coordination.k8s.io/v1`, or over a directory that processes of one machine share.
+#![doc = include_str!("../README.md")]
 //!
-//! The modules, in the order in which to read them:
+//! # The modules
+//!
+//! In the order in which to read them:
 //!
 //! - [`clock`]: boot time and wall time, from one place that tests can hold.
 //! - [`payload`]: what travels with the lease by compare-and-swap.
@@ -23,7 +25,7 @@ pub mod payload;
 pub mod store;
 pub mod task;
 
-pub use elector::{CommitOutcome, CommitRequest, Elector, ElectorConfig};
+pub use elector::{CommitOutcome, CommitRequest, ConfigError, Elector, ElectorConfig};
 pub use leadership::{Leadership, LeaseSnapshot, LeaseTrouble};
 pub use payload::{Annotations, Payload, Stored};
 pub use store::{LeaseChange, LeaseObject, LeaseSpec, LeaseStore, StoreError, WatchEvent, WriteOutcome};
