@@ -111,7 +111,7 @@ fn every_argument_is_documented_as_the_command_line_declares_it() {
     }
     page.push_str(
         "\nIn `--log-filter`, a level alone is for everything, and `TARGET=LEVEL` for a module of the program or of a library and \
-         everything below it, such as `random_generator::draw=debug`; the most specific one wins. To change it while the member \
+         everything below it, such as `lease_election=debug`; the most specific one wins. To change it while the member \
          runs, use `PUT /log-level` on the admin listener.\n",
     );
     write!(page, "\n## `serve`: set by `cluster` for its members\n\n{HEAD}").unwrap();
