@@ -1,4 +1,4 @@
-//! Where what this member finished is sent to, if to anyone.
+//! Starts the export of spans, if a collector is configured.
 
 use prometheus_client::registry::Registry;
 
@@ -20,7 +20,7 @@ pub(super) fn start(config: &Config, identity: &Identity, registry: &mut Registr
         version: super::VERSION,
     };
     let (spans, exporter) = otlp::new(collector, resource, registry);
-    stages.keeper("otlp", |stop| async move {
+    stages.spawn_support("otlp", |stop| async move {
         exporter.run(stop).await;
         Ok(())
     });
