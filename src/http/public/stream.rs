@@ -14,16 +14,17 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::cursor::{Cursor, Next};
 use super::draws::{Draws, round};
 use crate::draw::ledger::LedgerSnapshot;
+use crate::metrics::register;
 use crate::record::MAX_INTEGER;
 use crate::server::connection::Endless;
 use crate::server::limits::StreamLimits;
-use crate::server::metrics::HttpMetrics;
 use crate::server::problem::Problem;
 use crate::server::query::{Query, integer};
 
@@ -46,11 +47,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    pub fn new(limits: StreamLimits, metrics: &HttpMetrics) -> Streams {
+    pub fn register(registry: &mut Registry, limits: StreamLimits) -> Streams {
+        let help = "Open streams of draws; those cut for a slow reader count as connections cut with `slow_stream`";
         Streams {
             places: Arc::new(Semaphore::new(limits.open)),
             limits,
-            open: metrics.draw_streams(),
+            open: register(registry, "http_draw_streams", help),
         }
     }
 
