@@ -32,9 +32,7 @@ pub(super) async fn open(
     match &config.lease.store {
         Wanted::File(path) => {
             let (store, part) = FileLeaseStore::open(path.clone(), annotations()).await?;
-            stages.spawn_support("lease file", |mut stop| async move {
-                Ok(part.run(async move { stop.requested().await }).await?)
-            });
+            stages.spawn_support("lease file", |mut stop| part.run(async move { stop.requested().await }));
             Ok((Store::File(store), None))
         }
         Wanted::Kubernetes { name, access } => {

@@ -129,7 +129,7 @@ impl Listening<'_> {
                 clock: self.clock.clone(),
                 metrics: http.clone(),
             };
-            stages.spawn_listener(name, |stop| async move { Ok(listener.run(stop).await?) });
+            stages.spawn_listener(name, |stop| listener.run(stop));
         }
     }
 

@@ -20,10 +20,7 @@ pub(super) fn start(config: &Config, identity: &Identity, registry: &mut Registr
         version: super::VERSION,
     };
     let (spans, exporter) = otlp::new(collector, resource, registry);
-    stages.spawn_support("otlp", |stop| async move {
-        exporter.run(stop).await;
-        Ok(())
-    });
+    stages.spawn_support("otlp", |stop| exporter.run(stop));
     spans
 }
 
