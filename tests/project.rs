@@ -102,7 +102,7 @@ fn doors() -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// `src/lease/file` is the door of src/lease/file.rs and of all below src/lease/file/.
+/// `src/draw/ledger` is the door of src/draw/ledger.rs and of all below src/draw/ledger/.
 fn within(path: &str, door: &str) -> bool {
     path == door || path == format!("{door}.rs") || path.starts_with(&format!("{door}/"))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use lease_election::file::FileLeaseError;
+use lease_election::directory::DirectoryLeaseError;
 
 use crate::discovery::DiscoveryError;
 use crate::draw::ledger::task::LedgerError;
@@ -45,7 +45,7 @@ pub enum MemberError {
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     #[error(transparent)]
-    Lease(#[from] FileLeaseError),
+    Lease(#[from] DirectoryLeaseError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]

@@ -8,15 +8,16 @@
 //! - [`leadership`]: who leads, as this process knows it.
 //! - [`elector`]: the state machine. It decides, and does no I/O.
 //! - [`task`]: the I/O that the elector asks for, over any [`LeaseStore`].
-//! - [`kubernetes`], [`file`](mod@file): the two stores.
+//! - [`kubernetes`], [`directory`]: the two stores; `object` reads and writes a Lease as JSON for them.
 //! - [`metrics`]: the lease, as numbers.
 
 pub mod clock;
+pub mod directory;
 pub mod elector;
-pub mod file;
 pub mod kubernetes;
 pub mod leadership;
 pub mod metrics;
+mod object;
 pub mod payload;
 pub mod store;
 pub mod task;
