@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use lease_election::ConfigError;
-use lease_election::file::FileLeaseError;
+use lease_election::directory::DirectoryLeaseError;
 
 use crate::discovery::DiscoveryError;
 use crate::draw::ledger::task::LedgerError;
@@ -46,7 +46,7 @@ pub enum MemberError {
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     #[error(transparent)]
-    Lease(#[from] FileLeaseError),
+    Lease(#[from] DirectoryLeaseError),
     #[error(transparent)]
     Election(#[from] ConfigError),
     #[error(transparent)]
