@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{PATIENCE, until};
 use crate::service::Service;
+use crate::tls::{authority, in_front_of};
 
 /// What a sink was sent: the head in lower case, and the body.
 type Post = (String, String);
@@ -72,6 +73,20 @@ fn each_number_is_posted_as_text_and_an_error_of_the_sink_is_ignored() {
 }
 
 #[test]
+fn a_sink_by_https_gets_each_number() {
+    let (address, posts) = sink(200);
+    let url = format!("https://localhost:{}/sink", in_front_of(address).port());
+    let service = Service::start(&[("LOG_URL", &url), ("SSL_CERT_FILE", authority().to_str().unwrap())]);
+    for _ in 0..2 {
+        let answer = service.json("/");
+        let (head, body) = posts.recv_timeout(PATIENCE).unwrap();
+        assert!(head.starts_with("post /sink http/1.1\r\n"), "{head}");
+        let post: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(post["random"], answer["random"].to_string());
+    }
+}
+
+#[test]
 fn a_sink_that_is_not_there_costs_no_request_and_is_counted() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let service = Service::start(&[("LOG_URL", &format!("http://{nobody}"))]);
@@ -109,7 +124,7 @@ fn a_sink_that_never_answers_holds_up_no_request() {
 
 #[test]
 fn what_is_no_url_is_told_and_changes_nothing_else() {
-    let service = Service::start(&[("LOG_URL", "https://localhost")]);
+    let service = Service::start(&[("LOG_URL", "ftp://localhost")]);
     service.until_told("LOG_URL is no http://");
     service.random();
 }
