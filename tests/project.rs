@@ -635,6 +635,34 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
+fn the_stand_in_for_the_reference_image_uses_few_rooms_and_none_knows_of_it() {
+    let allowed = [
+        "clock",
+        "shutdown",
+        "exit",
+        "metrics",
+        "telemetry",
+        "generator",
+        "client",
+        "server",
+    ];
+    for (path, source) in files("reference/src", "rs") {
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        for used in code(source).flat_map(|line| line.split("random_generator::").skip(1)) {
+            let room = used.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap();
+            assert!(allowed.contains(&room), "{path} uses {room}");
+        }
+    }
+    for (path, source) in sources() {
+        let named = ["random-generator-reference", "GENERATOR_REFERENCE", "k8spatterns"];
+        assert!(
+            !named.iter().any(|name| source.contains(name)),
+            "{path} knows of reference/"
+        );
+    }
+}
+
+#[test]
 fn every_make_target_that_is_told_exists() {
     let makefile = text("Makefile");
     for (document, before) in [
