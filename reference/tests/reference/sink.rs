@@ -42,7 +42,8 @@ fn serve(mut stream: TcpStream, status: u16, posts: &Sender<Post>) {
         let mut body = vec![0; length.parse().unwrap()];
         reader.read_exact(&mut body).unwrap();
         write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").unwrap();
-        if posts.send((head, String::from_utf8(body).unwrap())).is_err() {
+        let closes = head.contains("connection: close");
+        if posts.send((head, String::from_utf8(body).unwrap())).is_err() || closes {
             return;
         }
     }
