@@ -1,4 +1,4 @@
-//! What members say to each other on the peers' port: the messages, their signature, who answers them and who asks.
+//! The peers' port: the messages between members, their signature, the listener and the client.
 
 pub mod client;
 pub mod listener;

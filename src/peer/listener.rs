@@ -1,5 +1,5 @@
-//! The peer listener: `docs/protocol.md`, 3.1. It checks who asks, in what version and for which set; what is asked is
-//! decided by the [`PeerService`] behind it.
+//! The peer listener: `docs/protocol.md`, 3.1. It checks the signature, version and set of a message; the [`PeerService`] behind
+//! it decides.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::server::query::Query;
 
 /// Records in one answer.
 pub const RECORDS_MAX: usize = 64;
-/// Bytes of an answer: 64 records would be more only if each had the most contributions, and fewer are sent then.
+/// Bytes of an answer. Fewer than 64 records are sent if they would be larger.
 pub const ANSWER_MAX: usize = 1024 * 1024;
 /// Bytes of a name in a message: the set, the member that asks, its lease identity (`docs/protocol.md`, 1.2).
 const NAME_MAX: usize = 253;
@@ -37,18 +37,18 @@ pub enum Declined {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// Its queue is full, or it is stopping: 503.
-    #[error("it has too much to do")]
+    #[error("it is overloaded")]
     Busy,
 }
 
-/// What answers peers: the contributor and the ledger. Each answer comes within a bounded time; a question that is
-/// cancelled may still take effect, and is answered the same when it is asked again.
+/// Answers peers: the contributor and the ledger. Each answer takes a bounded time. A cancelled request may still take effect;
+/// repeating it gives the same answer.
 pub trait PeerService: Send + Sync + 'static {
     fn keep(&self, request: KeepRequest) -> impl Future<Output = Result<KeepAnswer, Declined>> + Send;
 
     fn heads(&self, request: HeadsRequest) -> impl Future<Output = Result<HeadsAnswer, Declined>> + Send;
 
-    /// The record of this hash and up to `count` − 1 of its ancestors, newest first; empty if it isn't here.
+    /// The record with this hash and up to `count` − 1 of its ancestors, newest first; empty if it isn't here.
     fn records(&self, hash: Hash, count: usize) -> impl Future<Output = Result<Vec<Arc<Record>>, Declined>> + Send;
 }
 
@@ -89,7 +89,7 @@ impl From<Declined> for Rejected {
             Declined::Refused(refusal) => Rejected::Refusal(refusal),
             Declined::Busy => Rejected::Problem(
                 "busy",
-                Problem::unavailable("this member has too much to do", Duration::from_secs(1)),
+                Problem::unavailable("this member is overloaded", Duration::from_secs(1)),
             ),
         }
     }

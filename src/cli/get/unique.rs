@@ -1,12 +1,12 @@
-//! Numbers of a range without repetition, beyond what one member gives at once.
+//! Distinct numbers of a range, more than one member gives at once.
 //!
 //! The first `count` steps of a Fisher-Yates shuffle (Knuth, The Art of Computer Programming, volume 2, 3.4.2, algorithm P)
-//! of a range that isn't written down: only what was moved is kept. Each number costs one draw, also when the range is
-//! used up to its last, where asking again for what one has already would take ever longer.
+//! of the range, which stores only what was moved. Each number costs one draw, even the last ones of the range, for which
+//! drawing again on a repetition would take ever longer.
 
 use std::collections::HashMap;
 
-/// So many are made unique at most: some 450 MB of memory at the peak; a million take 75 MB.
+/// Most numbers that can be made distinct: about 450 MB of memory at the peak; a million take 75 MB.
 pub(super) const MOST: u64 = 10_000_000;
 
 pub(super) struct Unique {
@@ -14,7 +14,7 @@ pub(super) struct Unique {
     /// Numbers of the range, up to 2^64.
     size: u128,
     given: u64,
-    /// Place → the number that stands there instead of its own, both counted from `min`.
+    /// Place → the number moved there, both counted from `min`.
     moved: HashMap<u64, u64>,
 }
 
@@ -29,8 +29,8 @@ impl Unique {
         }
     }
 
-    /// The next number, from 64 random bits; none if these would prefer some numbers (Lemire, Fast Random Integer Generation
-    /// in an Interval, 2019), or if the range is used up.
+    /// The next number, from 64 random bits; none if they would bias the result (Lemire, Fast Random Integer Generation in an
+    /// Interval, 2019), or if the range is used up.
     pub(super) fn next(&mut self, random: u64) -> Option<i64> {
         let left = self.size.checked_sub(u128::from(self.given)).filter(|left| *left > 0)?;
         // At most (2^64 − 1) × 2^64.
