@@ -157,7 +157,10 @@ impl Output {
             writeln!(self.to, "{begin}{name:a$}  {url:b$}  {volume:c$}  {pid}{end}")?;
         }
         if let Some((service, nameserver)) = self.dns {
-            writeln!(self.to, "all members: --discovery-nameserver {nameserver} srv://{service}")?;
+            writeln!(
+                self.to,
+                "all members: --discovery-nameserver {nameserver} srv://{service}"
+            )?;
         }
         self.to.flush()
     }
