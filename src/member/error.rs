@@ -53,7 +53,7 @@ pub enum MemberError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Listener(#[from] ListenerError),
-    #[error("the part {0:?} ended unasked: this is a bug")]
+    #[error("part {0:?} ended unexpectedly: this is a bug")]
     Ended(&'static str),
     #[error("a part panicked: {0}: this is a bug")]
     Panicked(String),

@@ -62,7 +62,7 @@ pub(super) fn made_by(config: &Config) -> String {
     match &config.lease.store {
         Wanted::Directory(path) => format!("{} is created again within a moment", path.display()),
         Wanted::Kubernetes { name, .. } => format!(
-            "create Lease {name} in namespace {} with `kubectl apply` of its manifest; draws continue from the members' volumes",
+            "create Lease {name} in namespace {} with `kubectl apply` of its manifest; draws resume from the members' volumes",
             config.identity.namespace
         ),
     }

@@ -4,7 +4,7 @@
 //! events. So a slow reader costs only its own connection, until that is cut, and delays nobody else.
 
 mod cursor;
-pub mod places;
+pub(super) mod permits;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use self::cursor::{Cursor, Next};
-use self::places::Place;
+use self::permits::Open;
+pub use self::permits::Streams;
 use super::draws::{Draws, round};
 use crate::draw::ledger::LedgerSnapshot;
 use crate::record::MAX_INTEGER;
@@ -60,16 +61,16 @@ pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Re
     let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let next = after_last_event(request.headers())?.or(from);
     let known = state.known()?;
-    let place = state.streams.take()?;
+    let open = state.streams.open()?;
     let (cursor, first) = Cursor::new(next, &known);
     let reader = Reader {
         ledger: state.ledger.clone(),
         cursor,
-        limits: state.streams.limits,
+        limits: state.streams.limits(),
         first: Some(format!("{RETRY}{first}")),
         last_sent: Instant::now(),
         fetching: None,
-        _place: place,
+        _open: open,
     };
     let events = futures_util::stream::unfold(reader, |mut reader| async move {
         let text = reader.next().await?;
@@ -110,7 +111,7 @@ struct Reader {
     last_sent: Instant,
     /// While records are being fetched: the oldest so far, and since when.
     fetching: Option<(u64, Instant)>,
-    _place: Place,
+    _open: Open,
 }
 
 impl Reader {

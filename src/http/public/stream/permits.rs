@@ -1,4 +1,4 @@
-//! How many streams of draws may be open.
+//! How many streams of draws may be open at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const FULL_RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Streams {
     places: Arc<Semaphore>,
-    pub(super) limits: StreamLimits,
+    limits: StreamLimits,
     open: Gauge,
 }
 
@@ -32,8 +32,12 @@ impl Streams {
         }
     }
 
-    pub(super) fn take(&self) -> Result<Place, Problem> {
-        let permit = self.places.clone().try_acquire_owned().map_err(|_| {
+    pub fn limits(&self) -> StreamLimits {
+        self.limits
+    }
+
+    pub(super) fn open(&self) -> Result<Open, Problem> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
             let detail = format!(
                 "all {} streams of draws that this member allows are in use",
                 self.limits.open
@@ -41,20 +45,20 @@ impl Streams {
             Problem::unavailable(detail, FULL_RETRY)
         })?;
         self.open.inc();
-        Ok(Place {
-            _permit: permit,
+        Ok(Open {
+            _place: place,
             open: self.open.clone(),
         })
     }
 }
 
-/// The place of one open stream.
-pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+/// The permit of one stream.
+pub(super) struct Open {
+    _place: OwnedSemaphorePermit,
     open: Gauge,
 }
 
-impl Drop for Place {
+impl Drop for Open {
     fn drop(&mut self) {
         self.open.dec();
     }
