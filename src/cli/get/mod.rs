@@ -1,8 +1,7 @@
 //! `get`: random values from the members of a set, as many as are wanted, to a pipe or a file.
 //!
 //! [`kind`] has the arguments, [`paths`] the requests, [`plan`] splits a request into batches that one response holds, [`fetch`]
-//! spreads them over members ([`super::spread`]), [`form`] formats them and [`sink`] writes
-//! them.
+//! spreads them over members ([`super::spread`]), [`form`] formats them and [`sink`] writes them.
 
 mod bar;
 mod fetch;
