@@ -1,16 +1,16 @@
-//! Opens a SQLite file properly. The one place that knows the pragmas; what stands in a database is its owner's affair.
+//! Opens a SQLite file, with the pragmas. Its owner knows the contents.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-/// How a database is kept.
+/// How a database is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     pub journal_mode: JournalMode,
     pub synchronous: Synchronous,
-    /// Upper bound of the file in pages of 4 KiB; none for as much as there is.
+    /// Maximum size of the file in pages of 4 KiB; none for no limit.
     pub max_pages: Option<u32>,
     /// How long a statement waits for another process's lock.
     pub busy_timeout: Duration,
@@ -18,27 +18,27 @@ pub struct Settings {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalMode {
-    /// Readers beside one writer; the log is checkpointed every 64 pages, so that it stays small on a small volume.
+    /// Readers beside one writer. The log is checkpointed every 64 pages, so that it stays small on a small volume.
     Wal,
-    /// The rollback journal stays allocated, so that a write needs no new space on a full disk. A rollback never deletes it.
+    /// The rollback journal stays allocated and a rollback never deletes it, so a write needs no new space on a full disk.
     Persist,
 }
 
 /// When a commit waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Synchronous {
-    /// In WAL mode: a commit survives the process, and may be lost (never torn) with the machine.
+    /// In WAL mode: a commit survives a crash of the process; a crash of the machine may lose it, but never tear it.
     Normal,
-    /// A commit survives the machine.
+    /// A commit survives a crash of the machine.
     Full,
 }
 
 pub const PAGE: u32 = 4096;
 
-/// What went wrong, as far as its owner acts on it.
+/// Errors, as far as an owner distinguishes them.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// No space, or the database reached its `max_pages`.
+    /// The disk is full, or the database reached its `max_pages`.
     #[error("{path}: no space left")]
     Full { path: PathBuf },
     /// Not a database, or damaged.
@@ -52,7 +52,7 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// Sorts SQLite's error into what an owner acts on.
+    /// Classifies SQLite's error.
     pub fn new(path: &Path, error: rusqlite::Error) -> DatabaseError {
         let path = path.to_owned();
         match error.sqlite_error_code() {
@@ -67,7 +67,7 @@ impl DatabaseError {
     }
 }
 
-/// Opens `path`, creating it if it is absent, with mode 0600 left to the caller's umask and directory.
+/// Opens `path`, or creates it with the caller's umask.
 pub fn open(path: &Path, settings: Settings) -> Result<Connection, DatabaseError> {
     let connect = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -77,14 +77,14 @@ pub fn open(path: &Path, settings: Settings) -> Result<Connection, DatabaseError
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(settings.busy_timeout)?;
         if settings.journal_mode == JournalMode::Persist {
-            // Reading or setting the journal mode reads the schema first, and that rolls a hot journal back: in the default
-            // mode by deleting it, and with it the space that it holds. In exclusive locking mode it is only made void.
+            // Reading or setting the journal mode first reads the schema, which rolls a hot journal back. The default mode deletes
+            // it, and with it the space that it holds; exclusive locking mode only invalidates it.
             db.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
         }
         db.pragma_update(None, "page_size", PAGE)?;
         if settings.journal_mode == JournalMode::Wal {
-            // Only a file without tables takes it, and only before it is in WAL mode. It lets the file shrink page by
-            // page; VACUUM would need as much space again.
+            // It only works before WAL mode, in a file without tables. It lets the file shrink page by page; VACUUM would need as
+            // much space again.
             db.pragma_update(None, "auto_vacuum", "incremental")?;
         }
         let mode = match settings.journal_mode {
@@ -103,7 +103,7 @@ pub fn open(path: &Path, settings: Settings) -> Result<Connection, DatabaseError
         }
         if settings.journal_mode == JournalMode::Persist {
             db.pragma_update_and_check(None, "locking_mode", "normal", |_| Ok(()))?;
-            // The lock is given back only by the next access.
+            // Only the next access releases the lock.
             db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         }
         if let Some(pages) = settings.max_pages {

@@ -1,4 +1,4 @@
-//! The registry that every part registers its metrics with, and those of the process itself.
+//! The registry of all metrics, and the process's own metrics.
 
 use std::path::Path;
 use std::{fs, io};
@@ -33,7 +33,7 @@ where
     metric
 }
 
-/// Owned by the composition root: parts register into `registry`, then it goes to the metrics listener in an `Arc`.
+/// Owned by the composition root: parts register in `registry`, then the metrics listener gets it.
 #[derive(Debug)]
 pub struct Metrics {
     pub registry: Registry,
@@ -55,7 +55,7 @@ impl Metrics {
     }
 }
 
-/// What the kernel knows of this process, read when it is asked for.
+/// What the kernel knows of this process, read at each scrape.
 #[derive(Debug)]
 struct Process {
     started_seconds: f64,
@@ -69,29 +69,34 @@ impl Collector for Process {
         };
         gauge(
             "process_start_time",
-            "When this process started, since the Unix epoch.",
+            "Start time of this process, since the Unix epoch.",
             Some(&Unit::Seconds),
             self.started_seconds,
         )?;
         if let Some(bytes) = resident_memory() {
             gauge(
                 "process_resident_memory",
-                "Memory of this process that is in RAM.",
+                "Resident memory.",
                 Some(&Unit::Bytes),
                 bytes as f64,
             )?;
         }
         if let Ok(open) = descriptors(Path::new("/proc/self/fd")) {
-            gauge("process_open_fds", "File descriptors open.", None, open as f64)?;
+            gauge("process_open_fds", "Open file descriptors.", None, open as f64)?;
         }
         if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
-            gauge("process_max_fds", "File descriptors allowed.", None, limit as f64)?;
+            gauge(
+                "process_max_fds",
+                "Maximum number of open file descriptors.",
+                None,
+                limit as f64,
+            )?;
         }
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
         let metric = encoder.encode_descriptor(
             "process_cpu",
-            "Processor time used, by all threads.",
+            "Processor time used by all threads.",
             Some(&Unit::Seconds),
             MetricType::Counter,
         )?;
@@ -103,7 +108,7 @@ impl Collector for Process {
 /// takes as long as a scrape may with thousands of connections, and is left for a kernel that gives no size.
 fn descriptors(directory: &Path) -> io::Result<u64> {
     match fs::metadata(directory)?.len() {
-        // The directory that is being read is open as well, and is not ours.
+        // Reading the directory opens it too: one less.
         0 => Ok((fs::read_dir(directory)?.count() as u64).saturating_sub(1)),
         size => Ok(size),
     }
@@ -124,7 +129,7 @@ mod tests {
     #[test]
     fn descriptors_are_those_that_are_open_also_where_the_kernel_gives_no_size() {
         let open: Vec<_> = (0..1_000).map(|_| fs::File::open("/dev/null").unwrap()).collect();
-        // The same descriptors, of which no kernel gives a size.
+        // The same descriptors, in a directory that has no size on any kernel.
         let without = Path::new("/proc/self/fdinfo");
         assert_eq!(fs::metadata(without).unwrap().len(), 0);
         for directory in [Path::new("/proc/self/fd"), without] {
@@ -135,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_tells_its_memory_descriptors_and_age_with_the_prefix() {
+    fn the_process_exposes_its_memory_descriptors_and_age_with_the_prefix() {
         let metrics = Metrics::new("1.2.3", &Clock::system());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &metrics.registry).unwrap();

@@ -1,7 +1,7 @@
 //! Whether this member should get requests, and what is wrong with it otherwise.
 //!
 //! A latch is released once, as its part comes up; all released means ready, until shutdown forces it off for good.
-//! Anything else that goes wrong only degrades: it is told in `/readyz`, and numbers are served all the same.
+//! Anything else that goes wrong only degrades: `/readyz` reports it, and numbers are served all the same.
 
 use std::collections::BTreeMap;
 
@@ -12,44 +12,46 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
-/// What must have happened once before this member is ready.
+/// What must happen once before this member is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Latch {
     /// The listeners accept connections.
     Listeners,
-    /// The volume is ours: marked, locked, and opened.
+    /// The volume is marked and locked as this member's.
     Volume,
-    /// The generator has been seeded by the operating system.
+    /// The operating system gave a seed for the generator.
     Entropy,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Latches {
     pub listeners: bool,
     pub volume: bool,
     pub entropy: bool,
 }
 
-/// One thing that is wrong, in the operator's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Degraded {
-    /// The part that says so: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ids`, `ledger`.
+    /// The part that reports it: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ids` or `ledger`.
     pub source: &'static str,
     pub reason: String,
 }
 
-/// All that say so.
+/// All parts that report.
 const SOURCES: [&str; 7] = ["draw", "ids", "journal", "ledger", "lease", "lease-watch", "peers"];
 
 /// The answer of `/readyz`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Ready)]
 pub struct Status {
     pub ready: bool,
     /// The shutdown has begun; `ready` stays false from here on.
     pub stopping: bool,
     pub latches: Latches,
-    /// By source; empty when all is well.
+    /// What is wrong, by source.
     pub degraded: Vec<Degraded>,
 }
 
@@ -60,7 +62,7 @@ struct State {
     degraded: BTreeMap<&'static str, String>,
 }
 
-/// Clones speak of the same member.
+/// Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Readiness(watch::Sender<State>);
 
@@ -87,7 +89,7 @@ impl Readiness {
         });
     }
 
-    /// Forces not ready, for good: the first step of the shutdown.
+    /// Makes the member unready for good: the first step of the shutdown.
     pub fn stop(&self) {
         self.0
             .send_if_modified(|state| !std::mem::replace(&mut state.stopping, true));
@@ -114,38 +116,9 @@ impl Readiness {
         }
     }
 
-    /// The voice of one part. Two reporters of one source overwrite each other.
-    pub fn reporter(&self, source: &'static str) -> Reporter {
-        Reporter {
-            source,
-            readiness: self.clone(),
-        }
-    }
-}
-
-impl State {
-    fn is_ready(&self) -> bool {
-        let Latches {
-            listeners,
-            volume,
-            entropy,
-        } = self.latches;
-        listeners && volume && entropy && !self.stopping
-    }
-}
-
-/// Says what is wrong with one part, or that nothing is.
-#[derive(Clone, Debug)]
-pub struct Reporter {
-    source: &'static str,
-    readiness: Readiness,
-}
-
-impl Reporter {
-    /// `None`: nothing is wrong. Logged when it differs from what was said before, so it may be called on every tick.
-    pub fn say(&self, reason: Option<String>) {
-        let source = self.source;
-        self.readiness.0.send_if_modified(|state| {
+    /// Reports what is wrong with a part, or that nothing is. Only a change is logged, so it may be called on every tick.
+    pub fn report(&self, source: &'static str, reason: Option<String>) {
+        self.0.send_if_modified(|state| {
             if state.degraded.get(source) == reason.as_ref() {
                 return false;
             }
@@ -161,6 +134,17 @@ impl Reporter {
             }
             true
         });
+    }
+}
+
+impl State {
+    fn is_ready(&self) -> bool {
+        let Latches {
+            listeners,
+            volume,
+            entropy,
+        } = self.latches;
+        listeners && volume && entropy && !self.stopping
     }
 }
 
@@ -180,7 +164,7 @@ impl Collector for ReadinessMetrics {
         let help = "1 while /readyz answers 200.";
         let ready = encoder.encode_descriptor("ready", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::from(state.is_ready())).encode(ready)?;
-        let help = "1 for each part of which /readyz says that it is degraded; the log and /readyz say why.";
+        let help = "1 for each part that /readyz reports as degraded; /readyz and the log say why.";
         let mut parts = encoder.encode_descriptor("degraded", help, None, MetricType::Gauge)?;
         for source in SOURCES {
             let labels = [("source", source)];
@@ -205,7 +189,7 @@ mod tests {
         assert!(readiness.is_ready());
         readiness.stop();
         readiness.release(Latch::Entropy);
-        assert!(!readiness.is_ready(), "nothing makes a stopping member ready again");
+        assert!(!readiness.is_ready(), "a stopping member is never ready again");
         assert!(readiness.status().stopping);
     }
 
@@ -215,14 +199,13 @@ mod tests {
         for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy] {
             readiness.release(latch);
         }
-        let lease = readiness.reporter("lease");
-        readiness.reporter("draw").say(Some("no majority".into()));
-        lease.say(Some("unreachable".into()));
+        readiness.report("draw", Some("no majority".into()));
+        readiness.report("lease", Some("unreachable".into()));
         let status = readiness.status();
         assert!(status.ready);
         let sources: Vec<_> = status.degraded.iter().map(|d| d.source).collect();
         assert_eq!(sources, ["draw", "lease"]);
-        lease.say(None);
+        readiness.report("lease", None);
         assert_eq!(readiness.status().degraded.len(), 1);
     }
 }

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256, Sha512};
+use utoipa::ToSchema;
 
 use parse::no_majority;
 pub use parse::{MAX_HOLDER, MAX_SET, MAX_TEXT, RecordError, Rule};
@@ -133,18 +134,21 @@ impl<'de> Deserialize<'de> for Slot {
 
 /// One member's part in a record.
 // Fields in alphabetical order, here and below: serde writes them in this order, and RFC 8785 requires them sorted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contribution {
     pub member: String,
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     pub next_commitment: Commitment,
+    #[schema(maximum = 1023)]
     pub ordinal: u16,
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, required, pattern = "^[0-9a-f]{64}$")]
     pub reveal: Option<Reveal>,
 }
 
 /// Why an ordinal that was asked, or is a voter, did not contribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
     /// DNS does not list it.
@@ -159,33 +163,47 @@ pub enum Reason {
     Ledger,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Missing {
+    #[schema(maximum = 1023)]
     pub ordinal: u16,
     pub reason: Reason,
 }
 
 /// A draw, built by [`Draft::seal`] or read by [`Record::parse`]: both ensure that `hash` is right.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(description = "A draw (docs/protocol.md, part 1): canonical JSON, with exactly these members.")]
 pub struct Record {
+    #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
     pub chain: ChainId,
     pub contributions: Vec<Contribution>,
+    #[schema(minimum = 1)]
     pub fence: u64,
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     pub hash: Hash,
     pub holder: String,
+    #[schema(maximum = 100_000)]
     pub missed: u64,
     pub missing: Vec<Missing>,
+    /// Null if no contribution has a reveal.
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, required, pattern = "^[0-9a-f]{128}$")]
     pub output: Option<Output>,
+    /// Null in round 1.
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>, required, pattern = "^[0-9a-f]{64}$")]
     pub previous: Option<Hash>,
+    #[schema(minimum = 1)]
     pub round: u64,
     pub schedule: String,
+    #[schema(minimum = 1, maximum = 1)]
     pub schema: u64,
     pub set: String,
+    #[schema(value_type = String, format = "date-time")]
     pub slot: Slot,
+    #[schema(minimum = 1, maximum = 32)]
     pub voters: u16,
 }
 

@@ -3,7 +3,7 @@
 //! - [`listener`]: accepts and serves connections within [`limits::Limits`], and drains them.
 //! - [`connection`]: what one connection is doing, and when it has been doing it for too long.
 //! - [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
-//! - [`problem`], [`query`], [`mod@format`], [`conditional`], [`mod@range`], [`cors`]: errors, parameters, representations.
+//! - [`problem`], [`query`], [`mod@format`], [`conditional`], [`cors`]: errors, parameters, representations.
 
 pub mod conditional;
 pub mod connection;
@@ -15,4 +15,3 @@ pub mod listener;
 pub mod metrics;
 pub mod problem;
 pub mod query;
-pub mod range;

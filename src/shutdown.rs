@@ -1,17 +1,17 @@
-//! Stopping in stages. The composition root holds one [`Trigger`] a stage and pulls them in order; each part waits on
-//! the [`Signal`] of the stage it belongs to.
+//! Stopping in stages. The composition root holds a [`Trigger`] for each stage and pulls them in order; each part waits for
+//! the [`Signal`] of its stage.
 
 use tokio::sync::watch;
 
-/// Starts one stage of the shutdown; dropping it starts it as well, so that no part outlives its owner.
+/// Starts one stage of the shutdown. So does dropping it: no part outlives its owner.
 #[derive(Debug)]
 pub struct Trigger(watch::Sender<bool>);
 
-/// What a part waits on. Clones wait on the same stage.
+/// What a part waits for. Clones wait for the same stage.
 #[derive(Clone, Debug)]
 pub struct Signal(watch::Receiver<bool>);
 
-/// One stage.
+/// Creates a stage.
 pub fn stage() -> (Trigger, Signal) {
     let (sender, receiver) = watch::channel(false);
     (Trigger(sender), Signal(receiver))
@@ -26,7 +26,7 @@ impl Trigger {
 impl Signal {
     /// Returns once the stage has begun. Cancel-safe.
     pub async fn requested(&mut self) {
-        // An error means that the trigger is gone, which counts as pulled.
+        // An error means that the trigger was dropped, which counts as pulled.
         let _ = self.0.wait_for(|requested| *requested).await;
     }
 

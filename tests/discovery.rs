@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use dns::{Fault, TestDns};
 use random_generator::clock::Clock;
-use random_generator::discovery::{
-    Discovery, DiscoveryConfig, DiscoveryHandle, DiscoveryMetrics, Nameservers, Peer, PeerList,
-};
+use random_generator::discovery::{Discovery, DiscoveryConfig, DiscoveryMetrics, Nameservers, Peer, PeerList};
 use random_generator::identity::MemberName;
 use random_generator::shutdown;
 use std::sync::Arc;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use waiting::{PATIENCE, eventually};
@@ -23,11 +22,10 @@ const SERVICE: &str = "rg.default.svc.cluster.local";
 
 struct Running {
     dns: TestDns,
-    handle: DiscoveryHandle,
+    discovery: Mutex<Discovery>,
+    peers: watch::Receiver<Arc<PeerList>>,
     registry: prometheus_client::registry::Registry,
     clock: Clock,
-    stop: shutdown::Trigger,
-    tasks: JoinSet<()>,
 }
 
 fn config(nameservers: Nameservers) -> DiscoveryConfig {
@@ -39,7 +37,6 @@ fn config(nameservers: Nameservers) -> DiscoveryConfig {
             ordinal: Some(0),
         },
         peer_port: 8081,
-        // Nothing but refresh() looks up after the first.
         interval: Duration::from_secs(3600),
         timeout: Duration::from_millis(400),
     }
@@ -56,25 +53,21 @@ fn start(config: DiscoveryConfig, dns: TestDns) -> Running {
     let clock = Clock::system();
     let mut registry = prometheus_client::registry::Registry::default();
     let metrics = DiscoveryMetrics::register(&mut registry);
-    let (discovery, handle) = Discovery::new(config, clock.clone(), metrics).unwrap();
-    let (stop, signal) = shutdown::stage();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move { discovery.run(signal).await.unwrap() });
+    let (discovery, peers) = Discovery::new(config, clock.clone(), metrics).unwrap();
     Running {
         dns,
-        handle,
+        discovery: Mutex::new(discovery),
+        peers,
         registry,
         clock,
-        stop,
-        tasks,
     }
 }
 
 impl Running {
     async fn refresh(&self) -> Arc<PeerList> {
-        timeout(PATIENCE, self.handle.refresh())
-            .await
-            .expect("refresh is bounded")
+        let mut discovery = self.discovery.lock().await;
+        timeout(PATIENCE, discovery.tick()).await.expect("a look-up is bounded");
+        self.peers.borrow().clone()
     }
 
     fn metric(&self, line: &str) -> bool {
@@ -281,7 +274,7 @@ async fn readers_are_woken_only_by_changes_and_always_read_the_newest_time() {
     let r = running(|_| {}).await;
     r.dns.publish(0..3);
     r.refresh().await;
-    let mut peers = r.handle.peers();
+    let mut peers = r.peers.clone();
     let first = peers.borrow_and_update().resolved_at;
     r.refresh().await;
     assert!(!peers.has_changed().unwrap(), "the same answer wakes nobody");
@@ -292,28 +285,13 @@ async fn readers_are_woken_only_by_changes_and_always_read_the_newest_time() {
 }
 
 #[tokio::test]
-async fn refreshes_asked_for_together_share_one_look_up() {
-    let r = running(|_| {}).await;
-    r.dns.publish(0..3);
-    r.refresh().await;
-    let before = r.dns.asked_for_srv().len();
-    let mut waiting = JoinSet::new();
-    for _ in 0..100 {
-        let handle = r.handle.clone();
-        waiting.spawn(async move { handle.refresh().await.peers.len() });
-    }
-    while let Some(members) = timeout(PATIENCE, waiting.join_next()).await.unwrap() {
-        assert_eq!(members.unwrap(), 3);
-    }
-    let queries = r.dns.asked_for_srv().len() - before;
-    assert!((1..=3).contains(&queries), "{queries} look-ups for 100 callers");
-}
-
-#[tokio::test]
 async fn it_looks_up_again_by_itself() {
     let r = running(|config| config.interval = Duration::from_millis(150)).await;
     r.dns.publish(0..1);
-    let mut peers = r.handle.peers();
+    let mut peers = r.peers.clone();
+    let (_stop, signal) = shutdown::stage();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(r.discovery.into_inner().run(signal));
     timeout(PATIENCE, peers.wait_for(|list| list.peers.len() == 1))
         .await
         .unwrap()
@@ -337,11 +315,14 @@ async fn one_dead_nameserver_of_two_does_not_matter() {
 
 #[tokio::test]
 async fn a_stop_ends_it_at_once_even_in_a_look_up() {
-    let mut r = running(|config| config.timeout = Duration::from_secs(60)).await;
+    let r = running(|config| config.timeout = Duration::from_secs(60)).await;
     r.dns.set(Fault::Silence);
+    let (stop, signal) = shutdown::stage();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(r.discovery.into_inner().run(signal));
     eventually("a look-up", async || (!r.dns.asked_for_srv().is_empty()).then_some(())).await;
-    r.stop.pull();
-    timeout(Duration::from_secs(2), r.tasks.join_next())
+    stop.pull();
+    timeout(Duration::from_secs(2), tasks.join_next())
         .await
         .unwrap()
         .unwrap()
@@ -352,7 +333,7 @@ async fn a_stop_ends_it_at_once_even_in_a_look_up() {
 async fn alone_it_lists_itself_and_is_never_stale() {
     let alone = |config: &mut DiscoveryConfig| config.governing = None;
     let r = running(alone).await;
-    let list = r.handle.peers().borrow().clone();
+    let list = r.peers.borrow().clone();
     assert_eq!(names(&list), ["rg-0"]);
     assert_eq!(
         (list.peers[0].host.as_str(), list.peers[0].peer_port),

@@ -15,7 +15,6 @@ use random_generator::local::zone::{Published, Zone};
 use random_generator::shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -24,12 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Running {
     address: SocketAddr,
-    members: watch::Sender<Arc<[Published]>>,
+    zone: Arc<Zone>,
     stop: shutdown::Trigger,
     tasks: JoinSet<Result<(), DnsError>>,
 }
 
-fn published(count: u16) -> Arc<[Published]> {
+fn published(count: u16) -> Vec<Published> {
     let member = |n| Published {
         name: format!("rg-{n}"),
         address: Ipv4Addr::LOCALHOST,
@@ -40,8 +39,9 @@ fn published(count: u16) -> Arc<[Published]> {
 }
 
 async fn running(count: u16) -> Running {
-    let (members, watched) = watch::channel(published(count));
-    let server = DnsServer::bind("127.0.0.1:0".parse().unwrap(), Zone::new(SERVICE).unwrap(), watched)
+    let zone = Arc::new(Zone::new(SERVICE).unwrap());
+    zone.publish(&published(count)).await;
+    let server = DnsServer::bind("127.0.0.1:0".parse().unwrap(), zone.clone())
         .await
         .unwrap();
     let address = server.address();
@@ -50,7 +50,7 @@ async fn running(count: u16) -> Running {
     tasks.spawn(server.run(signal));
     Running {
         address,
-        members,
+        zone,
         stop,
         tasks,
     }
@@ -173,10 +173,10 @@ async fn an_unknown_name_is_nxdomain_and_a_known_one_of_another_type_is_nodata()
 #[tokio::test]
 async fn an_empty_set_is_nxdomain_and_a_member_scaled_away_is_gone_at_once() {
     let server = running(3).await;
-    server.members.send(published(1)).unwrap();
+    server.zone.publish(&published(1)).await;
     let name = format!("_peer._tcp.{SERVICE}.");
     assert_eq!(server.ask(&name, RecordType::SRV).await.answers.len(), 1);
-    server.members.send(published(0)).unwrap();
+    server.zone.publish(&published(0)).await;
     nothing(&server.ask(&name, RecordType::SRV).await, ResponseCode::NXDomain);
     nothing(
         &server.ask(&format!("{SERVICE}."), RecordType::A).await,
@@ -231,18 +231,15 @@ async fn discovery_finds_the_set_also_over_tcp_and_sees_it_shrink() {
         interval: Duration::from_secs(3600),
         timeout: DiscoveryConfig::TIMEOUT,
     };
-    let (discovery, handle) = Discovery::new(config, Clock::system(), DiscoveryMetrics::default()).unwrap();
-    let (stop, signal) = shutdown::stage();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(discovery.run(signal));
-    let list = timeout(PATIENCE, handle.refresh()).await.unwrap();
+    let (mut discovery, peers) = Discovery::new(config, Clock::system(), DiscoveryMetrics::default()).unwrap();
+    timeout(PATIENCE, discovery.tick()).await.unwrap();
+    let list = peers.borrow().clone();
     assert_eq!((list.peers.len(), &list.trouble), (32, &None));
     assert_eq!((list.peers[31].peer_port, list.peers[2].is_self), (8391, true));
-    server.members.send(published(0)).unwrap();
-    let list = timeout(PATIENCE, handle.refresh()).await.unwrap();
+    server.zone.publish(&published(0)).await;
+    timeout(PATIENCE, discovery.tick()).await.unwrap();
+    let list = peers.borrow().clone();
     assert_eq!((list.peers.len(), list.stale), (0, false));
-    stop.pull();
-    tasks.join_next().await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -263,11 +260,8 @@ async fn it_stops_within_its_drain_even_with_a_connection_open() {
 #[tokio::test]
 async fn a_port_in_use_and_a_name_that_is_no_service_are_told() {
     let server = running(1).await;
-    let (_members, watched) = watch::channel(published(0));
-    let error = DnsServer::bind(server.address, Zone::new(SERVICE).unwrap(), watched)
-        .await
-        .err()
-        .unwrap();
+    let zone = Arc::new(Zone::new(SERVICE).unwrap());
+    let error = DnsServer::bind(server.address, zone).await.err().unwrap();
     assert!(
         error
             .to_string()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_world::{Reply, Running, chain, closed, get, ledger, request};
 use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
-use random_generator::http::admin::{self, Admin, AdminActions, AdminError, Journal};
+use random_generator::http::admin::{self, Admin, AdminError, Done, Journal, Maintenance};
 use random_generator::http::scrape;
 use random_generator::metrics::Metrics;
 use random_generator::server::exchange::{RequestLimits, Routes};
@@ -26,43 +26,65 @@ struct Member {
     _ledger: watch::Sender<Arc<random_generator::draw::ledger::LedgerSnapshot>>,
 }
 
+struct Actions {
+    stopped: Arc<AtomicBool>,
+    level: Mutex<String>,
+}
+
+impl Maintenance for Actions {
+    fn shut_down(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    fn log_level(&self) -> String {
+        self.level.lock().unwrap().clone()
+    }
+
+    fn set_log_level(&self, filter: &str) -> Result<(), AdminError> {
+        if filter == "wrong" {
+            return Err(AdminError::Invalid("no such level".into()));
+        }
+        *self.level.lock().unwrap() = filter.to_owned();
+        Ok(())
+    }
+
+    fn journal(&self) -> Journal {
+        Journal {
+            condition: "tight",
+            detail: Some("others fill the volume".to_owned()),
+            rows: 7,
+            bytes: 4096,
+            max_bytes: 8192,
+        }
+    }
+
+    async fn restore_ledger(&self) -> Done {
+        Ok("restored 3 records".to_owned())
+    }
+
+    async fn restart_ledger(&self) -> Done {
+        Err(AdminError::Conflict("this member doesn't hold the lease".into()))
+    }
+}
+
 impl Member {
     async fn start(limits: RequestLimits) -> Member {
         let stopped = Arc::new(AtomicBool::new(false));
-        let level = Arc::new(Mutex::new("info".to_owned()));
         let (_ledger, seen) = watch::channel(Arc::new(ledger(chain(3..=5))));
-        let actions = AdminActions {
-            shutdown: {
-                let stopped = stopped.clone();
-                Arc::new(move || stopped.store(true, Ordering::SeqCst))
-            },
-            log_level: {
-                let level = level.clone();
-                Arc::new(move || level.lock().unwrap().clone())
-            },
-            set_log_level: Arc::new(move |filter| {
-                if filter == "wrong" {
-                    return Err(AdminError::Invalid("no such level".into()));
-                }
-                *level.lock().unwrap() = filter.to_owned();
-                Ok(())
-            }),
-            journal: Arc::new(|| Journal {
-                condition: "tight",
-                detail: Some("others fill the volume".to_owned()),
-                rows: 7,
-                bytes: 4096,
-                max_bytes: 8192,
-            }),
-            ledger_restore: Arc::new(|| Box::pin(async { Ok("restored 3 records".to_owned()) })),
-            ledger_restart: Arc::new(|| {
-                Box::pin(async { Err(AdminError::Conflict("this member doesn't hold the lease".into())) })
-            }),
+        let maintenance = Actions {
+            stopped: stopped.clone(),
+            level: Mutex::new("info".to_owned()),
         };
         let mut registry = Registry::default();
         let metrics = HttpMetrics::register(&mut registry);
         let routes = Routes::new("admin", limits, Clock::system(), metrics.clone(), 1);
-        let router = admin::router(Admin { actions, ledger: seen }, routes);
+        let router = admin::router(
+            Admin {
+                maintenance,
+                ledger: seen,
+            },
+            routes,
+        );
         let running = Running::start("admin", router, Limits::internal(), metrics).await;
         Member {
             running,

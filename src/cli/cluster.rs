@@ -69,7 +69,7 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
         wiring.clock,
         layout.members.clone(),
     )
-    .telling(SERVICE, nameserver);
+    .with_dns(SERVICE, nameserver);
     let commands: Vec<Vec<String>> = layout
         .members
         .iter()

@@ -1,4 +1,4 @@
-//! Which records of an answer are members: without I/O, so that the same answer always gives the same list.
+//! Which records of an answer are members. Without I/O: the same answer always gives the same list.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,28 +7,28 @@ use std::sync::Arc;
 
 use crate::identity::MemberName;
 
-/// The greatest ordinal: what ten bits of an id can carry.
+/// The highest ordinal: ten bits of an id.
 const LAST_ORDINAL: u16 = 1023;
 
-/// One SRV record (RFC 2782), as far as it matters. The order of the fields is the order of preference.
+/// One SRV record (RFC 2782). The order of the fields is the order of preference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Record {
     pub priority: u16,
-    /// More is better.
+    /// Higher is better.
     pub weight: Reverse<u16>,
     /// The target in lower case, without its trailing dot.
     pub host: String,
     pub port: u16,
 }
 
-/// One record an ordinal, and what is to be told of the others.
+/// One record an ordinal, and a description of the others.
 #[derive(Debug, Default)]
 pub struct Members {
     pub by_ordinal: BTreeMap<u16, Record>,
     pub trouble: Trouble,
 }
 
-/// Things to tell, each kind with a few examples, so that the text stays short with 500 wrong names.
+/// What is wrong with an answer, with a few examples of each kind, so that the text stays short with 500 wrong names.
 #[derive(Debug, Default)]
 pub struct Trouble {
     unfit: Examples,
@@ -55,7 +55,7 @@ impl Examples {
         self.count += 1;
     }
 
-    fn tell(&self, into: &mut String, singular: &str, plural: &str) {
+    fn describe(&self, into: &mut String, singular: &str, plural: &str) {
         if self.count == 0 {
             return;
         }
@@ -77,30 +77,29 @@ impl Trouble {
     /// One line, or None when all is well.
     pub fn line(&self, set: &str) -> Option<Arc<str>> {
         let mut line = String::new();
-        self.unfit.tell(
+        self.unfit.describe(
             &mut line,
             &format!("published name is not one of {set}-0 to {set}-{LAST_ORDINAL} and is left out"),
             &format!("published names are not among {set}-0 to {set}-{LAST_ORDINAL} and are left out"),
         );
-        self.doubled.tell(
+        self.doubled.describe(
             &mut line,
-            "ordinal is published at more than one host or port, and the first by priority, weight and name is taken",
-            "ordinals are published at more than one host or port, and the first by priority, weight and name is taken",
+            "ordinal is published at more than one host or port; the first by priority, weight and name is used",
+            "ordinals are published at more than one host or port; the first by priority, weight and name is used",
         );
         self.no_address
-            .tell(&mut line, "member has no address", "members have no address");
+            .describe(&mut line, "member has no address", "members have no address");
         (!line.is_empty()).then(|| line.into())
     }
 }
 
-/// Keeps one record an ordinal. Two different records for one can't both be that member (a peer is one host and one
-/// port, and asking both would ask it twice), so the choice is by RFC 2782's preference, then by name and port: the same
-/// on every member, in whatever order the server lists them.
+/// Chooses one record an ordinal. Two different records can't both be that member (a peer is one host and one port), so the
+/// choice is by RFC 2782's preference, then by name and port: the same on every member, in any order of the answer.
 pub fn members(records: impl IntoIterator<Item = Record>, set: &str) -> Members {
     let mut members = Members::default();
     let mut records: Vec<Record> = records.into_iter().collect();
     records.sort_unstable();
-    // Records that differ in preference alone name the same place: not worth a word.
+    // Records that differ only in preference name the same place.
     for record in records {
         let Some(ordinal) = ordinal_of(&record.host, set) else {
             members.trouble.unfit.push(&format!("{:?}", record.host));
@@ -110,7 +109,7 @@ pub fn members(records: impl IntoIterator<Item = Record>, set: &str) -> Members 
             None => {
                 members.by_ordinal.insert(ordinal, record);
             }
-            Some(kept) if kept.host == record.host && kept.port == record.port => {}
+            Some(first) if first.host == record.host && first.port == record.port => {}
             Some(_) => {
                 let name = MemberName {
                     set: set.to_owned(),
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_record_twice_is_no_trouble() {
+    fn the_same_record_twice_is_fine() {
         let lighter = Record {
             weight: Reverse(1),
             ..record("rg-1.a", 1)
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn five_hundred_wrong_names_are_told_in_one_short_line() {
+    fn five_hundred_wrong_names_give_one_short_line() {
         let members = members((0..500).map(|n| record(&format!("web-{n}.example"), 1)), "rg");
         assert!(members.by_ordinal.is_empty());
         let line = members.trouble.line("rg").unwrap();

@@ -1,4 +1,4 @@
-//! The look-up itself: the only place that speaks DNS.
+//! The look-up itself, by DNS.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -20,9 +20,9 @@ use super::answer::{self, Record};
 use super::{Nameservers, Peer, PeerList};
 use crate::identity::MemberName;
 
-/// An answer is believed for this long at most, whatever its TTL: a member that was scaled away is to be noticed soon.
+/// Longest time to trust an answer, whatever its TTL, so that a member that was scaled away is noticed soon.
 const LONGEST_TTL: Duration = Duration::from_secs(1);
-/// Address look-ups at the same time, for servers that send no additional section.
+/// Concurrent address look-ups, for servers that send no additional section.
 const ADDRESS_LOOKUPS: usize = 16;
 /// The payload size that fits an Ethernet frame on every path (DNS flag day 2020); longer answers come over TCP.
 const EDNS_PAYLOAD: u16 = 1232;
@@ -36,12 +36,12 @@ pub struct Lookup {
     resolver: Option<TokioResolver>,
 }
 
-/// What one look-up found.
+/// The result of one look-up.
 #[derive(Debug)]
 pub struct Found {
     /// For the metric.
     pub outcome: &'static str,
-    /// None: no answer, keep what is known.
+    /// None: no answer, so keep the previous list.
     pub peers: Option<Vec<Peer>>,
     pub trouble: Option<Arc<str>>,
 }
@@ -81,8 +81,8 @@ impl Lookup {
         }
     }
 
-    /// The members of `member`'s set as published now. Unbounded in time as a whole: the caller bounds it. Cancel-safe.
-    /// `before` gives the addresses of members whose address query fails now.
+    /// Looks up the published members of `member`'s set. The caller bounds the time. Cancel-safe. `before` gives the addresses
+    /// of members whose address query fails.
     pub async fn members(&mut self, member: &MemberName, before: &PeerList) -> Found {
         let name = self.name.clone();
         let resolver = match self.resolver() {
@@ -138,7 +138,7 @@ impl Lookup {
                     (ordinal, record, addresses)
                 }
             })
-            // In order, so that the list and the text of the trouble don't depend on who answers first.
+            // In order, so that neither the list nor the text depends on which answer comes first.
             .buffered(ADDRESS_LOOKUPS)
             .collect::<Vec<_>>()
             .await;
@@ -147,18 +147,18 @@ impl Lookup {
         for (ordinal, record, addresses) in addressed {
             let addresses = match addresses {
                 Ok(addresses) if addresses.is_empty() => {
-                    trouble.no_address(&record.host, "none is published, left out");
+                    trouble.no_address(&record.host, "none is published: left out");
                     continue;
                 }
                 Ok(addresses) => addresses.into_iter().collect(),
-                // It is published; only its address could not be asked for. The old one is better than none.
+                // It is published, but its address query failed. The old address is better than none.
                 Err(error) => match before.peers.iter().find(|peer| peer.host == record.host) {
                     Some(peer) => {
-                        trouble.no_address(&record.host, &format!("{error}, the one from before is kept"));
+                        trouble.no_address(&record.host, &format!("{error}: the previous one is used"));
                         peer.addresses.clone()
                     }
                     None => {
-                        trouble.no_address(&record.host, &format!("{error}, left out"));
+                        trouble.no_address(&record.host, &format!("{error}: left out"));
                         continue;
                     }
                 },
@@ -183,8 +183,7 @@ impl Lookup {
         }
     }
 
-    /// Made at the first use, and again at the next when /etc/resolv.conf could not be read: a member serves numbers
-    /// without it.
+    /// Created at the first use, and again if /etc/resolv.conf could not be read: a member serves numbers without it.
     fn resolver(&mut self) -> Result<&TokioResolver, NetError> {
         if self.resolver.is_none() {
             self.resolver = Some(resolver(&self.nameservers, self.timeout)?);
@@ -210,7 +209,7 @@ pub(super) fn resolver(nameservers: &Nameservers, timeout: Duration) -> Result<T
     };
     let options: &mut ResolverOpts = builder.options_mut();
     options.timeout = timeout;
-    // One try and one more: hickory counts only those after the first.
+    // Two attempts: hickory counts only those after the first.
     options.attempts = 1;
     options.edns0 = true;
     options.edns_payload_len = EDNS_PAYLOAD;
@@ -218,7 +217,7 @@ pub(super) fn resolver(nameservers: &Nameservers, timeout: Duration) -> Result<T
     options.use_hosts_file = ResolveHosts::Never;
     options.positive_max_ttl = Some(LONGEST_TTL);
     options.negative_max_ttl = Some(LONGEST_TTL);
-    // A look-up on demand is asked for because something changed: an answer from a cache would defeat it.
+    // Every look-up asks a server: the interval between them is the cache.
     options.cache_size = 0;
     builder.build()
 }
@@ -250,7 +249,7 @@ fn outcome(error: &NetError) -> &'static str {
     }
 }
 
-/// NXDOMAIN and an empty answer are answers: nobody is published now. Everything else says nothing about the members.
+/// NXDOMAIN and an empty answer are answers: nobody is published. Any other error says nothing about the members.
 fn no_answer(name: &Name, error: &NetError) -> Found {
     if error.is_nx_domain() {
         return Found::nobody("nxdomain");
@@ -266,7 +265,7 @@ fn no_answer(name: &Name, error: &NetError) -> Found {
         ),
         "servfail" => format!("DNS failed to answer for {name} (SERVFAIL)"),
         "refused" => format!("DNS refused to answer for {name} (REFUSED)"),
-        _ => format!("DNS could not be asked for {name}: {error}"),
+        _ => format!("the DNS query for {name} failed: {error}"),
     };
     Found::failed(outcome, trouble)
 }

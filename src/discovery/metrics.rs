@@ -9,13 +9,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::PeerList;
+use crate::metrics::{register, register_with_unit};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
 }
 
-/// What a look-up may come to.
+/// All outcomes of a look-up.
 const OUTCOMES: [&str; 8] = [
     "found",
     "empty",
@@ -33,30 +34,22 @@ pub struct DiscoveryMetrics {
     lookups: Family<OutcomeLabel, Counter>,
     peers: Gauge,
     stale: Gauge,
-    /// A time and not an age: an age would stand still between two look-ups.
+    /// A time rather than an age, which would stand still between two look-ups.
     last_answer: Gauge<i64, AtomicI64>,
 }
 
 impl DiscoveryMetrics {
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register("discovery_lookups", "SRV look-ups by outcome", metrics.lookups.clone());
-        registry.register(
-            "discovery_peers",
-            "Members in the list, this one included",
-            metrics.peers.clone(),
-        );
-        registry.register(
-            "discovery_stale",
-            "1 while the last look-up failed and the list is the one from before",
-            metrics.stale.clone(),
-        );
-        registry.register_with_unit(
-            "discovery_last_answer_timestamp",
-            "Unix time of the last answer; 0 before the first. The list's age is time() minus this",
-            Unit::Seconds,
-            metrics.last_answer.clone(),
-        );
+        let peers_help = "Members in the list, this one included";
+        let stale_help = "1 while the last look-up failed and the previous list is in use";
+        let answer_help = "Unix time of the last answer; 0 before the first. time() minus this is the age of the list";
+        let answer = "discovery_last_answer_timestamp";
+        let metrics = DiscoveryMetrics {
+            lookups: register(registry, "discovery_lookups", "SRV look-ups by outcome"),
+            peers: register(registry, "discovery_peers", peers_help),
+            stale: register(registry, "discovery_stale", stale_help),
+            last_answer: register_with_unit(registry, answer, answer_help, Unit::Seconds),
+        };
         for outcome in OUTCOMES {
             drop(metrics.lookups.get_or_create(&OutcomeLabel { outcome }));
         }

@@ -1,7 +1,7 @@
 //! Discovery: SRV records of the governing Service become a watch of immutable peer lists.
 //!
-//! [`Discovery::run`] looks up `_peer._tcp.<governing Service>.` every few seconds and when asked to. `lookup` is the
-//! only place that speaks DNS; `answer` decides, without any I/O, which records are members and what is told of the rest.
+//! [`Discovery::run`] looks up `_peer._tcp.<governing Service>.` every few seconds. `lookup` speaks DNS; `answer` decides,
+//! without I/O, which records are members, and describes the rest.
 
 mod answer;
 mod lookup;
@@ -34,13 +34,13 @@ pub struct Peer {
     pub host: String,
     /// Port of the SRV record: the peer port.
     pub peer_port: u16,
-    /// Never empty: a target that gives no address isn't published.
+    /// Never empty: a target without an address is left out.
     pub addresses: Vec<IpAddr>,
     pub is_self: bool,
 }
 
 impl Peer {
-    /// Where its peer port is, by each of its addresses.
+    /// Its peer port at each of its addresses.
     pub fn sockets(&self) -> Vec<SocketAddr> {
         self.addresses
             .iter()
@@ -49,22 +49,22 @@ impl Peer {
     }
 }
 
-/// Who is published, by ascending ordinal.
+/// The published members, by ascending ordinal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerList {
     pub peers: Vec<Peer>,
     /// When an answer last gave this list (NXDOMAIN and empty answers count; a timeout or SERVFAIL doesn't).
     /// None before the first answer.
     pub resolved_at: Option<(Boot, Wall)>,
-    /// The last look-up failed, and the list is the one from before.
+    /// The last look-up failed, and this is the previous list.
     pub stale: bool,
-    /// Why it failed, or what of the answer could not be used (a name that doesn't fit, too many members).
+    /// Why it failed, or what part of the answer was unusable (a name that doesn't fit, too many members).
     pub trouble: Option<Arc<str>>,
 }
 
 impl PeerList {
-    /// Equal in all that readers must react to: everything but the time of the answer.
-    fn says_the_same(&self, other: &PeerList) -> bool {
+    /// Equal in everything that readers react to: all but the time of the answer.
+    fn same_for_readers(&self, other: &PeerList) -> bool {
         self.peers == other.peers
             && self.stale == other.stale
             && self.trouble == other.trouble
@@ -72,17 +72,17 @@ impl PeerList {
     }
 }
 
-/// Whom to ask.
+/// Which DNS servers to query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nameservers {
-    /// Those of /etc/resolv.conf. Its search list and ndots don't matter: the name asked for is absolute.
+    /// Those of /etc/resolv.conf. Its search list and ndots don't matter: the name is absolute.
     ResolvConf,
     /// These, by UDP and TCP at the same port. Never empty.
     At(Vec<SocketAddr>),
 }
 
 impl From<Vec<SocketAddr>> for Nameservers {
-    /// Those named, or where none is, those of /etc/resolv.conf.
+    /// Those named, or those of /etc/resolv.conf if none is.
     fn from(named: Vec<SocketAddr>) -> Nameservers {
         match named.is_empty() {
             true => Nameservers::ResolvConf,
@@ -94,17 +94,17 @@ impl From<Vec<SocketAddr>> for Nameservers {
 #[derive(Clone, Debug)]
 pub struct DiscoveryConfig {
     /// DNS name of the governing Service, with or without trailing dot: `rg.default.svc.cluster.local`.
-    /// None: this member is alone, and the list is itself.
+    /// None: this member is alone, and lists only itself.
     pub governing: Option<String>,
     pub nameservers: Nameservers,
-    /// Whose set the names must fit, and which of them is this member.
+    /// This member, whose set's names the targets must have.
     pub member: MemberName,
-    /// Where this member itself listens for its peers: what the list says when it is alone.
+    /// This member's own peer port: the list has it when this member is alone.
     pub peer_port: u16,
     /// From one look-up to the next, ± 20 %.
     pub interval: Duration,
-    /// Bound of one attempt of one query. There are at most two attempts, and a whole look-up is given up after
-    /// three times this.
+    /// Bound of one attempt at one query. There are at most two attempts, and a whole look-up is abandoned after three times
+    /// this.
     pub timeout: Duration,
 }
 
@@ -123,10 +123,10 @@ pub enum DiscoveryError {
     NoNameserver,
 }
 
-/// Look-ups that follow each other faster than this gain nothing, and would be a load on DNS.
+/// Faster look-ups gain nothing, and would load DNS.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The task that looks up. Not started until [`run`](Discovery::run).
+/// The task that looks up. [`run`](Discovery::run) starts it.
 #[derive(Debug)]
 pub struct Discovery {
     source: Source,
@@ -136,8 +136,6 @@ pub struct Discovery {
     clock: Clock,
     metrics: DiscoveryMetrics,
     published: watch::Sender<Arc<PeerList>>,
-    asked: watch::Receiver<u64>,
-    done: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -146,50 +144,17 @@ enum Source {
     Dns(Box<Lookup>),
 }
 
-/// What the other parts hold. Clones see the same list.
-#[derive(Clone, Debug)]
-pub struct DiscoveryHandle {
-    peers: watch::Receiver<Arc<PeerList>>,
-    asked: watch::Sender<u64>,
-    done: watch::Receiver<u64>,
-    limit: Duration,
-}
-
-impl DiscoveryHandle {
-    /// The list. `changed()` fires only when something other than `resolved_at` changed; `borrow()` always has the
-    /// newest `resolved_at`, because the value is also replaced without waking anyone. (A second watch for the time
-    /// would let a reader pair one look-up's time with another's list.)
-    pub fn peers(&self) -> watch::Receiver<Arc<PeerList>> {
-        self.peers.clone()
-    }
-
-    /// Asks for a look-up that begins after this call, and returns the list once it ended, or as it is when that took
-    /// longer than a look-up may. Callers that ask while one is under way share the next. Cancel-safe.
-    pub async fn refresh(&self) -> Arc<PeerList> {
-        let mut ticket = 0;
-        self.asked.send_modify(|asked| {
-            *asked += 1;
-            ticket = *asked;
-        });
-        let mut done = self.done.clone();
-        // One under way may have to end first, hence twice the limit. Neither a timeout nor a stopped task is an error
-        // here: the list says how old it is.
-        let _ = timeout(
-            self.limit * 2 + SHORTEST_INTERVAL,
-            done.wait_for(|done| *done >= ticket),
-        )
-        .await;
-        self.peers.borrow().clone()
-    }
-}
-
 impl Discovery {
+    /// Also returns the list for readers. Its `changed()` fires only when something other than `resolved_at` changed; its
+    /// `borrow()` always has the newest `resolved_at`, because the value is also replaced without waking anyone.
+    ///
+    /// # Errors
+    /// The governing Service's name is not a DNS name, or the list of nameservers is empty.
     pub fn new(
         config: DiscoveryConfig,
         clock: Clock,
         metrics: DiscoveryMetrics,
-    ) -> Result<(Discovery, DiscoveryHandle), DiscoveryError> {
-        let limit = config.timeout * 3;
+    ) -> Result<(Discovery, watch::Receiver<Arc<PeerList>>), DiscoveryError> {
         let (source, first) = match &config.governing {
             None => (Source::Alone, alone(&config, &clock)),
             Some(governing) => {
@@ -209,61 +174,39 @@ impl Discovery {
         };
         metrics.publish(&first);
         let (published, peers) = watch::channel(Arc::new(first));
-        let (asked, asked_here) = watch::channel(0);
-        let (done_here, done) = watch::channel(0);
         let discovery = Discovery {
             source,
             member: config.member,
             interval: config.interval.max(SHORTEST_INTERVAL),
-            limit,
+            limit: config.timeout * 3,
             clock,
             metrics,
             published,
-            asked: asked_here,
-            done: done_here,
         };
-        Ok((
-            discovery,
-            DiscoveryHandle {
-                peers,
-                asked,
-                done,
-                limit,
-            },
-        ))
+        Ok((discovery, peers))
     }
 
-    /// Looks up at once, then every interval and when asked, until `stop`.
-    pub async fn run(mut self, mut stop: Signal) -> Result<(), DiscoveryError> {
+    /// Looks up at once, then every interval, until `stop`.
+    pub async fn run(mut self, mut stop: Signal) {
         loop {
-            let ticket = *self.asked.borrow_and_update();
-            let began = Instant::now();
-            tokio::select! {
-                biased;
-                () = stop.requested() => return Ok(()),
-                () = self.tick() => {}
-            }
-            self.done.send_replace(ticket);
-
             // Members that started together must not ask together for ever.
             let share: f64 = rand::rng().random_range(0.8..1.2);
-            let next = began + self.interval.mul_f64(share);
+            let next = Instant::now() + self.interval.mul_f64(share);
             tokio::select! {
                 biased;
-                () = stop.requested() => return Ok(()),
+                () = stop.requested() => return,
+                () = self.tick() => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
                 () = sleep_until(next) => {}
-                // With every handle gone nobody can ask any more: only the interval is left.
-                () = asked(&mut self.asked) => tokio::select! {
-                    biased;
-                    () = stop.requested() => return Ok(()),
-                    () = sleep_until(began + SHORTEST_INTERVAL) => {}
-                },
             }
         }
     }
 
-    /// One look-up, and what it changes.
-    async fn tick(&mut self) {
+    /// Looks up once, and publishes what changed.
+    pub async fn tick(&mut self) {
         let before = self.published.borrow().clone();
         let now = match &mut self.source {
             Source::Alone => {
@@ -297,8 +240,8 @@ impl Discovery {
             }
         };
         self.metrics.publish(&now);
-        tell(&before, &now);
-        let changed = !now.says_the_same(&before);
+        log_changes(&before, &now);
+        let changed = !now.same_for_readers(&before);
         self.published.send_if_modified(|list| {
             *list = Arc::new(now);
             changed
@@ -306,14 +249,8 @@ impl Discovery {
     }
 }
 
-async fn asked(asked: &mut watch::Receiver<u64>) {
-    if asked.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// One line on each change.
-fn tell(before: &PeerList, now: &PeerList) {
+/// Logs a line on each change.
+fn log_changes(before: &PeerList, now: &PeerList) {
     let names = |list: &PeerList| list.peers.iter().map(|peer| peer.ordinal).collect::<Vec<_>>();
     if names(before) != names(now) || before.resolved_at.is_some() != now.resolved_at.is_some() {
         tracing::info!(ordinals = ?names(now), "peers published by DNS");
@@ -322,12 +259,12 @@ fn tell(before: &PeerList, now: &PeerList) {
         (old, Some(trouble)) if old.as_ref() != Some(trouble) => {
             tracing::warn!(stale = now.stale, "discovery: {trouble}")
         }
-        (Some(_), None) => tracing::info!("discovery: all is well again"),
+        (Some(_), None) => tracing::info!("discovery has recovered"),
         _ => {}
     }
 }
 
-/// Only itself, as no DNS is there to say otherwise. A name without ordinal is in no list.
+/// The list of a member without DNS: itself, unless its name has no ordinal.
 fn alone(config: &DiscoveryConfig, clock: &Clock) -> PeerList {
     let now = clock.now();
     let peers = config.member.ordinal.map(|ordinal| Peer {
@@ -346,7 +283,7 @@ fn alone(config: &DiscoveryConfig, clock: &Clock) -> PeerList {
     }
 }
 
-/// `_peer._tcp.` before the Service's name, absolute, so that no search domain is ever tried.
+/// `_peer._tcp.` before the Service's name, made absolute so that no search domain is tried.
 fn srv_name(governing: &str) -> Result<Name, DiscoveryError> {
     let wrong = |reason: String| DiscoveryError::Name {
         name: governing.to_owned(),
@@ -366,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_asked_for_is_absolute_with_or_without_the_dot() {
+    fn the_name_is_absolute_with_or_without_the_dot() {
         for given in ["rg.default.svc.cluster.local", "rg.default.svc.cluster.local."] {
             let name = srv_name(given).unwrap();
             assert!(name.is_fqdn());

@@ -1,4 +1,4 @@
-//! Where the public listeners of a set are, for the commands that are given `srv://SERVICE`.
+//! The public listeners of a set, for commands that are given `srv://SERVICE`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use hickory_resolver::proto::rr::{RData, RecordType};
 use super::Nameservers;
 use super::lookup::{look_up_addresses, resolver};
 
-/// Addresses of `_http._tcp.SERVICE`, by ascending name of the target; empty when nobody is published now. A name without
-/// dot at the end is absolute all the same. The whole look-up is given up after three times `timeout`.
+/// Looks up the addresses of `_http._tcp.SERVICE`, by ascending name of the target; empty when nobody is published. The name is
+/// absolute with or without a dot at the end. The whole look-up is abandoned after three times `timeout`.
 ///
 /// # Errors
-/// DNS gave no answer, in the operator's words.
+/// DNS gave no answer; the text says why.
 pub async fn public_listeners(
     service: &str,
     nameservers: &Nameservers,
@@ -24,7 +24,7 @@ pub async fn public_listeners(
         let answer = match resolver.lookup(name.clone(), RecordType::SRV).await {
             Ok(answer) => answer,
             Err(error) if error.is_nx_domain() || error.is_no_records_found() => return Ok(Vec::new()),
-            Err(error) => return Err(format!("DNS could not be asked for {name}: {error}")),
+            Err(error) => return Err(format!("the DNS query for {name} failed: {error}")),
         };
         let mut targets: Vec<(String, u16)> = answer
             .answers()
@@ -38,7 +38,7 @@ pub async fn public_listeners(
         let mut found = Vec::new();
         for (host, port) in targets {
             let addresses = look_up_addresses(&resolver, &host).await;
-            let addresses = addresses.map_err(|outcome| format!("the address of {host}: {outcome}"))?;
+            let addresses = addresses.map_err(|outcome| format!("the address query for {host} failed: {outcome}"))?;
             found.extend(addresses.first().map(|address| SocketAddr::new(*address, port)));
         }
         Ok(found)

@@ -1,11 +1,10 @@
 //! The admin listener, on the member's own host only: stop, log level, maintenance of the ledger.
 //!
-//! It asks for no password: whoever reaches the loopback interface of this Pod may do as much otherwise. A browser on the
-//! same machine is the exception, since any web page may send requests through it; those are refused.
+//! It needs no password: anyone who can reach the Pod's loopback interface could do as much otherwise. A browser on the same
+//! machine is the exception, since any web page can send requests through it; those are refused.
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -19,81 +18,84 @@ use tokio::sync::watch;
 
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::server::exchange::{RequestLimits, Routes, read_body};
-use crate::server::format::{Format, fresh, json};
+use crate::server::format::{Format, respond, respond_json};
 use crate::server::problem::{Problem, shown};
 
-/// Why an operator's request was not done, in one line.
+/// Why an operator's request failed, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
-    /// What was given is wrong: 400.
+    /// The input is wrong: 400.
     #[error("{0}")]
     Invalid(String),
-    /// Not in this state: 409.
+    /// The state doesn't allow it: 409.
     #[error("{0}")]
     Conflict(String),
-    /// It was tried and failed, or takes too long: 503.
+    /// It failed, or took too long: 503.
     #[error("{0}")]
     Failed(String),
 }
 
 /// What an action did, in one line.
 pub type Done = Result<String, AdminError>;
-/// An action that takes a while; it bounds its own time. The admin listener cuts it at 60 s.
-pub type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Done> + Send>> + Send + Sync>;
 
-/// Takes a filter's text.
-pub type SetLogLevel = Arc<dyn Fn(&str) -> Result<(), AdminError> + Send + Sync>;
+/// What an operator can do. An action that takes a while bounds its own time; this listener cuts it at 60 s.
+pub trait Maintenance: Send + Sync + 'static {
+    /// Starts the graceful shutdown, and returns at once.
+    fn shut_down(&self);
 
-/// What an operator may have done. Closures, so that the parts behind them don't know of HTTP.
-#[derive(Clone)]
-pub struct AdminActions {
-    /// Begins the graceful shutdown, and returns at once.
-    pub shutdown: Arc<dyn Fn() + Send + Sync>,
-    /// The filter in use, as `tracing_subscriber`'s directives.
-    pub log_level: Arc<dyn Fn() -> String + Send + Sync>,
-    pub set_log_level: SetLogLevel,
-    /// How the journal is, now.
-    pub journal: Arc<dyn Fn() -> Journal + Send + Sync>,
-    /// Begins a corrupt ledger anew from the peers' records.
-    pub ledger_restore: Action,
-    /// Begins a new chain, without the majority that has the old one.
-    pub ledger_restart: Action,
+    /// The current filter, as directives of `tracing_subscriber`.
+    fn log_level(&self) -> String;
+
+    fn set_log_level(&self, filter: &str) -> Result<(), AdminError>;
+
+    /// The journal's current condition.
+    fn journal(&self) -> Journal;
+
+    /// Replaces a corrupt ledger with an empty one, which fills from the peers' records.
+    fn restore_ledger(&self) -> impl Future<Output = Done> + Send;
+
+    /// Starts a new chain, without the majority that has the old one.
+    fn restart_ledger(&self) -> impl Future<Output = Done> + Send;
 }
 
-/// The journal of what was given out, as an operator looks after it.
+/// The journal of what was given out, as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Journal {
-    /// `starting`, `working`; `tight`: entries are kept in less than its share; `failed`: they are not, and a durable mode
-    /// gives no numbers.
+    /// `starting`, `working`; `tight`: it has less than its share of the volume; `failed`: it stores no entries, and a durable
+    /// mode gives no numbers.
     pub condition: &'static str,
     /// What is wrong.
     pub detail: Option<String>,
     /// Entries, as last measured.
     pub rows: i64,
-    /// Of database, log and ballast, as last measured.
+    /// Size of database, log and ballast, as last measured.
     pub bytes: i64,
     /// Its share of the volume.
     pub max_bytes: u64,
 }
 
 /// What the admin listener works with.
-#[derive(Clone)]
-pub struct Admin {
-    pub actions: AdminActions,
+#[derive(Debug)]
+pub struct Admin<M> {
+    pub maintenance: M,
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
 }
 
 /// The paths of the admin listener.
-pub fn router(admin: Admin, routes: Routes) -> Router {
+pub fn router<M: Maintenance>(admin: Admin<M>, routes: Routes) -> Router {
     routes
         .group(Arc::new(admin), |group| {
             group
-                .route("/shutdown", "POST", post(shutdown))
-                .route("/log-level", "GET, HEAD, PUT", get(log_level).put(set_log_level))
-                .route("/journal", "GET, HEAD", get(journal))
-                .route("/ledger", "GET, HEAD", get(ledger))
-                .route("/ledger/restore", "POST", post(restore))
-                .route("/ledger/restart", "POST", post(restart))
+                .route("/shutdown", "POST", post(shutdown::<M>))
+                .route(
+                    "/log-level",
+                    "GET, HEAD, PUT",
+                    get(log_level::<M>).put(set_log_level::<M>),
+                )
+                .route("/journal", "GET, HEAD", get(journal::<M>))
+                .route("/ledger", "GET, HEAD", get(ledger::<M>))
+                .route("/ledger/restore", "POST", post(restore::<M>))
+                .route("/ledger/restart", "POST", post(restart::<M>))
         })
         .finish()
         .layer(from_fn(refuse_browsers))
@@ -104,7 +106,7 @@ pub fn router(admin: Admin, routes: Routes) -> Router {
 async fn refuse_browsers(request: Request, next: Next) -> Response {
     let headers = request.headers();
     if headers.contains_key(header::ORIGIN) {
-        return Problem::forbidden("a request with an Origin comes from a web page").into_response();
+        return Problem::forbidden("requests with an Origin header come from web pages").into_response();
     }
     if !is_loopback(headers) {
         return Problem::forbidden("the header Host must name this host: localhost, 127.0.0.1 or [::1]")
@@ -130,22 +132,25 @@ fn is_loopback(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// `POST /shutdown` → 202; the member ends as after SIGTERM.
-async fn shutdown(State(admin): State<Arc<Admin>>) -> Response {
-    tracing::info!("shutdown asked for through the admin listener");
-    (admin.actions.shutdown)();
-    let mut response = done("the shutdown has begun".to_owned());
+/// `POST /shutdown` → 202; the member stops as after SIGTERM.
+async fn shutdown<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Response {
+    tracing::info!("shutdown requested through the admin listener");
+    admin.maintenance.shut_down();
+    let mut response = done("shutting down".to_owned());
     *response.status_mut() = StatusCode::ACCEPTED;
     response
 }
 
 /// `GET /log-level` → the filter as text.
-async fn log_level(State(admin): State<Arc<Admin>>) -> Response {
-    fresh(Format::Text, (admin.actions.log_level)() + "\n")
+async fn log_level<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Response {
+    respond(Format::Text, admin.maintenance.log_level() + "\n")
 }
 
 /// `PUT /log-level`, the filter as body: `info`, or directives like `warn,random_generator::draw=debug`.
-async fn set_log_level(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response, Problem> {
+async fn set_log_level<M: Maintenance>(
+    State(admin): State<Arc<Admin<M>>>,
+    request: Request,
+) -> Result<Response, Problem> {
     if let Some(kind) = request.headers().get(header::CONTENT_TYPE)
         && !kind.as_bytes().starts_with(b"text/plain")
         && !kind.as_bytes().starts_with(b"application/x-www-form-urlencoded")
@@ -155,14 +160,14 @@ async fn set_log_level(State(admin): State<Arc<Admin>>, request: Request) -> Res
     let body = read_body(request.into_body(), RequestLimits::admin().body).await?;
     let filter = std::str::from_utf8(&body).map_err(|_| Problem::malformed("the filter is not UTF-8"))?;
     let filter = filter.trim();
-    (admin.actions.set_log_level)(filter).map_err(problem)?;
+    admin.maintenance.set_log_level(filter).map_err(problem)?;
     tracing::info!(filter, "log level set through the admin listener");
     Ok(done(format!("the log level is {}", shown(filter))))
 }
 
 /// `GET /journal` → `{"condition", "detail", "rows", "bytes", "max_bytes"}`.
-async fn journal(State(admin): State<Arc<Admin>>) -> Response {
-    json(&(admin.actions.journal)())
+async fn journal<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Response {
+    respond_json(&admin.maintenance.journal())
 }
 
 #[derive(Serialize)]
@@ -186,8 +191,8 @@ struct Aside {
     to_round: u64,
 }
 
-/// `GET /ledger` → its condition, how much it holds, and the tails set aside.
-async fn ledger(State(admin): State<Arc<Admin>>) -> Response {
+/// `GET /ledger` → its condition, its size, and the tails set aside.
+async fn ledger<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Response {
     let ledger = admin.ledger.borrow().clone();
     let (condition, detail) = match &ledger.condition {
         Condition::Opening => ("opening", None),
@@ -196,7 +201,7 @@ async fn ledger(State(admin): State<Arc<Admin>>) -> Response {
         Condition::Corrupt(detail) => ("corrupt", Some(&**detail)),
     };
     let head = ledger.head();
-    json(&Ledger {
+    respond_json(&Ledger {
         condition,
         detail,
         records: ledger.chain.len(),
@@ -218,20 +223,20 @@ async fn ledger(State(admin): State<Arc<Admin>>) -> Response {
     })
 }
 
-/// `POST /ledger/restore` → begins a corrupt ledger anew from its peers.
-async fn restore(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
-    tracing::warn!("ledger restore asked for through the admin listener");
-    (admin.actions.ledger_restore)().await.map(done).map_err(problem)
+/// `POST /ledger/restore` → replaces a corrupt ledger from its peers.
+async fn restore<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Result<Response, Problem> {
+    tracing::warn!("ledger restore requested through the admin listener");
+    admin.maintenance.restore_ledger().await.map(done).map_err(problem)
 }
 
-/// `POST /ledger/restart` → begins a new chain.
-async fn restart(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
-    tracing::warn!("ledger restart asked for through the admin listener");
-    (admin.actions.ledger_restart)().await.map(done).map_err(problem)
+/// `POST /ledger/restart` → starts a new chain.
+async fn restart<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Result<Response, Problem> {
+    tracing::warn!("ledger restart requested through the admin listener");
+    admin.maintenance.restart_ledger().await.map(done).map_err(problem)
 }
 
 fn done(line: String) -> Response {
-    json(&serde_json::json!({ "done": line }))
+    respond_json(&serde_json::json!({ "done": line }))
 }
 
 fn problem(error: AdminError) -> Problem {

@@ -1,40 +1,17 @@
 //! The description of the public listener as OpenAPI 3.1 (<https://spec.openapis.org/oas/v3.1.1.html>), made from the handlers'
-//! own attributes; and `/openapi.json` and `/docs`, which give it to programs and to people.
-//!
-//! What is served is the file docs/openapi.json. A test holds it to [`document`], so that a member needn't make it.
+//! own attributes and from the types that they answer with. A test writes it to docs/openapi.json, which [`super::docs`] serves.
 
-mod page;
-mod schemas;
-
-use std::sync::LazyLock;
-
-use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Schema};
 use utoipa::{Modify, OpenApi as _};
 
-pub(super) use page::page;
-pub use schemas::*;
-
 use super::public::{derived, draws, ids, members, numbers, status, stream};
-use crate::server::conditional::{Freshness, Tag, kept};
-use crate::server::problem;
-
-/// The file as it is served.
-pub const SAVED: &str = include_str!("../../docs/openapi.json");
+use crate::server::format::{BytesJsonText, JsonLines, JsonText, JsonTextBytes};
+use crate::server::problem::{Members, Problem};
 
 /// The description, made from the code.
 pub fn document() -> OpenApi {
     Description::openapi()
-}
-
-/// `GET /openapi.json`. It changes with the program only, so whoever asks again is told that.
-pub(super) async fn served(method: Method, request: HeaderMap) -> Result<Response, problem::Problem> {
-    static TAG: LazyLock<Tag> = LazyLock::new(|| Tag::of(SAVED));
-    let json = HeaderValue::from_static("application/json");
-    let make = || ([(header::CONTENT_TYPE, json)], SAVED).into_response();
-    kept(&method, &request, &TAG, Freshness::Ask, None, make)
 }
 
 #[derive(utoipa::OpenApi)]
@@ -46,11 +23,11 @@ pub(super) async fn served(method: Method, request: HeaderMap) -> Result<Respons
             is chosen by the header Accept, or by the parameter format."
     ),
     tags(
-        (name = "numbers", description = "Random numbers, each given out once and journalled first"),
+        (name = "numbers", description = "Random numbers, each journalled and given out once"),
         (name = "ids", description = "Unique ids, with the member's ordinal in them"),
-        (name = "draws", description = "The chain of draws, as docs/protocol.md has it"),
+        (name = "draws", description = "The chain of draws (docs/protocol.md)"),
         (name = "members", description = "The set, as this member sees it"),
-        (name = "status", description = "How this member is"),
+        (name = "status", description = "This member's state"),
     ),
     paths(
         numbers::root::random,
@@ -75,7 +52,7 @@ pub(super) async fn served(method: Method, request: HeaderMap) -> Result<Respons
         status::version,
     ),
     components(
-        schemas(Alphabet, BytesJsonText, Item, JsonLines, JsonText, JsonTextBytes, UuidVersion),
+        schemas(BytesJsonText, JsonLines, JsonText, JsonTextBytes, numbers::strings::Alphabet, numbers::uuids::UuidVersion, Members),
         responses(Problem)
     ),
     modifiers(&Everywhere),
@@ -124,7 +101,7 @@ fn default(parameter: &mut RefOr<Parameter>) {
 fn head(get: &Operation) -> Operation {
     let mut head = get.clone();
     head.operation_id = head.operation_id.map(|id| format!("{id}_head"));
-    head.summary = Some("The headers of GET; nothing is given out".to_owned());
+    head.summary = Some("The headers of GET; gives out nothing".to_owned());
     head.description = None;
     for response in head.responses.responses.values_mut() {
         if let RefOr::T(response) = response {

@@ -1,11 +1,12 @@
-//! The public listener: numbers, ids, draws, members, and how this member is. One file and one state a group.
+//! The public listener: numbers, ids, draws, members, and this member's state. One file and one state a group.
 
 pub mod derived;
 pub mod draws;
-pub mod giving;
+pub mod entry;
 pub mod ids;
 pub mod members;
 pub mod numbers;
+pub mod request;
 pub mod status;
 pub mod stream;
 
@@ -15,17 +16,17 @@ use axum::Router;
 use axum::routing::get;
 
 use self::draws::Draws;
-use self::giving::JournalSink;
+use self::entry::JournalSink;
 use self::ids::{IdSource, Ids};
 use self::members::Members;
 use self::numbers::{NumberSource, Numbers};
 use self::status::Status;
-use super::openapi;
+use super::docs;
 use crate::server::exchange::Routes;
 
 const READ: &str = "GET, HEAD";
 
-/// What each group of paths works with.
+/// The state of each group of paths.
 #[derive(Debug)]
 pub struct Public<N, I, J> {
     pub numbers: Numbers<N, J>,
@@ -69,8 +70,8 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
                 .route("/livez", READ, get(status::live))
                 .route("/readyz", READ, get(status::ready))
                 .route("/version", READ, get(status::version))
-                .route("/openapi.json", READ, get(openapi::served))
-                .route("/docs", READ, get(openapi::page))
+                .route("/openapi.json", READ, get(docs::description))
+                .route("/docs", READ, get(docs::page))
         })
         .finish()
 }

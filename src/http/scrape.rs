@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::server::exchange::Routes;
 use crate::server::problem::Problem;
 
-/// `GET /metrics` of the whole registry, complete by the time it is handed over.
+/// `GET /metrics`: the whole registry. It has to be complete by now.
 pub fn router(registry: Arc<Registry>, routes: Routes) -> Router {
     routes
         .group(registry, |group| group.route("/metrics", "GET, HEAD", get(show)))
@@ -22,7 +22,7 @@ pub fn router(registry: Arc<Registry>, routes: Routes) -> Router {
 async fn show(State(registry): State<Arc<Registry>>) -> Response {
     let mut text = String::with_capacity(16 * 1024);
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
-        tracing::error!(%error, "metrics could not be written");
+        tracing::error!(%error, "can't write the metrics");
         return Problem::internal().into_response();
     }
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -1,4 +1,4 @@
-//! Which ports and files are whose in a local set, and what must be so before anything starts.
+//! Each member's ports and files in a local set, and the checks before anything starts.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,12 +11,12 @@ use rustix::io::Errno;
 use super::dns::DnsError;
 use super::zone::Published;
 
-/// Ports of one member: public, peer, admin and metrics, with room to grow.
+/// Ports reserved for one member: public, peer, admin, metrics, and some to spare.
 const PORTS_EACH: u16 = 10;
-/// As many as a draw has contributions, so that each member counts.
+/// The most contributions of a draw, so that each member contributes.
 pub const MOST_MEMBERS: u16 = 32;
 
-/// Why a local set could not be started or run, in one line.
+/// Why a local set can't start or run, in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     #[error("--members is {0}: give 1 to {MOST_MEMBERS}")]
@@ -30,7 +30,7 @@ pub enum ClusterError {
     },
     #[error("{0}")]
     Arguments(String),
-    #[error("{path}: {source}: give a directory that can be written to with --data-dir", path = .path.display())]
+    #[error("{path}: {source}: give a writable directory with --data-dir", path = .path.display())]
     DataDir { path: PathBuf, source: io::Error },
     #[error("{path} is in use by another cluster: end that one, or give another --data-dir", path = .path.display())]
     DataDirInUse { path: PathBuf },
@@ -51,7 +51,7 @@ pub enum ClusterError {
     Dns(#[from] DnsError),
     #[error("cannot find the program to start members with: {0}")]
     Program(io::Error),
-    #[error("cannot listen to signals: {0}")]
+    #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
     #[error("a bug: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -73,7 +73,7 @@ impl ClusterError {
     }
 }
 
-/// Where everything of one member is.
+/// The ports and files of one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub ordinal: u16,
@@ -82,7 +82,7 @@ pub struct Place {
     pub public_port: u16,
     /// `DIR/rg-1`
     pub volume: PathBuf,
-    /// `DIR/rg-1.pid`: there while the process is.
+    /// `DIR/rg-1.pid`: exists while the process does.
     pub pid_file: PathBuf,
     /// `DIR/rg-1.log`
     pub log_file: PathBuf,
@@ -101,7 +101,7 @@ impl Place {
         self.public_port + 3
     }
 
-    /// What DNS says of it.
+    /// Its DNS records.
     pub fn published(&self) -> Published {
         Published {
             name: self.name.clone(),
@@ -112,7 +112,7 @@ impl Place {
     }
 }
 
-/// A set of checked size and ports.
+/// A set whose size and ports are valid.
 #[derive(Clone, Debug)]
 pub struct Layout {
     pub data_dir: PathBuf,
@@ -120,7 +120,7 @@ pub struct Layout {
     pub members: Vec<Place>,
 }
 
-/// Held while a cluster runs: two must not share a directory.
+/// The lock on the directory, held while a cluster runs: two must not share one.
 #[derive(Debug)]
 pub struct Claim {
     _lock: File,
@@ -165,8 +165,8 @@ impl Layout {
         self.data_dir.join("lease.db")
     }
 
-    /// Makes the directories, takes the lock and tries each port, so that what is wrong is told once and here instead
-    /// of by each member in its log.
+    /// Creates the directories, takes the lock and tries each port, so that a problem is reported once and here instead of by
+    /// each member in its log.
     pub fn claim(&self) -> Result<Claim, ClusterError> {
         let failed = |path: &Path, source| ClusterError::DataDir {
             path: path.to_owned(),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_or_ports_that_cannot_be_are_refused_with_what_can() {
+    fn an_impossible_size_or_port_is_refused_with_what_is_possible() {
         let refused = |members, base| Layout::new("rg", members, base, Path::new("d")).unwrap_err();
         assert_eq!(refused(0, 8080).to_string(), "--members is 0: give 1 to 32");
         assert_eq!(refused(33, 8080).exit_code(), 64);

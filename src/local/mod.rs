@@ -1,10 +1,10 @@
 //! `cluster`: a set of real members on this machine, with what Kubernetes would give them.
 //!
-//! - [`layout`]: which ports and files are whose; what must be so before anything starts.
-//! - [`dns`]: the DNS server that lists the members; [`zone`]: what it answers.
-//! - [`supervisor`]: starts the members, starts again those that die, ends all; [`process`]: one of them.
-//! - [`observer`]: asks the members who leads and what was drawn; [`output`]: the lines that people or programs read.
-//! - [`parent`]: the other end of what keeps members from outliving their supervisor.
+//! - [`layout`]: each member's ports and files, and the checks before anything starts.
+//! - [`dns`]: the DNS server that lists the members; [`zone`]: its records.
+//! - [`supervisor`]: starts the members, restarts those that die, stops all; [`process`]: one of them.
+//! - [`observer`]: asks the members who leads and what was drawn; [`output`]: lines for people or programs.
+//! - [`parent`]: how a member notices that its supervisor is gone.
 
 pub mod dns;
 pub mod layout;

@@ -1,5 +1,4 @@
-//! Asks the members over public HTTP who leads and what was drawn. What is shown is what members report, and nothing
-//! that the supervisor would know otherwise.
+//! Asks the members over public HTTP who leads and what was drawn. It shows only what members report.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +16,9 @@ use super::output::{Drawn, Event};
 use crate::client::{Client, Limits};
 use crate::shutdown::Signal;
 
-/// From one round of questions to the next.
+/// From one round of requests to the next.
 const PACE: Duration = Duration::from_millis(250);
-/// Of one question: a stopped member accepts the connection and never answers.
+/// Limits of one request: a stopped member accepts the connection and never answers.
 const LIMITS: Limits = Limits {
     connect: Duration::from_millis(500),
     exchange: Duration::from_millis(500),
@@ -27,7 +26,7 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_secs(10),
     repeat: false,
 };
-/// Draws told at most after a gap in what was seen.
+/// The most draws published after a gap.
 const MOST_CAUGHT_UP: u64 = 32;
 /// Digits shown of an output.
 const DIGITS: usize = 16;
@@ -62,7 +61,7 @@ struct DrawsAnswer {
     draws: Vec<RecordAnswer>,
 }
 
-/// Asks until it is stopped.
+/// Asks until stopped.
 pub struct Observer {
     client: Client,
     places: Arc<[Place]>,
@@ -71,11 +70,11 @@ pub struct Observer {
     seen: Seen,
 }
 
-/// What was told. Members lag behind one another, and one that was stopped wakes with an old view: nothing told goes
-/// back.
+/// What was published. Members lag behind one another, and one that was stopped wakes with an old view: nothing published is
+/// taken back.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// Greater is newer. At one fence a holder may become nobody, and never the other way round.
+    /// Greater is newer. At one fence a holder may become nobody, never the other way round.
     leader: Option<(u64, bool)>,
     /// (fence, round): a new chain begins at round 1 with a greater fence.
     draw: Option<(u64, u64)>,
@@ -104,15 +103,15 @@ impl Observer {
             tokio::select! {
                 biased;
                 () = stop.requested() => return,
-                () = self.look() => {}
+                () = self.ask_all() => {}
             }
         }
     }
 
-    async fn look(&mut self) {
+    async fn ask_all(&mut self) {
         let answers = join_all(self.places.iter().map(async |place| {
             let leader: Option<LeaderAnswer> = self.get(place, "leader").await;
-            // Without an answer to the first there is none to the second.
+            // A member that doesn't answer the first won't answer the second.
             match leader {
                 Some(leader) => (
                     Some(leader),
@@ -137,7 +136,7 @@ impl Observer {
             }
         }
         if let Some(event) = self.seen.leader(leaders) {
-            self.tell(event);
+            self.publish(event);
         }
         if let Some((record, ordinal)) = newest {
             self.draws_up_to(record, ordinal).await;
@@ -155,21 +154,21 @@ impl Observer {
             };
             for record in between.into_iter().flat_map(|answer| answer.draws) {
                 if record.round < newest.round && self.seen.next(&record).is_some() {
-                    self.tell_draw(record);
+                    self.publish_draw(record);
                 }
             }
         }
-        self.tell_draw(newest);
+        self.publish_draw(newest);
     }
 
-    fn tell_draw(&mut self, record: RecordAnswer) {
+    fn publish_draw(&mut self, record: RecordAnswer) {
         self.seen.draw = Some((record.fence, record.round));
         let set = &self.set;
         let missing = record
             .missing
             .iter()
             .map(|missing| format!("{set}-{} ({})", missing.ordinal, missing.reason));
-        self.tell(Event::Draw(Drawn {
+        self.publish(Event::Draw(Drawn {
             round: record.round,
             slot: record.slot,
             // The identity is NAME_UID-NONCE.
@@ -180,12 +179,12 @@ impl Observer {
         }));
     }
 
-    /// With the queue full (a reader that stopped) the line is lost, and asking goes on.
-    fn tell(&self, event: Event) {
+    /// Drops the event when the queue is full: its reader stopped.
+    fn publish(&self, event: Event) {
         let _ = self.events.try_send(event);
     }
 
-    /// None whatever went wrong: another member answers, or this one next time.
+    /// None on any error: another member answers, or this one next time.
     async fn get<T: DeserializeOwned>(&self, place: &Place, path: &str) -> Option<T> {
         let request = Request::get(format!("http://127.0.0.1:{}/{path}", place.public_port));
         let answer = self.client.send(request.body(Full::default()).ok()?).await.ok()?;
@@ -195,14 +194,14 @@ impl Observer {
 }
 
 impl Seen {
-    /// What to tell of who leads, from all answers of one round.
+    /// The event about the leader, from all responses of one round.
     fn leader(&mut self, answers: Vec<LeaderAnswer>) -> Option<Event> {
         let newest = answers
             .into_iter()
             .max_by_key(|answer| (answer.fence, answer.member.is_none()))?;
         let fence = newest.fence.unwrap_or(0);
         let key = (fence, newest.member.is_none());
-        // A set that never had a leader isn't worth a line.
+        // A set that never had a leader needs no event.
         if self.leader.is_none() && newest.member.is_none() {
             return None;
         }
@@ -216,7 +215,7 @@ impl Seen {
         })
     }
 
-    /// The first round to tell of, if `record` is news. Of a chain that was there before, only its newest.
+    /// The first round to publish, if `record` is new. Of a chain that already existed, only the newest record.
     fn next(&self, record: &RecordAnswer) -> Option<u64> {
         match self.draw {
             None => Some(record.round),
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leads_is_told_once_and_never_goes_back() {
+    fn the_leader_is_published_once_and_never_goes_back() {
         let mut seen = Seen::default();
         assert_eq!(seen.leader(vec![says(None, 0)]), None, "nobody ever led");
         assert_eq!(
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_are_told_once_in_order_and_a_new_chain_from_its_first() {
+    fn draws_are_published_once_in_order_and_a_new_chain_from_its_first() {
         let record = |fence, round| RecordAnswer {
             round,
             slot: String::new(),
@@ -277,11 +276,7 @@ mod tests {
             output: None,
         };
         let mut seen = Seen::default();
-        assert_eq!(
-            seen.next(&record(1, 100)),
-            Some(100),
-            "what was before the start is not told again"
-        );
+        assert_eq!(seen.next(&record(1, 100)), Some(100), "earlier draws are not published");
         seen.draw = Some((1, 100));
         assert_eq!(seen.next(&record(1, 100)), None);
         assert_eq!(seen.next(&record(1, 99)), None);

@@ -1,50 +1,53 @@
-//! What a running set shows: a table of the members, then a line on each change. For people, or as JSON lines.
+//! The output of a running set: a table of the members, then a line for each event. For people, or as JSON lines.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::layout::Place;
 use crate::clock::Clock;
 
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq)]
+/// An event of the set; as JSON, one line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
     Started {
-        ordinal: u16,
+        member: String,
         pid: u32,
     },
-    /// It died by itself, and will be started again.
+    /// It died, and will be restarted.
     Exited {
-        ordinal: u16,
+        member: String,
         code: Option<i32>,
         how: String,
-        again_in: Duration,
+        again_in_ms: u64,
     },
-    /// It was ended because the set ends.
+    /// It was stopped with the set.
     Ended {
-        ordinal: u16,
+        member: String,
         how: String,
     },
-    /// Who leads, as a member reports it; None: nobody.
+    /// The leader, as a member reports it; None: nobody leads.
     Leader {
         member: Option<String>,
         fence: u64,
     },
     Draw(Drawn),
-    Trouble(String),
+    Trouble {
+        text: String,
+    },
 }
 
-/// A final record, as much of it as is shown.
-#[derive(Clone, Debug, PartialEq)]
+/// What is shown of a final record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Drawn {
     pub round: u64,
     pub slot: String,
     /// `rg-1`
     pub holder: String,
-    /// First digits of the output; None when there was no reveal.
+    /// First digits of the output; None without a reveal.
     pub output: Option<String>,
     /// Slots before this one that nobody drew.
     pub missed: u64,
@@ -52,7 +55,7 @@ pub struct Drawn {
     pub missing: Vec<String>,
 }
 
-/// Writes events. The table waits until each member has started or failed to.
+/// Writes events. The table waits until each member has started, or something else happens.
 pub struct Output {
     to: Box<dyn Write + Send>,
     json: bool,
@@ -84,17 +87,18 @@ impl Output {
         }
     }
 
-    /// Tells with the table where the commands find the set by `srv://`.
-    pub fn telling(mut self, service: &'static str, nameserver: SocketAddr) -> Output {
+    /// Adds to the table how commands find the set by `srv://`.
+    pub fn with_dns(mut self, service: &'static str, nameserver: SocketAddr) -> Output {
         self.dns = Some((service, nameserver));
         self
     }
 
-    /// One event: one line, save for the table. Errors are the writer's (a reader that went away).
+    /// Writes one event as one line, or as the table. Errors are the writer's (its reader is gone).
     pub fn write(&mut self, event: &Event) -> io::Result<()> {
         if let Some(mut table) = self.table.take() {
-            if let Event::Started { ordinal, pid } = event {
-                if let Some(row) = table.get_mut(usize::from(*ordinal)) {
+            if let Event::Started { member, pid } = event {
+                let place = self.places.iter().position(|place| place.name == *member);
+                if let Some(row) = place.and_then(|place| table.get_mut(place)) {
                     *row = Some(*pid);
                 }
                 if table.iter().any(Option::is_none) {
@@ -107,11 +111,11 @@ impl Output {
         }
         let time = self.clock.wall().timestamp();
         if self.json {
-            let mut line = self.as_json(event);
+            let mut line = serde_json::to_value(event)?;
             line["time"] = json!(format!("{time:.3}"));
             writeln!(self.to, "{line}")?;
         } else {
-            let (colour, text) = self.as_text(event);
+            let (colour, text) = as_text(event);
             let (begin, end) = if self.colour && !colour.is_empty() {
                 (colour, PLAIN)
             } else {
@@ -157,66 +161,37 @@ impl Output {
         }
         self.to.flush()
     }
+}
 
-    fn name(&self, ordinal: u16) -> &str {
-        self.places
-            .get(usize::from(ordinal))
-            .map_or("?", |place| place.name.as_str())
-    }
-
-    fn as_text(&self, event: &Event) -> (&'static str, String) {
-        match event {
-            Event::Started { ordinal, pid } => ("", format!("{} started, pid {pid}", self.name(*ordinal))),
-            Event::Exited {
-                ordinal, how, again_in, ..
-            } => {
-                let name = self.name(*ordinal);
-                (RED, format!("{name} {how}; again in {} ms", again_in.as_millis()))
+/// The event for people, with its colour.
+fn as_text(event: &Event) -> (&'static str, String) {
+    match event {
+        Event::Started { member, pid } => ("", format!("{member} started, pid {pid}")),
+        Event::Exited {
+            member,
+            how,
+            again_in_ms,
+            ..
+        } => (RED, format!("{member} {how}; again in {again_in_ms} ms")),
+        Event::Ended { member, how } => ("", format!("{member} {how}")),
+        Event::Leader {
+            member: Some(member),
+            fence,
+        } => (GREEN, format!("{member} leads, fence {fence}")),
+        Event::Leader { member: None, .. } => (RED, "nobody leads".to_owned()),
+        Event::Draw(draw) => {
+            let output = draw.output.as_deref();
+            let output = output.map_or("none".to_owned(), |digits| format!("{digits}…"));
+            let mut text = format!("draw {} of {} by {}: {output}", draw.round, draw.slot, draw.holder);
+            if draw.missed > 0 {
+                text.push_str(&format!(", {} slots missed before", draw.missed));
             }
-            Event::Ended { ordinal, how } => ("", format!("{} {how}", self.name(*ordinal))),
-            Event::Leader {
-                member: Some(member),
-                fence,
-            } => (GREEN, format!("{member} leads, fence {fence}")),
-            Event::Leader { member: None, .. } => (RED, "nobody leads".to_owned()),
-            Event::Draw(draw) => {
-                let output = draw
-                    .output
-                    .as_deref()
-                    .map_or("none".to_owned(), |digits| format!("{digits}…"));
-                let mut text = format!("draw {} of {} by {}: {output}", draw.round, draw.slot, draw.holder);
-                if draw.missed > 0 {
-                    text.push_str(&format!(", {} slots missed before", draw.missed));
-                }
-                if !draw.missing.is_empty() {
-                    text.push_str(&format!(", without {}", draw.missing.join(", ")));
-                }
-                ("", text)
+            if !draw.missing.is_empty() {
+                text.push_str(&format!(", without {}", draw.missing.join(", ")));
             }
-            Event::Trouble(text) => (RED, text.clone()),
+            ("", text)
         }
-    }
-
-    fn as_json(&self, event: &Event) -> Value {
-        match event {
-            Event::Started { ordinal, pid } => json!({"event": "started", "member": self.name(*ordinal), "pid": pid}),
-            Event::Exited {
-                ordinal,
-                code,
-                how,
-                again_in,
-            } => json!({
-                "event": "exited", "member": self.name(*ordinal), "code": code, "how": how,
-                "again_in_ms": u64::try_from(again_in.as_millis()).unwrap_or(u64::MAX),
-            }),
-            Event::Ended { ordinal, how } => json!({"event": "ended", "member": self.name(*ordinal), "how": how}),
-            Event::Leader { member, fence } => json!({"event": "leader", "member": member, "fence": fence}),
-            Event::Draw(draw) => json!({
-                "event": "draw", "round": draw.round, "slot": draw.slot, "holder": draw.holder,
-                "output": draw.output, "missed": draw.missed, "missing": draw.missing,
-            }),
-            Event::Trouble(text) => json!({"event": "trouble", "text": text}),
-        }
+        Event::Trouble { text } => (RED, text.clone()),
     }
 }
 

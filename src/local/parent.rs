@@ -1,7 +1,6 @@
 //! `serve --stop-with-parent`: standard input is a pipe whose other end the supervisor holds open and never writes to.
-//! However the supervisor ends, kill -9 included, the kernel closes it, and the member stops as on SIGTERM. The parent
-//! death signal of prctl(2) would need unsafe code between fork and exec, and follows the thread that forked, not the
-//! process.
+//! However the supervisor ends, even by kill -9, the kernel closes it, and the member stops as on SIGTERM. prctl(2)'s parent
+//! death signal would need unsafe code between fork and exec, and follows the thread that forked, not the process.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,8 +13,8 @@ use tokio::net::unix::pipe;
 pub struct Parent(pipe::Receiver);
 
 impl Parent {
-    /// Takes standard input. An error of kind `InvalidInput` when it isn't a pipe: the option is for `cluster`, or for
-    /// whoever gives it one. Call it within a runtime.
+    /// Takes standard input. An error of kind `InvalidInput` if it isn't a pipe: the option is for `cluster`, or for another
+    /// parent that gives it one. Call it within a runtime.
     pub fn on_stdin() -> io::Result<Parent> {
         Parent::on(io::stdin().as_fd().try_clone_to_owned()?)
     }

@@ -1,4 +1,4 @@
-//! One member process: started, started again when it dies, ended when asked.
+//! One member process: started, restarted when it dies, stopped when asked.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,48 +18,48 @@ use super::output::Event;
 use crate::clock::Clock;
 use crate::shutdown::Signal;
 
-/// Before the first restart; doubled with each death that follows soon.
+/// Before the first restart; doubled with each death soon after.
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
-/// A life of this length was a good one: the next death counts as the first.
-const GOOD_LIFE: Duration = Duration::from_secs(2);
-/// A log longer than this is set aside (`.log.1`, one generation) when the member starts.
+/// After running this long, the next death counts as the first.
+const STABLE: Duration = Duration::from_secs(2);
+/// A longer log is renamed to `.log.1` when the member starts (one generation).
 const LONGEST_LOG: u64 = 10 * 1024 * 1024;
-/// What a last line of a log may be at most.
+/// How much of a log's last line is shown.
 const LONGEST_LINE: u64 = 1024;
-/// How long a process may take to be gone after SIGKILL (it may hang in the kernel).
+/// How long a process may take to exit after SIGKILL (it may hang in the kernel).
 const REAP: Duration = Duration::from_secs(1);
 
-/// The command that starts a member. Standard input, output and error and the process group are set by [`Keeper`].
+/// The command that starts a member. Standard input, output and error and the process group are set by [`MemberProcess`].
 pub type CommandFor = Arc<dyn Fn(&Place) -> std::process::Command + Send + Sync>;
 
 /// Keeps one member running.
-pub struct Keeper {
+pub struct MemberProcess {
     pub place: Place,
     pub command: CommandFor,
     pub events: mpsc::Sender<Event>,
     pub clock: Clock,
     /// From SIGTERM to SIGKILL.
     pub stop_limit: Duration,
-    /// Ends the member in order.
+    /// Stops the member gracefully.
     pub stop: Signal,
-    /// Ends it at once.
+    /// Kills it.
     pub kill: Signal,
 }
 
-/// Its exit code, if it had one, and how it died.
+/// Its exit code, if it has one, and how it died.
 type Death = (Option<i32>, String);
 
-impl Keeper {
-    /// Until `stop`. Codes 64 and 78 say that it can't start as things are: those are told once, and tried again at the
-    /// slowest pace, because a person may set right a volume or a file without starting the whole set again.
+impl MemberProcess {
+    /// Runs until `stop`. Exit codes 64 and 78 mean that it can't start like this: they are reported once, and retried slowly,
+    /// since a person may repair a volume or a file without restarting the whole set.
     pub async fn run(mut self) {
         let mut delay = SHORTEST_DELAY;
-        let mut told: Option<Death> = None;
+        let mut reported: Option<Death> = None;
         while !self.stop.is_requested() {
-            let born = self.clock.boot();
+            let started = self.clock.boot();
             let death = match self.start() {
-                Ok((child, log_from)) => match self.live(child, log_from, told.is_none()).await {
+                Ok((child, log_from)) => match self.watch(child, log_from, reported.is_none()).await {
                     Some(death) => death,
                     None => return,
                 },
@@ -67,19 +67,18 @@ impl Keeper {
             };
             delay = match death.0 {
                 Some(64 | 78) => LONGEST_DELAY,
-                _ if self.clock.boot().since(born) >= GOOD_LIFE => SHORTEST_DELAY,
+                _ if self.clock.boot().since(started) >= STABLE => SHORTEST_DELAY,
                 _ => delay,
             };
-            if told.as_ref() != Some(&death) || delay < LONGEST_DELAY {
-                let ordinal = self.place.ordinal;
-                self.tell(Event::Exited {
-                    ordinal,
+            if reported.as_ref() != Some(&death) || delay < LONGEST_DELAY {
+                self.publish(Event::Exited {
+                    member: self.place.name.clone(),
                     code: death.0,
                     how: death.1.clone(),
-                    again_in: delay,
+                    again_in_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
                 });
             }
-            told = (delay == LONGEST_DELAY).then_some(death);
+            reported = (delay == LONGEST_DELAY).then_some(death);
             tokio::select! {
                 biased;
                 () = self.stop.requested() => return,
@@ -89,46 +88,50 @@ impl Keeper {
         }
     }
 
-    /// The process, and how long its log was before.
+    /// Starts the process. Also returns how long its log was before.
     fn start(&self) -> io::Result<(Child, u64)> {
         let log = open_log(&self.place.log_file)?;
         let log_from = log.metadata()?.len();
         let mut command = Command::from((self.command)(&self.place));
         command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
-        // Its own group: ^C on the terminal reaches the supervisor alone, which then ends the members in order.
+        // Its own group: ^C on the terminal reaches only the supervisor, which then stops the members.
         command.process_group(0);
-        // Only if this task is dropped or panics; otherwise end() has been there before.
+        // If this task is dropped or panics; otherwise terminate() came first.
         command.kill_on_drop(true);
         Ok((command.spawn()?, log_from))
     }
 
-    /// One life. None when it was ended as asked.
-    async fn live(&mut self, mut child: Child, log_from: u64, tell_at_once: bool) -> Option<Death> {
-        let ordinal = self.place.ordinal;
+    /// Waits until the process dies. None when it was stopped as requested.
+    async fn watch(&mut self, mut child: Child, log_from: u64, publish_at_once: bool) -> Option<Death> {
+        let member = self.place.name.clone();
         let pid = child.id().unwrap_or_default();
         if let Err(error) = write_whole(&self.place.pid_file, &format!("{pid}\n")) {
-            self.tell(Event::Trouble(format!("{}: {error}", self.place.pid_file.display())));
+            let text = format!("{}: {error}", self.place.pid_file.display());
+            self.publish(Event::Trouble { text });
         }
-        let mut told = tell_at_once;
-        if told {
-            self.tell(Event::Started { ordinal, pid });
+        let mut published = publish_at_once;
+        if published {
+            self.publish(Event::Started {
+                member: member.clone(),
+                pid,
+            });
         }
-        // tokio's wait() would close it: the open end is what tells the member that we live.
+        // tokio's wait() would close it; while this end is open, the member knows that its supervisor lives.
         let _open_while_it_runs = child.stdin.take();
-        let good = Instant::now() + GOOD_LIFE;
+        let stable = Instant::now() + STABLE;
         let status = loop {
             tokio::select! {
                 biased;
                 () = self.stop.requested() => {
-                    let how = self.end(&mut child).await;
+                    let how = self.terminate(&mut child).await;
                     remove(&self.place.pid_file);
-                    self.tell(Event::Ended { ordinal, how });
+                    self.publish(Event::Ended { member: member.clone(), how });
                     return None;
                 }
                 status = child.wait() => break status,
-                () = sleep_until(good), if !told => {
-                    told = true;
-                    self.tell(Event::Started { ordinal, pid });
+                () = sleep_until(stable), if !published => {
+                    published = true;
+                    self.publish(Event::Started { member: member.clone(), pid });
                 }
             }
         };
@@ -137,11 +140,11 @@ impl Keeper {
         Some((code, reason(&status, last_line(&self.place.log_file, log_from))))
     }
 
-    /// SIGTERM, a bounded wait, SIGKILL. SIGCONT as well: a stopped process would not see the SIGTERM.
-    async fn end(&mut self, child: &mut Child) -> String {
-        // The id is None once the process was waited for, so that no other process can be hit.
+    /// SIGTERM, a bounded wait, SIGKILL. Also SIGCONT: a stopped process would not see the SIGTERM.
+    async fn terminate(&mut self, child: &mut Child) -> String {
+        // The id is None once the process was waited for, so no other process can be hit.
         if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-            // It may have died just now; then wait() says how.
+            // It may have just died; then wait() returns at once.
             let _ = rustix::process::kill_process(pid, Unix::TERM);
             let _ = rustix::process::kill_process(pid, Unix::CONT);
         }
@@ -161,9 +164,8 @@ impl Keeper {
         }
     }
 
-    /// A reader of the events that is slow (a terminal that was stopped) must not keep a member from being restarted:
-    /// with the queue full, the line is lost.
-    fn tell(&self, event: Event) {
+    /// Drops the event when the queue is full: a slow reader (a stopped terminal) must not delay a restart.
+    fn publish(&self, event: Event) {
         let _ = self.events.try_send(event);
     }
 }
@@ -199,7 +201,7 @@ fn open_log(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// What the process that just ended said last; `from` is where its part of the log begins.
+/// The last log line of the process that just exited; `from` is where its part of the log begins.
 fn last_line(path: &Path, from: u64) -> Option<String> {
     let mut file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
@@ -209,22 +211,22 @@ fn last_line(path: &Path, from: u64) -> Option<String> {
     file.take(LONGEST_LINE).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    // It goes to a terminal: nothing of it may steer that.
+    // It may go to a terminal, which it must not control.
     Some(line.chars().filter(|c| !c.is_control()).collect())
 }
 
-/// Whoever reads the file sees all of it or none.
+/// Writes a file so that a reader sees all of it or nothing.
 fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let beside = path.with_extension("pid.new");
     fs::write(&beside, text)?;
     fs::rename(&beside, path)
 }
 
-/// An old pid is worse than none: the number may be another process's by now.
+/// Removes the file: the number of an old pid may belong to another process.
 fn remove(pid_file: &Path) {
     if let Err(error) = fs::remove_file(pid_file)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %pid_file.display(), %error, "a process id file could not be removed");
+        tracing::warn!(path = %pid_file.display(), %error, "can't remove a process id file");
     }
 }

@@ -1,10 +1,10 @@
-//! A set of member processes, from the first start to the last end.
+//! Runs a set of member processes, from the first start to the last exit.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -12,14 +12,14 @@ use super::dns::{DnsError, DnsServer};
 use super::layout::{Claim, ClusterError, Layout};
 use super::observer::Observer;
 use super::output::{Event, Output};
-use super::process::{CommandFor, Keeper};
+use super::process::{CommandFor, MemberProcess};
 use super::zone::{Published, Zone};
 use crate::clock::Clock;
 use crate::shutdown::{self, Signal};
 
-/// Lines that wait for a slow reader.
+/// Events waiting for a slow reader.
 const EVENTS: usize = 256;
-/// How long a reader may take for the last lines.
+/// How long a reader may take to read the last lines.
 const LAST_LINES: Duration = Duration::from_millis(300);
 
 /// A set that is ready to start: the directory is claimed, the ports are free, DNS listens.
@@ -29,8 +29,6 @@ pub struct Supervisor {
     clock: Clock,
     stop_limit: Duration,
     dns: DnsServer,
-    /// Never changes while members can't be added; it is what publishes them.
-    published: watch::Sender<Arc<[Published]>>,
     claim: Claim,
 }
 
@@ -46,25 +44,25 @@ impl Supervisor {
     ) -> Result<Supervisor, ClusterError> {
         let zone = Zone::new(service).map_err(DnsError::from)?;
         let claim = layout.claim()?;
-        let (published, members) = watch::channel(layout.members.iter().map(|place| place.published()).collect());
-        let dns = DnsServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), zone, members).await?;
+        let members: Vec<Published> = layout.members.iter().map(|place| place.published()).collect();
+        zone.publish(&members).await;
+        let dns = DnsServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Arc::new(zone)).await?;
         Ok(Supervisor {
             layout,
             set: set.to_owned(),
             clock,
             stop_limit,
             dns,
-            published,
             claim,
         })
     }
 
-    /// Where DNS listens: members are to ask there.
+    /// The DNS server that the members use.
     pub fn nameserver(&self) -> SocketAddr {
         self.dns.address()
     }
 
-    /// Runs the set until `stop`, then ends the members together, and DNS after them; `kill` ends them at once.
+    /// Runs the set until `stop`, then stops the members together, and DNS after them; `kill` kills them at once.
     pub async fn run(
         self,
         command: CommandFor,
@@ -72,11 +70,11 @@ impl Supervisor {
         mut stop: Signal,
         kill: Signal,
     ) -> Result<(), ClusterError> {
-        let (events, mut told) = mpsc::channel::<Event>(EVENTS);
+        let (events, mut received) = mpsc::channel::<Event>(EVENTS);
         let mut printer = JoinSet::new();
         printer.spawn(async move {
-            while let Some(event) = told.recv().await {
-                // A reader that went away doesn't end the set.
+            while let Some(event) = received.recv().await {
+                // The set continues without a reader.
                 let _ = output.write(&event);
             }
         });
@@ -85,9 +83,9 @@ impl Supervisor {
         let mut dns = JoinSet::new();
         dns.spawn(self.dns.run(dns_stop));
 
-        let mut keepers = JoinSet::new();
+        let mut processes = JoinSet::new();
         for place in &self.layout.members {
-            let keeper = Keeper {
+            let process = MemberProcess {
                 place: place.clone(),
                 command: command.clone(),
                 events: events.clone(),
@@ -96,25 +94,25 @@ impl Supervisor {
                 stop: stop.clone(),
                 kill: kill.clone(),
             };
-            keepers.spawn(keeper.run());
+            processes.spawn(process.run());
         }
         let observer = Observer::new(&self.set, self.layout.members.clone().into(), events.clone());
         let mut observing = JoinSet::new();
         observing.spawn(observer.run(stop.clone()));
         drop(events);
 
-        // Without DNS the members would keep their last list for ever and not say why: better to end.
+        // Without DNS the members would keep their last list for ever: better to stop.
         let dns_failed = tokio::select! {
             biased;
             () = stop.requested() => None,
             ended = dns.join_next() => ended,
         };
         if let Some(ended) = dns_failed {
-            keepers.shutdown().await;
+            processes.shutdown().await;
             observing.shutdown().await;
             return Ok(ended??);
         }
-        while let Some(ended) = keepers.join_next().await {
+        while let Some(ended) = processes.join_next().await {
             ended?;
         }
         while let Some(ended) = observing.join_next().await {
@@ -124,11 +122,11 @@ impl Supervisor {
         while let Some(ended) = dns.join_next().await {
             ended??;
         }
-        // Its queue is closed now, so it ends by itself unless the reader stopped reading.
+        // Its queue is closed now, so it ends unless the reader stopped reading.
         if let Ok(Some(ended)) = timeout(LAST_LINES, printer.join_next()).await {
             ended?;
         }
-        drop((self.published, self.claim));
+        drop(self.claim);
         Ok(())
     }
 }

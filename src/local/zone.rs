@@ -1,11 +1,16 @@
-//! What CoreDNS's kubernetes plugin answers for a headless Service with `publishNotReadyAddresses`
-//! (<https://coredns.io/plugins/kubernetes/>): answers without I/O.
+//! The names of one headless Service with `publishNotReadyAddresses`, as CoreDNS's kubernetes plugin answers for them
+//! (<https://coredns.io/plugins/kubernetes/>). The records are in hickory's in-memory zone.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, SOA, SRV};
-use hickory_server::proto::rr::{Name, RData, Record, RecordType};
+use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordSet, RecordType, RrKey, TSigResponseContext};
+use hickory_server::server::{Request, RequestInfo};
+use hickory_server::store::in_memory::InMemoryZoneHandler;
+use hickory_server::zone_handler::{
+    AuthLookup, AxfrPolicy, LookupControlFlow, LookupOptions, LookupRecords, ZoneHandler, ZoneType,
+};
 
 /// The plugin's default, in seconds, also for negative answers.
 const TTL: u32 = 5;
@@ -22,25 +27,13 @@ pub struct Published {
     pub peer_port: u16,
 }
 
-/// The names of one headless Service.
-#[derive(Clone, Debug)]
+/// The zone that the Service is in. Nobody is published until [`publish`](Zone::publish).
 pub struct Zone {
-    /// `cluster.local.`
-    apex: Name,
     /// `rg.default.svc.cluster.local.`
     service: Name,
     peer: Name,
     http: Name,
-    soa: Record,
-}
-
-/// One answer; `soa` stands in the authority section when there are no answers.
-#[derive(Debug, Default)]
-pub struct Answer {
-    pub code: ResponseCode,
-    pub answers: Vec<Record>,
-    pub soa: Option<Record>,
-    pub additionals: Vec<Record>,
+    records: InMemoryZoneHandler,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,110 +52,112 @@ impl Zone {
         let below = |label: &str, name: &Name| name.prepend_label(label).map_err(|_| wrong());
         let apex = name.base_name().base_name().base_name();
         let tcp = below("_tcp", &name)?;
-        let soa = SOA::new(
-            below("ns", &below("dns", &apex)?)?,
-            below("hostmaster", &apex)?,
-            1,
-            7200,
-            1800,
-            86400,
-            TTL,
-        );
+        let nameserver = below("ns", &below("dns", &apex)?)?;
+        let soa = SOA::new(nameserver, below("hostmaster", &apex)?, 1, 7200, 1800, 86400, TTL);
+        let mut records = InMemoryZoneHandler::empty(apex.clone(), ZoneType::Primary, AxfrPolicy::Deny);
+        records.upsert_mut(Record::from_rdata(apex, TTL, RData::SOA(soa)), 1);
         Ok(Zone {
             peer: below("_peer", &tcp)?,
             http: below("_http", &tcp)?,
-            soa: Record::from_rdata(apex.clone(), TTL, RData::SOA(soa)),
-            apex,
             service: name,
+            records,
         })
     }
 
-    /// The answer while `members` are published. Names compare without case (RFC 4343).
-    pub fn answer(&self, name: &Name, record_type: RecordType, members: &[Published]) -> Answer {
-        if !self.apex.zone_of(name) {
-            return Answer {
-                code: ResponseCode::Refused,
-                ..Answer::default()
-            };
-        }
-        if *name == self.apex && record_type == RecordType::SOA {
-            return Answer {
-                answers: vec![self.soa.clone()],
-                ..Answer::default()
-            };
-        }
-        // Above the Service there are names without records: cluster.local, svc, the namespace.
-        if *name != self.service && name.zone_of(&self.service) {
-            return self.nothing(ResponseCode::NoError);
-        }
-        let targets = || members.iter().filter_map(|member| Some((member, self.target(member)?)));
+    /// Replaces the members that are published. A Service without members has no names at all.
+    pub async fn publish(&self, members: &[Published]) {
+        let target = |member: &Published| self.service.prepend_label(member.name.as_str()).ok();
+        let targets: Vec<_> = members.iter().filter_map(|m| Some((target(m)?, m))).collect();
+        let weight = 100 / u16::try_from(targets.len()).unwrap_or(u16::MAX).max(1);
         let srv = |port: fn(&Published) -> u16| {
-            let weight = 100 / u16::try_from(members.len()).unwrap_or(u16::MAX).max(1);
-            let answers = targets().map(|(member, target)| {
-                let srv = SRV::new(0, weight, port(member), target);
-                Record::from_rdata(name.clone(), TTL, RData::SRV(srv))
-            });
-            let additionals = targets().map(|(member, target)| address(target, member));
-            (answers.collect::<Vec<_>>(), additionals.collect::<Vec<_>>())
+            let of = |(target, member): &(Name, &Published)| SRV::new(0, weight, port(member), target.clone());
+            targets.iter().map(|place| RData::SRV(of(place))).collect()
         };
-        let (known, (answers, additionals)) = if *name == self.peer || *name == self.http {
-            let port: fn(&Published) -> u16 = if *name == self.peer {
-                |m| m.peer_port
-            } else {
-                |m| m.http_port
+        let address = |member: &Published| RData::A(A(member.address));
+        let mut sets: Vec<(Name, Vec<RData>)> = vec![
+            (self.peer.clone(), srv(|member| member.peer_port)),
+            (self.http.clone(), srv(|member| member.http_port)),
+            (
+                self.service.clone(),
+                targets.iter().map(|(_, member)| address(member)).collect(),
+            ),
+        ];
+        sets.extend(
+            targets
+                .iter()
+                .map(|(name, member)| (name.clone(), vec![address(member)])),
+        );
+
+        let mut records = self.records.records_mut().await;
+        records.retain(|key, _| key.record_type == RecordType::SOA);
+        for (name, data) in sets {
+            let Some(kind) = data.first().map(RData::record_type) else {
+                continue;
             };
-            (
-                true,
-                if record_type == RecordType::SRV {
-                    srv(port)
-                } else {
-                    Default::default()
-                },
-            )
-        } else {
-            let here: Vec<&Published> = targets()
-                .filter(|(_, target)| *name == self.service || target == name)
-                .map(|(m, _)| m)
-                .collect();
-            let known = !here.is_empty();
-            let addresses = here.into_iter().map(|member| address(name.clone(), member)).collect();
-            (
-                known,
-                if record_type == RecordType::A {
-                    (addresses, Vec::new())
-                } else {
-                    Default::default()
-                },
-            )
-        };
-        // A headless Service without endpoints is as if it weren't there.
-        if !known || members.is_empty() {
-            return self.nothing(ResponseCode::NXDomain);
-        }
-        if answers.is_empty() {
-            return self.nothing(ResponseCode::NoError);
-        }
-        Answer {
-            answers,
-            additionals,
-            ..Answer::default()
-        }
-    }
-
-    fn target(&self, member: &Published) -> Option<Name> {
-        self.service.prepend_label(member.name.as_str()).ok()
-    }
-
-    /// No such name, or none of this type; both with the SOA that says how long that may be believed (RFC 2308).
-    fn nothing(&self, code: ResponseCode) -> Answer {
-        Answer {
-            code,
-            soa: Some(self.soa.clone()),
-            ..Answer::default()
+            let mut set = RecordSet::with_ttl(name.clone(), kind, TTL);
+            let record = |data| Record::from_rdata(name.clone(), TTL, data);
+            // Inserting them one by one would drop equal ones: on one machine, all members have the same address.
+            set.set_records(data.into_iter().map(record).collect());
+            records.insert(RrKey::new(name.into(), kind), Arc::new(set));
         }
     }
 }
 
-fn address(name: Name, member: &Published) -> Record {
-    Record::from_rdata(name, TTL, RData::A(A(member.address)))
+#[async_trait::async_trait]
+impl ZoneHandler for Zone {
+    fn zone_type(&self) -> ZoneType {
+        self.records.zone_type()
+    }
+
+    fn axfr_policy(&self) -> AxfrPolicy {
+        self.records.axfr_policy()
+    }
+
+    fn origin(&self) -> &LowerName {
+        self.records.origin()
+    }
+
+    /// As hickory's zone, with the address of every SRV target in the additional section: hickory adds the first one's only.
+    async fn lookup(
+        &self,
+        name: &LowerName,
+        kind: RecordType,
+        request: Option<&RequestInfo<'_>>,
+        options: LookupOptions,
+    ) -> LookupControlFlow<AuthLookup> {
+        let found = self.records.lookup(name, kind, request, options).await;
+        let LookupControlFlow::Continue(Ok(found)) = found else {
+            return found;
+        };
+        if kind != RecordType::SRV {
+            return LookupControlFlow::Continue(Ok(found));
+        }
+        let records = self.records.records().await;
+        let targets = found.iter().filter_map(|record| match &record.data {
+            RData::SRV(srv) => Some(RrKey::new((&srv.target).into(), RecordType::A)),
+            _ => None,
+        });
+        let addresses = targets.filter_map(|key| records.get(&key).cloned()).collect();
+        let additional = LookupRecords::many(options, addresses);
+        LookupControlFlow::Continue(Ok(AuthLookup::answers(found.unwrap_records(), Some(additional))))
+    }
+
+    async fn search(
+        &self,
+        request: &Request,
+        options: LookupOptions,
+    ) -> (LookupControlFlow<AuthLookup>, Option<TSigResponseContext>) {
+        let found = match request.request_info() {
+            Ok(info) => {
+                let (name, kind) = (info.query.name(), info.query.query_type());
+                self.lookup(name, kind, Some(&info), options).await
+            }
+            Err(error) => LookupControlFlow::Break(Err(error)),
+        };
+        (found, None)
+    }
+
+    async fn nsec_records(&self, name: &LowerName, options: LookupOptions) -> LookupControlFlow<AuthLookup> {
+        self.records.nsec_records(name, options).await
+    }
 }

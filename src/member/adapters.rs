@@ -1,4 +1,4 @@
-//! Fits the parts' handles to the interfaces that HTTP defines, so that neither side knows the other.
+//! Implements the interfaces that HTTP defines with the parts' handles, so that neither side knows the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::DrawHandles;
 use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
+use crate::draw::task::Restart;
 use crate::generator::ids::{self, IdsError};
 use crate::generator::random;
-use crate::http::admin::{self, Action, AdminActions, AdminError};
-use crate::http::public::giving::{Entry, JournalSink, JournalUnavailable};
+use crate::http::admin::{self, AdminError, Done, Maintenance};
+use crate::http::public::entry::{Entry, JournalSink, JournalUnavailable};
 use crate::http::public::ids::{IdSource, IdsUnavailable};
 use crate::http::public::numbers::{NumberSource, NumbersUnavailable};
-use crate::journal::{self, JournalHandle};
+use crate::journal::{self, JournalHandle, JournalState};
 use crate::peer::listener::{Declined, PeerService};
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::record::{Hash, Record};
 use crate::telemetry::LogControl;
 
-/// A client that got 503 may come back after so long: volumes are tried again about as often.
+/// `Retry-After` of a 503: volumes are tried again about as often.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 const RESTART_WITHIN: Duration = Duration::from_secs(5);
 
@@ -44,11 +44,11 @@ impl JournalSink for JournalService {
             request: entry.request_id.to_owned(),
             duration: entry.duration,
             method: match (entry.method, entry.path) {
-                // Of what is asked most, no text is made.
+                // No allocation for the most frequent request.
                 ("GET", "/") => "GET /".into(),
                 (method, path) => format!("{method} {path}").into(),
             },
-            // A row keeps no more, and the rest would wait in the queue for nothing.
+            // A row stores no more.
             parameters: journal::truncate(entry.query).to_owned(),
             count: entry.count,
             value: entry.value.map(i64::from),
@@ -79,7 +79,7 @@ impl IdSource for IdService {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RandomNumbers;
 
-/// The ledger as peers see it; of a member without ordinal, none.
+/// The ledger as peers see it; none for a member without ordinal.
 #[derive(Clone, Debug)]
 pub(super) struct PeerAnswers(pub Option<LedgerHandle>);
 
@@ -107,75 +107,76 @@ impl PeerService for PeerAnswers {
     }
 }
 
-fn condition(handle: &journal::JournalHandle) -> admin::Journal {
-    let (condition, detail) = match &*handle.state().borrow() {
-        journal::JournalState::Starting => ("starting", None),
-        journal::JournalState::Working => ("working", None),
-        journal::JournalState::Degraded { journalling, reason } => {
-            (if *journalling { "tight" } else { "failed" }, Some(reason.to_string()))
-        }
-    };
-    let (rows, bytes) = handle.size();
-    admin::Journal {
-        condition,
-        detail,
-        rows,
-        bytes,
-        max_bytes: handle.max_bytes(),
-    }
+/// What the admin listener works with.
+#[derive(Debug)]
+pub(super) struct Operator {
+    /// None for a member without ordinal, which has no ledger.
+    pub ledger: Option<LedgerHandle>,
+    pub restarts: Option<mpsc::Sender<Restart>>,
+    pub journal: JournalHandle,
+    pub log: LogControl,
+    pub shutdown: mpsc::Sender<()>,
 }
 
-pub(super) fn admin_actions(
-    draws: &Option<DrawHandles>,
-    journal: journal::JournalHandle,
-    log: LogControl,
-    shutdown: mpsc::Sender<()>,
-) -> AdminActions {
-    let getting = log.clone();
-    let no_ledger = || AdminError::Conflict("a member without ordinal has no ledger".to_owned());
-    let ledger = draws.as_ref().map(|draws| draws.ledger.clone());
-    let restarts = draws.as_ref().map(|draws| draws.restarts.clone());
-    let ledger_restore: Action = Arc::new(move || {
-        let ledger = ledger.clone();
-        Box::pin(async move {
-            let aside = ledger
-                .ok_or_else(no_ledger)?
-                .restore()
-                .await
-                .map_err(|error| match error {
-                    RestoreError::Sound => AdminError::Conflict(error.to_string()),
-                    RestoreError::Failed(_) | RestoreError::Busy(_) => AdminError::Failed(error.to_string()),
-                })?;
-            Ok(format!(
-                "the corrupt ledger is kept as {}; a new one fills from the peers",
+fn no_ledger() -> AdminError {
+    AdminError::Conflict("a member without ordinal has no ledger".to_owned())
+}
+
+impl Maintenance for Operator {
+    fn shut_down(&self) {
+        // If the queue is full, a shutdown is already requested.
+        let _ = self.shutdown.try_send(());
+    }
+
+    fn log_level(&self) -> String {
+        self.log.get()
+    }
+
+    fn set_log_level(&self, filter: &str) -> Result<(), AdminError> {
+        let set = self.log.set(filter);
+        set.map_err(|error| AdminError::Invalid(error.to_string()))
+    }
+
+    fn journal(&self) -> admin::Journal {
+        let (condition, detail) = match &*self.journal.state().borrow() {
+            JournalState::Starting => ("starting", None),
+            JournalState::Working => ("working", None),
+            JournalState::Degraded { journalling, reason } => {
+                (if *journalling { "tight" } else { "failed" }, Some(reason.to_string()))
+            }
+        };
+        let (rows, bytes) = self.journal.size();
+        admin::Journal {
+            condition,
+            detail,
+            rows,
+            bytes,
+            max_bytes: self.journal.max_bytes(),
+        }
+    }
+
+    async fn restore_ledger(&self) -> Done {
+        let ledger = self.ledger.as_ref().ok_or_else(no_ledger)?;
+        match ledger.restore().await {
+            Ok(aside) => Ok(format!(
+                "the corrupt ledger was renamed to {}; a new one fills from the peers",
                 aside.display()
-            ))
-        })
-    });
-    let ledger_restart: Action = Arc::new(move || {
-        let restarts = restarts.clone();
-        Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            let busy = || AdminError::Failed("the conductor is busy; try again".to_owned());
-            restarts.ok_or_else(no_ledger)?.try_send(reply).map_err(|_| busy())?;
-            let answer = timeout(RESTART_WITHIN, answer)
-                .await
-                .map_err(|_| busy())?
-                .map_err(|_| busy())?;
-            answer.map_err(|error| AdminError::Conflict(error.to_string()))?;
-            Ok("a new chain begins with the next slot; the old one is set aside".to_owned())
-        })
-    });
-    AdminActions {
-        shutdown: Arc::new(move || {
-            // A request that is under way already is as good as another.
-            let _ = shutdown.try_send(());
-        }),
-        log_level: Arc::new(move || getting.get()),
-        set_log_level: Arc::new(move |filter| log.set(filter).map_err(|error| AdminError::Invalid(error.to_string()))),
-        journal: Arc::new(move || condition(&journal)),
-        ledger_restore,
-        ledger_restart,
+            )),
+            Err(error @ RestoreError::Sound) => Err(AdminError::Conflict(error.to_string())),
+            Err(error) => Err(AdminError::Failed(error.to_string())),
+        }
+    }
+
+    async fn restart_ledger(&self) -> Done {
+        let busy = || AdminError::Failed("the conductor is busy: try again".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let restarts = self.restarts.as_ref().ok_or_else(no_ledger)?;
+        restarts.try_send(reply).map_err(|_| busy())?;
+        let Ok(Ok(restarted)) = timeout(RESTART_WITHIN, answer).await else {
+            return Err(busy());
+        };
+        restarted.map_err(|error| AdminError::Conflict(error.to_string()))?;
+        Ok("a new chain begins with the next slot; the old one is set aside".to_owned())
     }
 }
 

@@ -1,5 +1,5 @@
-//! Turns what the parts say of themselves into `/readyz`, in the operator's words: what is wrong, and how to mend it. None of
-//! it makes the member unready: readiness that depended on peers or leadership would deadlock a rollout.
+//! Turns the parts' snapshots into `/readyz`: what is wrong, and how to repair it. None of it makes the member unready:
+//! readiness that depended on peers or leadership would deadlock a rollout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::generator::ids::IdSource;
 use crate::journal::JournalState;
 use crate::lease::{LeaseHandle, LeaseSnapshot};
-use crate::readiness::{Readiness, Reporter};
+use crate::readiness::Readiness;
 use crate::shutdown::Signal;
 
-/// Everything is looked at so often: a reason is told once, on change, and need not be told within the millisecond.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often everything is checked. A reason is reported once, on change, and not urgently.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 
-/// What is looked at.
+/// What is checked.
 pub(super) struct Conditions {
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
     pub lease_watch: Option<watch::Receiver<Option<StoreError>>>,
-    /// What a person does when there is no Lease.
+    /// What to do when there is no Lease.
     pub lease_made_by: String,
     pub peers: watch::Receiver<Arc<PeerList>>,
     pub voters: u16,
@@ -33,29 +33,22 @@ pub(super) struct Conditions {
     pub draw: Option<watch::Receiver<Option<String>>>,
 }
 
-/// The task that looks, with a voice for each part.
-pub(super) struct Told {
-    conditions: Conditions,
-    lease: Reporter,
-    lease_watch: Reporter,
-    peers: Reporter,
-    journal: Reporter,
-    ids: Reporter,
-    ledger: Reporter,
-    draw: Reporter,
-}
-
 impl Conditions {
-    pub fn tell(self, readiness: &Readiness) -> Told {
-        Told {
-            conditions: self,
-            lease: readiness.reporter("lease"),
-            lease_watch: readiness.reporter("lease-watch"),
-            peers: readiness.reporter("peers"),
-            journal: readiness.reporter("journal"),
-            ids: readiness.reporter("ids"),
-            ledger: readiness.reporter("ledger"),
-            draw: readiness.reporter("draw"),
+    /// Reports every condition until `stop`.
+    pub async fn report(self, readiness: Readiness, mut stop: Signal) {
+        loop {
+            readiness.report("lease", self.lease());
+            readiness.report("lease-watch", self.lease_watch());
+            readiness.report("peers", self.peers());
+            readiness.report("journal", self.journal());
+            readiness.report("ids", self.ids.trouble().map(|trouble| trouble.to_string()));
+            readiness.report("ledger", self.ledger());
+            readiness.report("draw", self.draw.as_ref().and_then(|draw| draw.borrow().clone()));
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                () = sleep(CHECK_EVERY) => {}
+            }
         }
     }
 
@@ -109,29 +102,7 @@ impl Conditions {
     }
 }
 
-impl Told {
-    pub async fn run(self, mut stop: Signal) {
-        loop {
-            let conditions = &self.conditions;
-            self.lease.say(conditions.lease());
-            self.lease_watch.say(conditions.lease_watch());
-            self.peers.say(conditions.peers());
-            self.journal.say(conditions.journal());
-            self.ids
-                .say(conditions.ids.trouble().map(|trouble| trouble.to_string()));
-            self.ledger.say(conditions.ledger());
-            self.draw
-                .say(conditions.draw.as_ref().and_then(|draw| draw.borrow().clone()));
-            tokio::select! {
-                biased;
-                () = stop.requested() => return,
-                () = sleep(LOOK_EVERY) => {}
-            }
-        }
-    }
-}
-
-/// Only a member whose ledger can be written stands for the lease.
+/// Stands for election while the ledger is writable.
 pub(super) async fn stand(lease: LeaseHandle, mut ledger: watch::Receiver<Arc<LedgerSnapshot>>, mut stop: Signal) {
     loop {
         let writable = ledger.borrow_and_update().condition == Condition::Writable;

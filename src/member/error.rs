@@ -1,4 +1,4 @@
-//! Why a member could not start, or ended otherwise than asked: one line for people, and an exit code.
+//! Why a member could not start, or stopped unasked: one line for people, and an exit code.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,13 +18,13 @@ use crate::server::listener::ListenerError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
-    #[error("{argument}: {address} can't be listened on: {source}; end what uses it, or give another address")]
+    #[error("{argument}: can't listen on {address}: {source}; stop what uses it, or give another address")]
     Bind {
         argument: &'static str,
         address: SocketAddr,
         source: io::Error,
     },
-    #[error("signals can't be waited for: {0}")]
+    #[error("can't listen for signals: {0}")]
     Signals(io::Error),
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -34,7 +34,7 @@ pub enum MemberError {
     Claim(#[from] VolumeError),
     #[error("{}: {source}", path.display())]
     Volume { path: PathBuf, source: io::Error },
-    #[error("--peer-secret-file: {} can't be read: {source}", path.display())]
+    #[error("--peer-secret-file: can't read {}: {source}", path.display())]
     SecretFile { path: PathBuf, source: io::Error },
     #[error("--peer-secret-file: {}: {source}", path.display())]
     Secret { path: PathBuf, source: SecretTooShort },
@@ -50,7 +50,7 @@ pub enum MemberError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Listener(#[from] ListenerError),
-    #[error("the part {0:?} ended though nobody asked it to: this is a bug")]
+    #[error("the part {0:?} ended unasked: this is a bug")]
     Ended(&'static str),
     #[error("a part panicked: {0}: this is a bug")]
     Panicked(String),

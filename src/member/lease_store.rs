@@ -1,4 +1,4 @@
-//! The lease store that the configuration names, as one type: the elector's task is the same over either.
+//! The configured lease store, as one type: the elector's task is the same for either.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) enum Store {
     Kubernetes(Box<KubernetesLeaseStore<Record>>),
 }
 
-/// Makes the store, and says where it tells that it may not watch.
+/// Opens the store. Also returns where it reports that it can't watch the Lease.
 pub(super) async fn open(
     config: &Config,
     identity: &Identity,
@@ -32,7 +32,7 @@ pub(super) async fn open(
     match &config.lease.store {
         Wanted::File(path) => {
             let (store, part) = FileLeaseStore::open(path.clone(), annotations()).await?;
-            stages.keeper("lease file", |mut stop| async move {
+            stages.spawn_support("lease file", |mut stop| async move {
                 Ok(part.run(async move { stop.requested().await }).await?)
             });
             Ok((Store::File(store), None))
@@ -46,7 +46,7 @@ pub(super) async fn open(
                 namespace: identity.namespace.clone(),
                 name: name.clone(),
                 annotations: annotations(),
-                // Less than the elector waits, a third: so that it hears from the store why there is no answer.
+                // Just under the third that the elector waits, so that the store's error arrives first.
                 answer: config.lease.renew_deadline * 3 / 10,
             };
             let store = KubernetesLeaseStore::new(config, clock.clone(), KubernetesMetrics::register(registry));
@@ -56,12 +56,12 @@ pub(super) async fn open(
     }
 }
 
-/// What a person does when there is no Lease: the file store makes its own.
+/// What to do when there is no Lease. The file store creates its own.
 pub(super) fn made_by(config: &Config) -> String {
     match &config.lease.store {
-        Wanted::File(path) => format!("{} is made anew within a moment", path.display()),
+        Wanted::File(path) => format!("{} is created again within a moment", path.display()),
         Wanted::Kubernetes { name, .. } => format!(
-            "make Lease {name} in namespace {} with `kubectl apply` of the manifest that has it; draws go on from the members' volumes",
+            "create Lease {name} in namespace {} with `kubectl apply` of its manifest; draws continue from the members' volumes",
             config.identity.namespace
         ),
     }

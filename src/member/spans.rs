@@ -1,4 +1,4 @@
-//! Where the spans of this member's work are sent, if anywhere.
+//! Starts the export of spans, if a collector is configured.
 
 use prometheus_client::registry::Registry;
 
@@ -21,7 +21,7 @@ pub(super) fn start(config: &Config, identity: &Identity, registry: &mut Registr
     };
     match otlp::new(&collector.url, &resource, registry) {
         Ok((spans, exporter)) => {
-            stages.keeper("otlp", |stop| async move {
+            stages.spawn_support("otlp", |stop| async move {
                 exporter.run(stop).await;
                 Ok(())
             });

@@ -1,8 +1,6 @@
-//! The order of stopping, and who joins whom: first the office is laid down, then the listeners drain, then what keeps
-//! volume and discovery ends.
+//! The order of stopping: this member stops leading, then its listeners drain, then what they needed ends. Every task is joined.
 
 use std::future::Future;
-use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
@@ -15,9 +13,9 @@ use crate::local::parent::Parent;
 use crate::shutdown::{Signal, Trigger, stage};
 
 /// The lease is released within two operations of a third of the renew deadline each; it expires by itself otherwise.
-const OFFICE_LIMIT: Duration = Duration::from_secs(10);
+const LEADING_LIMIT: Duration = Duration::from_secs(10);
 /// The journal's queue is flushed, threads are joined.
-const KEEPERS_LIMIT: Duration = Duration::from_secs(10);
+const SUPPORT_LIMIT: Duration = Duration::from_secs(10);
 /// On top of the listeners' own drain limit.
 const LISTENERS_SLACK: Duration = Duration::from_secs(2);
 
@@ -72,30 +70,30 @@ fn outcome(ended: Result<Outcome, tokio::task::JoinError>) -> Outcome {
 
 /// All parts that run, by the stage in which they stop.
 pub(super) struct Stages {
-    office: Stage,
+    leading: Stage,
     listeners: Stage,
-    keepers: Stage,
+    support: Stage,
 }
 
 impl Stages {
     pub fn new() -> Stages {
         Stages {
-            office: Stage::new(),
+            leading: Stage::new(),
             listeners: Stage::new(),
-            keepers: Stage::new(),
+            support: Stage::new(),
         }
     }
 
     /// What leads and draws: stops first, so that another member takes over while this one still serves.
-    pub fn office<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
+    pub fn spawn_leading<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
         F: Future<Output = Result<(), MemberError>> + Send + 'static,
     {
-        self.office.spawn(name, part);
+        self.leading.spawn(name, part);
     }
 
     /// What serves: stops when clients have had time to go.
-    pub fn listener<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
+    pub fn spawn_listener<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
         F: Future<Output = Result<(), MemberError>> + Send + 'static,
     {
@@ -103,20 +101,20 @@ impl Stages {
     }
 
     /// What requests in flight still need: stops last.
-    pub fn keeper<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
+    pub fn spawn_support<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
         F: Future<Output = Result<(), MemberError>> + Send + 'static,
     {
-        self.keepers.spawn(name, part);
+        self.support.spawn(name, part);
     }
 
-    /// Returns when a part ended that nobody asked to.
+    /// Waits until a part ends that was not asked to.
     pub async fn failed(&mut self) -> MemberError {
         let ended = tokio::select! {
             biased;
-            Some(ended) = self.office.tasks.join_next() => ended,
+            Some(ended) = self.leading.tasks.join_next() => ended,
             Some(ended) = self.listeners.tasks.join_next() => ended,
-            Some(ended) = self.keepers.tasks.join_next() => ended,
+            Some(ended) = self.support.tasks.join_next() => ended,
             else => return MemberError::Ended("every part"),
         };
         match outcome(ended) {
@@ -127,17 +125,17 @@ impl Stages {
 
     /// Stops all in order; each stage within its limit.
     pub async fn stop(&mut self, delay: Duration, drain: Duration) -> Result<(), MemberError> {
-        let office = self.office.stop(OFFICE_LIMIT).await;
-        // Endpoints and their users need a moment to learn that this member isn't ready any more.
+        let leading = self.leading.stop(LEADING_LIMIT).await;
+        // Endpoints and their users need a moment to learn that this member is no longer ready.
         sleep(delay).await;
         let listeners = self.listeners.stop(drain + LISTENERS_SLACK).await;
-        let keepers = self.keepers.stop(KEEPERS_LIMIT).await;
-        office.and(listeners).and(keepers)
+        let support = self.support.stop(SUPPORT_LIMIT).await;
+        leading.and(listeners).and(support)
     }
 }
 
-/// What asks this process to end: SIGTERM, SIGINT, the admin listener, or the end of its supervisor.
-pub(super) struct Ending {
+/// Requests to stop: SIGTERM, SIGINT, the admin listener, or the end of the supervisor.
+pub(super) struct StopRequests {
     terminate: Unix,
     interrupt: Unix,
     parent: Option<Parent>,
@@ -145,26 +143,28 @@ pub(super) struct Ending {
     requests: mpsc::Sender<()>,
 }
 
-impl Ending {
-    pub fn listen(with_parent: bool) -> Result<Ending, MemberError> {
-        let heard = |error: io::Error| MemberError::Signals(error);
+impl StopRequests {
+    pub fn listen(with_parent: bool) -> Result<StopRequests, MemberError> {
         let (requests, requested) = mpsc::channel(1);
-        Ok(Ending {
-            terminate: signal(SignalKind::terminate()).map_err(heard)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(heard)?,
-            parent: with_parent.then(Parent::on_stdin).transpose().map_err(heard)?,
+        Ok(StopRequests {
+            terminate: signal(SignalKind::terminate()).map_err(MemberError::Signals)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(MemberError::Signals)?,
+            parent: with_parent
+                .then(Parent::on_stdin)
+                .transpose()
+                .map_err(MemberError::Signals)?,
             requested,
             requests,
         })
     }
 
-    pub fn requests(&self) -> mpsc::Sender<()> {
+    pub fn sender(&self) -> mpsc::Sender<()> {
         self.requests.clone()
     }
 
-    /// Returns each time somebody asks.
-    pub async fn asked(&mut self) {
-        let Ending {
+    /// Waits for the next request.
+    pub async fn next(&mut self) {
+        let StopRequests {
             terminate,
             interrupt,
             parent,
@@ -184,7 +184,7 @@ impl Ending {
             _ = requested.recv() => return,
             () = parent_gone => {}
         }
-        // Gone once is gone for good: the next to ask is somebody else.
+        // A supervisor ends only once.
         self.parent = None;
     }
 }
@@ -197,11 +197,11 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_panics_ends_the_member_as_a_bug() {
         let mut stages = Stages::new();
-        stages.keeper("steady", |mut stop| async move {
+        stages.spawn_support("steady", |mut stop| async move {
             stop.requested().await;
             Ok(())
         });
-        stages.office("rash", |_| async { panic!("unthinkable") });
+        stages.spawn_leading("failing", |_| async { panic!("a bug") });
         let failed = stages.failed().await;
         assert!(matches!(&failed, MemberError::Panicked(_)), "{failed}");
         assert_eq!(failed.exit(), Exit::Bug);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_office_ends_before_the_listeners_and_they_before_what_their_requests_need() {
+    async fn leading_ends_before_the_listeners_and_they_before_what_their_requests_need() {
         let mut stages = Stages::new();
         let (ended, mut order) = mpsc::channel(3);
         let part = |name: &'static str| {
@@ -220,11 +220,11 @@ mod tests {
                 Ok(())
             }
         };
-        stages.keeper("keeper", part("keeper"));
-        stages.listener("listener", part("listener"));
-        stages.office("office", part("office"));
+        stages.spawn_support("support", part("support"));
+        stages.spawn_listener("listener", part("listener"));
+        stages.spawn_leading("leading", part("leading"));
         stages.stop(Duration::ZERO, Duration::ZERO).await.unwrap();
         let ended = [order.recv().await, order.recv().await, order.recv().await];
-        assert_eq!(ended, [Some("office"), Some("listener"), Some("keeper")]);
+        assert_eq!(ended, [Some("leading"), Some("listener"), Some("support")]);
     }
 }

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, VERSION};
 use crate::record::{Hash, Record};
 use crate::server::exchange::{RequestLimits, Routes, read_body};
-use crate::server::format::json;
+use crate::server::format::respond_json;
 use crate::server::metrics::HttpMetrics;
 use crate::server::problem::{Problem, shown};
 use crate::server::query::Query;
@@ -115,7 +115,7 @@ async fn keep<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Request
         let answer = peer.service.keep(message).await?;
         let contributed = answer.contribution.is_some();
         tracing::info!(holder, round, %slot, contributed, "kept the head for the next draw");
-        Ok(json(&answer))
+        Ok(respond_json(&answer))
     })
     .await
 }
@@ -124,7 +124,7 @@ async fn heads<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Reques
     peer.answer(request, async |peer, _, body| {
         let message: HeadsRequest = peer.read(&body)?;
         peer.check(&message.set, [&message.from, &message.holder])?;
-        Ok(json(&peer.service.heads(message).await?))
+        Ok(respond_json(&peer.service.heads(message).await?))
     })
     .await
 }
@@ -261,7 +261,7 @@ impl<S: PeerService> Peer<S> {
             Rejected::Problem(reason, problem) => (reason, problem.into_response()),
             Rejected::Refusal(refusal) => {
                 let (reason, status) = sorted(&refusal);
-                let mut response = json(&refusal);
+                let mut response = respond_json(&refusal);
                 *response.status_mut() = status;
                 (reason, response)
             }

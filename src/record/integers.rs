@@ -6,6 +6,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha512;
+use utoipa::ToSchema;
 
 use super::{Hash, Output, Record, prefixed};
 
@@ -97,10 +98,13 @@ impl Question {
     }
 }
 
-/// Question and answer, as `/draws/{round}/integers` and `verify` give them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Integers derived from a draw, with the request that they answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Derived)]
 pub struct Integers {
     pub round: u64,
+    /// The record's.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     pub hash: Hash,
     pub min: i64,
     pub max: i64,

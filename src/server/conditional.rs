@@ -1,21 +1,18 @@
-//! What a client may keep, what it has already, and what part of it it wants (RFC 9111; RFC 9110, 8.8.3 and 13).
+//! What a client may cache, and what it has already: entity tags and 304 (RFC 9111; RFC 9110, 8.8.3 and 13).
 
 use std::fmt::{Display, Write};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use super::problem::Problem;
-use super::range;
-
-/// How long a cache may answer without asking.
+/// How long a cache may use a response without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Not at all: it asks each time whether what it has is still so.
+    /// Not at all: it asks each time whether its copy is still valid.
     Ask,
-    /// An hour, within which nobody has to ask, though a page be loaded again (RFC 8246). A final record never changes; but
-    /// rounds begin with 1 again in a new chain, which a person may begin, so a round's address isn't its record's for ever.
+    /// An hour, even when a page is reloaded (RFC 8246). A final record never changes; but a person may start a new chain,
+    /// whose rounds begin at 1 again, so a round's URL doesn't name its record for ever.
     Final,
 }
 
@@ -28,12 +25,12 @@ impl Freshness {
     }
 }
 
-/// A strong entity tag: equal exactly where the representation is, byte for byte.
+/// A strong entity tag: two are equal exactly when the responses are, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag(String);
 
 impl Tag {
-    /// `parts` name the representation, its format among them. They are texts of our own, without `"` and `,`.
+    /// `parts` identify the response, its format included. They come from this program, without `"` and `,`.
     pub fn new(parts: &[&dyn Display]) -> Tag {
         let mut text = String::from("\"");
         for (n, part) in parts.iter().enumerate() {
@@ -44,17 +41,12 @@ impl Tag {
         Tag(text)
     }
 
-    /// Of a representation that stands in the program, by its content.
+    /// The tag of a text that is compiled in: a hash of it.
     pub fn of(content: &str) -> Tag {
         Tag::new(&[&hex::encode(&Sha256::digest(content)[..16])])
     }
 
-    /// With its quotes, as headers have it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `If-None-Match` names it. A weak tag matches too: for that header the comparison is the weak one.
+    /// Whether `If-None-Match` names it. That header compares weakly, so a weak tag matches too.
     pub fn among(&self, headers: &HeaderMap) -> bool {
         headers
             .get_all(header::IF_NONE_MATCH)
@@ -66,33 +58,28 @@ impl Tag {
     }
 }
 
-/// What `make` makes, with its body in memory, or the part of it that is asked for; or 304 for a client that has it: nothing is
-/// made then. `chosen_by` is the request's header that the representation may have been chosen by, for `Vary`.
-///
-/// # Errors
-/// 416: it has no such part.
-pub fn kept(
-    method: &Method,
+/// Returns the response of `make`, or 304 without calling it if the client has that response. `vary` is the request's header
+/// that its format was chosen by.
+pub fn cacheable(
     request: &HeaderMap,
     tag: &Tag,
     freshness: Freshness,
-    chosen_by: Option<HeaderName>,
+    vary: Option<HeaderName>,
     make: impl FnOnce() -> Response,
-) -> Result<Response, Problem> {
+) -> Response {
     let mut response = match tag.among(request) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => range::part(method, request, tag, make())?,
+        false => make(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, freshness.header());
-    if let Some(name) = chosen_by {
+    if let Some(name) = vary {
         headers.insert(header::VARY, HeaderValue::from(name));
     }
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Ok(tag) = HeaderValue::from_str(&tag.0) {
         headers.insert(header::ETAG, tag);
     }
-    Ok(response)
+    response
 }
 
 #[cfg(test)]
@@ -100,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_found_among_others_weak_or_strong_and_not_by_a_part_of_it() {
+    fn a_tag_is_found_among_others_weak_or_strong_but_not_by_a_part_of_it() {
         let tag = Tag::new(&[&"abc", &1]);
         for (value, found) in [
             ("\"abc.1\"", true),

@@ -1,8 +1,8 @@
-//! What one connection is doing, and when it has been doing it for too long.
+//! What one connection is doing, and when it has taken too long.
 //!
-//! The stages are followed where they happen (in the socket's reads and writes, and around the service), and cost a few
-//! atomic stores a request. One lazy timer a connection looks at them: it is moved only when a deadline comes nearer, so a
-//! keep-alive client that asks a thousand times a second touches the timer wheel once in an idle timeout.
+//! Its socket and its service record each stage in a few atomic stores a request. One timer a connection checks them: it is
+//! reset only when a deadline comes nearer, so a keep-alive client that sends a thousand requests a second touches the timer
+//! wheel once in an idle timeout.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -25,9 +25,9 @@ use tower::Service;
 use super::limits::Limits;
 use crate::clock::{Boot, Clock};
 
-/// Between requests: nothing of a next one has come.
+/// Between requests.
 const WAITING: u8 = 0;
-/// A part of a request's headers has come.
+/// A part of a request's headers has arrived.
 const RECEIVING: u8 = 1;
 /// A request is being answered, until its response has been handed to the socket's buffer.
 const ANSWERING: u8 = 2;
@@ -38,11 +38,11 @@ pub(crate) enum Cut {
     Idle,
     /// The request's headers took too long.
     HalfSent,
-    /// The client doesn't read.
+    /// The client stopped reading.
     Stalled,
-    /// The client reads what has no end more slowly than it comes.
+    /// The client reads a stream more slowly than events come.
     SlowStream,
-    /// Asked to close, and did, after the response in flight if there was one.
+    /// Closed when asked to, after the response in flight if there was one.
     Asked,
 }
 
@@ -60,8 +60,8 @@ impl Cut {
     }
 }
 
-/// Marks a response without an end of its own, a stream of events. It ends in order when its connection is asked to close, so
-/// that no drain waits for it; and its reader has to take each part within [`Limits::write_stall`], however slowly it reads.
+/// Marks a response that has no end of its own: a stream of events. It ends cleanly when its connection is asked to close, so
+/// no drain waits for it. Its reader has to take each part whole within [`Limits::write_stall`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Endless;
 
@@ -70,18 +70,18 @@ pub(crate) struct Endless;
 pub(crate) struct Activity {
     clock: Clock,
     stage: AtomicU8,
-    /// Since when it is in this stage (boot time in ns); meaningless while answering.
+    /// When it entered this stage (boot time in ns); not used while answering.
     since: AtomicU64,
-    /// Since when the socket has taken nothing of what is to be written; 0: it takes all.
+    /// Since when the socket accepts no more bytes; 0: it does.
     blocked_since: AtomicU64,
-    /// What is being answered, or was last, is [`Endless`].
+    /// Whether the current response, or the last one, is [`Endless`].
     endless: AtomicBool,
-    /// Since when a part of an endless response waits to be taken whole; 0: all is taken that there is.
+    /// Since when the client owes reading a part of an endless response; 0: it has read all.
     owed_since: AtomicU64,
-    /// When it was asked to close; 0: it wasn't.
+    /// When it was asked to close; 0: not yet.
     asked_at: AtomicU64,
     asked: Notify,
-    /// Its place in the listener's count of those asked to give way.
+    /// Whether the listener counts it among those asked to give way.
     pub(crate) giving_way: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl Activity {
         })
     }
 
-    /// Since when nothing is being answered nor written; none while something is.
+    /// Since when nothing is being answered or written; none while something is.
     pub(crate) fn idle_since(&self) -> Option<Boot> {
         let idle = self.stage.load(Ordering::Acquire) != ANSWERING && self.blocked_since.load(Ordering::Relaxed) == 0;
         idle.then(|| Boot(self.since.load(Ordering::Relaxed)))
@@ -113,7 +113,7 @@ impl Activity {
         self.asked.notify_one();
     }
 
-    /// It has no deadline while it does.
+    /// A response has no deadline here: exchange.rs bounds it.
     fn begin_answer(&self) {
         self.stage.store(ANSWERING, Ordering::Release);
         self.answer(false);
@@ -129,16 +129,16 @@ impl Activity {
         self.owed_since.store(0, Ordering::Relaxed);
     }
 
-    /// The nearest time at which it will have to be cut, if nothing happens until then.
+    /// When the connection has to be cut if nothing happens until then, and why.
     fn deadline(&self, limits: &Limits) -> Option<(Boot, Cut)> {
         let blocked = self.blocked_since.load(Ordering::Relaxed);
         let answering = self.stage.load(Ordering::Acquire) == ANSWERING;
-        // When it has ended, its last part may still be on its way to a reader that doesn't take it.
+        // After its end, the last part may still wait for the reader.
         if self.endless.load(Ordering::Relaxed) && (answering || blocked > 0) {
             let owed = self.owed_since.load(Ordering::Relaxed);
             let behind = [blocked, owed].into_iter().filter(|since| *since > 0).min();
             let behind = behind.map(|since| (Boot(since) + limits.write_stall, Cut::SlowStream));
-            // Whoever reads it comes back with what it has, to another member.
+            // Its reader reconnects to another member, from the last event it has.
             let asked = Some(self.asked_at.load(Ordering::Relaxed)).filter(|asked| *asked > 0);
             let asked = asked.map(|asked| (Boot(asked) + limits.closing_grace, Cut::Asked));
             return [behind, asked].into_iter().flatten().min_by_key(|(at, _)| at.0);
@@ -148,7 +148,6 @@ impl Activity {
         }
         let since = Boot(self.since.load(Ordering::Relaxed));
         let natural = match self.stage.load(Ordering::Acquire) {
-            // A request has its own bound, in exchange.rs.
             ANSWERING => return None,
             RECEIVING => (since + limits.header_time, Cut::HalfSent),
             _ => (since + limits.idle_time, Cut::Idle),
@@ -171,7 +170,7 @@ pub(crate) async fn serve(
     activity: Arc<Activity>,
     limits: &Limits,
 ) -> Option<Cut> {
-    // hyper allocates its buffers when it first looks at the socket; a connection that never speaks gets none.
+    // hyper allocates its buffers when it first polls the socket: a silent connection gets none.
     tokio::select! {
         biased;
         readable = stream.readable() => if readable.is_err() { return None },
@@ -206,7 +205,7 @@ pub(crate) async fn serve(
             }
         })
     };
-    // Boxed: an idle connection's task stays small until it has spoken.
+    // Boxed, so that the task of a silent connection stays small.
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     let mut asked = pin!(activity.asked.notified());
     let mut closing = false;
@@ -244,14 +243,14 @@ pub(crate) async fn serve(
     .await
 }
 
-/// The socket, with an eye on whether bytes move.
+/// The socket; it records whether bytes move.
 struct Observed {
     stream: TcpStream,
     activity: Arc<Activity>,
 }
 
 impl Observed {
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn record_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let blocked = &self.activity.blocked_since;
         match &result {
             Poll::Pending => {
@@ -283,7 +282,7 @@ impl AsyncRead for Observed {
 impl AsyncWrite for Observed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
+        self.record_write(result)
     }
 
     fn poll_write_vectored(
@@ -292,7 +291,7 @@ impl AsyncWrite for Observed {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
+        self.record_write(result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -308,7 +307,7 @@ impl AsyncWrite for Observed {
     }
 }
 
-/// A response's body; when hyper has taken all of it, or dropped it, the answer is over.
+/// A response's body. The response ends when hyper has read all of it, or dropped it.
 struct Answer {
     inner: Body,
     endless: bool,
@@ -361,7 +360,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_part_of_a_stream_has_to_be_taken_whole_in_time_though_the_socket_takes_some_of_it() {
+    async fn a_part_of_a_stream_has_to_be_read_whole_in_time_even_if_the_socket_accepts_some_of_it() {
         let (activity, limits) = (Activity::new(Clock::system()), Limits::public());
         let parts = iter([Ok::<_, Infallible>(Bytes::from_static(b"a draw"))]).chain(pending());
         let mut answer = Answer {
@@ -373,12 +372,12 @@ mod tests {
         activity.answer(true);
         assert_eq!(activity.deadline(&limits), None);
         assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_some());
-        // Nothing is blocked: the socket took a byte just now.
+        // Nothing is blocked: the socket has just accepted a byte.
         assert_eq!(activity.blocked_since.load(Ordering::Relaxed), 0);
         let (at, cut) = activity.deadline(&limits).unwrap();
         assert_eq!(cut, Cut::SlowStream);
         assert!(at.since(activity.clock.boot()) <= limits.write_stall);
-        // More is asked for, so that part is gone, and there is no other yet.
+        // hyper asks for more, so that part is read; the next isn't there yet.
         let more = poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).now_or_never();
         assert!(more.is_none());
         assert_eq!(activity.deadline(&limits), None);

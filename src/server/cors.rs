@@ -1,116 +1,61 @@
 //! Which web pages may read the public listener: none, unless configured (Fetch Standard, "CORS protocol").
-
-use std::convert::Infallible;
-use std::task::{Context, Poll};
-use std::time::Duration;
+//!
+//! tower-http's layer answers every OPTIONS as a preflight; here any other OPTIONS gets its 405 or 404.
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::response::Response;
-use axum::routing::Route;
-use axum::routing::future::RouteFuture;
-use futures_util::future::Either;
-use tower::{Layer, Service};
-use tower_http::cors::{AllowOrigin, Cors, CorsLayer, ResponseFuture};
-
-/// How long a browser need not ask again what is allowed.
-const REMEMBERED: Duration = Duration::from_secs(3_600);
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
 
 /// What a page may read beside the body.
-const EXPOSED: [HeaderName; 6] = [
-    header::CONTENT_RANGE,
-    header::ETAG,
-    header::RETRY_AFTER,
-    HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("random-generator-next"),
-    HeaderName::from_static("random-generator-view-age-ms"),
-];
+const EXPOSED: &str = "etag, retry-after, x-request-id, random-generator-next, random-generator-view-age-ms";
 
-/// Lets pages of some origins read what is answered.
+/// The origins whose pages may read the responses.
 #[derive(Clone, Debug)]
-pub struct Readable(CorsLayer);
+pub enum AllowedOrigins {
+    Any,
+    These(Vec<HeaderValue>),
+}
 
-impl Readable {
-    /// By pages of `origins` (`*`: of any). None without origins.
-    pub fn by(origins: &[String]) -> Option<Readable> {
-        if origins.is_empty() {
-            return None;
+impl AllowedOrigins {
+    /// `*` means any origin. None without origins.
+    pub fn new(origins: &[String]) -> Option<AllowedOrigins> {
+        if origins.iter().any(|origin| origin == "*") {
+            return Some(AllowedOrigins::Any);
         }
-        let allowed = match origins.iter().any(|origin| origin == "*") {
-            true => AllowOrigin::any(),
-            // Each was read as an origin, which is a header's value.
-            false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+        // Each was read as an origin, which is a header's value.
+        let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+        let origins: Vec<_> = origins.collect();
+        (!origins.is_empty()).then_some(AllowedOrigins::These(origins))
+    }
+
+    /// Adds the headers that let a page of `origin` read the response, if it may.
+    pub(crate) fn allow(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        let allowed = match (self, origin) {
+            (AllowedOrigins::Any, _) => HeaderValue::from_static("*"),
+            (AllowedOrigins::These(origins), origin) => {
+                headers.append(header::VARY, HeaderValue::from_static("origin"));
+                match origin.filter(|origin| origins.contains(origin)) {
+                    Some(origin) => origin.clone(),
+                    None => return,
+                }
+            }
         };
-        Some(Readable(
-            CorsLayer::new()
-                .allow_origin(allowed)
-                .allow_methods([Method::GET, Method::HEAD])
-                .allow_headers([HeaderName::from_static("last-event-id")])
-                .expose_headers(EXPOSED)
-                .max_age(REMEMBERED),
-        ))
-    }
-
-    /// Answers preflights, in place of the handlers. To lie within what bounds, counts and names each request.
-    pub(crate) fn preflights(&self) -> Part {
-        // tower-http takes every OPTIONS for one. Without this header it is none (Fetch Standard, "CORS-preflight fetch").
-        self.part(|request| {
-            is_options(request) && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-        })
-    }
-
-    /// Marks each answer to anything else as readable. To lie around the rest: a refusal is to be read as well.
-    pub(crate) fn answers(&self) -> Part {
-        self.part(|request| !is_options(request))
-    }
-
-    fn part(&self, takes: fn(&Request) -> bool) -> Part {
-        let cors = self.0.clone();
-        Part { cors, takes }
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 }
 
-fn is_options(request: &Request) -> bool {
-    request.method() == Method::OPTIONS
+/// Whether a browser asks what a page may do (Fetch Standard, "CORS-preflight fetch").
+pub(crate) fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The protocol for those requests that `takes` says; the others pass.
-#[derive(Clone)]
-pub(crate) struct Part {
-    cors: CorsLayer,
-    takes: fn(&Request) -> bool,
-}
-
-impl Layer<Route> for Part {
-    type Service = PartService;
-
-    fn layer(&self, inner: Route) -> PartService {
-        PartService {
-            cors: self.cors.layer(inner),
-            takes: self.takes,
-        }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct PartService {
-    cors: Cors<Route>,
-    takes: fn(&Request) -> bool,
-}
-
-impl Service<Request> for PartService {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<ResponseFuture<RouteFuture<Infallible>>, RouteFuture<Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request>::poll_ready(&mut self.cors, cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        match (self.takes)(&request) {
-            true => Either::Left(self.cors.call(request)),
-            false => Either::Right(self.cors.get_mut().call(request)),
-        }
-    }
+/// The answer to a preflight. A browser need not ask again for an hour.
+pub(crate) fn preflight() -> Response {
+    [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET,HEAD"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "last-event-id"),
+        (header::ACCESS_CONTROL_MAX_AGE, "3600"),
+    ]
+    .into_response()
 }

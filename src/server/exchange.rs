@@ -1,7 +1,7 @@
-//! Around every handler: the request's id, the limits on its size and time, a panic's 500, and the counting.
+//! Around every handler: the request's id, limits on its size and time, 500 for a panic, metrics, and CORS.
 //!
-//! One layer on each route instead of a stack of them: each layer of axum costs an allocation a request, and the route's
-//! own layer holds its metrics ready.
+//! One layer a route instead of tower-http's stack: each layer of axum costs an allocation a request, and this one holds the
+//! route's metrics ready.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -25,26 +25,26 @@ use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::{Layer, Service};
 
-use super::cors::Readable;
+use super::cors::{self, AllowedOrigins};
 use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
 use crate::clock::{Clock, Now};
-/// Characters of an `X-Request-Id` that is taken over from the client.
+/// Maximum length of a client's `X-Request-Id`.
 pub use crate::trace::REQUEST_ID_MAX;
 use crate::trace::{self, Kind, RequestId, Scope, Spans, TraceContext, Work};
 
-/// Bytes of a path with its query.
+/// Maximum bytes of a path with its query.
 pub const URI_MAX: usize = 4096;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Of a request only: the recommendation has no such header for a response.
+/// Of a request only: the recommendation defines no such header for a response.
 pub(crate) static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// What every handler may know of its request.
+/// What every handler can know about its request.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
-    /// The client's `X-Request-Id` if it is 1 to 64 visible characters, else one of ours; sent back with the response.
+    /// The client's `X-Request-Id` if it is 1 to 64 visible characters, else a new one; also a header of the response.
     pub id: RequestId,
     pub started: Now,
 }
@@ -52,14 +52,14 @@ pub struct Exchange {
 /// What one listener allows a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
-    /// From the request's headers to its response's headers, its body's arrival included.
+    /// From the request's headers to its response's headers.
     pub time: Duration,
     /// Bytes of a request's body.
     pub body: usize,
 }
 
 impl RequestLimits {
-    /// 10 s, and 64 KiB of body (which nothing on this listener reads).
+    /// 10 s, and 64 KiB of body (which this listener never reads).
     pub const fn public() -> RequestLimits {
         RequestLimits {
             time: Duration::from_secs(10),
@@ -67,7 +67,7 @@ impl RequestLimits {
         }
     }
 
-    /// 10 s, and 256 KiB of body: a record is at most as large as a Kubernetes object's annotations may be.
+    /// 10 s, and 256 KiB of body: the limit of a Kubernetes object's annotations, and so of a record.
     pub const fn peer() -> RequestLimits {
         RequestLimits {
             time: Duration::from_secs(10),
@@ -98,14 +98,15 @@ struct Shared {
     clock: Clock,
     metrics: HttpMetrics,
     spans: Spans,
-    readable: Option<Readable>,
-    /// Makes our ids differ from those of another process.
+    /// Whose web pages may read the answers.
+    origins: Option<AllowedOrigins>,
+    /// Random, so that ids differ from those of another process.
     prefix: u32,
     next: AtomicU64,
 }
 
 impl Routes {
-    /// `prefix` begins the request ids made here: random, new with each process.
+    /// `prefix` begins the request ids created here: random, and new with each process.
     pub fn new(
         listener: &'static str,
         limits: RequestLimits,
@@ -120,7 +121,7 @@ impl Routes {
                 clock,
                 metrics,
                 spans: Spans::default(),
-                readable: None,
+                origins: None,
                 prefix,
                 next: AtomicU64::new(0),
             }),
@@ -128,23 +129,23 @@ impl Routes {
         }
     }
 
-    /// Offers each request that was answered to `spans`. Before the first route.
-    pub fn telling(mut self, spans: Spans) -> Routes {
+    /// Reports each answered request to `spans`. Call it before the first route.
+    pub fn with_spans(mut self, spans: Spans) -> Routes {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.spans = spans;
         }
         self
     }
 
-    /// Lets web pages read what is answered, if any may. Before the first route.
-    pub fn readable(mut self, by: Option<Readable>) -> Routes {
+    /// Lets web pages of these origins read the answers. Call it before the first route.
+    pub fn with_allowed_origins(mut self, origins: Option<AllowedOrigins>) -> Routes {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.readable = by;
+            shared.origins = origins;
         }
         self
     }
 
-    /// Adds the routes of a group, which has a state of its own.
+    /// Adds the routes of a group, which share a state.
     pub fn group<G: Clone + Send + Sync + 'static>(
         mut self,
         state: G,
@@ -158,16 +159,16 @@ impl Routes {
         self
     }
 
-    /// The router, with a 404 for all other paths.
+    /// Returns the router, with a 404 for all other paths.
     pub fn finish(self) -> Router {
-        let other = MethodRouter::new().fallback(|| async { Problem::not_found("there is no such path") });
+        let other = MethodRouter::new().fallback(|| async { Problem::not_found("no such path") });
         let other = self.layered("other", other);
         self.router.fallback_service(other)
     }
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// Adds a path. `methods` is what a 405 says is allowed.
+    /// Adds a path. A 405 says that `methods` are allowed.
     pub fn route(mut self, path: &'static str, methods: &'static str, handlers: MethodRouter<S>) -> Routes<S> {
         let handlers = handlers.fallback(move || async move { Problem::method_not_allowed(methods) });
         let handlers = self.layered(path, handlers);
@@ -176,17 +177,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     fn layered(&self, route: &'static str, handlers: MethodRouter<S>) -> MethodRouter<S> {
-        let exchange = ExchangeLayer(Arc::new(RouteContext {
+        handlers.layer(ExchangeLayer(Arc::new(RouteContext {
             metrics: self.shared.metrics.route(self.shared.listener, route),
             shared: self.shared.clone(),
-        }));
-        match &self.shared.readable {
-            Some(readable) => handlers
-                .layer(readable.preflights())
-                .layer(exchange)
-                .layer(readable.answers()),
-            None => handlers.layer(exchange),
-        }
+        })))
     }
 }
 
@@ -213,8 +207,7 @@ impl Layer<Route> for ExchangeLayer {
 #[derive(Clone)]
 struct ExchangeService {
     context: Arc<RouteContext>,
-    /// A route is always ready, and costs an allocation to clone: axum clones this service for each request, and then it is
-    /// cloned once more, to be called.
+    /// A route is always ready. Cloning one costs an allocation, and axum clones this service twice a request.
     inner: Arc<Route>,
 }
 
@@ -227,7 +220,7 @@ impl Service<Request> for ExchangeService {
         Poll::Ready(Ok(()))
     }
 
-    /// What needs the request itself is done here, so that the future needn't keep it.
+    /// What needs the request is done here, so that the future needn't hold it.
     fn call(&mut self, mut request: Request) -> Self::Future {
         let context = self.context.clone();
         let shared = &context.shared;
@@ -237,19 +230,29 @@ impl Service<Request> for ExchangeService {
         };
         let method = request.method().clone();
         let name = || format!("{} {}", label(&method), context.metrics.pattern());
-        let work = shared
-            .spans
-            .begin(Kind::Server, sender(request.headers()).as_ref(), name);
+        let parent = trace_of(request.headers());
+        let work = shared.spans.begin(Kind::Server, parent.as_ref(), name);
         let scope = Scope::request(exchange.id, work.context.clone());
-        let call = match refused(&request, &shared.limits) {
+        let origin = shared
+            .origins
+            .as_ref()
+            .and_then(|_| request.headers().get(header::ORIGIN).cloned());
+        let call = match check_head(&request, &shared.limits) {
             Some(problem) => Err(problem.into_response()),
+            None if shared.origins.is_some() && cors::is_preflight(&request) => Err(cors::preflight()),
             None => {
                 request.extensions_mut().insert(exchange);
                 // The handler begins when this is polled.
                 Ok(Route::clone(&self.inner).call(request))
             }
         };
-        let answer = async move { Ok(context.answer(method, exchange, work, call).await) };
+        let answer = async move {
+            let mut response = context.answer(method, exchange, work, call).await;
+            if let Some(origins) = &context.shared.origins {
+                origins.allow(origin.as_ref(), response.headers_mut());
+            }
+            Ok(response)
+        };
         Box::pin(trace::within(scope, answer))
     }
 }
@@ -266,9 +269,9 @@ impl RouteContext {
         let _in_flight = self.metrics.begin();
         let started = exchange.started;
         let mut response = match call {
-            Err(refused) => refused,
+            Err(response) => response,
             Ok(call) => {
-                // Nothing that a handler shares is left half-changed by a panic: they hold no locks and own their data.
+                // A panic leaves nothing half-changed: handlers hold no locks and own their data.
                 let call = AssertUnwindSafe(call).catch_unwind();
                 match tokio::time::timeout(limits.time, call).await {
                     Ok(Ok(Ok(response))) => response,
@@ -281,9 +284,11 @@ impl RouteContext {
                         Problem::internal().into_response()
                     }
                     Err(_) if has_body(&method) => {
-                        Problem::too_slow("the request, or its answer, took too long").into_response()
+                        Problem::too_slow("the request, or its response, took too long").into_response()
                     }
-                    Err(_) => Problem::unavailable("the answer took too long", Duration::from_secs(1)).into_response(),
+                    Err(_) => {
+                        Problem::unavailable("the response took too long", Duration::from_secs(1)).into_response()
+                    }
                 }
             }
         };
@@ -311,8 +316,8 @@ impl RouteContext {
     }
 }
 
-/// Where the work that asks is in its trace, if it says so.
-fn sender(headers: &HeaderMap) -> Option<TraceContext> {
+/// Where the sender of the request is in its trace, by its headers.
+fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
     headers.get(&TRACE_PARENT)?;
     let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     TraceContext::from_headers(all(&TRACE_PARENT), all(&TRACE_STATE))
@@ -322,14 +327,14 @@ fn has_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// What can be refused by the head of the request alone.
-fn refused(request: &Request, limits: &RequestLimits) -> Option<Problem> {
+/// Checks what its head alone shows to be wrong with a request.
+fn check_head(request: &Request, limits: &RequestLimits) -> Option<Problem> {
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, str::len) > URI_MAX {
         return Some(Problem::uri_too_long(URI_MAX));
     }
     let length = request.headers().get(header::CONTENT_LENGTH)?;
-    // hyper has refused a length that is no number.
+    // hyper refuses a length that is not a number.
     let length: u64 = length.to_str().ok()?.parse().ok()?;
     (length > limits.body as u64).then(|| Problem::body_too_large(limits.body))
 }
@@ -337,7 +342,7 @@ fn refused(request: &Request, limits: &RequestLimits) -> Option<Problem> {
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("of another type")
+        .unwrap_or("not a text")
 }
 
 impl Shared {
@@ -349,13 +354,13 @@ impl Shared {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut id = RequestId::new("");
-        // 8 hexadecimal digits, a hyphen and at most 16 more fit.
+        // It fits: 8 hexadecimal digits, a hyphen, and at most 16 more.
         let _ = write!(id, "{:08x}-{number:x}", self.prefix);
         id
     }
 }
 
-/// The whole body, or why not. The time is bounded around the handler.
+/// Reads the whole body. The time is bounded around the handler.
 pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),

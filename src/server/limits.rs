@@ -5,20 +5,20 @@ use std::time::Duration;
 /// What a listener allows its clients. See [`Limits::public`] for the defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once. Near it, the longest idle ones are closed; at it, a new one gets 503 and is closed.
+    /// Open connections. Near the limit, the longest idle ones are closed; at it, a new one gets 503 and is closed.
     pub connections: usize,
-    /// Bytes of a request's line and headers; more is 431. Headers are also at most 100 in number (hyper's default, which
-    /// keeps them on the stack).
+    /// Bytes of a request's line and headers; more gets 431. There may be 100 headers (hyper's default, which keeps them on
+    /// the stack).
     pub header_bytes: usize,
-    /// From the first byte of a request to the end of its headers; more is closed.
+    /// From the first byte of a request to the end of its headers; then the connection is closed.
     pub header_time: Duration,
-    /// Between requests, and before the first; more is closed.
+    /// Between requests, and before the first; then the connection is closed.
     pub idle_time: Duration,
-    /// How long the client may take nothing of a response; more is closed.
+    /// How long the client may stop reading a response; then the connection is closed.
     pub write_stall: Duration,
     /// At shutdown, how long a connection with nothing in flight may take to close.
     pub closing_grace: Duration,
-    /// At shutdown, how long requests in flight may take; more is cut.
+    /// At shutdown, how long requests in flight may take; then they are cut.
     pub drain_time: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Limits {
         }
     }
 
-    /// As [`Limits::public`], with 1,024 connections: about as many members as one DNS message lists.
+    /// As [`Limits::public`], with 1,024 connections: about the number of members that one DNS message lists.
     pub const fn peer() -> Limits {
         Limits {
             connections: 1_024,
@@ -52,7 +52,7 @@ impl Limits {
         }
     }
 
-    /// These limits where only so many files may be open (see [`raise_open_files_limit`]): a quarter is left for databases,
+    /// These limits in a process that may open `open_files` (see [`raise_open_files_limit`]): a quarter is left for databases,
     /// DNS and the other listeners.
     pub fn within(self, open_files: u64) -> Limits {
         let most = usize::try_from(open_files / 4 * 3).unwrap_or(usize::MAX).max(1);
@@ -62,7 +62,7 @@ impl Limits {
         }
     }
 
-    /// What streams of draws are allowed, on a listener with these limits.
+    /// The limits of streams of draws, on a listener with these limits.
     pub fn streams(&self) -> StreamLimits {
         StreamLimits {
             open: (self.connections / 8).clamp(1, 1_024),
@@ -71,27 +71,27 @@ impl Limits {
         }
     }
 
-    /// How many connections give way at once: looking for the longest idle costs a walk over all.
+    /// How many connections are closed at once: finding the longest idle ones means looking at all.
     pub(crate) fn batch(&self) -> usize {
         (self.connections / 32).max(1)
     }
 }
 
-/// What is allowed of `/draws/stream`. See [`Limits::streams`] for the defaults.
+/// Limits of `/draws/stream`. See [`Limits::streams`] for the defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {
-    /// Streams at once, an eighth of the connections and at most 1,024: a stream is never idle, so it doesn't give way, and a
-    /// slow one holds some 50 KiB besides what the system buffers. One more gets 503.
+    /// Open streams: an eighth of the connections and at most 1,024, since a stream is never idle, so it never gives way, and a
+    /// slow one holds some 50 KiB besides the system's buffers. One more gets 503.
     pub open: usize,
-    /// After so long without an event a comment is sent: it shows both ends that the other is there, and keeps proxies from
-    /// closing what seems idle.
+    /// After this long without an event a comment is sent: it shows both ends that the other is there, and keeps proxies from
+    /// closing a connection that looks idle.
     pub heartbeat: Duration,
-    /// How long rounds that peers may still have are waited for before they are told as a gap, from when the last of them came.
+    /// How long to wait for rounds that peers may still have, from when the last one came, before reporting them as a gap.
     pub fetching: Duration,
 }
 
-/// Lets this process open as many files as the system allows it (setrlimit(2)): the usual soft limit, 1,024, is less than
-/// the connections we promise. Returns what it may open now. Called once, before the listeners start.
+/// Lets this process open as many files as the system allows (setrlimit(2)): the usual soft limit, 1,024, is below the
+/// promised connections. Returns the new limit. Called once, before the listeners start.
 pub fn raise_open_files_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_to_the_rest_of_the_member() {
+    fn connections_leave_descriptors_for_the_rest_of_the_member() {
         assert_eq!(Limits::public().within(1_024).connections, 768);
         assert_eq!(Limits::public().within(u64::MAX).connections, 16_384);
     }

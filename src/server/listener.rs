@@ -1,6 +1,6 @@
 //! Accepts and serves the connections of one listener within its [`Limits`], and drains them when asked to stop.
 //!
-//! `axum::serve` is not used: it sets no bound on how long headers take, none on connections, and its drain waits for
+//! `axum::serve` is not used: it bounds neither the time for headers nor the number of connections, and its drain waits for
 //! clients that never finish.
 
 use std::collections::HashMap;
@@ -23,11 +23,11 @@ use crate::shutdown::Signal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
-    #[error("the {listener} listener met a bug: {panic}")]
+    #[error("a bug in the {listener} listener: {panic}")]
     Panicked { listener: &'static str, panic: String },
 }
 
-/// One bound socket with what it serves.
+/// One bound socket, and what it serves.
 #[derive(Debug)]
 pub struct Listener {
     /// For metrics and logs: `public`, `peer`, `admin`, `metrics`.
@@ -39,18 +39,18 @@ pub struct Listener {
     pub metrics: HttpMetrics,
 }
 
-/// Sent to a client that comes when all connections are taken by requests in flight.
+/// Sent to a client when every connection has a request in flight.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: application/problem+json\r\n\
 retry-after: 1\r\n\
 connection: close\r\n\
-content-length: 144\r\n\
+content-length: 160\r\n\
 \r\n\
-{\"type\":\"urn:random-generator:problem:unavailable\",\"title\":\"Not now\",\"status\":503,\
+{\"type\":\"urn:random-generator:problem:unavailable\",\"title\":\"Temporarily unavailable\",\"status\":503,\
 \"detail\":\"all connections that this member allows are in use\"}";
 
 impl Listener {
-    /// Serves until `stop`, then drains: accepts no more, closes what is idle, and cuts what isn't finished after
+    /// Serves until `stop`, then drains: stops accepting, closes idle connections, and cuts the rest after
     /// `limits.drain_time`. Every connection has ended when this returns.
     pub async fn run(self, mut stop: Signal) -> Result<(), ListenerError> {
         let Listener {
@@ -65,7 +65,7 @@ impl Listener {
         builder
             .max_header_size(limits.header_bytes)
             .max_buf_size(limits.header_bytes.max(8 * 1024) + 16 * 1024)
-            // connection.rs keeps the time of headers as well, with one timer for all its deadlines.
+            // connection.rs bounds the time for headers too, with one timer for all its deadlines.
             .header_read_timeout(None);
         let mut connections = Connections {
             name,
@@ -96,29 +96,29 @@ struct Connections {
     gauge: Gauge,
     tasks: JoinSet<Option<Cut>>,
     activities: HashMap<Id, Arc<Activity>>,
-    /// How many were asked to give way and haven't ended.
+    /// How many were asked to close and are still open.
     giving_way: usize,
 }
 
 impl Connections {
     async fn accept(&mut self, socket: &TcpListener, stop: &mut Signal) -> Result<(), ListenerError> {
-        let mut trouble = false;
+        let mut failing = false;
         loop {
             tokio::select! {
                 biased;
                 () = stop.requested() => return Ok(()),
-                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended)?,
+                Some(ended) = self.tasks.join_next_with_id() => self.count_end(ended)?,
                 accepted = socket.accept() => match accepted {
                     Ok((stream, _)) => {
-                        trouble = false;
+                        failing = false;
                         self.admit(stream);
                     }
                     Err(error) => {
-                        if !std::mem::replace(&mut trouble, true) {
-                            tracing::warn!(listener = self.name, %error, "connections can't be accepted");
+                        if !std::mem::replace(&mut failing, true) {
+                            tracing::warn!(listener = self.name, %error, "can't accept connections");
                         }
-                        // Out of descriptors or memory (accept(2)): idle clients give way, and we don't spin meanwhile.
-                        // An error of the one connection (reset before it was accepted) costs the same short wait.
+                        // Out of descriptors or memory (accept(2)): close idle connections, and don't spin meanwhile. A
+                        // connection reset before it was accepted costs the same short wait.
                         self.give_way();
                         tokio::select! {
                             biased;
@@ -133,7 +133,7 @@ impl Connections {
 
     fn admit(&mut self, stream: TcpStream) {
         if self.tasks.len() >= self.limits.connections {
-            // Best effort: what doesn't fit into an empty socket buffer is not worth a task.
+            // Best effort: it fits into an empty socket buffer.
             let _ = stream.try_write(FULL);
             self.metrics.connection_cut(self.name, "full");
             return;
@@ -141,7 +141,7 @@ impl Connections {
         if self.tasks.len().saturating_sub(self.giving_way) >= self.limits.connections - self.limits.batch() {
             self.give_way();
         }
-        // Without it a small response waits for the acknowledgement of the one before. It fails only on a dead socket.
+        // Otherwise a small response waits for the acknowledgement of the one before. Fails only on a dead socket.
         let _ = stream.set_nodelay(true);
         let activity = Activity::new(self.clock.clone());
         let (builder, router) = (self.builder.clone(), self.router.clone());
@@ -153,7 +153,7 @@ impl Connections {
         self.gauge.inc();
     }
 
-    /// Asks the longest idle connections to close.
+    /// Asks the connections that have been idle longest to close.
     fn give_way(&mut self) {
         let mut idle: Vec<_> = self
             .activities
@@ -173,7 +173,7 @@ impl Connections {
         self.giving_way += batch;
     }
 
-    fn ended(&mut self, ended: Result<(Id, Option<Cut>), tokio::task::JoinError>) -> Result<(), ListenerError> {
+    fn count_end(&mut self, ended: Result<(Id, Option<Cut>), tokio::task::JoinError>) -> Result<(), ListenerError> {
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
@@ -208,7 +208,11 @@ impl Connections {
         }
         let late = self.tasks.len();
         if late > 0 {
-            tracing::warn!(listener = self.name, connections = late, "cut at the end of the drain");
+            tracing::warn!(
+                listener = self.name,
+                connections = late,
+                "connections cut at the drain limit"
+            );
         }
         self.tasks.abort_all();
         while let Some(ended) = self.tasks.join_next_with_id().await {
@@ -217,7 +221,7 @@ impl Connections {
     }
 
     fn log_panic(&mut self, ended: Result<(Id, Option<Cut>), tokio::task::JoinError>) {
-        if let Err(error) = self.ended(ended) {
+        if let Err(error) = self.count_end(ended) {
             tracing::error!(%error, "while draining");
         }
     }
@@ -228,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_to_one_too_many_is_a_whole_response() {
+    fn the_response_to_one_connection_too_many_is_complete() {
         let text = std::str::from_utf8(FULL).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(

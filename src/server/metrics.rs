@@ -1,22 +1,20 @@
 //! What the listeners count.
 //!
-//! `/` is answered in microseconds, so whatever is counted for every request is an atomic that the route already holds:
-//! no label set is looked up, and no lock taken, until a response is of a rare kind.
+//! `/` is answered in microseconds, so what is counted for every request is held by its route: a label set is looked up only
+//! for a rare kind of response.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::connection::Cut;
+use crate::metrics::register;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
@@ -48,9 +46,13 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
-/// Why a connection is ended by the member beside the reasons of [`Cut`]: too many of them, and the shutdown.
+/// Upper bounds of the buckets of durations, in seconds.
+const DURATIONS: [f64; 12] = [
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
+];
+/// Reasons for ending a connection besides [`Cut`]: too many of them, and the shutdown.
 const OTHER_CUTS: [&str; 2] = ["full", "drain"];
-/// Why a peer's message is refused.
+/// Reasons for refusing a peer's message.
 const PEER_REFUSALS: [&str; 12] = [
     "unsigned",
     "forged",
@@ -70,7 +72,7 @@ const PEER_REFUSALS: [&str; 12] = [
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
     requests: Family<RequestLabels, Counter>,
-    durations: Family<RouteLabels, Durations>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     in_flight: Family<ListenerLabels, Gauge>,
     connections: Family<ListenerLabels, Gauge>,
     cut: Family<ReasonLabels, Counter>,
@@ -80,55 +82,35 @@ pub struct HttpMetrics {
 
 impl HttpMetrics {
     pub fn register(registry: &mut Registry) -> HttpMetrics {
-        let metrics = HttpMetrics {
-            requests: Family::default(),
-            durations: Family::default(),
-            in_flight: Family::default(),
-            connections: Family::default(),
-            cut: Family::default(),
-            peer_refusals: Family::default(),
-            draw_streams: Gauge::default(),
-        };
-        registry.register(
-            "http_requests",
-            "Requests answered, by listener, route, method and status",
-            metrics.requests.clone(),
-        );
+        let durations = Family::<RouteLabels, _, fn() -> Histogram>::new_with_constructor(|| Histogram::new(DURATIONS));
         registry.register_with_unit(
             "http_request_duration",
             "Time from a request's headers to its response's headers",
             Unit::Seconds,
-            metrics.durations.clone(),
+            durations.clone(),
         );
-        registry.register(
-            "http_requests_in_flight",
-            "Requests that are being answered",
-            metrics.in_flight.clone(),
-        );
-        registry.register("http_connections", "Connections open", metrics.connections.clone());
-        registry.register(
-            "http_connections_cut",
-            "Connections ended by the member, by listener and reason",
-            metrics.cut.clone(),
-        );
-        registry.register(
-            "peer_messages_refused",
-            "Messages of peers that were refused, by reason",
-            metrics.peer_refusals.clone(),
-        );
-        registry.register(
-            "http_draw_streams",
-            "Streams of draws that are open; those cut because their reader is slow are connections cut as slow_stream",
-            metrics.draw_streams.clone(),
-        );
-        // There from the first, so that what happens once is seen as an increase.
+        let requests_help = "Requests answered, by listener, route, method and status";
+        let cut_help = "Connections ended by the member, by listener and reason";
+        let refused_help = "Messages from peers that were refused, by reason";
+        let streams_help =
+            "Open streams of draws; those cut for a slow reader count as connections cut with `slow_stream`";
+        let metrics = HttpMetrics {
+            requests: register(registry, "http_requests", requests_help),
+            durations,
+            in_flight: register(registry, "http_requests_in_flight", "Requests in flight"),
+            connections: register(registry, "http_connections", "Open connections"),
+            cut: register(registry, "http_connections_cut", cut_help),
+            peer_refusals: register(registry, "peer_messages_refused", refused_help),
+            draw_streams: register(registry, "http_draw_streams", streams_help),
+        };
+        // At 0 from the start, so that `increase()` sees the first one.
         for reason in PEER_REFUSALS {
             drop(metrics.peer_refusals.get_or_create(&RefusalLabels { reason }));
         }
         metrics
     }
 
-    /// What one route counts into. `route` is the pattern (`/draws/{round}`), never what a client sent.
+    /// The metrics of one route. `route` is the pattern (`/draws/{round}`), never what a client sent.
     pub(crate) fn route(&self, listener: &'static str, route: &'static str) -> RouteMetrics {
         RouteMetrics {
             get_ok: self.requests.get_or_create_owned(&RequestLabels {
@@ -165,11 +147,11 @@ impl HttpMetrics {
     }
 }
 
-/// The handles of one route, resolved once.
+/// The metrics of one route, looked up once.
 #[derive(Debug)]
 pub(crate) struct RouteMetrics {
     get_ok: Counter,
-    duration: Durations,
+    duration: Histogram,
     in_flight: Gauge,
     requests: Family<RequestLabels, Counter>,
     listener: &'static str,
@@ -188,7 +170,7 @@ impl RouteMetrics {
     }
 
     pub(crate) fn answered(&self, method: &Method, status: StatusCode, took: Duration) {
-        self.duration.observe(took);
+        self.duration.observe(took.as_secs_f64());
         if *method == Method::GET && status == StatusCode::OK {
             self.get_ok.inc();
             return;
@@ -204,7 +186,7 @@ impl RouteMetrics {
     }
 }
 
-/// A request counts as in flight until its future ends, also when the client goes away.
+/// A request is in flight until its future ends, also when the client disconnects.
 pub(crate) struct InFlight<'a>(&'a Gauge);
 
 impl Drop for InFlight<'_> {
@@ -213,7 +195,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// A client may invent methods; a label may not have as many values as that.
+/// The method as a label. A client may invent methods; a label has few values.
 pub(crate) fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -224,53 +206,6 @@ pub(crate) fn label(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         Method::PATCH => "PATCH",
         _ => "other",
-    }
-}
-
-/// Upper bounds of the buckets, in microseconds.
-const BOUNDS_US: [u64; 12] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 5_000_000,
-];
-
-/// A histogram of durations without the lock that the library's own takes on every observation.
-#[derive(Clone, Debug, Default)]
-struct Durations(Arc<Buckets>);
-
-#[derive(Debug, Default)]
-struct Buckets {
-    /// One more than the bounds: the last is what is beyond them.
-    counts: [AtomicU64; BOUNDS_US.len() + 1],
-    sum_ns: AtomicU64,
-}
-
-impl Durations {
-    fn observe(&self, took: Duration) {
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_US.partition_point(|bound| bound * 1_000 < ns);
-        if let Some(count) = self.0.counts.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        self.0.sum_ns.fetch_add(ns, Ordering::Relaxed);
-    }
-}
-
-impl TypedMetric for Durations {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
-impl EncodeMetric for Durations {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
-        let counts = self.0.counts.iter().map(|count| count.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        // Summed from what is shown, so that count and +Inf agree though others observe meanwhile.
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum = self.0.sum_ns.load(Ordering::Relaxed) as f64 / 1e9;
-        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Histogram
     }
 }
 

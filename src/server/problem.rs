@@ -7,12 +7,17 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::{ToResponse, ToSchema};
 
-/// So much of what a client sent is repeated to it, in characters.
+/// How much of a client's input is repeated to it, in characters.
 const GIVEN_MAX: usize = 64;
 
 /// One error as a client sees it. Boxed: it is the rare side of every `Result` here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToResponse)]
+#[response(description = "What was wrong, what is allowed, what to do", content_type = "application/problem+json", example = json!({
+    "type": "urn:random-generator:problem:parameter", "title": "Invalid parameter", "status": 400,
+    "detail": "out of range", "parameter": "count", "given": "0", "allowed": "a whole number from 1 to 10000"
+}))]
 pub struct Problem(Box<Members>);
 
 impl Deref for Problem {
@@ -22,31 +27,35 @@ impl Deref for Problem {
     }
 }
 
-/// The members of a problem, and the headers that go with them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A problem (RFC 9457): what was wrong, what is allowed, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct Members {
     /// `urn:random-generator:problem:NAME`: stable, for programs.
     #[serde(rename = "type")]
+    #[schema(pattern = "^urn:random-generator:problem:[a-z-]+$")]
     pub kind: &'static str,
     pub title: &'static str,
     #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16, minimum = 400, maximum = 599)]
     pub status: StatusCode,
     pub detail: Cow<'static, str>,
     /// The parameter that was wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub parameter: Option<Cow<'static, str>>,
     /// What was given for it; cut short if it was long.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub given: Option<String>,
     /// What is allowed instead.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub allowed: Option<Cow<'static, str>>,
     /// The oldest round that is kept, when an older one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub oldest: Option<u64>,
-    /// For the header `Content-Range` (416): how many bytes there are.
-    #[serde(skip)]
-    pub length: Option<usize>,
     /// For the header `Allow` (405).
     #[serde(skip)]
     pub methods: Option<&'static str>,
@@ -66,17 +75,21 @@ macro_rules! kind {
 }
 
 impl Problem {
-    fn new(status: u16, kind: &'static str, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Problem {
         Problem(Box::new(Members {
             kind,
             title,
-            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            status,
             detail: detail.into(),
             parameter: None,
             given: None,
             allowed: None,
             oldest: None,
-            length: None,
             methods: None,
             retry_after: None,
         }))
@@ -87,14 +100,14 @@ impl Problem {
         self
     }
 
-    /// 400: a query parameter. `given` may be what a stranger sent: it is cut and made printable.
+    /// 400: a query parameter. `given` may be anything: it is shortened and made printable.
     pub fn parameter(
         name: impl Into<Cow<'static, str>>,
         given: Option<&str>,
         detail: impl Into<Cow<'static, str>>,
         allowed: impl Into<Cow<'static, str>>,
     ) -> Problem {
-        let mut problem = Problem::new(400, kind!("parameter"), "A parameter is wrong", detail);
+        let mut problem = Problem::new(StatusCode::BAD_REQUEST, kind!("parameter"), "Invalid parameter", detail);
         problem.0.parameter = Some(name.into());
         problem.0.given = given.map(shown);
         problem.allowing(allowed)
@@ -102,103 +115,96 @@ impl Problem {
 
     /// 400: a path, header or body that can't be understood.
     pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(400, kind!("malformed"), "The request can't be understood", detail)
+        Problem::new(StatusCode::BAD_REQUEST, kind!("malformed"), "Malformed request", detail)
     }
 
     /// 401: a peer message whose signature is absent, wrong or late.
     pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
-        let title = "The message is not signed by a peer";
-        Problem::new(401, kind!("unauthenticated"), title, detail)
+        let title = "The message has no valid peer signature";
+        Problem::new(StatusCode::UNAUTHORIZED, kind!("unauthenticated"), title, detail)
     }
 
     /// 403: a request that a web page may have sent.
     pub fn forbidden(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(403, kind!("forbidden"), "Not from there", detail)
+        let title = "Requests from web pages are refused";
+        Problem::new(StatusCode::FORBIDDEN, kind!("forbidden"), title, detail)
     }
 
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(404, kind!("not-found"), "There is no such thing", detail)
+        Problem::new(StatusCode::NOT_FOUND, kind!("not-found"), "Not found", detail)
     }
 
     /// 405, with the header `Allow`.
     pub fn method_not_allowed(methods: &'static str) -> Problem {
-        let detail = "this path doesn't have this method";
-        let mut problem = Problem::new(405, kind!("method"), "The method is not allowed", detail);
+        let (title, detail) = ("Method not allowed", "this path doesn't allow this method");
+        let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, kind!("method"), title, detail);
         problem.0.methods = Some(methods);
         problem.allowing(methods)
     }
 
     pub fn not_acceptable(allowed: impl Into<Cow<'static, str>>) -> Problem {
-        let detail = "none of the formats asked for is available here";
-        Problem::new(406, kind!("not-acceptable"), "No such representation", detail).allowing(allowed)
+        let detail = "this path has none of the requested formats";
+        let title = "No acceptable format";
+        Problem::new(StatusCode::NOT_ACCEPTABLE, kind!("not-acceptable"), title, detail).allowing(allowed)
     }
 
     /// 408: the client took too long to send its request.
     pub fn too_slow(detail: impl Into<Cow<'static, str>>) -> Problem {
         let title = "The request took too long to arrive";
-        Problem::new(408, kind!("too-slow"), title, detail)
+        Problem::new(StatusCode::REQUEST_TIMEOUT, kind!("too-slow"), title, detail)
     }
 
-    /// 409: what was asked contradicts the state.
+    /// 409: the request contradicts the state.
     pub fn conflict(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(409, kind!("conflict"), "Not in this state", detail)
+        let title = "Conflict with the current state";
+        Problem::new(StatusCode::CONFLICT, kind!("conflict"), title, detail)
     }
 
     /// 410: a round older than the oldest kept.
     pub fn gone(oldest: u64, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let mut problem = Problem::new(410, kind!("gone"), "No longer kept", detail);
+        let mut problem = Problem::new(StatusCode::GONE, kind!("gone"), "Round no longer kept", detail);
         problem.0.oldest = Some(oldest);
         problem
     }
 
-    /// 413: a body over the limit.
     pub fn body_too_large(limit: usize) -> Problem {
-        let title = "The body is too large";
-        Problem::new(
-            413,
-            kind!("body-too-large"),
-            title,
-            "the body is over this path's limit",
-        )
-        .allowing(format!("a body of at most {limit} bytes"))
+        let (title, detail) = ("The body is too large", "the body exceeds this path's limit");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, kind!("body-too-large"), title, detail)
+            .allowing(format!("a body of at most {limit} bytes"))
     }
 
     pub fn uri_too_long(limit: usize) -> Problem {
-        let title = "The URI is too long";
-        Problem::new(414, kind!("uri-too-long"), title, "path and query are over the limit")
+        let (title, detail) = ("The URI is too long", "path and query exceed the limit");
+        Problem::new(StatusCode::URI_TOO_LONG, kind!("uri-too-long"), title, detail)
             .allowing(format!("a path and query of at most {limit} bytes"))
     }
 
     pub fn unsupported_media_type(allowed: &'static str) -> Problem {
-        let detail = "the header Content-Type names another type";
-        let title = "The body's type is not understood";
-        Problem::new(415, kind!("media-type"), title, detail).allowing(allowed)
-    }
-
-    /// 416, with the header `Content-Range`: none of the bytes asked for is there.
-    pub fn no_such_range(length: usize) -> Problem {
-        let title = "There is no such part";
-        let detail = "the header Range asks for none of the bytes that there are";
-        let mut problem = Problem::new(416, kind!("range"), title, detail);
-        problem.0.length = Some(length);
-        problem.allowing(format!("a range of bytes that begins before {length}, or no Range"))
+        let (title, detail) = ("Unsupported media type", "unsupported Content-Type");
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, kind!("media-type"), title, detail).allowing(allowed)
     }
 
     /// 500: a bug.
     pub fn internal() -> Problem {
-        let detail = "the request met a bug here; the log has more under this request's id";
-        Problem::new(500, kind!("internal"), "A bug", detail)
+        let detail = "an internal error; the log has the details under this request's id";
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            kind!("internal"),
+            "Internal error",
+            detail,
+        )
     }
 
-    /// 503, with `Retry-After` where it will help to come again.
+    /// 503, with `Retry-After` where it helps to try again.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>, retry_after: impl Into<Option<Duration>>) -> Problem {
-        let mut problem = Problem::new(503, kind!("unavailable"), "Not now", detail);
+        let title = "Temporarily unavailable";
+        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind!("unavailable"), title, detail);
         problem.0.retry_after = retry_after.into();
         problem
     }
 }
 
-/// What a client sent, cut and without control characters.
+/// A client's input, shortened and without control characters.
 pub(crate) fn shown(given: &str) -> String {
     let mut text: String = given
         .chars()
@@ -222,11 +228,6 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(length) = self.length
-            && let Ok(told) = HeaderValue::from_str(&format!("bytes */{length}"))
-        {
-            headers.insert(header::CONTENT_RANGE, told);
-        }
         if let Some(methods) = self.methods {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
@@ -243,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_given_is_repeated_short_and_printable() {
+    fn a_clients_input_is_repeated_short_and_printable() {
         let problem = Problem::parameter("count", Some(&"\u{1b}9".repeat(100)), "wrong", "1 to 10");
         let given = problem.given.clone().unwrap();
         assert_eq!(given.chars().count(), GIVEN_MAX + 1);

@@ -1,47 +1,36 @@
-//! Query parameters, strictly: an unknown, repeated, ill-typed or out-of-range one is a 400 that names it.
+//! Query parameters, read strictly: an unknown, repeated, malformed or out-of-range one gets a 400 that names it.
 //!
-//! A misspelt `cuont=5` that is ignored would answer a question that nobody asked.
+//! Ignoring a misspelt `cuont=5` would answer another question than the client's.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use super::problem::{Problem, shown};
-use crate::record::MAX_INTEGER;
 
-/// The parameters of one request, decoded; each is one of those the endpoint knows, and is there once.
+/// The parameters of one request, decoded; each is known to the endpoint, and given once.
 #[derive(Debug)]
 pub struct Query<'a> {
     pairs: Vec<(&'static str, Cow<'a, str>)>,
 }
 
 impl<'a> Query<'a> {
-    /// Reads `raw` (what follows `?`), as `application/x-www-form-urlencoded`. `known` are the names that the endpoint has.
+    /// Reads `raw` (what follows `?`) as `application/x-www-form-urlencoded`. `known` are the endpoint's parameters.
     pub fn parse(raw: Option<&'a str>, known: &[&'static str]) -> Result<Query<'a>, Problem> {
         let mut pairs: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
         for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded = decode(name).ok_or_else(|| broken(shown(name), name))?;
+            let decoded = decode(name).ok_or_else(|| not_encoded(shown(name), name))?;
             let Some(name) = known.iter().find(|known| **known == decoded) else {
                 let allowed = match known {
                     [] => "no parameter".to_owned(),
                     known => known.join(", "),
                 };
-                return Err(Problem::parameter(
-                    shown(&decoded),
-                    None,
-                    "this path has no such parameter",
-                    allowed,
-                ));
+                return Err(Problem::parameter(shown(&decoded), None, "unknown parameter", allowed));
             };
             if pairs.iter().any(|(there, _)| there == name) {
-                return Err(Problem::parameter(
-                    *name,
-                    Some(value),
-                    "it is given more than once",
-                    "once",
-                ));
+                return Err(Problem::parameter(*name, Some(value), "given more than once", "once"));
             }
-            let value = decode(value).ok_or_else(|| broken(*name, value))?;
+            let value = decode(value).ok_or_else(|| not_encoded(*name, value))?;
             pairs.push((name, value));
         }
         Ok(Query { pairs })
@@ -59,7 +48,7 @@ impl<'a> Query<'a> {
         let Some(text) = self.text(name) else {
             return Ok(default);
         };
-        // What `f64` reads beyond these, `inf` and the like, is no number of a range.
+        // `f64` also reads `inf` and `nan`.
         let digits = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
         match text.parse::<f64>() {
             Ok(value) if digits && value.abs() <= DECIMAL_MAX => Ok(value),
@@ -67,8 +56,8 @@ impl<'a> Query<'a> {
                 name,
                 Some(text),
                 match digits && parsed.is_ok() {
-                    true => "it is out of range",
-                    false => "it is not a decimal number",
+                    true => "out of range",
+                    false => "not a decimal number",
                 },
                 "a decimal number from -1e300 to 1e300",
             )),
@@ -81,13 +70,8 @@ impl<'a> Query<'a> {
             None => Ok(default),
             Some("true") => Ok(true),
             Some("false") => Ok(false),
-            given => Err(Problem::parameter(name, given, "it is neither", "true, false")),
+            given => Err(Problem::parameter(name, given, "neither true nor false", "true, false")),
         }
-    }
-
-    /// A round, if it is there.
-    pub fn round(&self, name: &'static str) -> Result<Option<u64>, Problem> {
-        self.text(name).map(|text| round(name, text)).transpose()
     }
 
     /// A whole number in `range`, or `default` when it is absent.
@@ -99,38 +83,28 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The greatest number that [`Query::decimal`] takes: sums and differences of a few are still finite.
+/// The limit of [`Query::decimal`]: sums and differences of a few such numbers are still finite.
 const DECIMAL_MAX: f64 = 1e300;
-
-/// Reads the number of a round, which begin with 1, as a parameter or a part of the path.
-pub fn round(name: &'static str, text: &str) -> Result<u64, Problem> {
-    Ok(integer(name, text, 1..=MAX_INTEGER as i64)?.unsigned_abs())
-}
 
 /// Reads a whole decimal number, as a parameter or a part of the path.
 pub fn integer(name: &'static str, text: &str, range: RangeInclusive<i64>) -> Result<i64, Problem> {
     let allowed = || format!("a whole number from {} to {}", range.start(), range.end());
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Problem::parameter(
-            name,
-            Some(text),
-            "it is not a whole number",
-            allowed(),
-        ));
+        return Err(Problem::parameter(name, Some(text), "not a whole number", allowed()));
     }
-    // Only digits are left, so what doesn't parse is beyond 64 bits.
+    // It has digits only, so what doesn't parse exceeds 64 bits.
     match text.parse::<i64>() {
         Ok(value) if range.contains(&value) => Ok(value),
-        _ => Err(Problem::parameter(name, Some(text), "it is out of range", allowed())),
+        _ => Err(Problem::parameter(name, Some(text), "out of range", allowed())),
     }
 }
 
-fn broken(name: impl Into<Cow<'static, str>>, given: &str) -> Problem {
+fn not_encoded(name: impl Into<Cow<'static, str>>, given: &str) -> Problem {
     Problem::parameter(
         name,
         Some(given),
-        "it is not percent-encoded UTF-8",
+        "not percent-encoded UTF-8",
         "UTF-8, where % is followed by two hexadecimal digits",
     )
 }

@@ -20,7 +20,7 @@ use random_generator::clock::Clock;
 use random_generator::discovery::PeerList;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
 use random_generator::http::public::draws::Draws;
-use random_generator::http::public::giving::{Entry, JournalSink, JournalUnavailable};
+use random_generator::http::public::entry::{Entry, JournalSink, JournalUnavailable};
 use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
 use random_generator::http::public::members::Members;
 use random_generator::http::public::numbers::{NumberSource, Numbers, NumbersUnavailable};
@@ -236,13 +236,13 @@ impl Member {
             trouble: None,
         }));
         let public = Public {
-            numbers: Numbers::new(
-                numbers.clone(),
-                journal.clone(),
-                clock.clone(),
-                uuid::Uuid::nil(),
-                "1.2.3",
-            ),
+            numbers: Numbers {
+                source: numbers.clone(),
+                journal: journal.clone(),
+                clock: clock.clone(),
+                process: uuid::Uuid::nil(),
+                version: "1.2.3",
+            },
             ids: Ids {
                 source: ids.clone(),
                 journal: journal.clone(),
@@ -267,6 +267,7 @@ impl Member {
             status: Status {
                 readiness: readiness.clone(),
                 version: "1.2.3",
+                protocol: 1,
             },
         };
         let routes = Routes::new("public", request_limits, clock, metrics.clone(), 7);

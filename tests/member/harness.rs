@@ -170,7 +170,7 @@ impl Member {
             }
             let code = wait(&mut member.child).code();
             assert_eq!(code, Some(75), "{}", member.log());
-            assert!(member.log().contains("can't be listened on"), "{}", member.log());
+            assert!(member.log().contains("can't listen on"), "{}", member.log());
         }
         panic!("no free ports");
     }

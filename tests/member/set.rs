@@ -9,7 +9,6 @@ use random_generator::local::zone::{Published, Zone};
 use random_generator::shutdown::{self, Trigger};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::harness::{Member, free_base, until};
@@ -20,7 +19,7 @@ pub const SERVICE: &str = "rg.default.svc.cluster.local";
 pub struct Dns {
     runtime: Runtime,
     pub address: SocketAddr,
-    members: watch::Sender<Arc<[Published]>>,
+    zone: Arc<Zone>,
     running: Option<(Trigger, JoinHandle<()>)>,
     silent: Option<std::net::UdpSocket>,
 }
@@ -34,7 +33,7 @@ impl Dns {
                 .build()
                 .unwrap(),
             address: "127.0.0.1:0".parse().unwrap(),
-            members: watch::channel(Vec::new().into()).0,
+            zone: Arc::new(Zone::new(SERVICE).unwrap()),
             running: None,
             silent: None,
         };
@@ -45,11 +44,8 @@ impl Dns {
     /// (Re)starts the server at the same address.
     pub fn answers(&mut self) {
         self.silent = None;
-        let zone = Zone::new(SERVICE).unwrap();
-        let server = self
-            .runtime
-            .block_on(DnsServer::bind(self.address, zone, self.members.subscribe()));
-        let server = server.unwrap();
+        let server = DnsServer::bind(self.address, self.zone.clone());
+        let server = self.runtime.block_on(server).unwrap();
         self.address = server.address();
         let (stop, stopped) = shutdown::stage();
         let _guard = self.runtime.enter();
@@ -73,7 +69,8 @@ impl Dns {
             http_port: base,
             peer_port: base + 1,
         });
-        self.members.send_replace(published.collect());
+        let published: Vec<Published> = published.collect();
+        self.runtime.block_on(self.zone.publish(&published));
     }
 }
 

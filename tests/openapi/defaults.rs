@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::description;
 use crate::http_world::{Member, Reply, chain, ledger};
+use crate::schema::resolved;
 
 /// A member of its own for each question: its numbers count up, so the same first question has the same answer.
 async fn answer(target: &str) -> Reply {
@@ -22,14 +23,6 @@ async fn answer(target: &str) -> Reply {
 
 fn written(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// The schema itself, where it is a reference.
-fn resolved<'a>(description: &'a Value, schema: &'a Value) -> &'a Value {
-    match schema["$ref"].as_str() {
-        Some(reference) => description.pointer(&reference[1..]).unwrap(),
-        None => schema,
-    }
 }
 
 /// The path with the parameters that it must have, and those of `query`.

@@ -41,12 +41,12 @@ pub fn table() -> String {
         (
             "connections",
             format!(
-                "{} public, {} peer, {} admin and metrics each (public: `--connection-limit`), at most ¾ of the files that may be open",
+                "{} public (`--connection-limit`), {} peer, {} admin and metrics each; at most ¾ of the process's open files",
                 grouped(public.connections as u64),
                 grouped(peer.connections as u64),
                 internal.connections
             ),
-            "the longest idle are closed; with none idle, 503".to_owned(),
+            "the longest idle are closed; if none is idle, 503".to_owned(),
         ),
         (
             "path and query",
@@ -73,18 +73,18 @@ pub fn table() -> String {
             "413".to_owned(),
         ),
         (
-            "a request, its body included, until its answer begins",
+            "from a request's headers to its response's headers",
             format!("{}; {} admin", seconds(asked.time), seconds(of_admin.time)),
             "408, 503".to_owned(),
         ),
         ("an idle connection", seconds(public.idle_time), "closed".to_owned()),
         (
-            "a client that does not read",
+            "a client that stops reading",
             seconds(public.write_stall),
             "closed".to_owned(),
         ),
         (
-            "values in an answer",
+            "values in a response",
             format!(
                 "{}; {} ids, {} items to shuffle, {} characters of strings",
                 grouped(*VALUES.end() as u64),
@@ -97,7 +97,7 @@ pub fn table() -> String {
         (
             "`/bytes`",
             format!(
-                "{} (a TiB) an answer, sent as they are made, however long that takes; {} (a MiB) as JSON or text",
+                "{} (a TiB) in a response, generated while they are sent; {} (a MiB) as JSON or text",
                 grouped(*BYTES.end() as u64),
                 grouped(*BYTES_IN_HEX.end() as u64)
             ),
@@ -117,14 +117,14 @@ pub fn table() -> String {
             "a comment is sent".to_owned(),
         ),
         (
-            "rounds of a stream that peers may still have",
+            "rounds of a stream that are being fetched from peers",
             format!("{} after the last one came", seconds(streams.fetching)),
-            "told as a gap".to_owned(),
+            "reported as a gap".to_owned(),
         ),
         (
             "`X-Request-Id`",
             format!("{REQUEST_ID_MAX} visible characters"),
-            "the member makes its own".to_owned(),
+            "the member creates its own".to_owned(),
         ),
         (
             "requests in flight when the member stops",
@@ -136,5 +136,5 @@ pub fn table() -> String {
         .iter()
         .map(|(of, limit, beyond)| format!("| {of} | {limit} | {beyond} |\n"))
         .collect();
-    format!("| of | limit | beyond it |\n| --- | --- | --- |\n{rows}")
+    format!("| what | limit | when exceeded |\n| --- | --- | --- |\n{rows}")
 }

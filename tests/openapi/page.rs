@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use crate::http_world::{Member, Reply, ledger};
 use crate::limits::grouped;
-use crate::{description, limits, problems};
+use crate::schema::resolved;
+use crate::{check, description, limits, problems};
 
 const MARK: &str = "<!-- Below stands what the program says of itself. -->\n";
 /// Of an answer that is longer only the beginning is shown.
@@ -117,10 +118,7 @@ fn asked(path: &str, parameters: &[Value]) -> String {
 
 /// What a value may be: `(allowed, default)`.
 fn schema(description: &Value, schema: &Value) -> (String, String) {
-    let schema = match schema["$ref"].as_str() {
-        Some(reference) => description.pointer(&reference[1..]).unwrap(),
-        None => schema,
-    };
+    let schema = resolved(description, schema);
     let number = |value: &Value| match (value.as_i64(), value.as_f64()) {
         (Some(whole), _) if whole.unsigned_abs() < 10_000 => whole.to_string(),
         (Some(whole), _) => format!("{}{}", if whole < 0 { "−" } else { "" }, grouped(whole.unsigned_abs())),
@@ -256,6 +254,9 @@ async fn operation(text: &mut String, description: &Value, path: &str, operation
     }
     let reply = member.get(&target).await;
     assert_eq!(reply.status, 200, "{target}: {}", reply.text());
+    if reply.header("content-type") == Some("application/json") {
+        check(description, path, &target, &reply);
+    }
     let headers: Vec<String> = reply
         .headers()
         .filter(|(name, _)| !EVERYWHERE.contains(name))

@@ -12,7 +12,7 @@ pub fn table() -> String {
     let all = [
         (
             Problem::parameter("", None, "", ""),
-            "a parameter is unknown, repeated, missing, or none of what is allowed; `parameter`, `given` and `allowed` say which and what",
+            "a parameter is unknown, repeated, missing or not allowed; `parameter`, `given` and `allowed` say which and why",
         ),
         (Problem::malformed(""), "path, header or body can't be understood"),
         (
@@ -25,42 +25,38 @@ pub fn table() -> String {
         ),
         (
             Problem::not_found(""),
-            "there is no such path, or the round has not been drawn yet",
+            "the path is unknown, or the round has not been drawn yet",
         ),
         (
             Problem::method_not_allowed(""),
-            "the path has other methods; the header `Allow` names them",
+            "the path allows other methods; the header `Allow` lists them",
         ),
         (
             Problem::not_acceptable(""),
-            "the path has none of the formats asked for; `allowed` has those that it has",
+            "the path has none of the requested formats; `allowed` lists those it has",
         ),
         (Problem::too_slow(""), "the body, or the answer to it, took too long"),
         (
             Problem::conflict(""),
-            "the state doesn't allow it: a draw without output decides nothing, a member that doesn't lead begins no chain",
+            "the state doesn't allow it: a draw without output decides nothing, and only the leader starts a new chain",
         ),
         (
             Problem::gone(1, ""),
-            "the round is no longer kept; `oldest` is the oldest that is",
+            "the round is no longer kept; `oldest` is the oldest round that is",
         ),
-        (Problem::body_too_large(1), "the body is over the limit"),
-        (Problem::uri_too_long(1), "path and query are over the limit"),
+        (Problem::body_too_large(1), "the body exceeds the limit"),
+        (Problem::uri_too_long(1), "path and query exceed the limit"),
         (
             Problem::unsupported_media_type(""),
-            "the body is of another type; the admin listener only",
-        ),
-        (
-            Problem::no_such_range(1),
-            "`Range` asks for bytes beyond the end; `Content-Range` says how many there are",
+            "the body has an unsupported type; the admin listener only",
         ),
         (
             Problem::internal(),
-            "a bug here; the log has more under the request's id",
+            "a bug in the member; the log has the details under the request's id",
         ),
         (
             Problem::unavailable("", soon),
-            "not now: the journal or the ids can't be kept, the ledger can't be read, all streams are taken, the member is overloaded; `Retry-After` says when to ask again",
+            "the journal or the ids can't be stored, the ledger can't be read, all streams are in use, or the member is overloaded; `Retry-After` says when to try again",
         ),
     ];
     let made: BTreeSet<&str> = all

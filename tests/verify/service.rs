@@ -9,7 +9,6 @@ use random_generator::discovery::service::public_listeners;
 use random_generator::local::dns::DnsServer;
 use random_generator::local::zone::{Published, Zone};
 use random_generator::shutdown;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 const SERVICE: &str = "rg.default.svc.cluster.local";
@@ -22,9 +21,9 @@ async fn a_service_gives_the_public_listeners_of_its_members_and_nobody_when_it_
         http_port: 8080 + 10 * n,
         peer_port: 8081 + 10 * n,
     };
-    let (members, watched) = watch::channel::<Arc<[Published]>>((0..3).map(member).collect());
-    let any = "127.0.0.1:0".parse().unwrap();
-    let server = DnsServer::bind(any, Zone::new(SERVICE).unwrap(), watched)
+    let zone = Arc::new(Zone::new(SERVICE).unwrap());
+    zone.publish(&(0..3).map(member).collect::<Vec<_>>()).await;
+    let server = DnsServer::bind("127.0.0.1:0".parse().unwrap(), zone.clone())
         .await
         .unwrap();
     let nameservers = Nameservers::At(vec![server.address()]);
@@ -38,7 +37,7 @@ async fn a_service_gives_the_public_listeners_of_its_members_and_nobody_when_it_
     assert_eq!(ask(SERVICE).await, Ok(expected.clone()));
     assert_eq!(ask(&format!("{SERVICE}.")).await, Ok(expected));
     assert_eq!(ask("other.default.svc.cluster.local").await, Ok(Vec::new()));
-    members.send_replace(Arc::new([]));
+    zone.publish(&[]).await;
     assert_eq!(ask(SERVICE).await, Ok(Vec::new()));
 
     stop.pull();

@@ -1,30 +1,32 @@
-//! `/draws`, `/draws/latest`, `/draws/{round}`: the chain that this member reports, in canonical JSON, so that what is
-//! downloaded can be verified as it stands. What is derived from a draw is in [`super::derived`].
+//! `/draws`, `/draws/latest`, `/draws/{round}`: the chain that this member reports, in canonical JSON, which can be verified as
+//! downloaded. [`super::derived`] has what is derived from a draw.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
+use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
+use super::request::PublicRequest;
 use super::stream::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
-use crate::http::openapi;
 use crate::lease::LeaseSnapshot;
-use crate::record::Record;
-use crate::server::conditional::{Freshness, Tag, kept};
-use crate::server::format::{Format, fresh, negotiate};
+use crate::record::{MAX_INTEGER, Record};
+use crate::server::conditional::{Freshness, Tag, cacheable};
+use crate::server::format::{Format, JsonLines, respond, respond_json};
 use crate::server::problem::Problem;
-use crate::server::query::{Query, round};
+use crate::server::query::integer;
 
-/// Records in one response of `/draws`; JSON lines have no such limit, since the ledger is small and a verifier wants all.
+/// Records in one response of `/draws`. JSON lines have no limit: the ledger is small, and a verifier wants all of it.
 const LIMIT: i64 = 1_000;
 const LIMIT_DEFAULT: i64 = 100;
 
-/// So often a ledger that could not be opened is tried again.
+/// How often the ledger task tries again to open its database.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 static VIEW_AGE: HeaderName = HeaderName::from_static("random-generator-view-age-ms");
@@ -35,14 +37,24 @@ pub struct Draws {
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
     pub clock: Clock,
-    /// A view of the Lease that was confirmed longer ago than this is told as old.
+    /// A view of the Lease that was confirmed longer ago than this is reported as old.
     pub stale_after: Duration,
     pub streams: Streams,
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = Draws)]
+struct Page<'a> {
+    #[schema(value_type = Vec<Record>)]
+    draws: &'a [Arc<Record>],
+    /// The round to continue from; null when there is none yet.
+    #[schema(required)]
+    next: Option<u64>,
+}
+
 /// `GET /draws?from=&limit=` → `{"draws": [record, …], "next": round or null}`, ascending from `from` (default: the oldest
-/// kept). `next` is the round to go on from, null when there is none yet. JSON lines: one record a line, all of them
-/// without `limit`; what `next` would be stands in a header then.
+/// kept). `next` is the round to continue from, null when there is none yet. JSON lines: one record a line, all of them
+/// without `limit`; the header `Random-Generator-Next` then has `next`.
 #[utoipa::path(
     get,
     path = "/draws",
@@ -50,23 +62,21 @@ pub struct Draws {
     summary = "The chain of draws",
     tag = "draws",
     params(
-        ("from" = Option<i64>, Query, description = "The round to begin with; without it the oldest kept", minimum = 1, maximum = 9_007_199_254_740_991_i64),
-        ("limit" = Option<i64>, Query, description = "How many at most; as JSON lines all, unless given", minimum = 1, maximum = 1_000, example = 1, extensions(("x-default" = json!(100)))),
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
+        ("from" = Option<i64>, Query, description = "First round; the oldest kept without it", minimum = 1, maximum = 9_007_199_254_740_991_i64),
+        ("limit" = Option<i64>, Query, description = "Maximum number of records; JSON lines have no default limit", minimum = 1, maximum = 1_000, example = 1, extensions(("x-default" = json!(100)))),
+        ("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "Records, ascending; as JSON lines one a line", content((openapi::Draws = "application/json"), (String = "application/x-ndjson"))),
-        (status = 410, response = openapi::Problem)
+        (status = 200, description = "Records, oldest first; one a line as JSON lines", content((Page = "application/json"), (String = "application/x-ndjson"))),
+        (status = 410, response = Problem)
     ),
 )]
-pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["from", "limit", "format"])?;
-    let from = query.round("from")?;
-    let format = negotiate(
-        request.headers(),
-        query.text("format"),
-        &[Format::Json, Format::JsonLines],
-    )?;
+pub(in crate::http) async fn list(
+    State(state): State<Arc<Draws>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (query, format) = request.read::<JsonLines>(&["from", "limit", "format"])?;
+    let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let limit = match (format, query.text("limit")) {
         (Format::JsonLines, None) => usize::MAX,
         _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
@@ -78,26 +88,20 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
     };
     let shown = &records[..records.len().min(limit)];
     let next = records.get(shown.len()).map(|record| record.round);
-    let mut response = if format == Format::JsonLines {
-        let mut text = String::new();
-        for record in shown {
-            text.push_str(&record.canonical());
-            text.push('\n');
-        }
-        fresh(format, text)
-    } else {
-        let draws: Vec<_> = shown.iter().map(|record| record.canonical()).collect();
-        let next = next.map_or("null".to_owned(), |next| next.to_string());
-        fresh(format, format!("{{\"draws\":[{}],\"next\":{next}}}", draws.join(",")))
-    };
-    if let (Format::JsonLines, Some(next)) = (format, next) {
+    if format == Format::Json {
+        let page = Page { draws: shown, next };
+        return Ok(state.with_age(respond_json(&page)));
+    }
+    let lines: String = shown.iter().map(|record| record.canonical() + "\n").collect();
+    let mut response = respond(format, lines);
+    if let Some(next) = next {
         response.headers_mut().insert(NEXT.clone(), HeaderValue::from(next));
     }
     Ok(state.with_age(response))
 }
 
 /// `GET /draws/latest` → the newest record, 404 before the first. Like the others, 503 while the ledger can't be read.
-/// A cache asks each time; the answer is 304 while it is still that record.
+/// A cache asks each time, and gets a 304 until there is a newer one.
 #[utoipa::path(
     get,
     path = "/draws/latest",
@@ -105,27 +109,28 @@ pub(in crate::http) async fn list(State(state): State<Arc<Draws>>, request: Requ
     summary = "The newest draw",
     tag = "draws",
     params(
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
+        ("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The newest record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
-        (status = 206, description = "The part of it that Range asks for"),
-        (status = 304, description = "The client has it already"),
-        (status = 404, response = openapi::Problem),
-        (status = 416, response = openapi::Problem),
+        (status = 200, description = "The newest record", content((Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 304, description = "Not modified"),
+        (status = 404, response = Problem),
     ),
 )]
-pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
-    let format = record_format(&request)?;
+pub(in crate::http) async fn latest(
+    State(state): State<Arc<Draws>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (_, format) = request.read::<JsonLines>(&["format"])?;
     let ledger = state.known()?;
     let record = ledger
         .head()
         .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
-    one_record(&request, format, record, Freshness::Ask).map(|response| state.with_age(response))
+    Ok(state.with_age(one_record(&request, format, record, Freshness::Ask)))
 }
 
 /// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept. A final record
-/// doesn't change, so a cache may keep it, and how old the view of the Lease is doesn't matter.
+/// never changes, so a cache may store it, and the age of the view of the Lease doesn't matter.
 #[utoipa::path(
     get,
     path = "/draws/{round}",
@@ -134,45 +139,39 @@ pub(in crate::http) async fn latest(State(state): State<Arc<Draws>>, request: Re
     tag = "draws",
     params(
         ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
-        ("format" = Option<openapi::JsonLines>, Query, description = "In place of the header Accept"),
+        ("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The record", content((openapi::Record = "application/json"), (String = "application/x-ndjson"))),
-        (status = 206, description = "The part of it that Range asks for"),
-        (status = 304, description = "The client has it already"),
-        (status = 404, response = openapi::Problem),
-        (status = 410, response = openapi::Problem),
-        (status = 416, response = openapi::Problem)
+        (status = 200, description = "The record", content((Record = "application/json"), (String = "application/x-ndjson"))),
+        (status = 304, description = "Not modified"),
+        (status = 404, response = Problem),
+        (status = 410, response = Problem),
     ),
 )]
-pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
-    let format = record_format(&request)?;
+pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: PublicRequest) -> Result<Response, Problem> {
+    let (_, format) = request.read::<JsonLines>(&["format"])?;
     let record = state.record(&request)?;
-    one_record(&request, format, &record, Freshness::Final)
+    Ok(one_record(&request, format, &record, Freshness::Final))
 }
 
-fn record_format(request: &Request) -> Result<Format, Problem> {
-    let query = Query::parse(request.uri().query(), &["format"])?;
-    negotiate(
-        request.headers(),
-        query.text("format"),
-        &[Format::Json, Format::JsonLines],
-    )
-}
-
-fn one_record(request: &Request, format: Format, record: &Record, freshness: Freshness) -> Result<Response, Problem> {
+fn one_record(request: &PublicRequest, format: Format, record: &Record, freshness: Freshness) -> Response {
     let tag = Tag::new(&[&record.hash, &format.name()]);
-    let chosen_by = Some(header::ACCEPT);
-    kept(request.method(), request.headers(), &tag, freshness, chosen_by, || {
+    let vary = Some(header::ACCEPT);
+    cacheable(request.headers(), &tag, freshness, vary, || {
         let mut text = record.canonical();
         if format == Format::JsonLines {
             text.push('\n');
         }
-        fresh(format, text)
+        respond(format, text)
     })
 }
 
-/// The part of the chain from `round` on; 410 if it would begin before the oldest kept.
+/// Reads a round, a parameter or a part of the path. Rounds begin at 1.
+pub(super) fn round(name: &'static str, text: &str) -> Result<u64, Problem> {
+    Ok(integer(name, text, 1..=MAX_INTEGER as i64)?.unsigned_abs())
+}
+
+/// The chain from `round` on; 410 if that is older than the oldest kept.
 fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem> {
     match ledger.chain.first() {
         Some(oldest) if round < oldest.round => Err(Problem::gone(
@@ -187,14 +186,14 @@ fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem>
 }
 
 impl Draws {
-    /// What the ledger holds; 503 when that can't be said, since "nothing has been drawn" would take back what was reported
-    /// before a restart.
+    /// The ledger; 503 when it can't be read, since "nothing has been drawn" would contradict what was reported before a
+    /// restart.
     pub(super) fn known(&self) -> Result<Arc<LedgerSnapshot>, Problem> {
         let ledger = self.ledger.borrow().clone();
         let unknown = match &ledger.condition {
             Condition::Writable => return Ok(ledger),
             _ if !ledger.chain.is_empty() => return Ok(ledger),
-            Condition::Opening => "the ledger is not opened yet".to_owned(),
+            Condition::Opening => "the ledger is not open yet".to_owned(),
             Condition::Unwritable(detail) | Condition::Corrupt(detail) => {
                 format!("this member can't read its ledger: {detail}; ask another")
             }
@@ -202,8 +201,8 @@ impl Draws {
         Err(Problem::unavailable(unknown, RETRY_AFTER))
     }
 
-    /// The record of the round that the path names, as `/draws/{round}` or what is below it.
-    pub(super) fn record(&self, request: &Request) -> Result<Arc<Record>, Problem> {
+    /// The record of the round in the path.
+    pub(super) fn record(&self, request: &PublicRequest) -> Result<Arc<Record>, Problem> {
         let text = request.uri().path().split('/').nth(2).unwrap_or_default();
         let round = round("round", text)?;
         let ledger = self.known()?;
@@ -216,12 +215,12 @@ impl Draws {
         })
     }
 
-    /// Says how old the view of the Lease is, when it is old: newer records may be final than are reported here.
+    /// Adds the age of the view of the Lease when it is old: there may be newer final records than these.
     pub(super) fn with_age(&self, mut response: Response) -> Response {
         let lease = self.lease.borrow();
         let age = lease.age(self.clock.boot());
-        let fresh = lease.trouble.is_none() && age.is_some_and(|age| age <= self.stale_after);
-        if !fresh {
+        let recent = lease.trouble.is_none() && age.is_some_and(|age| age <= self.stale_after);
+        if !recent {
             let value = match age {
                 Some(age) => HeaderValue::from(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
                 None => HeaderValue::from_static("unknown"),

@@ -1,21 +1,21 @@
-//! `/peers` and `/leader`: who is published, and who conducts the draw, as this member sees it.
+//! `/peers` and `/leader`: the members that DNS lists, and the one that conducts the draws, as this member sees them.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
+use super::request::PublicRequest;
 use crate::clock::Clock;
 use crate::discovery::PeerList;
-use crate::http::openapi;
 use crate::identity::MemberName;
 use crate::lease::LeaseSnapshot;
-use crate::server::format::{Format, fresh, json, negotiate};
+use crate::server::format::{Format, JsonText, respond, respond_json};
 use crate::server::problem::Problem;
-use crate::server::query::Query;
 
 #[derive(Debug)]
 pub struct Members {
@@ -25,17 +25,18 @@ pub struct Members {
     pub clock: Clock,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Peers<'a> {
     #[serde(rename = "self")]
     own: String,
     /// When an answer last gave this list; null before the first.
+    #[schema(required, format = "date-time")]
     resolved_at: Option<String>,
     stale: bool,
     peers: Vec<Peer<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Peer<'a> {
     name: &'a str,
     ordinal: u16,
@@ -45,18 +46,24 @@ struct Peer<'a> {
     own: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Leader<'a> {
+    /// The identity in the Lease; null when nobody holds it.
+    #[schema(required)]
     holder: Option<&'a str>,
     /// The member's name in that identity.
+    #[schema(required)]
     member: Option<&'a str>,
     #[serde(rename = "self")]
     own: bool,
     fence: u64,
+    #[schema(required, format = "date-time")]
     acquired_at: Option<String>,
-    /// 0 when the lease has run out; null when nobody holds it.
+    /// 0 when the lease has expired; null when nobody holds it.
+    #[schema(required)]
     remaining_ms: Option<u64>,
     /// How long ago the lease store last confirmed this; null when it never did.
+    #[schema(required)]
     view_age_ms: Option<u64>,
 }
 
@@ -68,14 +75,17 @@ struct Leader<'a> {
     summary = "The members",
     tag = "members",
     params(
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
+        ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "Who is published in DNS, by ordinal", content((openapi::Peers = "application/json"), (String = "text/plain"))),
+        (status = 200, description = "The members listed in DNS, by ordinal", content((Peers = "application/json"), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn peers(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {
-    let format = format(&request)?;
+pub(in crate::http) async fn peers(
+    State(state): State<Arc<Members>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (_, format) = request.read::<JsonText>(&["format"])?;
     let list = state.peers.borrow().clone();
     if format == Format::Text {
         let mut text = String::new();
@@ -83,9 +93,9 @@ pub(in crate::http) async fn peers(State(state): State<Arc<Members>>, request: R
             // Writing to a String does not fail.
             let _ = writeln!(text, "{} {}:{}", peer.name, peer.host, peer.peer_port);
         }
-        return Ok(fresh(format, text));
+        return Ok(respond(format, text));
     }
-    Ok(json(&Peers {
+    Ok(respond_json(&Peers {
         own: state.name.to_string(),
         resolved_at: list.resolved_at.map(|(_, wall)| wall.timestamp().to_string()),
         stale: list.stale,
@@ -108,28 +118,31 @@ pub(in crate::http) async fn peers(State(state): State<Arc<Members>>, request: R
 #[utoipa::path(
     get,
     path = "/leader",
-    summary = "Who conducts the draws",
+    summary = "The leader, which conducts the draws",
     tag = "members",
     params(
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
+        ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "Who holds the lease", content((openapi::Leader = "application/json", example = json!({"holder": "rg-1_2c5f0a1e-6b0b-4a3c-8a39-0d3f7a1e9c11-9f31c2d0", "member": "rg-1", "self": true, "fence": 3, "acquired_at": "2027-01-15T08:00:00.250114Z", "remaining_ms": 13870, "view_age_ms": 1130})), (String = "text/plain"))),
+        (status = 200, description = "Who holds the lease", content((Leader = "application/json", example = json!({"holder": "rg-1_2c5f0a1e-6b0b-4a3c-8a39-0d3f7a1e9c11-9f31c2d0", "member": "rg-1", "self": true, "fence": 3, "acquired_at": "2027-01-15T08:00:00.250114Z", "remaining_ms": 13870, "view_age_ms": 1130})), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn leader(State(state): State<Arc<Members>>, request: Request) -> Result<Response, Problem> {
-    let format = format(&request)?;
+pub(in crate::http) async fn leader(
+    State(state): State<Arc<Members>>,
+    request: PublicRequest,
+) -> Result<Response, Problem> {
+    let (_, format) = request.read::<JsonText>(&["format"])?;
     let lease = state.lease.borrow().clone();
     let now = state.clock.boot();
     let object = lease.object.as_deref();
     let holder = object.and_then(|object| object.spec.held_by());
     if format == Format::Text {
-        return Ok(fresh(format, format!("{}\n", holder.unwrap_or_default())));
+        return Ok(respond(format, format!("{}\n", holder.unwrap_or_default())));
     }
-    Ok(json(&Leader {
+    Ok(respond_json(&Leader {
         holder,
         member: holder.map(|holder| holder.split_once('_').map_or(holder, |(member, _)| member)),
-        // Its name may stand there still when its term is over.
+        // The Lease may still name this member after its term ended.
         own: lease.leads(now).is_some(),
         fence: object.map_or(0, |object| object.fence),
         acquired_at: holder
@@ -143,9 +156,4 @@ pub(in crate::http) async fn leader(State(state): State<Arc<Members>>, request: 
 
 fn whole_ms(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn format(request: &Request) -> Result<Format, Problem> {
-    let query = Query::parse(request.uri().query(), &["format"])?;
-    negotiate(request.headers(), query.text("format"), &[Format::Json, Format::Text])
 }

@@ -9,7 +9,7 @@ pub mod sequence;
 pub mod shuffle;
 pub mod strings;
 pub mod uuids;
-mod values;
+pub(super) mod values;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -19,39 +19,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Method, Uri};
 use axum::response::Response;
 use rand::Rng;
 
 use self::values::Value;
-use super::giving::{JournalSink, record};
+use super::entry::{JournalSink, record};
+use super::request::PublicRequest;
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
-use crate::server::exchange::Exchange;
-use crate::server::format::{Format, fresh};
+use crate::server::format::{Format, respond};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
 
-/// Values in one response, of every kind but bytes and ids.
+/// Values in one response, except bytes and ids.
 pub const VALUES: RangeInclusive<i64> = 1..=10_000;
-/// A system without entropy has some again soon, or never.
+/// The system has entropy again soon, or never.
 const ENTROPY_RETRY: Duration = Duration::from_secs(1);
 
-/// The operating system gives no entropy for a new seed: no number can be given out that is worth the name.
+/// The operating system gives no entropy for a new seed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("numbers can't be drawn: {0}")]
+#[error("can't generate numbers: {0}")]
 pub struct NumbersUnavailable(pub String);
 
-/// Where randomness comes from. Quick, and without waiting: it is called on the runtime's threads.
+/// Gives randomness. It never blocks: it is called on the runtime's threads.
 pub trait NumberSource: Send + Sync + 'static {
-    /// What `make` makes of it, or nothing.
+    /// Calls `make` with a generator.
     fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable>;
-}
-
-impl<N: NumberSource> NumberSource for Arc<N> {
-    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable> {
-        (**self).draw(make)
-    }
 }
 
 impl From<NumbersUnavailable> for Problem {
@@ -60,69 +53,58 @@ impl From<NumbersUnavailable> for Problem {
     }
 }
 
-/// Parameters are checked before anything is drawn, each by its name; what the distributions themselves refuse comes here.
+/// Parameters are checked by name before a number is generated; this is what the distributions themselves refuse.
 impl From<DistributionError> for Problem {
     fn from(error: DistributionError) -> Problem {
         Problem::malformed(error.to_string())
     }
 }
 
-/// What these paths work with.
+/// The state of these paths.
 #[derive(Debug)]
 pub struct Numbers<N, J> {
-    source: Arc<N>,
-    journal: J,
-    clock: Clock,
-    /// What follows the number in the JSON of `/`.
-    suffix: String,
-}
-
-impl<N, J> Numbers<N, J> {
-    /// `id` is the UUID of this process.
-    pub fn new(source: N, journal: J, clock: Clock, id: uuid::Uuid, version: &str) -> Numbers<N, J> {
-        Numbers {
-            source: Arc::new(source),
-            journal,
-            clock,
-            suffix: format!(",\"id\":\"{id}\",\"version\":{}}}", serde_json::Value::from(version)),
-        }
-    }
+    pub source: Arc<N>,
+    pub journal: J,
+    pub clock: Clock,
+    /// The UUID of this process.
+    pub process: uuid::Uuid,
+    pub version: &'static str,
 }
 
 impl<N: NumberSource, J: JournalSink> Numbers<N, J> {
-    /// Makes values, journals that they are given out, and gives them out. For HEAD it makes none.
+    /// Makes values, writes the journal entry, and answers with them. For HEAD it makes none.
     async fn give<V: Value>(
         &self,
-        exchange: &Exchange,
-        method: &Method,
-        uri: &Uri,
+        request: &PublicRequest,
         format: Format,
         make: impl FnOnce(&mut dyn Rng) -> Result<Vec<V>, DistributionError> + Send,
     ) -> Result<Response, Problem> {
-        if method == Method::HEAD {
+        if request.is_head() {
             return Ok(nothing(format));
         }
         let values = self.source.draw(make)??;
-        let count = values.len() as u64;
-        record(&self.journal, &self.clock, exchange, uri, count, None).await?;
-        Ok(values::response(format, &values))
+        self.record(request, values.len() as u64, None).await?;
+        Ok(values::response(format, values))
+    }
+
+    async fn record(&self, request: &PublicRequest, count: u64, value: Option<i32>) -> Result<(), Problem> {
+        record(&self.journal, &self.clock, request, count, value).await
     }
 }
 
-/// The headers that a GET would have: a HEAD gives no number out, so it makes none. Of unknown length, as the length of
-/// a number that isn't made is.
+/// The headers of GET. HEAD gives no number out, so none is generated, and their length is unknown.
 pub(super) fn nothing(format: Format) -> Response {
     let empty = futures_util::stream::empty::<Result<Bytes, Infallible>>();
-    fresh(format, Body::from_stream(empty))
+    respond(format, Body::from_stream(empty))
 }
 
-/// A range whose min exceeds its max.
+/// The problem of a range whose min exceeds its max.
 pub(super) fn reversed(query: &Query<'_>, min: impl Display, max: impl Display, allowed: &'static str) -> Problem {
     let detail = format!("the range is reversed: min is {min}, max is {max}");
     wrong_range(query, detail, allowed)
 }
 
-/// A range that its two bounds make wrong. The one that was given is to blame; if both were, it is max.
+/// The problem of a range that is wrong by its two bounds. It names the one that was given; max if both were.
 fn wrong_range(query: &Query<'_>, detail: String, allowed: impl Into<Cow<'static, str>>) -> Problem {
     let (name, given) = match query.text("max") {
         Some(given) => ("max", Some(given)),

@@ -1,51 +1,64 @@
-//! `/livez`, `/readyz` and `/version`: how this member is. Probes may add parameters of their own, which are ignored here.
+//! `/livez`, `/readyz` and `/version`: this member's state. Parameters are ignored, since probes add their own.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json as value;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::http::openapi;
-use crate::peer::message;
-use crate::readiness::Readiness;
-use crate::server::format::json;
+use crate::readiness::{self, Readiness};
+use crate::server::format::respond_json;
 
 #[derive(Debug)]
 pub struct Status {
     pub readiness: Readiness,
     pub version: &'static str,
+    /// Newest supported version of the peer protocol.
+    pub protocol: u32,
 }
 
-/// `GET /livez` → 200 `{"alive": true}` as long as the runtime answers: nothing that a restart would not mend.
+#[derive(Serialize, ToSchema)]
+struct Live {
+    alive: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Version {
+    version: &'static str,
+    /// Newest supported version of the peer protocol.
+    protocol: u32,
+}
+
+/// `GET /livez` → 200 `{"alive": true}` as long as the runtime answers: only what a restart would repair makes it fail.
 #[utoipa::path(
     get,
     path = "/livez",
     summary = "Whether the process answers",
     tag = "status",
     responses(
-        (status = 200, description = "The process answers", body = openapi::Live),
+        (status = 200, description = "The process answers", body = Live),
     ),
 )]
 pub(in crate::http) async fn live() -> Response {
-    json(&value!({"alive": true}))
+    respond_json(&Live { alive: true })
 }
 
 /// `GET /readyz` → 200 or 503 `{"ready", "stopping", "latches": {…}, "degraded": [{"source", "reason"}]}`.
 #[utoipa::path(
     get,
     path = "/readyz",
-    summary = "Whether it is ready, and what is degraded",
+    summary = "Whether this member is ready, and what is degraded",
     tag = "status",
     responses(
-        (status = 200, description = "Ready", body = openapi::Ready),
-        (status = 503, description = "Not ready", body = openapi::Ready)
+        (status = 200, description = "Ready", body = readiness::Status),
+        (status = 503, description = "Not ready", body = readiness::Status)
     ),
 )]
 pub(in crate::http) async fn ready(State(state): State<Arc<Status>>) -> Response {
     let status = state.readiness.status();
-    let mut response = json(&status);
+    let mut response = respond_json(&status);
     if !status.ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -59,9 +72,12 @@ pub(in crate::http) async fn ready(State(state): State<Arc<Status>>) -> Response
     summary = "The version",
     tag = "status",
     responses(
-        (status = 200, description = "The version, and that of the peer protocol", body = openapi::Version),
+        (status = 200, description = "The version of the program, and of the peer protocol", body = Version),
     ),
 )]
 pub(in crate::http) async fn version(State(state): State<Arc<Status>>) -> Response {
-    json(&value!({"version": state.version, "protocol": message::VERSION}))
+    respond_json(&Version {
+        version: state.version,
+        protocol: state.protocol,
+    })
 }

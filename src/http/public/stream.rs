@@ -1,7 +1,7 @@
-//! `/draws/stream`: draws as this member comes to report them, as Server-Sent Events (WHATWG HTML, 9.2).
+//! `/draws/stream`: each draw as this member reports it, as Server-Sent Events (WHATWG HTML, 9.2).
 //!
-//! Nothing is queued for a reader: a stream looks at the ledger's snapshots itself when its connection has room, and what it
-//! holds is one page of events. So a slow reader costs its own connection, until that is cut, and nobody else waits for it.
+//! Nothing is queued for a reader: a stream reads the ledger's snapshots when its connection has room, and holds one page of
+//! events. So a slow reader costs only its own connection, until that is cut, and delays nobody else.
 
 mod cursor;
 
@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::cursor::{Cursor, Next};
-use super::draws::Draws;
+use super::draws::{Draws, round};
 use crate::draw::ledger::LedgerSnapshot;
 use crate::record::MAX_INTEGER;
 use crate::server::connection::Endless;
@@ -27,17 +27,17 @@ use crate::server::metrics::HttpMetrics;
 use crate::server::problem::Problem;
 use crate::server::query::{Query, integer};
 
-/// So long a reader that was cut off waits before it comes back, in milliseconds: a draw comes once in seconds.
+/// How long a reader waits before it reconnects, in milliseconds.
 const RETRY: &str = "retry: 1000\n";
 const HEARTBEAT: &str = ":\n\n";
-/// When all streams are taken, one may be free again soon.
+/// When all streams are in use, one may be free again soon.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// A proxy of nginx's holds back what a stream says unless it is told not to.
+/// Without this header nginx buffers the events.
 static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The streams that are open on this member.
+/// The open streams of this member.
 #[derive(Debug)]
 pub struct Streams {
     places: Arc<Semaphore>,
@@ -57,7 +57,7 @@ impl Streams {
     fn open(&self) -> Result<Open, Problem> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| {
             let detail = format!(
-                "all {} streams of draws that this member allows are open",
+                "all {} streams of draws that this member allows are in use",
                 self.limits.open
             );
             Problem::unavailable(detail, FULL_RETRY)
@@ -70,7 +70,7 @@ impl Streams {
     }
 }
 
-/// One stream's place among those allowed.
+/// The permit of one stream.
 struct Open {
     _place: OwnedSemaphorePermit,
     open: Gauge,
@@ -84,20 +84,20 @@ impl Drop for Open {
 
 /// `GET /draws/stream?from=` → events, each draw once and in order: `draw`, whose id is the round and whose data is the
 /// record in canonical JSON. It begins after the round of `Last-Event-ID`, else with the round `from`, else with the next
-/// draw. A reader that comes back has both the address and the header, and the header knows more.
+/// draw. A reader that reconnects sends both, and the header is newer.
 ///
-/// Other events: `gap` `{"from", "oldest"}`, rounds before `oldest` are not kept here; `ahead` `{"from", "newest", "chain"}`, at
-/// the beginning, this member doesn't report so much yet, or its chain is another than the reader had; `chain`
-/// `{"chain", "from"}`, the chain goes on otherwise from this round on.
+/// Other events: `gap` `{"from", "oldest"}`: rounds before `oldest` are not kept here; `ahead` `{"from", "newest", "chain"}`: the
+/// requested round is after the next draw, because this member is behind or its chain is a different one; `chain`
+/// `{"chain", "from"}`: the chain changed from this round on.
 #[utoipa::path(
     get,
     path = "/draws/stream",
     operation_id = "draw_stream",
-    summary = "Draws as they come",
+    summary = "A stream of draws",
     tag = "draws",
     params(
-        ("from" = Option<i64>, Query, description = "The round to begin with; without it the next draw", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
-        ("Last-Event-ID" = Option<i64>, Header, description = "The last round that was seen, in place of from", minimum = 0, maximum = 9_007_199_254_740_990_i64),
+        ("from" = Option<i64>, Query, description = "First round; the next draw without it", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
+        ("Last-Event-ID" = Option<i64>, Header, description = "Last round seen, instead of from", minimum = 0, maximum = 9_007_199_254_740_990_i64),
     ),
     responses(
         (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
@@ -105,17 +105,17 @@ impl Drop for Open {
 )]
 pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
     let query = Query::parse(request.uri().query(), &["from"])?;
-    let from = query.round("from")?;
+    let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let next = after_last_event(request.headers())?.or(from);
     let known = state.known()?;
     let open = state.streams.open()?;
-    let (cursor, begun) = Cursor::new(next, &known);
+    let (cursor, first) = Cursor::new(next, &known);
     let reader = Reader {
         ledger: state.ledger.clone(),
         cursor,
         limits: state.streams.limits,
-        begun: Some(format!("{RETRY}{begun}")),
-        said: Instant::now(),
+        first: Some(format!("{RETRY}{first}")),
+        last_sent: Instant::now(),
         fetching: None,
         _open: open,
     };
@@ -132,11 +132,10 @@ pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Re
     Ok(state.with_age(response))
 }
 
-/// The round after that of `Last-Event-ID`. An empty one is none.
+/// The round after that of `Last-Event-ID`. An empty one doesn't count.
 fn after_last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let mut given = headers.get_all(&LAST_EVENT_ID).iter();
-    let wrong =
-        || Problem::malformed("Last-Event-ID is no round: it is the id of the last event, and there at most once");
+    let wrong = || Problem::malformed("Last-Event-ID is not a round: send the id of the last event, at most once");
     match (given.next(), given.next()) {
         (None, _) => Ok(None),
         (Some(value), None) if value.is_empty() => Ok(None),
@@ -153,35 +152,35 @@ struct Reader {
     ledger: watch::Receiver<Arc<LedgerSnapshot>>,
     cursor: Cursor,
     limits: StreamLimits,
-    /// What is said before all else, at once, so that the reader sees that it is connected.
-    begun: Option<String>,
-    /// When something was said last.
-    said: Instant,
-    /// Records are being fetched: the oldest so far, since when.
+    /// Sent first, at once, so that the reader sees that it is connected.
+    first: Option<String>,
+    /// When something was last sent.
+    last_sent: Instant,
+    /// While records are being fetched: the oldest so far, and since when.
     fetching: Option<(u64, Instant)>,
     _open: Open,
 }
 
 impl Reader {
-    /// What is to be said next; none when the member ends.
+    /// The next text to send; none when the member ends.
     async fn next(&mut self) -> Option<String> {
-        if let Some(text) = self.begun.take() {
+        if let Some(text) = self.first.take() {
             return Some(text);
         }
         loop {
             let ledger = self.ledger.borrow_and_update().clone();
             let impatient = self.fetching.map(|(_, since)| since + self.limits.fetching);
             let patient = impatient.is_none_or(|at| Instant::now() < at);
-            let mut wake = self.said + self.limits.heartbeat;
+            let mut wake = self.last_sent + self.limits.heartbeat;
             match self.cursor.take(&ledger, patient) {
                 Next::Events(text) => {
                     self.fetching = None;
-                    self.said = Instant::now();
+                    self.last_sent = Instant::now();
                     return Some(text);
                 }
                 Next::Nothing => self.fetching = None,
                 Next::Fetching(oldest) => {
-                    // As long as more of them come, patience begins anew.
+                    // Each one that arrives restarts the wait.
                     let (_, since) = self
                         .fetching
                         .take_if(|(before, _)| *before == oldest)
@@ -195,8 +194,8 @@ impl Reader {
                 biased;
                 changed = self.ledger.changed() => changed.ok()?,
                 () = sleep_until(wake) => {
-                    if Instant::now() >= self.said + self.limits.heartbeat {
-                        self.said = Instant::now();
+                    if Instant::now() >= self.last_sent + self.limits.heartbeat {
+                        self.last_sent = Instant::now();
                         return Some(HEARTBEAT.to_owned());
                     }
                 }

@@ -1,78 +1,73 @@
-//! `/bytes`: as many as one wants.
+//! `/bytes`: up to a TiB of random bytes.
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
 use super::{NumberSource, Numbers, NumbersUnavailable, nothing};
 use crate::generator::random::BYTES_PER_SEED;
-use crate::http::openapi;
-use crate::http::public::giving::{JournalSink, record};
-use crate::server::exchange::Exchange;
-use crate::server::format::{Format, fresh, negotiate};
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
+use crate::server::format::{BytesJsonText, Format, Raw, Values, respond, respond_json};
 use crate::server::problem::Problem;
-use crate::server::query::Query;
 
-/// Bytes in one response, raw: a TiB, made while they are sent.
+/// Raw bytes in one response: a TiB, generated while they are sent.
 pub const BYTES: RangeInclusive<i64> = 1..=1 << 40;
-/// Bytes in one response of JSON or text, which is made whole.
+/// Bytes in one response of JSON or text, which is built in memory.
 pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
 
 /// `GET /bytes?count=32` → the bytes; text: lower-case hexadecimal on one line; JSON: `{"values": ["that hexadecimal"]}`.
 #[utoipa::path(
     get,
     path = "/bytes",
-    summary = "Bytes",
+    summary = "Random bytes",
     tag = "numbers",
     params(
-        ("count" = Option<i64>, Query, description = "How many. As JSON or text at most 1,048,576", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16, extensions(("x-default" = json!(32)))),
-        ("format" = Option<openapi::BytesJsonText>, Query, description = "In place of the header Accept", example = "json"),
+        ("count" = Option<i64>, Query, description = "Number of bytes; at most 1,048,576 as JSON or text", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16, extensions(("x-default" = json!(32)))),
+        ("format" = Option<BytesJsonText>, Query, description = "Format, instead of the Accept header", example = "json"),
     ),
     responses(
-        (status = 200, description = "The bytes; as JSON and text in hexadecimal", content((openapi::Raw = "application/octet-stream"), (openapi::Values<String> = "application/json", example = json!({"values": ["9f0c1d5be37a40c2d8116f24a95e07bb"]})), (String = "text/plain"))),
+        (status = 200, description = "The bytes; in hexadecimal as JSON or text", content((Raw = "application/octet-stream"), (Values<String> = "application/json", example = json!({"values": ["9f0c1d5be37a40c2d8116f24a95e07bb"]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["count", "format"])?;
-    let available = [Format::Bytes, Format::Json, Format::Text];
-    let format = negotiate(request.headers(), query.text("format"), &available)?;
+    let (query, format) = request.read::<BytesJsonText>(&["count", "format"])?;
     let allowed = match format {
         Format::Bytes => BYTES,
         _ => BYTES_IN_HEX,
     };
     let count = query.integer("count", allowed, 32)?.cast_unsigned();
-    if request.method() == Method::HEAD {
-        return Ok(in_one_piece(nothing(format)));
+    if request.is_head() {
+        return Ok(without_ranges(nothing(format)));
     }
     if format == Format::Bytes {
-        // The first part is made before the journal has them all: without entropy nothing is said to be given out.
+        // The first part is generated before the journal entry: without entropy nothing is given out.
         let stream = RandomBytes::new(state.source.clone(), count)?;
-        record(&state.journal, &state.clock, &exchange, request.uri(), count, None).await?;
-        return Ok(in_one_piece(fresh(format, Body::new(stream))));
+        state.record(&request, count, None).await?;
+        return Ok(without_ranges(respond(format, Body::new(stream))));
     }
-    let values = chunk(&*state.source, count as usize)?;
-    record(&state.journal, &state.clock, &exchange, request.uri(), count, None).await?;
-    let hexadecimal = hex::encode(&values);
-    Ok(in_one_piece(match format {
-        Format::Text => fresh(format, hexadecimal + "\n"),
-        _ => fresh(format, format!("{{\"values\":[\"{hexadecimal}\"]}}")),
+    let hexadecimal = hex::encode(chunk(&*state.source, count as usize)?);
+    state.record(&request, count, None).await?;
+    Ok(without_ranges(match format {
+        Format::Text => respond(format, hexadecimal + "\n"),
+        _ => respond_json(&Values {
+            values: vec![hexadecimal],
+        }),
     }))
 }
 
-/// A download that broke off can't go on: the bytes after those that came are made no second time (RFC 9110, 14.3).
-fn in_one_piece(mut response: Response) -> Response {
+/// Says that a download that broke off can't be resumed: its bytes can't be generated again (RFC 9110, 14.3).
+fn without_ranges(mut response: Response) -> Response {
     let none = HeaderValue::from_static("none");
     response.headers_mut().insert(header::ACCEPT_RANGES, none);
     response
@@ -84,12 +79,12 @@ fn chunk(source: &impl NumberSource, count: usize) -> Result<Bytes, NumbersUnava
     Ok(bytes.into())
 }
 
-/// A body whose length is known, and of which one part is held at a time. If the operating system has no seed meanwhile, it
-/// ends with an error before that length, and the client sees its connection closed.
+/// A body of known length that holds one part at a time. If the operating system gives no seed on the way, it ends early with
+/// an error, and the client sees its connection closed.
 struct RandomBytes<N> {
     source: Arc<N>,
     next: Option<Bytes>,
-    /// After `next`.
+    /// Bytes after `next`.
     left: u64,
 }
 

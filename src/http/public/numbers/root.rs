@@ -1,50 +1,58 @@
-//! `/`: one number, and who gave it.
+//! `/`: one number, and the process it came from.
 
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::extract::State;
 use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{NumberSource, Numbers, nothing};
-use crate::http::openapi;
-use crate::http::public::giving::{JournalSink, record};
-use crate::server::exchange::Exchange;
-use crate::server::format::{Format, fresh, negotiate};
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
+use crate::server::format::{Format, JsonTextBytes, Raw, respond, respond_json};
 use crate::server::problem::Problem;
-use crate::server::query::Query;
+
+#[derive(Serialize, ToSchema)]
+struct Root {
+    random: i32,
+    /// Id of this process.
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+    version: &'static str,
+}
 
 /// `GET /` → `{"random": i32, "id": uuid of this process, "version": text}`; text: the number; bytes: 4, big-endian.
 #[utoipa::path(
     get,
     path = "/",
-    summary = "A number, and who gave it",
+    summary = "A random number, and the process it came from",
     tag = "numbers",
     params(
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
+        ("format" = Option<JsonTextBytes>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "A number", content((openapi::Root = "application/json", example = json!({"random": -1170105035, "id": "0b6f2a3e-3c53-4c5a-9d0c-6f6f5a5c2d11", "version": "0.1.0"})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
+        (status = 200, description = "The number", content((Root = "application/json", example = json!({"random": -1170105035, "id": "0b6f2a3e-3c53-4c5a-9d0c-6f6f5a5c2d11", "version": "0.1.0"})), (String = "text/plain"), (Raw = "application/octet-stream"))),
     ),
 )]
 pub(in crate::http) async fn random<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["format"])?;
-    let available = [Format::Json, Format::Text, Format::Bytes];
-    let format = negotiate(request.headers(), query.text("format"), &available)?;
-    if request.method() == Method::HEAD {
+    let (_, format) = request.read::<JsonTextBytes>(&["format"])?;
+    if request.is_head() {
         return Ok(nothing(format));
     }
-    // Two's complement gives every i32 once.
-    let value = state.source.draw(|rng| rng.next_u32().cast_signed())?;
-    record(&state.journal, &state.clock, &exchange, request.uri(), 1, Some(value)).await?;
+    // Each i32 is equally likely.
+    let random = state.source.draw(|rng| rng.next_u32().cast_signed())?;
+    state.record(&request, 1, Some(random)).await?;
     Ok(match format {
-        Format::Text => fresh(format, format!("{value}\n")),
-        Format::Bytes => fresh(format, value.to_be_bytes().to_vec()),
-        Format::Json | Format::JsonLines => fresh(format, format!("{{\"random\":{value}{}", state.suffix)),
+        Format::Text => respond(format, format!("{random}\n")),
+        Format::Bytes => respond(format, random.to_be_bytes().to_vec()),
+        Format::Json | Format::JsonLines => {
+            let (id, version) = (state.process, state.version);
+            respond_json(&Root { random, id, version })
+        }
     })
 }

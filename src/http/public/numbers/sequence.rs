@@ -1,62 +1,55 @@
-//! `/sequence`: the same numbers for the same seed, as Java makes them.
+//! `/sequence`: the numbers of java.util.Random, the same for the same seed.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::Response;
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::java_random::JavaRandom;
-use crate::http::openapi;
-use crate::http::public::giving::JournalSink;
-use crate::server::conditional::{Freshness, Tag, kept};
-use crate::server::exchange::Exchange;
-use crate::server::format::{Format, negotiate};
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
+use crate::server::conditional::{Freshness, Tag, cacheable};
+use crate::server::format::{JsonTextBytes, Raw, Values};
 use crate::server::problem::Problem;
-use crate::server::query::Query;
 
-/// Places in a sequence: it repeats after so many numbers.
+/// Positions in a sequence: it repeats after the last.
 pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
 
-/// `GET /sequence?seed=42&from=0&count=4` → `{"values": […]}`: what `new java.util.Random(seed).nextInt()` gives, from the number
-/// at place `from` on, which never change: a client that has them is told so (304); text: one a line; bytes: 4 each, big-endian. `seed` is any i64.
+/// `GET /sequence?seed=42&from=0&count=4` → `{"values": […]}`: what `new java.util.Random(seed).nextInt()` gives, starting at
+/// position `from`; text: one a line; bytes: 4 each, big-endian. `seed` is any i64. The numbers never change, so a client that has
+/// them gets a 304.
 #[utoipa::path(
     get,
     path = "/sequence",
-    summary = "Java's numbers for a seed",
+    summary = "Numbers of java.util.Random",
     tag = "numbers",
     params(
         ("seed" = i64, Query, description = "As in new java.util.Random(seed)", example = 42),
-        ("from" = Option<i64>, Query, description = "The place of the first, from 0", minimum = 0, maximum = 281_474_976_710_655_i64, extensions(("x-default" = json!(0)))),
-        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 4, extensions(("x-default" = json!(4)))),
-        ("format" = Option<openapi::JsonTextBytes>, Query, description = "In place of the header Accept"),
+        ("from" = Option<i64>, Query, description = "Position of the first number, from 0", minimum = 0, maximum = 281_474_976_710_655_i64, extensions(("x-default" = json!(0)))),
+        ("count" = Option<i64>, Query, description = "Number of values", minimum = 1, maximum = 10_000, example = 4, extensions(("x-default" = json!(4)))),
+        ("format" = Option<JsonTextBytes>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<i32> = "application/json", example = json!({"values": [-1170105035, 234785527, -1360544799, 205897768]})), (String = "text/plain"), (openapi::Raw = "application/octet-stream"))),
-        (status = 206, description = "The part of them that Range asks for"),
-        (status = 304, description = "The client has them already"),
-        (status = 416, response = openapi::Problem),
+        (status = 200, description = "The values", content((Values<i32> = "application/json", example = json!({"values": [-1170105035, 234785527, -1360544799, 205897768]})), (String = "text/plain"), (Raw = "application/octet-stream"))),
+        (status = 304, description = "Not modified"),
     ),
 )]
 pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(request.uri().query(), &["seed", "from", "count", "format"])?;
+    let (query, format) = request.read::<JsonTextBytes>(&["seed", "from", "count", "format"])?;
     let all = i64::MIN..=i64::MAX;
     if query.text("seed").is_none() {
         let allowed = format!("a whole number from {} to {}", all.start(), all.end());
-        return Err(Problem::parameter("seed", None, "it is missing", allowed));
+        return Err(Problem::parameter("seed", None, "missing", allowed));
     }
     let seed = query.integer("seed", all, 0)?;
     let from = query.integer("from", PLACES, 0)?;
     let count = query.integer("count", VALUES, 4)?;
-    let available = [Format::Json, Format::Text, Format::Bytes];
-    let format = negotiate(request.headers(), query.text("format"), &available)?;
     let make = |_: &mut dyn rand::Rng| {
         let mut random = JavaRandom::new(seed);
         random.skip(from.cast_unsigned());
@@ -65,20 +58,8 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
     let tag = Tag::new(&[&"java", &seed, &from, &count, &format.name()]);
     let response = match tag.among(request.headers()) {
         true => Response::default(),
-        false => {
-            state
-                .give(&exchange, request.method(), request.uri(), format, make)
-                .await?
-        }
+        false => state.give(&request, format, make).await?,
     };
-    let chosen_by = Some(header::ACCEPT);
-    // A part is journalled as the whole that it was taken from.
-    kept(
-        request.method(),
-        request.headers(),
-        &tag,
-        Freshness::Final,
-        chosen_by,
-        || response,
-    )
+    let vary = Some(header::ACCEPT);
+    Ok(cacheable(request.headers(), &tag, Freshness::Final, vary, || response))
 }

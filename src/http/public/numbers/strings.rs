@@ -1,18 +1,18 @@
-//! `/strings`: passwords, codes and the like.
+//! `/strings`: codes, identifiers and the like.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{NumberSource, Numbers, VALUES};
 use crate::generator::distributions;
-use crate::http::openapi;
-use crate::http::public::giving::JournalSink;
-use crate::server::exchange::Exchange;
-use crate::server::format::{Format, negotiate};
+use crate::http::public::entry::JournalSink;
+use crate::http::public::request::PublicRequest;
+use crate::server::format::{JsonText, Values, one_of};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
 
@@ -23,7 +23,7 @@ pub const CHARACTERS_MAX: i64 = 1 << 20;
 /// Different characters to choose from.
 const CHOICE_MAX: usize = 256;
 
-/// What `?alphabet=` may name.
+/// The values of `?alphabet=`.
 pub const ALPHABETS: [(&str, &str); 7] = [
     (
         "alphanumeric",
@@ -41,31 +41,41 @@ pub const ALPHABETS: [(&str, &str); 7] = [
     ),
 ];
 
-/// `GET /strings?length=16&alphabet=alphanumeric&count=1` → `{"values": ["…"]}`; text: one a line. `characters=abc` in place of
-/// `alphabet` gives the characters themselves.
+/// The names of [`ALPHABETS`], for the description.
+pub(in crate::http) struct Alphabet;
+
+impl PartialSchema for Alphabet {
+    fn schema() -> RefOr<Schema> {
+        one_of(ALPHABETS.iter().map(|(name, _)| *name))
+    }
+}
+
+impl ToSchema for Alphabet {}
+
+/// `GET /strings?length=16&alphabet=alphanumeric&count=1` → `{"values": ["…"]}`; text: one a line. `characters=abc`,
+/// instead of `alphabet`, gives the characters themselves.
 #[utoipa::path(
     get,
     path = "/strings",
-    summary = "Strings of characters",
+    summary = "Random strings",
     tag = "numbers",
     params(
-        ("length" = Option<i64>, Query, description = "Characters in each. length × count is at most 1,048,576", minimum = 1, maximum = 1_024, example = 20, extensions(("x-default" = json!(16)))),
-        ("alphabet" = Option<openapi::Alphabet>, Query, description = "What each character is one of"),
-        ("characters" = Option<String>, Query, description = "The characters themselves, in place of alphabet: 1 to 256 different ones, no control character", min_length = 1, max_length = 256),
-        ("count" = Option<i64>, Query, description = "How many", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
-        ("format" = Option<openapi::JsonText>, Query, description = "In place of the header Accept"),
+        ("length" = Option<i64>, Query, description = "Length of each. length × count is at most 1,048,576", minimum = 1, maximum = 1_024, example = 20, extensions(("x-default" = json!(16)))),
+        ("alphabet" = Option<Alphabet>, Query, description = "Named set of characters"),
+        ("characters" = Option<String>, Query, description = "Characters to choose from, instead of an alphabet: 1 to 256 different ones, no control character", min_length = 1, max_length = 256),
+        ("count" = Option<i64>, Query, description = "Number of values", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
+        ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
     ),
     responses(
-        (status = 200, description = "The values", content((openapi::Values<String> = "application/json", example = json!({"values": ["x7Tq2LrVd0aZkW9mBcE4", "Hn3oUe8sYp1GfQ6vJt5R", "bM4wKz0iDx7CgA2lSrN9"]})), (String = "text/plain"))),
+        (status = 200, description = "The values", content((Values<String> = "application/json", example = json!({"values": ["x7Tq2LrVd0aZkW9mBcE4", "Hn3oUe8sYp1GfQ6vJt5R", "bM4wKz0iDx7CgA2lSrN9"]})), (String = "text/plain"))),
     ),
 )]
 pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
     State(state): State<Arc<Numbers<N, J>>>,
-    Extension(exchange): Extension<Exchange>,
-    request: Request,
+    request: PublicRequest,
 ) -> Result<Response, Problem> {
     let known = ["length", "alphabet", "characters", "count", "format"];
-    let query = Query::parse(request.uri().query(), &known)?;
+    let (query, format) = request.read::<JsonText>(&known)?;
     let length = query.integer("length", LENGTHS, 16)?;
     let count = query.integer("count", VALUES, 1)?;
     let characters = choice(&query)?;
@@ -74,43 +84,35 @@ pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
         let allowed = format!("at most {} of this length", CHARACTERS_MAX / length);
         return Err(Problem::parameter("count", query.text("count"), detail, allowed));
     }
-    let format = negotiate(request.headers(), query.text("format"), &[Format::Json, Format::Text])?;
     let make = |rng: &mut dyn rand::Rng| distributions::strings(rng, &characters, length as usize, count as usize);
-    state
-        .give(&exchange, request.method(), request.uri(), format, make)
-        .await
+    state.give(&request, format, make).await
 }
 
-/// What each character is one of.
+/// The characters to choose from.
 fn choice(query: &Query<'_>) -> Result<Vec<char>, Problem> {
     let names = || ALPHABETS.map(|(name, _)| name).join(", ");
     let Some(given) = query.text("characters") else {
         let given = query.text("alphabet").unwrap_or("alphanumeric");
         let Some((_, characters)) = ALPHABETS.iter().find(|(name, _)| *name == given) else {
-            return Err(Problem::parameter(
-                "alphabet",
-                Some(given),
-                "there is no such alphabet",
-                names(),
-            ));
+            return Err(Problem::parameter("alphabet", Some(given), "unknown alphabet", names()));
         };
         return Ok(characters.chars().collect());
     };
     let allowed = "1 to 256 different characters, none of them a control character";
     let refused = |detail| Err(Problem::parameter("characters", Some(given), detail, allowed));
     if query.text("alphabet").is_some() {
-        return refused("it contradicts alphabet");
+        return refused("not together with alphabet");
     }
     let characters: Vec<char> = given.chars().collect();
     let mut different = characters.clone();
     different.sort_unstable();
     different.dedup();
     match characters.len() {
-        0 => refused("there is none"),
-        n if n > CHOICE_MAX => refused("there are too many"),
-        // One that is there twice would come twice as often: likelier a slip than wanted.
-        n if n != different.len() => refused("one is there more than once"),
-        _ if characters.iter().any(|character| character.is_control()) => refused("one is a control character"),
+        0 => refused("empty"),
+        n if n > CHOICE_MAX => refused("too many characters"),
+        // It would come up twice as often: more likely a slip than intended.
+        n if n != different.len() => refused("a character is repeated"),
+        _ if characters.iter().any(|character| character.is_control()) => refused("a character is a control character"),
         _ => Ok(characters),
     }
 }

@@ -1,5 +1,5 @@
-//! Where one stream is in the chain, and what it tells next: a function of what the ledger reports, so that it can be tried with
-//! whatever a ledger may report.
+//! One stream's position in the chain, and the events that follow: a function of the ledger's snapshot, so that a test can try
+//! every snapshot that there may be.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,32 +7,32 @@ use std::sync::Arc;
 use crate::draw::ledger::LedgerSnapshot;
 use crate::record::Record;
 
-/// Bytes of events that are handed to a connection at once: more are made only when these have gone. A record has at most
-/// 64 KiB, and comes whole.
+/// Bytes of events handed to a connection at once: more are written only when these are gone. A record has at most 64 KiB, and
+/// is never split.
 const PAGE: usize = 16 * 1024;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Events(String),
-    /// Nothing until the ledger reports something else.
+    /// Nothing until the ledger changes.
     Nothing,
-    /// Records between what was told and this round, the oldest here, are being fetched from the peers.
+    /// Records before this round, the oldest here, are being fetched from the peers.
     Fetching(u64),
 }
 
 #[derive(Debug)]
 pub(super) struct Cursor {
-    /// The round to tell next.
+    /// The round to send next.
     next: u64,
-    /// The chain that was reported when `next` became so: what was told is a part of it.
-    told: Arc<[Arc<Record>]>,
-    /// The reader was told that nothing has been drawn, and not yet how far the chain is that is here now.
-    before_all: bool,
+    /// The chain at the time of the last event: it contains every record that was sent.
+    sent: Arc<[Arc<Record>]>,
+    /// The chain was empty when the reader connected, and no event was sent since.
+    began_empty: bool,
 }
 
 impl Cursor {
-    /// Begins with `next`; without it with the next draw. Also gives what stands before all events: the round before the first
-    /// as the last one, so that a reader who is cut off before the first event misses nothing either.
+    /// Begins with `next`, by default with the next draw. Also returns the text before all events: its id is the round before
+    /// the first, so that a reader who is cut off before the first event misses nothing.
     pub fn new(next: Option<u64>, ledger: &LedgerSnapshot) -> (Cursor, String) {
         let newest = ledger.head().map(|head| head.round);
         let after = newest.map_or(1, |newest| newest + 1);
@@ -43,31 +43,31 @@ impl Cursor {
         }
         let cursor = Cursor {
             next,
-            told: ledger.chain.clone(),
-            before_all: newest.is_none(),
+            sent: ledger.chain.clone(),
+            began_empty: newest.is_none(),
         };
         (cursor, text)
     }
 
-    /// What comes next. `patient` waits for records that may still be fetched; otherwise they are a gap.
+    /// The next events. `patient` waits for records that may still be fetched; otherwise they are a gap.
     pub fn take(&mut self, ledger: &LedgerSnapshot, patient: bool) -> Next {
         let chain = &ledger.chain;
         let (Some(oldest), Some(newest)) = (chain.first(), chain.last()) else {
             return Next::Nothing;
         };
-        let parted = self.parted(chain);
-        let next = parted.unwrap_or(self.next);
-        // A member that saw nothing of the Lease for a while has the newest record first, and then the others down from it.
-        let lacking = next < oldest.round || parted == Some(oldest.round);
-        if lacking && patient && ledger.wanted.is_some() {
+        let diverged = self.first_difference(chain);
+        let next = diverged.unwrap_or(self.next);
+        // A member that didn't see the Lease for a while gets the newest record first, and then the others backwards.
+        let incomplete = next < oldest.round || diverged == Some(oldest.round);
+        if incomplete && patient && ledger.wanted.is_some() {
             return Next::Fetching(oldest.round);
         }
         let mut text = String::new();
-        // A reader of a longer chain would wait for its round for ever without a word, though this chain is another.
-        if std::mem::take(&mut self.before_all) && next > newest.round + 1 {
+        // Otherwise the reader of a longer chain would wait for ever, though this chain is a different one.
+        if std::mem::take(&mut self.began_empty) && next > newest.round + 1 {
             ahead(&mut text, next, Some(newest));
         }
-        if parted.is_some() {
+        if diverged.is_some() {
             let chain = newest.chain;
             event(
                 &mut text,
@@ -94,9 +94,9 @@ impl Cursor {
             event(&mut text, "draw", format_args!("{}", record.canonical()));
             self.next = record.round + 1;
         }
-        // A chain that doesn't reach as far as what was told says nothing of it.
+        // A chain that is shorter than what was sent says nothing about it.
         if newest.round + 1 >= self.next {
-            self.told = chain.clone();
+            self.sent = chain.clone();
         }
         match text.is_empty() {
             true => Next::Nothing,
@@ -104,16 +104,16 @@ impl Cursor {
         }
     }
 
-    /// The first round of what was told that the chain has otherwise: a person began a new chain, or the Lease went on without
-    /// some records, which were set aside. Never while the Lease stands, and the volumes of a majority.
-    fn parted(&self, chain: &[Arc<Record>]) -> Option<u64> {
-        let (told, newest) = (self.told.last()?, chain.last()?);
-        if told.chain != newest.chain {
+    /// The first round at which the chain differs from what was sent: a person started a new chain, or the Lease continued without
+    /// some records, which were set aside. Never while the Lease exists, and the volumes of a majority.
+    fn first_difference(&self, chain: &[Arc<Record>]) -> Option<u64> {
+        let (sent, newest) = (self.sent.last()?, chain.last()?);
+        if sent.chain != newest.chain {
             return chain.first().map(|oldest| oldest.round);
         }
-        let to = told.round.min(self.next - 1);
-        let differs = |record: &&Arc<Record>| at(&self.told, record.round).is_some_and(|told| told.hash != record.hash);
-        // Records are linked by their hashes: where the last are the same, so are all before.
+        let to = sent.round.min(self.next - 1);
+        let differs = |record: &&Arc<Record>| at(&self.sent, record.round).is_some_and(|sent| sent.hash != record.hash);
+        // Records are linked by their hashes: if the last ones are equal, so are all before.
         at(chain, to.min(newest.round)).filter(differs)?;
         chain
             .iter()
@@ -128,8 +128,7 @@ fn at(chain: &[Arc<Record>], round: u64) -> Option<&Arc<Record>> {
     chain.get(usize::try_from(place).ok()?)
 }
 
-/// The round asked for comes after the next draw. Whether this member lags behind, or its chain is another than the reader had,
-/// shows in the chain.
+/// The requested round is after the next draw: this member is behind, or its chain is a different one, as `chain` shows.
 fn ahead(text: &mut String, from: u64, newest: Option<&Arc<Record>>) {
     let (round, chain) = match newest {
         Some(newest) => (newest.round.to_string(), format!("\"{}\"", newest.chain)),
@@ -142,7 +141,7 @@ fn ahead(text: &mut String, from: u64, newest: Option<&Arc<Record>>) {
     );
 }
 
-/// An event and its data, which is of one line.
+/// Writes an event with its data, which is one line.
 fn event(text: &mut String, name: &str, data: std::fmt::Arguments<'_>) {
     // Writing to a String does not fail.
     let _ = write!(text, "event: {name}\ndata: {data}\n\n");
@@ -204,8 +203,7 @@ mod tests {
         ]
     }
 
-    /// Takes all events there are, and checks that each draw comes once, in order, with none left out but by a gap that says so,
-    /// and that is no gap which may still be filled.
+    /// Takes all events, and checks that each draw comes once and in order, and that only a gap that can't be filled is left out.
     fn take(cursor: &mut Cursor, ledger: &LedgerSnapshot, patient: bool, next: &mut u64) -> Result<(), TestCaseError> {
         while let Next::Events(text) = cursor.take(ledger, patient) {
             prop_assert!(text.len() < PAGE + 2_000);
@@ -230,7 +228,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_draw_is_told_twice_out_of_order_or_left_out_unsaid(
+        fn no_draw_is_sent_twice_out_of_order_or_left_out_silently(
             from in prop::option::of(1..30_u64), steps in prop::collection::vec(step(), 1..60),
         ) {
             let records = records();
@@ -258,7 +256,7 @@ mod tests {
                     Step::Look { patient } => take(&mut cursor, &snapshot(oldest, newest, kept), patient, &mut next)?,
                 }
             }
-            // In the end all that is kept is here, and is told.
+            // In the end everything that is kept is here, and is sent.
             take(&mut cursor, &snapshot(kept, newest, kept), true, &mut next)?;
             prop_assert!(next > newest || from > Some(newest), "{next} of {newest}");
         }

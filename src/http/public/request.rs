@@ -1,0 +1,49 @@
+//! A request as the public listener's handlers take it.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Uri};
+
+use crate::server::exchange::Exchange;
+use crate::server::format::{Format, Formats, negotiate};
+use crate::server::problem::Problem;
+use crate::server::query::Query;
+
+#[derive(Debug)]
+pub struct PublicRequest {
+    pub exchange: Exchange,
+    parts: Parts,
+}
+
+impl<S: Sync> FromRequest<S> for PublicRequest {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<PublicRequest, Problem> {
+        let (parts, _) = request.into_parts();
+        // The layer around every handler put it there.
+        let exchange = parts.extensions.get().copied().ok_or_else(Problem::internal)?;
+        Ok(PublicRequest { exchange, parts })
+    }
+}
+
+impl PublicRequest {
+    /// Reads the parameters, of which only those in `known` are allowed, and chooses the format.
+    pub fn read<F: Formats>(&self, known: &[&'static str]) -> Result<(Query<'_>, Format), Problem> {
+        let query = Query::parse(self.uri().query(), known)?;
+        let format = negotiate::<F>(self.headers(), query.text("format"))?;
+        Ok((query, format))
+    }
+
+    /// HEAD gives nothing out, so nothing is generated for it.
+    pub fn is_head(&self) -> bool {
+        self.parts.method == Method::HEAD
+    }
+
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+}

@@ -1,0 +1,170 @@
+//! The four listeners: their sockets, and what each of them serves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::adapters::{IdService, JournalService, Operator, PeerAnswers, RandomNumbers};
+use super::error::MemberError;
+use super::parts::Parts;
+use super::stages::Stages;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::http::admin::{self, Admin};
+use crate::http::public::draws::Draws;
+use crate::http::public::ids::Ids;
+use crate::http::public::members::Members;
+use crate::http::public::numbers::Numbers;
+use crate::http::public::status::Status;
+use crate::http::public::stream::Streams;
+use crate::http::public::{self, Public};
+use crate::http::scrape;
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+use crate::peer::listener::{self as peer, Peer};
+use crate::readiness::Readiness;
+use crate::server::cors::AllowedOrigins;
+use crate::server::exchange::{RequestLimits, Routes};
+use crate::server::limits::Limits;
+use crate::server::listener::Listener;
+use crate::server::metrics::HttpMetrics;
+use crate::telemetry::LogControl;
+
+/// The bound sockets.
+pub(super) struct Sockets {
+    public: TcpListener,
+    peer: TcpListener,
+    admin: TcpListener,
+    metrics: TcpListener,
+}
+
+impl Sockets {
+    pub async fn bind(listen: &config::Listen) -> Result<Sockets, MemberError> {
+        Ok(Sockets {
+            public: bind("--public-listen", listen.public).await?,
+            peer: bind("--peer-listen", listen.peer).await?,
+            admin: bind("--admin-listen", listen.admin).await?,
+            metrics: bind("--metrics-listen", listen.metrics).await?,
+        })
+    }
+}
+
+async fn bind(argument: &'static str, address: SocketAddr) -> Result<TcpListener, MemberError> {
+    let socket = TcpListener::bind(address).await;
+    socket.map_err(|source| MemberError::Bind {
+        argument,
+        address,
+        source,
+    })
+}
+
+/// What the listeners are built from.
+pub(super) struct Listening<'a> {
+    pub identity: &'a Identity,
+    pub config: &'a Config,
+    pub clock: &'a Clock,
+    pub readiness: &'a Readiness,
+    pub log: LogControl,
+    /// Where the admin listener asks for a shutdown.
+    pub shutdown: mpsc::Sender<()>,
+    pub open_files: u64,
+}
+
+impl Listening<'_> {
+    pub fn serve(self, sockets: Sockets, parts: &Parts, mut metrics: Metrics, stages: &mut Stages) {
+        let http = HttpMetrics::register(&mut metrics.registry);
+        let prefix: u32 = rand::random();
+        let routes = |name, limits| {
+            Routes::new(name, limits, self.clock.clone(), http.clone(), prefix).with_spans(parts.spans.clone())
+        };
+        let public_limits = Limits {
+            connections: self.config.connection_limit,
+            ..Limits::public()
+        }
+        .within(self.open_files);
+        let streams = Streams::new(public_limits.streams(), &http);
+        let origins = AllowedOrigins::new(&self.config.allowed_origins);
+        let public_routes = routes("public", RequestLimits::public()).with_allowed_origins(origins);
+        let public = public::router(self.public(parts, streams), public_routes);
+        let peer = peer::router(
+            Peer {
+                service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())),
+                set: self.identity.name.set.clone(),
+                secret: parts.secret.clone(),
+                clock: self.clock.clone(),
+                metrics: http.clone(),
+            },
+            routes("peer", RequestLimits::peer()),
+        );
+        let admin = admin::router(
+            Admin {
+                maintenance: Operator {
+                    ledger: parts.draws.as_ref().map(|draws| draws.ledger.clone()),
+                    restarts: parts.draws.as_ref().map(|draws| draws.restarts.clone()),
+                    journal: parts.journal.clone(),
+                    log: self.log.clone(),
+                    shutdown: self.shutdown.clone(),
+                },
+                ledger: parts.ledger.clone(),
+            },
+            routes("admin", RequestLimits::admin()),
+        );
+        let registry = Arc::new(metrics.registry);
+        let metrics_router = scrape::router(registry, routes("metrics", RequestLimits::public()));
+        let drain_time = self.config.shutdown.drain_limit;
+        for (name, socket, router, limits) in [
+            ("public", sockets.public, public, public_limits),
+            ("peer", sockets.peer, peer, Limits::peer()),
+            ("admin", sockets.admin, admin, Limits::internal()),
+            ("metrics", sockets.metrics, metrics_router, Limits::internal()),
+        ] {
+            let listener = Listener {
+                name,
+                socket,
+                router,
+                limits: Limits { drain_time, ..limits },
+                clock: self.clock.clone(),
+                metrics: http.clone(),
+            };
+            stages.spawn_listener(name, |stop| async move { Ok(listener.run(stop).await?) });
+        }
+    }
+
+    fn public(&self, parts: &Parts, streams: Streams) -> Public<RandomNumbers, IdService, JournalService> {
+        let journal = JournalService(parts.journal.clone());
+        Public {
+            numbers: Numbers {
+                source: Arc::new(RandomNumbers),
+                journal: journal.clone(),
+                clock: self.clock.clone(),
+                process: self.identity.process,
+                version: super::VERSION,
+            },
+            ids: Ids {
+                source: IdService(parts.ids.clone()),
+                journal,
+                clock: self.clock.clone(),
+            },
+            draws: Draws {
+                ledger: parts.ledger.clone(),
+                lease: parts.lease.snapshots(),
+                clock: self.clock.clone(),
+                stale_after: 2 * self.config.lease.duration,
+                streams,
+            },
+            members: Members {
+                name: self.identity.name.clone(),
+                peers: parts.peers.clone(),
+                lease: parts.lease.snapshots(),
+                clock: self.clock.clone(),
+            },
+            status: Status {
+                readiness: self.readiness.clone(),
+                version: super::VERSION,
+                protocol: crate::peer::message::VERSION,
+            },
+        }
+    }
+}
