@@ -31,6 +31,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// kube logs each failed request as an error; the lease store reports what is wrong, once. `kube_client=LEVEL` shows it.
+const QUIET: &str = "kube_client";
+const QUIET_DIRECTIVE: &str = "kube_client=off";
+
 /// Which events are logged: a level, or `TARGET=LEVEL`, separated by commas, as in RUST_LOG; without its spans and
 /// regular expressions.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +50,7 @@ impl FromStr for Filter {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Filter, FilterError> {
-        let mut targets = Targets::new();
+        let mut targets = Targets::new().with_target(QUIET, LevelFilter::OFF);
         for directive in text.split(',').map(str::trim) {
             // A word alone is a level. RUST_LOG takes any other for a target, and a misspelt level silences everything.
             let level = |text: &str| {
@@ -97,7 +101,9 @@ impl LogControl {
 
     /// The filter in force, in the form that [`set`](LogControl::set) takes.
     pub fn get(&self) -> String {
-        self.0.get().unwrap_or_default().to_string()
+        let filter = self.0.get().unwrap_or_default().to_string();
+        let shown = filter.split(',').filter(|directive| *directive != QUIET_DIRECTIVE);
+        shown.collect::<Vec<_>>().join(",")
     }
 }
 

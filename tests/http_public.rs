@@ -474,7 +474,7 @@ async fn draws_say_how_old_the_view_of_the_lease_is_when_it_cannot_be_seen() {
     };
     member.lease.send_replace(seen(boot, None));
     assert_eq!(member.get("/draws").await.header(age), None);
-    member.lease.send_replace(seen(boot - Duration::from_secs(40), None));
+    member.lease.send_replace(seen(Boot(boot.0 - 40_000_000_000), None));
     let old: u64 = member.get("/draws").await.header(age).unwrap().parse().unwrap();
     assert!((40_000..60_000).contains(&old), "{old}");
     member.lease.send_replace(seen(boot, Some(LeaseTrouble::Absent)));

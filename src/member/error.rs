@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use lease_election::ConfigError;
 use lease_election::file::FileLeaseError;
 
 use crate::discovery::DiscoveryError;
@@ -47,6 +48,8 @@ pub enum MemberError {
     #[error(transparent)]
     Lease(#[from] FileLeaseError),
     #[error(transparent)]
+    Election(#[from] ConfigError),
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Listener(#[from] ListenerError),
@@ -72,7 +75,7 @@ impl MemberError {
             | MemberError::SecretFile { .. }
             | MemberError::Ids(_)
             | MemberError::Lease(_) => Exit::Io,
-            MemberError::Identity(_) | MemberError::Discovery(_) => Exit::Usage,
+            MemberError::Identity(_) | MemberError::Discovery(_) | MemberError::Election(_) => Exit::Usage,
             MemberError::Journal(JournalFailure::TooSmall(_)) => Exit::Usage,
             MemberError::Secret { .. } => Exit::Config,
             MemberError::Journal(_)

@@ -38,18 +38,19 @@ pub(super) async fn open(
             Ok((Store::File(store), None))
         }
         Wanted::Kubernetes { name, access } => {
+            let access = match access.clone() {
+                ClusterAccess::InCluster { server, credentials } => Access::InCluster { server, credentials },
+                ClusterAccess::Kubeconfig(path) => Access::Kubeconfig(path),
+            };
             let config = KubernetesConfig {
-                access: match access.clone() {
-                    ClusterAccess::InCluster { server, credentials } => Access::InCluster { server, credentials },
-                    ClusterAccess::Kubeconfig(path) => Access::Kubeconfig(path),
-                },
                 namespace: identity.namespace.clone(),
                 name: name.clone(),
                 annotations: annotations(),
                 // Just under the third that the elector waits, so that the store's error arrives first.
                 answer: config.lease.renew_deadline * 3 / 10,
             };
-            let store = KubernetesLeaseStore::new(config, clock.clone(), KubernetesMetrics::register(registry));
+            let metrics = KubernetesMetrics::register(registry);
+            let store = KubernetesLeaseStore::new(access, config, clock.clone(), metrics);
             let trouble = store.watch_trouble();
             Ok((Store::Kubernetes(Box::new(store)), Some(trouble)))
         }

@@ -106,19 +106,9 @@ impl Parts {
         });
 
         let (store, lease_watch) = lease_store::open(config, identity, clock, registry, stages).await?;
-        let elector = ElectorConfig {
-            identity: identity.lease(),
-            duration: config.lease.duration,
-            renew_deadline: config.lease.renew_deadline,
-            retry: config.lease.retry,
-        };
-        let (elector, lease, outcomes) = lease::new(
-            elector,
-            store,
-            clock.clone(),
-            LeaseMetrics::register(registry),
-            rand::random(),
-        );
+        let times = &config.lease;
+        let elector = ElectorConfig::new(identity.lease(), times.duration, times.renew_deadline, times.retry)?;
+        let (elector, lease, outcomes) = lease::new(elector, store, clock.clone(), LeaseMetrics::register(registry));
         LeaseTimes::register(registry, lease.snapshots(), clock.clone());
         stages.spawn_leading("elector", |mut stop| async move {
             elector.run(async move { stop.requested().await }).await;

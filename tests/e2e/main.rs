@@ -22,6 +22,7 @@ mod plan;
 mod reference;
 mod scaling;
 mod set;
+mod singleton;
 mod traffic;
 mod updates;
 
@@ -105,6 +106,7 @@ fn set_groups() -> Vec<Group> {
         missing::token_group(),
         traffic::group(),
         peer_secret::group(),
+        singleton::group(),
     ]
 }
 

@@ -6,7 +6,7 @@ use lease_election::kubernetes::Access;
 use lease_election::{LeaseStore, StoreError};
 
 use crate::server::{Fault, Server};
-use crate::{ANSWER, Bench, kubeconfig, store};
+use crate::{ANSWER, Bench, kubeconfig, kubeconfig_of, store};
 
 /// A self-signed certificate that nothing here uses: plain HTTP, but a Pod's CA certificate must be one.
 const CERTIFICATE: &str = include_str!("ca.crt");
@@ -103,4 +103,41 @@ async fn an_api_server_that_moved_is_found_once_the_kubeconfig_says_so() {
     );
     kubeconfig(bench.directory.path(), &format!("http://{}", other.address));
     assert_eq!(bench.read().await.uid, "uid-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_file_may_end_in_a_newline_and_is_read_again() {
+    let bench = Bench::new(ANSWER).await;
+    let file = bench.directory.path().join("token");
+    fs::write(&file, "first\n").unwrap();
+    // A relative path is relative to the kubeconfig.
+    kubeconfig_of(
+        bench.directory.path(),
+        &format!("http://{}", bench.server.address),
+        "tokenFile: token",
+    );
+    bench.read().await;
+    fs::write(&file, "second\n").unwrap();
+    bench.read().await;
+    fs::write(&file, "two words\n").unwrap();
+    refused(
+        bench.store.read().await.unwrap_err(),
+        &[file.to_str().unwrap(), "not one word"],
+    );
+    let sent = bench.server.seen("GET").into_iter().map(|seen| seen.authorization);
+    let sent: Vec<String> = sent.flatten().collect();
+    assert_eq!(sent, ["Bearer first", "Bearer second"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_someone_elses_making_is_used_as_it_is() {
+    let server = Server::start().await;
+    server.create("uid-1");
+    let mut config = kube::Config::new(format!("http://{}", server.address).parse().unwrap());
+    config.default_retry = false;
+    let store = store(kube::Client::try_from(config).unwrap(), ANSWER);
+    server.once("GET", Fault::Status(401, "Unauthorized"));
+    refused(store.read().await.unwrap_err(), &["401"]);
+    assert!(store.read().await.unwrap().is_some());
+    assert_eq!(server.seen("GET")[0].authorization, None);
 }

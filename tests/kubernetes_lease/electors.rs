@@ -30,15 +30,10 @@ struct Elector {
 async fn elector(server: &Server, name: &str, duration: Duration) -> Elector {
     let directory = tempfile::tempdir().unwrap();
     let access = kubeconfig(directory.path(), &format!("http://{}", server.address));
-    let config = ElectorConfig {
-        identity: format!("{name}_uid-0"),
-        duration,
-        renew_deadline: duration * 2 / 3,
-        retry: duration * 2 / 15,
-    };
-    let store = store(access, config.renew_deadline * 3 / 10);
-    let seed = [name.as_bytes()[3]; 32];
-    let (task, handle, outcomes) = task::new(config, store, Clock::system(), LeaseMetrics::default(), seed);
+    let (renew_deadline, retry) = (duration * 2 / 3, duration * 2 / 15);
+    let config = ElectorConfig::new(format!("{name}_uid-0"), duration, renew_deadline, retry).unwrap();
+    let store = store(access, renew_deadline * 3 / 10);
+    let (task, handle, outcomes) = task::new(config, store, Clock::system(), LeaseMetrics::default());
     let (stop, mut stopped) = shutdown::stage();
     let mut tasks = JoinSet::new();
     tasks.spawn(task.run(async move { stopped.requested().await }));

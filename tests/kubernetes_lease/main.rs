@@ -6,6 +6,7 @@ mod credentials;
 mod electors;
 #[path = "../lease_writes/mod.rs"]
 mod lease_writes;
+mod plugins;
 mod server;
 #[path = "../standing/mod.rs"]
 mod standing;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_election::LeaseStore;
-use lease_election::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
+use lease_election::kubernetes::{Access, Connector, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
 use random_generator::clock::Clock;
 use random_generator::lease::{LeaseObject, annotations};
 use random_generator::record::Record;
@@ -31,26 +32,30 @@ const ANSWER: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(600);
 
 fn kubeconfig(directory: &Path, server: &str) -> Access {
+    kubeconfig_of(directory, server, "token: secret")
+}
+
+/// With what `user` says about the user.
+fn kubeconfig_of(directory: &Path, server: &str, user: &str) -> Access {
     let path = directory.join("kubeconfig");
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
          clusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
-         users: [{{name: u, user: {{token: secret}}}}]\n\
+         users: [{{name: u, user: {{{user}}}}}]\n\
          contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
     );
     std::fs::write(&path, text).unwrap();
     Access::Kubeconfig(path)
 }
 
-fn store(access: Access, answer: Duration) -> KubernetesLeaseStore<Record> {
+fn store(connector: impl Into<Connector>, answer: Duration) -> KubernetesLeaseStore<Record> {
     let config = KubernetesConfig {
-        access,
         namespace: "lab".to_owned(),
         name: "random-generator".to_owned(),
         annotations: annotations(),
         answer,
     };
-    KubernetesLeaseStore::new(config, Clock::system(), KubernetesMetrics::default())
+    KubernetesLeaseStore::new(connector, config, Clock::system(), KubernetesMetrics::default())
 }
 
 /// A store over a server with a Lease.

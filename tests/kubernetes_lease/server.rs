@@ -20,6 +20,8 @@ pub enum Fault {
     Busy(u64),
     /// 404 in plain text, as a web server that knows nothing of Leases.
     NoApi,
+    /// 200 with a page of HTML, as a proxy that wants a login answers.
+    Page,
     /// Never answers; does nothing.
     HangBefore,
     /// Does it, and never answers.
@@ -294,6 +296,7 @@ impl Serving {
                 return send(stream, 429, &header, &status(429, "too many requests")).await;
             }
             Some(Fault::NoApi) => return send_text(stream, 404, "", "404 page not found").await,
+            Some(Fault::Page) => return send_text(stream, 200, "", "<html>log in</html>").await,
             Some(Fault::HangBefore) => return std::future::pending().await,
             Some(Fault::Close) => return false,
             _ => {}
@@ -302,7 +305,8 @@ impl Serving {
             let expired = matches!(fault, Some(Fault::Expired));
             return self.watch(stream, &request.target, bookmarks, expired).await;
         }
-        assert_eq!(request.target, ITEM);
+        // kube ends the path of a PUT with an empty query.
+        assert_eq!(request.target.strip_suffix('?').unwrap_or(&request.target), ITEM);
         let (code, body) = {
             let mut world = self.world.lock().unwrap();
             match (verb, &world.lease) {
@@ -377,7 +381,8 @@ impl Serving {
                         bookmarks = world.bookmarks;
                         told = world.version;
                         let metadata = json!({"resourceVersion": told.to_string()});
-                        events.push(json!({"type": "BOOKMARK", "object": {"kind": "Lease", "metadata": metadata}}));
+                        let lease = json!({"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": metadata, "spec": {}});
+                        events.push(json!({"type": "BOOKMARK", "object": lease}));
                     }
                 }
             }

@@ -80,16 +80,10 @@ async fn elector(path: &Path, name: &str) -> Elector {
     let (end, mut ended) = shutdown::stage();
     let mut thread = JoinSet::new();
     thread.spawn(async move { part.run(async move { ended.requested().await }).await.unwrap() });
-    let config = ElectorConfig {
-        identity: format!("{name}_uid-0"),
-        duration: DURATION,
-        renew_deadline: DURATION * 2 / 3,
-        retry: RETRY,
-    };
+    let config = ElectorConfig::new(format!("{name}_uid-0"), DURATION, DURATION * 2 / 3, RETRY).unwrap();
     let (hang, hangs) = watch::channel(false);
     let store = Store { file, hangs };
-    let seed = [name.len() as u8; 32];
-    let (task, handle, _outcomes) = task::new(config, store, Clock::system(), LeaseMetrics::default(), seed);
+    let (task, handle, _outcomes) = task::new(config, store, Clock::system(), LeaseMetrics::default());
     let (stop, mut stopped) = shutdown::stage();
     let mut tasks = JoinSet::new();
     tasks.spawn(task.run(async move { stopped.requested().await }));

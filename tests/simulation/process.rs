@@ -106,12 +106,8 @@ impl Process {
         };
         // A container that restarts in its Pod keeps the Pod's UID.
         let identity = lease_identity(&name, Some("uid"), &format!("{incarnation:08x}"));
-        let elector = Elector::new(ElectorConfig {
-            identity: identity.clone(),
-            duration: plan.duration,
-            renew_deadline: plan.renew_deadline,
-            retry: plan.retry,
-        });
+        let config = ElectorConfig::new(&identity, plan.duration, plan.renew_deadline, plan.retry);
+        let elector = Elector::new(config.unwrap());
         let conductor = Conductor::new(ConductorConfig {
             set: "rg".to_owned(),
             ordinal,

@@ -1,9 +1,9 @@
-//! The one clock. Everything that asks for the time asks here, so that a test can hold it.
+//! The one clock. All code gets the time here, so that a test can hold it.
 //!
 //! Two times, for two purposes. [`Boot`] is `CLOCK_BOOTTIME`: it never steps and counts suspended time too, so a lease
-//! that ran out while the machine slept has run out. [`Wall`] is for what other machines also name: slots, records, logs.
+//! that expired while the machine slept has expired. [`Wall`] is for times that other machines read, such as `renewTime`.
 
-use std::ops::{Add, Sub};
+use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,14 +26,7 @@ impl Add<Duration> for Boot {
     }
 }
 
-impl Sub<Duration> for Boot {
-    type Output = Boot;
-    fn sub(self, rhs: Duration) -> Boot {
-        Boot(self.0.saturating_sub(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
-    }
-}
-
-/// Microseconds since the Unix epoch, as this machine believes them to be. May step either way.
+/// Microseconds since the Unix epoch, by this machine's wall clock. It may step either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Wall(pub i64);
 
@@ -95,7 +88,7 @@ impl Clock {
         })))
     }
 
-    /// Moves a held clock. The system's clock is not ours to set, and stays as it is.
+    /// Moves a held clock. Does nothing to the system's clock.
     pub fn set(&self, now: Now) {
         if let Source::Held(held) = &self.0 {
             held.boot.store(now.boot.0, Ordering::SeqCst);

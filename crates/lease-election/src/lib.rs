@@ -1,6 +1,8 @@
-//! Leader election over one Lease of `coordination.k8s.io/v1`, or over a directory that processes of one machine share.
+#![doc = include_str!("../README.md")]
 //!
-//! The modules, in the order in which to read them:
+//! # The modules
+//!
+//! In the order in which to read them:
 //!
 //! - [`clock`]: boot time and wall time, from one place that tests can hold.
 //! - [`payload`]: what travels with the lease by compare-and-swap.
@@ -8,6 +10,7 @@
 //! - [`leadership`]: who leads, as this process knows it.
 //! - [`elector`]: the state machine. It decides, and does no I/O.
 //! - [`task`]: the I/O that the elector asks for, over any [`LeaseStore`].
+//! - `object`: a Lease as JSON, for every store.
 //! - [`kubernetes`], [`file`](mod@file): the two stores.
 //! - [`metrics`]: the lease, as numbers.
 
@@ -17,11 +20,12 @@ pub mod file;
 pub mod kubernetes;
 pub mod leadership;
 pub mod metrics;
+mod object;
 pub mod payload;
 pub mod store;
 pub mod task;
 
-pub use elector::{CommitOutcome, CommitRequest, Elector, ElectorConfig};
+pub use elector::{CommitOutcome, CommitRequest, ConfigError, Elector, ElectorConfig};
 pub use leadership::{Leadership, LeaseSnapshot, LeaseTrouble};
 pub use payload::{Annotations, Payload, Stored};
 pub use store::{LeaseChange, LeaseObject, LeaseSpec, LeaseStore, StoreError, WatchEvent, WriteOutcome};

@@ -1,4 +1,4 @@
-//! The lease, as numbers.
+//! Metrics of the election, for `prometheus-client`. The names are theirs with the prefix of the registry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::leadership::{Leadership, LeaseSnapshot, LeaseTrouble};
 use crate::payload::Payload;
 use crate::store::{StoreError, WriteOutcome};
 
-/// What is wrong with the lease store: one of three.
+/// `absent`, `refused` or `unreachable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TroubleLabels {
     reason: &'static str,
 }
 
-/// The lease, as numbers.
+/// What the elector counts. [`default`](LeaseMetrics::default) counts without a registry.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseMetrics {
     pub(super) leading: Gauge,
@@ -39,13 +39,10 @@ pub struct LeaseMetrics {
 }
 
 impl LeaseMetrics {
+    /// Registers them all, each with its help text.
     pub fn register(registry: &mut Registry) -> LeaseMetrics {
         let metrics = LeaseMetrics::default();
-        registry.register(
-            "lease_leading",
-            "1 while this member holds the lease and may conduct",
-            metrics.leading.clone(),
-        );
+        registry.register("lease_leading", "1 while this member leads", metrics.leading.clone());
         registry.register("lease_fence", "Fence of the lease as last seen", metrics.fence.clone());
         registry.register(
             "lease_terms",
@@ -55,7 +52,7 @@ impl LeaseMetrics {
         registry.register("lease_writes", "Writes sent to the lease store", metrics.writes.clone());
         registry.register(
             "lease_conflicts",
-            "Writes that another write came before",
+            "Writes rejected because another write came first",
             metrics.conflicts.clone(),
         );
         registry.register(
@@ -71,14 +68,14 @@ impl LeaseMetrics {
         );
         registry.register(
             "lease_trouble",
-            "1 while the lease can't be used because there is no Lease (absent), no permission or no credentials (refused), or no answer (unreachable)",
+            "1 while the lease is unusable: there is no Lease (absent), no permission or credentials (refused), or no answer (unreachable)",
             metrics.trouble.clone(),
         );
-        metrics.tell(None);
+        metrics.set_trouble(None);
         metrics
     }
 
-    pub(super) fn tell(&self, trouble: Option<&LeaseTrouble>) {
+    pub(super) fn set_trouble(&self, trouble: Option<&LeaseTrouble>) {
         let present = trouble.map(|trouble| match trouble {
             LeaseTrouble::Absent => "absent",
             LeaseTrouble::Store(StoreError::Refused(_)) => "refused",
@@ -112,7 +109,7 @@ impl LeaseMetrics {
     }
 }
 
-/// What depends on when it is asked for: the lease's times run on between two snapshots.
+/// Metrics that change with time alone, computed when they are scraped.
 #[derive(Debug)]
 pub struct LeaseTimes<P> {
     snapshots: watch::Receiver<Arc<LeaseSnapshot<P>>>,
@@ -120,6 +117,7 @@ pub struct LeaseTimes<P> {
 }
 
 impl<P: Payload> LeaseTimes<P> {
+    /// `snapshots` are those of [`LeaseHandle::snapshots`](crate::LeaseHandle::snapshots).
     pub fn register(registry: &mut Registry, snapshots: watch::Receiver<Arc<LeaseSnapshot<P>>>, clock: Clock) {
         registry.register_collector(Box::new(LeaseTimes { snapshots, clock }));
     }
@@ -138,7 +136,7 @@ impl<P: Payload> Collector for LeaseTimes<P> {
         };
         let mut states = encoder.encode_descriptor(
             "lease_state",
-            "1 for the state of the lease as this member sees it: it leads, it follows a holder, nobody holds the lease, the holder let it expire, or no Lease was seen.",
+            "1 for the lease's state as this member sees it: leading, following a holder, free, expired, or unknown.",
             None,
             MetricType::Gauge,
         )?;
@@ -161,7 +159,7 @@ impl<P: Payload> Collector for LeaseTimes<P> {
         )?;
         seconds(
             "lease_expiry_remaining",
-            "Time until the lease that this member sees runs out unless its holder renews it; 0 when nobody holds it.",
+            "Time until the lease expires unless its holder renews it; 0 when no member holds it.",
             lease
                 .expires_at
                 .map_or(Duration::ZERO, |at| at.since(now))
@@ -169,7 +167,7 @@ impl<P: Payload> Collector for LeaseTimes<P> {
         )?;
         seconds(
             "lease_view_age",
-            "Time since the lease store last confirmed what this member knows of the lease; +Inf before the first time.",
+            "Time since the lease store last confirmed this member's view of the lease; +Inf before the first time.",
             lease.age(now).map_or(f64::INFINITY, |age| age.as_secs_f64()),
         )
     }

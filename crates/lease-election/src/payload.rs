@@ -18,8 +18,7 @@ pub trait Payload: Clone + Debug + Eq + Send + Sync + 'static {
     /// The text of the annotation. The same value always gives the same text.
     fn to_text(&self) -> String;
 
-    /// The fence under which it was written, or 0. The next leader's fence is above this, even if the Lease was deleted and
-    /// created again.
+    /// The fence under which it was written, or 0. The next leader's fence is greater, even if the fence annotation is lost.
     fn fence(&self) -> u64 {
         0
     }

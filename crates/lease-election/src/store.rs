@@ -9,15 +9,20 @@ use tokio::sync::mpsc;
 
 use crate::payload::{Payload, Stored};
 
-/// The spec of a `coordination.k8s.io/v1` Lease, as client-go's LeaseLock reads and writes it.
+/// The spec of a [`coordination.k8s.io/v1` Lease][lease], as client-go's LeaseLock reads and writes it.
+///
+/// [lease]: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseSpec {
-    /// `POD_NAME_UID-NONCE` of who holds it; absent or "" when it's free.
+    /// `holderIdentity`; absent or "" when the lease is free.
     pub holder: Option<String>,
+    /// `leaseDurationSeconds`.
     pub duration_seconds: Option<u32>,
-    /// Microseconds, as MicroTime writes them. Never compared with a clock.
+    /// `acquireTime`, to the microsecond, by the holder's clock. The elector never compares it with a clock.
     pub acquire_time: Option<Timestamp>,
+    /// `renewTime`, likewise.
     pub renew_time: Option<Timestamp>,
+    /// `leaseTransitions`: how often the holder changed.
     pub transitions: u32,
 }
 
@@ -31,19 +36,21 @@ impl LeaseSpec {
 /// A Lease as a store returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseObject<P> {
-    /// New each time the object is created.
+    /// `metadata.uid`: new each time the object is created.
     pub uid: String,
-    /// Grows with every write. Kubernetes: `resourceVersion`, which KEP-5504 makes comparable as a number.
+    /// Grows with every write. On Kubernetes `metadata.resourceVersion`, which [KEP-5504][kep] makes comparable as a number.
+    ///
+    /// [kep]: https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/5504-comparable-resource-version
     pub version: u64,
     pub spec: LeaseSpec,
     /// The fence annotation; 0 when it is absent or not a number.
     pub fence: u64,
     pub payload: Stored<P>,
-    /// What is others': labels, annotations and whatever else the store's objects have. A write carries it along unread.
+    /// What others own: labels, annotations, and any other field. A write carries it along unread.
     pub carried: Arc<serde_json::Value>,
 }
 
-/// What a write puts in place of an object's spec and our two annotations.
+/// What a write puts in place of an object's spec and the two annotations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseChange<P> {
     pub spec: LeaseSpec,
@@ -51,47 +58,49 @@ pub struct LeaseChange<P> {
     pub payload: Stored<P>,
 }
 
-/// A read that gave no object: nothing is known by it.
+/// Why a read or write had no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     #[error("the lease store can't be reached: {0}")]
     Unreachable(String),
-    /// No permission, no credentials, no such resource: waiting alone won't mend it.
+    /// No permission, no credentials, no such resource: waiting alone doesn't help.
     #[error("the lease store can't be used: {0}")]
     Refused(String),
 }
 
-/// What became of a compare-and-swap.
+/// The outcome of a compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteOutcome<P> {
-    /// It happened: the object as it stands now.
+    /// It happened; this is the new object.
     Written(Arc<LeaseObject<P>>),
-    /// The object isn't the one it was based on, or is gone: it did not happen.
+    /// It did not happen: the object is not the one it was based on, or is gone.
     Conflict,
-    /// Refused for a reason that has nothing to do with the version, or never sent: it did not happen.
+    /// It did not happen: it was refused for another reason than the version, or never sent.
     Failed(StoreError),
-    /// Timed out, cut off, or a 5xx after it was sent: it may have happened, or may happen yet.
+    /// It may have happened, or may still happen: no answer in time, a broken connection, or a 5xx.
     Unknown(String),
 }
 
-/// What a watch tells.
+/// A change that a watch reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchEvent<P> {
     Seen(Arc<LeaseObject<P>>),
     Gone,
 }
 
-/// One Lease in one store. Every method may be cancelled at any await: a cancelled write is `Unknown`.
-/// The caller bounds the time; an implementation bounds its own steps as well.
+/// One Lease in one store.
+///
+/// Each method may be cancelled at any await; a cancelled write counts as [`Unknown`](WriteOutcome::Unknown). The elector's task
+/// gives a read or write a third of the renew deadline. A store should answer earlier, so that it can say why it failed.
 pub trait LeaseStore<P: Payload>: Send + Sync + 'static {
-    /// A linearizable read; `None` when the Lease is absent.
+    /// A linearizable read: it shows every write that was acknowledged before it began. `None` when the Lease is absent.
     fn read(&self) -> impl Future<Output = Result<Option<Arc<LeaseObject<P>>>, StoreError>> + Send;
 
-    /// Replaces the whole object if it still is the one of this uid and version. Never creates one.
+    /// Replaces the spec and the two annotations, if the object still has the uid and version of `base`. Never creates one.
     fn write(&self, base: &LeaseObject<P>, change: &LeaseChange<P>) -> impl Future<Output = WriteOutcome<P>> + Send;
 
-    /// Sends what changes until the receiver is dropped, reconnecting with backoff by itself. May miss states in
-    /// between, never the last one for longer than the store's own poll.
+    /// Sends changes until the receiver is dropped, and reconnects with backoff by itself. It may skip states, but not the
+    /// last one.
     fn watch(&self, events: mpsc::Sender<WatchEvent<P>>) -> impl Future<Output = ()> + Send;
 }
 

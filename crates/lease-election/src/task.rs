@@ -1,4 +1,4 @@
-//! The elector's shell: carries out what [`Elector`] decides, over a [`LeaseStore`]. One task owns both.
+//! The elector as a task: carries out what [`Elector`] decides, over a [`LeaseStore`]. The task owns both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -20,42 +19,81 @@ use crate::store::{LeaseStore, StoreError, WriteOutcome};
 
 /// Requests that may wait for the elector; more are refused to their sender.
 const QUEUE: usize = 64;
-/// A tick comes at least this often: boot time goes on while a suspended machine's timers stand still.
+/// A tick comes at least this often: while a machine is suspended its boot time passes, and its timers stand still.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// What other parts ask of the elector, and see of it.
+/// Sends requests to the elector, and shows what it publishes. Clones use the same elector.
 #[derive(Clone, Debug)]
 pub struct LeaseHandle<P> {
     events: mpsc::Sender<Event<P>>,
     snapshots: watch::Receiver<Arc<LeaseSnapshot<P>>>,
+    clock: Clock,
 }
 
 impl<P: Payload> LeaseHandle<P> {
+    /// The newest snapshot; the elector publishes one with each change.
     pub fn snapshots(&self) -> watch::Receiver<Arc<LeaseSnapshot<P>>> {
         self.snapshots.clone()
     }
 
-    /// False when the elector has ended, or its queue is full: nothing was sent, and the request has to be made again.
+    /// The fence, if this process leads now. Work under it until [`lost`](LeaseHandle::lost).
+    pub fn leads(&self) -> Option<u64> {
+        self.snapshots.borrow().leads(self.clock.boot())
+    }
+
+    /// Completes once this process doesn't lead under `fence`: at the renew deadline, or earlier if it is known earlier. Renewals
+    /// move the deadline, so work may take longer than that.
+    ///
+    /// Poll it before the work that it guards: then a process that was stopped notices before it does anything else.
+    pub async fn lost(&self, fence: u64) {
+        let mut snapshots = self.snapshots.clone();
+        loop {
+            let left = match snapshots.borrow_and_update().leadership {
+                Leadership::Leader {
+                    fence: led,
+                    renew_deadline,
+                } if led == fence => renew_deadline.since(self.clock.boot()),
+                _ => return,
+            };
+            if left.is_zero() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                changed = snapshots.changed() => if changed.is_err() {
+                    return;
+                },
+                () = sleep(left.min(LONGEST_SLEEP)) => {}
+            }
+        }
+    }
+
+    /// Asks to replace the payload. The outcome comes through the receiver of [`new`].
+    ///
+    /// `false` if the elector has ended or its queue is full: then nothing was sent.
     #[must_use]
     pub fn commit(&self, request: CommitRequest<P>) -> bool {
         self.send(Event::Commit(request))
     }
 
+    /// From now on lead only under a greater fence. A leader whose fence is lower acquires the lease again.
     pub fn require_fence_above(&self, fence: u64) {
         self.send(Event::RequireFenceAbove(fence));
     }
 
+    /// Reads the Lease now, and writes nothing before that.
     pub fn refresh(&self) {
         self.send(Event::Refresh);
     }
 
+    /// Releases the lease, and doesn't acquire it for this long.
     pub fn stay_out(&self, time: Duration) {
         self.send(Event::StayOut(time));
     }
 
-    /// Whether this member's ledger is fit for the office.
+    /// Whether this process may stand for election. At the start it may not. `false` releases the lease.
     pub async fn stand(&self, standing: bool) {
-        // An error means that the elector has ended, and nobody stands any more.
+        // An error means that the elector has ended.
         let _ = self.events.send(Event::Stand(standing)).await;
     }
 
@@ -79,39 +117,42 @@ pub struct LeaseTask<S, P> {
     rng: StdRng,
 }
 
-/// Builds the task and its handle; outcomes of commits come through the receiver, by ticket.
+/// Builds the task and its handle. The outcomes of [`LeaseHandle::commit`] come through the receiver, by ticket; a receiver that
+/// nobody reads may be dropped.
+///
+/// Nothing happens until [`LeaseTask::run`], and this process stands for election only after [`LeaseHandle::stand`].
 pub fn new<S: LeaseStore<P>, P: Payload>(
     config: ElectorConfig,
     store: S,
     clock: Clock,
     metrics: LeaseMetrics,
-    seed: [u8; 32],
 ) -> (LeaseTask<S, P>, LeaseHandle<P>, mpsc::Receiver<(u64, CommitOutcome)>) {
     let (sender, events) = mpsc::channel(QUEUE);
-    let (told, outcomes) = mpsc::channel(QUEUE);
-    let nobody = LeaseSnapshot {
+    let (finished, outcomes) = mpsc::channel(QUEUE);
+    let unknown = LeaseSnapshot {
         leadership: Leadership::Follower { holder: None },
         object: None,
         confirmed_at: None,
         expires_at: None,
         trouble: None,
     };
-    let (publisher, snapshots) = watch::channel(Arc::new(nobody));
+    let (publisher, snapshots) = watch::channel(Arc::new(unknown));
     let task = LeaseTask {
         store: Arc::new(store),
         operation: config.renew_deadline / 3,
         retry: config.retry,
         elector: Elector::new(config),
-        clock,
+        clock: clock.clone(),
         events,
         snapshots: publisher,
-        outcomes: told,
+        outcomes: finished,
         metrics,
-        rng: StdRng::from_seed(seed),
+        rng: rand::make_rng(),
     };
     let handle = LeaseHandle {
         events: sender,
         snapshots,
+        clock,
     };
     (task, handle, outcomes)
 }
@@ -119,7 +160,10 @@ pub fn new<S: LeaseStore<P>, P: Payload>(
 type Operations<P> = FuturesUnordered<BoxFuture<'static, Event<P>>>;
 
 impl<S: LeaseStore<P>, P: Payload> LeaseTask<S, P> {
-    /// Runs until asked to stop, and then until the lease is released or two operations' time has passed.
+    /// Runs until `stop` completes. Then releases the lease, and returns once it is released, or after two thirds of the renew
+    /// deadline: then it expires by itself.
+    ///
+    /// Dropping the future stops at once, without a release.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         let (watched, mut watching) = mpsc::channel(QUEUE);
         let (store, retry) = (self.store.clone(), self.retry);
@@ -163,7 +207,7 @@ impl<S: LeaseStore<P>, P: Payload> LeaseTask<S, P> {
         }
     }
 
-    /// Takes one step, and starts what it asks for. True when the lease has been let go for good.
+    /// Takes one step, and starts the actions that it asks for. True once the lease is released for good.
     fn step(&mut self, event: Event<P>, operations: &mut Operations<P>) -> bool {
         let mut resigned = false;
         for action in self.elector.step(self.clock.now(), event, &mut self.rng) {
@@ -193,7 +237,7 @@ impl<S: LeaseStore<P>, P: Payload> LeaseTask<S, P> {
                 }
                 Action::Publish(snapshot) => self.publish(snapshot),
                 Action::Commit { ticket, outcome } => {
-                    // The conductor may have ended already; then nobody waits for the outcome.
+                    // An error means that nobody waits for the outcome.
                     let _ = self.outcomes.try_send((ticket, outcome));
                 }
                 Action::Resigned => resigned = true,
@@ -222,7 +266,7 @@ impl<S: LeaseStore<P>, P: Payload> LeaseTask<S, P> {
         if let Some(object) = &snapshot.object {
             self.metrics.fence.set(i64::try_from(object.fence).unwrap_or(i64::MAX));
         }
-        self.metrics.tell(snapshot.trouble.as_ref());
+        self.metrics.set_trouble(snapshot.trouble.as_ref());
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 }

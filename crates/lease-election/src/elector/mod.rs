@@ -1,6 +1,8 @@
-//! The elector: who leads, decided as a function of (state, event, now). It does no I/O; [`super::task`] carries out the
-//! actions it returns. Rules L1 to L11 of `docs/protocol.md`.
+//! The elector: decides who leads, as a function of (state, event, now). It does no I/O: [`crate::task`] carries out the
+//! actions that it returns. L1 to L11 are the rules of `docs/protocol.md`, 2.3, in the repository.
 
+mod config;
+mod interface;
 mod outcome;
 mod view;
 
@@ -9,93 +11,16 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+pub use self::config::{ConfigError, ElectorConfig};
+pub use self::interface::{Action, CommitOutcome, CommitRequest, Event};
 use self::view::LeaseView;
 use crate::clock::{Boot, Now};
 use crate::leadership::{Leadership, LeaseSnapshot, LeaseTrouble};
 use crate::payload::{Payload, Stored};
-use crate::store::{LeaseChange, LeaseObject, StoreError, WatchEvent, WriteOutcome};
+use crate::store::{LeaseChange, LeaseObject, StoreError, WatchEvent};
 
-/// Renewals closer than this are one to client-go, which compares times in whole seconds.
+/// client-go compares times in whole seconds, and takes renewals closer than this for one.
 const LEAST_RENEWAL: Duration = Duration::from_secs(1);
-
-#[derive(Clone, Debug)]
-pub struct ElectorConfig {
-    /// `POD_NAME_UID-NONCE`, new with each process.
-    pub identity: String,
-    /// Whole seconds. Greater than `renew_deadline`.
-    pub duration: Duration,
-    /// Leadership lasts this long after the last successful write was sent. Greater than 1.2 × `retry`.
-    pub renew_deadline: Duration,
-    pub retry: Duration,
-}
-
-/// Asks to put `payload` into the Lease, in place of `base`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitRequest<P> {
-    /// Comes back with the outcome.
-    pub ticket: u64,
-    pub payload: Arc<P>,
-    /// The write happens on a version that has exactly this, or not at all.
-    pub base: Stored<P>,
-    /// The fence under which the payload was made: the write happens under it, or not at all.
-    pub fence: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommitOutcome {
-    /// The payload is, or was, in the Lease.
-    Committed,
-    /// It was not, and by this write never will be.
-    NotCommitted,
-    /// The write may still land; the next one on the same version decides.
-    Undecided,
-}
-
-#[derive(Clone, Debug)]
-pub enum Event<P> {
-    /// Time passed.
-    Tick,
-    Read {
-        op: u64,
-        result: Result<Option<Arc<LeaseObject<P>>>, StoreError>,
-    },
-    Wrote {
-        op: u64,
-        outcome: WriteOutcome<P>,
-    },
-    Watched(WatchEvent<P>),
-    Commit(CommitRequest<P>),
-    /// Lead only under a greater fence than this from now on.
-    RequireFenceAbove(u64),
-    /// Read the Lease now.
-    Refresh,
-    /// Whether this process may stand for election.
-    Stand(bool),
-    /// Release, and don't acquire for this long.
-    StayOut(Duration),
-    /// Release, and don't acquire again.
-    Resign,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action<P> {
-    Read {
-        op: u64,
-    },
-    Write {
-        op: u64,
-        base: Arc<LeaseObject<P>>,
-        change: LeaseChange<P>,
-    },
-    Publish(LeaseSnapshot<P>),
-    /// What became of a [`CommitRequest`].
-    Commit {
-        ticket: u64,
-        outcome: CommitOutcome,
-    },
-    /// The lease is released, or was not held, after [`Event::Resign`].
-    Resigned,
-}
 
 /// This process leads, under this uid and fence, until the renew deadline.
 #[derive(Clone, Debug)]
@@ -143,9 +68,11 @@ pub struct Elector<P> {
     commit: Option<CommitRequest<P>>,
     /// Lead only under a greater fence.
     fence_floor: u64,
-    /// The greatest fence in any view: a Lease that was deleted and created again has none.
+    /// The highest fence in any view: a Lease that was deleted and created again has none.
     seen_fence: u64,
+    /// May stand for election.
     standing: bool,
+    /// Doesn't stand for election before this.
     out_until: Boot,
     resigning: bool,
     resigned: bool,
@@ -153,7 +80,7 @@ pub struct Elector<P> {
     next_write: Boot,
     read_failures: u32,
     confirmed_at: Option<Boot>,
-    /// Of the last read.
+    /// What the last read met.
     trouble: Option<LeaseTrouble>,
     /// Why the last write was refused. A read that succeeds doesn't clear it.
     write_trouble: Option<StoreError>,
@@ -192,7 +119,7 @@ impl<P: Payload> Elector<P> {
         }
     }
 
-    /// Takes one event, and returns what is to be done for it, in this order.
+    /// Takes one event, and returns the actions that it asks for, in this order. `rng` gives the jitter.
     pub fn step(&mut self, now: Now, event: Event<P>, rng: &mut impl Rng) -> Vec<Action<P>> {
         if self.term.as_ref().is_some_and(|term| now.boot >= term.renew_deadline) {
             self.term = None;
@@ -227,11 +154,11 @@ impl<P: Payload> Elector<P> {
     pub fn wake_at(&self) -> Option<Boot> {
         let read = (self.reading.is_none() && self.writing.is_none()).then_some(self.next_read);
         let term = self.term.as_ref().map(|term| term.renew_deadline);
-        read.into_iter().chain(term).chain(self.next_move()).min()
+        read.into_iter().chain(term).chain(self.next_write_at()).min()
     }
 
-    /// When the next write is due, as far as nothing stands in its way now: the times that [`Elector::plan`] compares with.
-    fn next_move(&self) -> Option<Boot> {
+    /// When [`Elector::plan`] would send the next write.
+    fn next_write_at(&self) -> Option<Boot> {
         if self.writing.is_some() || self.in_doubt.is_some() || self.must_read.is_some() {
             return None;
         }

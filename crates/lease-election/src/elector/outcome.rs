@@ -1,4 +1,4 @@
-//! What an answer, a view or a silence means: L1, L6, L7, L10, L11.
+//! What an answer or a watched change means for the view, the term and a write in doubt: L1, L6, L7, L10, L11.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl<P: Payload> Elector<P> {
             Ok(found) => {
                 self.read_failures = 0;
                 self.next_read = now.boot + jittered(self.config.duration, rng);
-                // L1: a read that was sent before the newest view came can't contradict it.
+                // L1: a read that was sent before the newest view came may be older than it.
                 let newer = self.view.as_ref().is_none_or(|view| sent > view.accepted_at);
                 let undecided = self.undecided_by(found.as_deref(), sent);
                 match found {
@@ -59,7 +59,7 @@ impl<P: Payload> Elector<P> {
         match &self.view {
             Some(view) if not_older(&object, &view.object) => self.accept(object, now),
             Some(view) if view.object.uid == object.uid => {}
-            // Another uid, or the first view of all: watches lag, a read tells. Leading on in doubt is not worth it.
+            // Another uid, or the first view at all. Watches lag: the read decides. Don't lead while that is open.
             _ => {
                 self.term = None;
                 self.require_read(now.boot);
@@ -98,7 +98,7 @@ impl<P: Payload> Elector<P> {
         }
     }
 
-    /// Takes a view as the present one, and draws the consequences for the term and for a write in doubt.
+    /// Takes a view as the present one, and decides what it means for the term and for a write in doubt.
     fn accept(&mut self, object: Arc<LeaseObject<P>>, now: Now) {
         self.confirmed_at = Some(now.boot);
         self.trouble = None;
@@ -107,12 +107,12 @@ impl<P: Payload> Elector<P> {
             .held_by()
             .is_some_and(|holder| holder != self.config.identity)
         {
-            // Nothing is to be written while another holds it.
+            // While another process holds the lease there is nothing to write.
             self.write_trouble = None;
         }
         let freed = |view: &LeaseView<P>| view.object.spec.held_by().is_some() && object.spec.held_by().is_none();
         if self.term.is_none() && self.view.as_ref().is_some_and(freed) {
-            // Whoever lost a race a moment ago may run in this one.
+            // The retry time of an earlier attempt must not delay this one.
             self.next_write = now.boot;
         }
         match &mut self.view {
@@ -142,7 +142,7 @@ impl<P: Payload> Elector<P> {
         self.end_doubt();
     }
 
-    /// L7: a leader goes on only under a view that it wrote itself.
+    /// L7: a leader continues only under a view that it wrote itself.
     fn continues_term(&self, term: &Term<P>, object: &LeaseObject<P>) -> bool {
         let on_its_way = self.writing.as_ref().or(self.in_doubt.as_ref().map(|(sent, _)| sent));
         object.uid == term.uid
@@ -151,7 +151,7 @@ impl<P: Payload> Elector<P> {
             && (object.payload == term.payload || on_its_way.is_some_and(|sent| sent.change.payload == object.payload))
     }
 
-    /// L10: whether a write in doubt happened, as far as this view tells.
+    /// L10: whether a write in doubt happened, as far as this view shows.
     fn resolve_doubt(&mut self, sent: PendingWrite<P>, since: Boot, object: &LeaseObject<P>, now: Now) {
         let same = object.uid == sent.base.uid && object.version == sent.base.version;
         if same {
@@ -177,7 +177,7 @@ impl<P: Payload> Elector<P> {
         sent >= *since && object.uid == write.base.uid && object.version == write.base.version
     }
 
-    /// The next write on the same version decides: either lands first, never both.
+    /// Stops waiting: the next write on the same version decides, since only one of the two can land.
     fn end_doubt(&mut self) {
         if let Some((sent, _)) = self.in_doubt.take()
             && let Purpose::Commit { ticket } = sent.purpose
@@ -186,7 +186,7 @@ impl<P: Payload> Elector<P> {
         }
     }
 
-    /// A write of mine happened. Leadership is counted from when it was sent.
+    /// L6: a write of this process happened. Leadership is counted from when it was sent.
     fn apply_written(&mut self, sent: PendingWrite<P>, now: Now) {
         let renew_deadline = sent.sent_at + self.config.renew_deadline;
         match sent.purpose {
@@ -200,7 +200,7 @@ impl<P: Payload> Elector<P> {
                         payload: sent.change.payload.clone(),
                     });
                 }
-                // A view that came before this answer may be another's already.
+                // A view that came before this answer may already show another holder.
                 let seen = self.view.as_ref().map(|view| view.object.clone());
                 if let (Some(term), Some(object)) = (self.term.take(), seen) {
                     let as_written = object.uid == sent.base.uid && object.version <= sent.base.version;

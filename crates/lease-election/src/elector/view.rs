@@ -1,4 +1,4 @@
-//! What this member sees of the Lease, and since when: L2 and L3.
+//! The newest view of the Lease, and since when it is so: L2 and L3.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +12,20 @@ pub(super) struct LeaseView<P> {
     pub object: Arc<LeaseObject<P>>,
     /// When the newest version was accepted.
     pub accepted_at: Boot,
-    /// Since when the spec stands as it is. Only the spec counts: a label or an annotation is no renewal.
+    /// When the spec last changed. Only the spec counts: a label or an annotation is not a renewal.
     unchanged_since: Boot,
     /// When this uid was first seen, if another was known before.
-    strange_since: Option<Boot>,
+    new_uid_since: Option<Boot>,
 }
 
 impl<P> LeaseView<P> {
     pub fn first(object: Arc<LeaseObject<P>>, known_uid: Option<&str>, now: Boot) -> LeaseView<P> {
-        let strange = known_uid.is_some_and(|known| known != object.uid);
+        let replaced = known_uid.is_some_and(|known| known != object.uid);
         LeaseView {
             object,
             accepted_at: now,
             unchanged_since: now,
-            strange_since: strange.then_some(now),
+            new_uid_since: replaced.then_some(now),
         }
     }
 
@@ -40,11 +40,11 @@ impl<P> LeaseView<P> {
         self.object = object;
     }
 
-    /// When the present holder's time is over; none while nobody holds it.
+    /// When the holder's lease expires; `None` while the lease is free. `mine` is this process's lease duration.
     pub fn expires_at(&self, mine: Duration) -> Option<Boot> {
         let spec = &self.object.spec;
         spec.held_by()?;
-        // The record's own duration: another client may hold it for longer than this one would.
+        // The Lease's own duration: another client may hold it for longer than this one would.
         let duration = match spec.duration_seconds {
             Some(seconds) if seconds > 0 => Duration::from_secs(u64::from(seconds)),
             _ => mine,
@@ -52,14 +52,14 @@ impl<P> LeaseView<P> {
         Some(self.unchanged_since + duration)
     }
 
-    /// From when on `identity` may acquire it.
+    /// When `identity` may acquire the lease.
     pub fn free_at(&self, identity: &str, mine: Duration) -> Boot {
         let free = match self.object.spec.held_by() {
             Some(holder) if holder != identity => self.expires_at(mine).unwrap_or(self.unchanged_since),
             _ => Boot(0),
         };
-        // Whoever led under the former uid may believe in it for one duration yet.
-        match self.strange_since {
+        // The holder under the former uid may still lead, for up to one duration.
+        match self.new_uid_since {
             Some(since) => free.max(since + mine),
             None => free,
         }

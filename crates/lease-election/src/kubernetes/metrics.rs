@@ -1,6 +1,5 @@
-//! What this member asks of the API server, as numbers.
+//! Metrics of the requests to the API server.
 
-use hyper::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,28 +28,28 @@ impl KubernetesMetrics {
         );
         registry.register(
             "lease_watching",
-            "1 while a watch of the Lease stands; without one the Lease is only polled, and a hand-over takes longer",
+            "1 while the Lease is watched; otherwise it is only polled, and a hand-over takes longer",
             metrics.watching.clone(),
         );
-        // An alert on requests that get no answer needs the number from before the first.
+        // An alert on unanswered requests needs the counter before the first of them.
         for verb in ["GET", "PUT", "WATCH"] {
-            drop(metrics.requests.get_or_create(&Labels {
-                verb: verb.to_owned(),
-                code: "none".to_owned(),
-            }));
+            drop(metrics.requests.get_or_create(&labels(verb, None)));
         }
         metrics
     }
 
-    pub(super) fn count(&self, verb: &str, code: Option<StatusCode>) {
-        let labels = Labels {
-            verb: verb.to_owned(),
-            code: code.map_or_else(|| "none".to_owned(), |code| code.as_str().to_owned()),
-        };
-        self.requests.get_or_create(&labels).inc();
+    pub(super) fn count(&self, verb: &str, code: Option<u16>) {
+        self.requests.get_or_create(&labels(verb, code)).inc();
     }
 
-    pub(super) fn watching(&self, stands: bool) {
-        self.watching.set(i64::from(stands));
+    pub(super) fn set_watching(&self, watching: bool) {
+        self.watching.set(i64::from(watching));
+    }
+}
+
+fn labels(verb: &str, code: Option<u16>) -> Labels {
+    Labels {
+        verb: verb.to_owned(),
+        code: code.map_or_else(|| "none".to_owned(), |code| code.to_string()),
     }
 }

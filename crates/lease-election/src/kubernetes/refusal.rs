@@ -1,10 +1,8 @@
-//! What the API server's refusals mean, in words that say how to mend them.
+//! What an API server's refusals mean, and what to do about them.
 
-use hyper::StatusCode;
-use serde_json::Value;
-
-use super::exchange::Answer;
 use crate::store::StoreError;
+
+pub(super) const BUSY: &str = "the API server is busy and asked to wait (429)";
 
 /// The Lease, as `kubectl` names it.
 #[derive(Clone, Debug)]
@@ -20,54 +18,31 @@ impl std::fmt::Display for Place {
 }
 
 impl Place {
-    /// What an answer that is neither a Lease, nor its absence, nor a conflict means. `verb` is that of a Role's rule.
-    pub fn refusal(&self, verb: &str, answer: &Answer) -> StoreError {
-        let (status, said) = (answer.status, message(answer));
-        match status {
-            StatusCode::UNAUTHORIZED => StoreError::Refused(format!(
-                "the API server doesn't know who asks (401: {said}); check the ServiceAccount and its token, or the user in --kubeconfig"
+    /// The meaning of an HTTP status that is neither success, absence nor conflict. `verb` is the one in a Role.
+    pub fn refusal(&self, verb: &str, code: u16, message: &str) -> StoreError {
+        let words: Vec<&str> = message.split_whitespace().collect();
+        let said: String = match words.is_empty() {
+            true => "no reason given".to_owned(),
+            false => words.join(" ").chars().take(500).collect(),
+        };
+        match code {
+            401 => StoreError::Refused(format!(
+                "the API server rejected the credentials (401: {said}); check the ServiceAccount and its token, or the user in --kubeconfig"
             )),
-            StatusCode::FORBIDDEN => StoreError::Refused(format!(
-                "no permission to {verb} {self} (403: {said}); a Role must allow get, update and watch on leases.coordination.k8s.io named {}, and a RoleBinding give it to this ServiceAccount",
+            403 => StoreError::Refused(format!(
+                "no permission to {verb} {self} (403: {said}); a Role must allow get, update and watch on leases.coordination.k8s.io named {}, and a RoleBinding grant it to this ServiceAccount",
                 self.name
             )),
-            StatusCode::TOO_MANY_REQUESTS => {
-                StoreError::Unreachable("the API server is busy and asked to wait (429)".to_owned())
-            }
-            _ if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => StoreError::Unreachable(format!(
-                "the API server failed to {verb} {self} ({}: {said})",
-                status.as_u16()
-            )),
+            429 => StoreError::Unreachable(BUSY.to_owned()),
+            408 | 500.. => StoreError::Unreachable(format!("the API server failed to {verb} {self} ({code}: {said})")),
             _ => StoreError::Refused(format!(
-                "the API server answered {} when asked to {verb} {self}: {said}",
-                status.as_u16()
+                "the API server answered {code} when asked to {verb} {self}: {said}"
             )),
         }
     }
 
-    /// What came with status 200 and is no Lease.
+    /// For an answer with status 200 that is not a Lease.
     pub fn unreadable(&self, detail: &str) -> StoreError {
-        StoreError::Refused(format!("the API server's answer for {self} can't be read: {detail}"))
-    }
-}
-
-/// Whether a 404 says that the Lease is absent. One that says nothing of it comes from something that is no API server.
-pub(super) fn is_absence(answer: &Answer) -> bool {
-    answer.status == StatusCode::NOT_FOUND && status(answer).is_some()
-}
-
-fn status(answer: &Answer) -> Option<Value> {
-    let status: Value = serde_json::from_slice(&answer.body).ok()?;
-    (status.get("kind")?.as_str()? == "Status").then_some(status)
-}
-
-/// What the API server says of it, in one line.
-fn message(answer: &Answer) -> String {
-    let said = status(answer).and_then(|status| Some(status.get("message")?.as_str()?.to_owned()));
-    let said = said.unwrap_or_else(|| String::from_utf8_lossy(&answer.body).into_owned());
-    let line: Vec<&str> = said.split_whitespace().collect();
-    match line.is_empty() {
-        true => answer.status.canonical_reason().unwrap_or("no reason given").to_owned(),
-        false => line.join(" ").chars().take(500).collect(),
+        StoreError::Refused(format!("the API server's answer for {self} is not readable: {detail}"))
     }
 }

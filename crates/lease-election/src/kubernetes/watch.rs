@@ -1,219 +1,221 @@
-//! The watch of one Lease, by hand: kube's own begins with a list, which a Role on one name refuses.
+//! The watch of one Lease. kube's watcher starts with a list, which a Role on one name refuses; so this starts with a GET,
+//! and watches from the version that it returned.
 //!
-//! A GET, then a watch from its version; an end or an error resumes from the last version told, bookmarks included; a
-//! version that the API server has forgotten (410) begins with a GET again. Silence has a bound, since a connection that died
-//! without a word looks like a Lease that doesn't change; and a read that shows a newer version than the watch tells it too.
+//! A watch that ends or fails continues from the last version seen, bookmarks included. A version that the API server has
+//! forgotten (410) means a GET again. Silence has a limit, because a dead connection looks like a Lease that doesn't change;
+//! so has a read that returned a newer version than the watch did.
 
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt};
+use kube::Error;
+use kube::api::WatchParams;
+use kube::core::WatchEvent as KubeEvent;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::exchange::{Exchange, Lines, Opened};
-use super::object;
-use super::refusal::{Place, is_absence};
-use crate::payload::{Annotations, Payload};
-use crate::store::{StoreError, WatchEvent};
-use hyper::{Method, StatusCode};
+use super::KubernetesLeaseStore;
+use crate::object;
+use crate::payload::Payload;
+use crate::store::{LeaseObject, StoreError, WatchEvent};
 
 /// A bookmark comes about once a minute when nothing changes.
 const SILENCE: Duration = Duration::from_secs(90);
-/// A version that was read must come by the watch within this.
+/// How long the watch may lag behind a read.
 const LAG: Duration = Duration::from_secs(5);
-/// How long the API server is asked to keep a watch, at random between these: members' watches don't end together.
-const LIFE: std::ops::RangeInclusive<u64> = 300..=600;
+/// How many seconds the API server is asked to serve one watch, at random: members' watches don't end together.
+const LIFE: std::ops::RangeInclusive<u32> = 300..=600;
 const BACKOFF: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// A watch that stood so long was none that failed.
-const STOOD: Duration = Duration::from_secs(10);
-/// The present state, and changes from then on: for a Lease that is absent, and so has no version.
+/// A watch that lasted this long counts as healthy.
+const HEALTHY: Duration = Duration::from_secs(10);
+/// Watches from the present state on: for a Lease that is absent, and so has no version.
 const ANY_VERSION: &str = "0";
+const GONE: u16 = 410;
 
-/// What a watch needs of the store.
 pub(super) struct Watch<'a, P> {
-    pub exchange: &'a Exchange,
-    pub place: &'a Place,
-    /// Paths of the Lease, and of all in its namespace.
-    pub item: &'a str,
-    pub collection: &'a str,
-    /// The greatest version that reads and writes have shown, for as long as the store lives.
-    pub seen: watch::Receiver<u64>,
-    /// Why it may not watch, for as long as it may not.
-    pub trouble: &'a watch::Sender<Option<StoreError>>,
-    pub annotations: &'a Annotations,
+    pub store: &'a KubernetesLeaseStore<P>,
+    /// The highest version that reads and writes have seen.
+    pub newest: watch::Receiver<u64>,
     pub events: mpsc::Sender<WatchEvent<P>>,
+    /// The version to continue from; none before the first GET, or after a 410.
+    pub position: Option<String>,
 }
 
 /// Why one watch ended.
-enum Ended {
-    /// In its time, or because it lagged: resumed at once from the last version told.
+#[derive(PartialEq)]
+enum End {
+    /// Its time was over, or it lagged.
     Resume,
-    /// The version is too old, or unknown.
+    /// The API server has forgotten the version.
     Forgotten,
     Failed,
-    /// Nobody listens any more.
-    Unheard,
 }
 
 impl<P: Payload> Watch<'_, P> {
-    /// Runs until nobody listens.
+    /// Runs until the receiver of the events is dropped.
     pub async fn run(mut self) {
-        let (events, mut failures) = (self.events.clone(), 0);
-        let all = async {
-            let mut position = None;
-            loop {
-                let began = Instant::now();
-                let ended = self.once(&mut position).await;
-                match ended {
-                    Ended::Unheard => return,
-                    Ended::Forgotten => position = None,
-                    Ended::Resume | Ended::Failed => {}
-                }
-                let stood = began.elapsed() >= STOOD;
-                failures = if stood { 0 } else { failures + 1 };
-                if !(stood && matches!(ended, Ended::Resume)) {
-                    sleep(backoff(failures)).await;
-                }
-            }
-        };
+        let events = self.events.clone();
         tokio::select! {
             biased;
             () = events.closed() => {}
-            () = all => {}
+            () = self.repeat() => {}
         }
     }
 
-    async fn once(&mut self, position: &mut Option<String>) -> Ended {
-        let from = match position {
-            Some(version) => version.clone(),
-            None => match self.start().await {
-                Ok(version) => position.insert(version).clone(),
-                Err(ended) => return ended,
-            },
-        };
-        let path = format!(
-            "{}?watch=true&allowWatchBookmarks=true&fieldSelector=metadata.name%3D{}&timeoutSeconds={}&resourceVersion={from}",
-            self.collection,
-            self.place.name,
-            rand::random_range(LIFE),
-        );
-        let mut lines = match self.exchange.watch(&path).await {
-            Ok(Opened::Lines(lines)) => lines,
-            Ok(Opened::Refused(answer)) if answer.status == StatusCode::GONE => return Ended::Forgotten,
-            Ok(Opened::Refused(answer)) => {
-                self.note(Some(self.place.refusal("watch", &answer)));
-                return Ended::Failed;
+    async fn repeat(&mut self) {
+        let mut failures = 0;
+        loop {
+            let started = Instant::now();
+            let end = self.watch_once().await;
+            if end == End::Forgotten {
+                self.position = None;
+            }
+            let healthy = started.elapsed() >= HEALTHY;
+            failures = if healthy { 0 } else { failures + 1 };
+            if !healthy || end != End::Resume {
+                sleep(backoff(failures)).await;
+            }
+        }
+    }
+
+    async fn watch_once(&mut self) -> End {
+        if self.position.is_none()
+            && let Err(end) = self.start().await
+        {
+            return end;
+        }
+        let from = self.position.as_deref().unwrap_or(ANY_VERSION);
+        let parameters = WatchParams::default()
+            .fields(&format!("metadata.name={}", self.store.place.name))
+            .timeout(rand::random_range(LIFE));
+        let request = self.store.requests.watch(&parameters, from);
+        let opened = self.store.send("WATCH", request, async |client, request| {
+            match client.request_events::<Value>(request).await {
+                Ok(stream) => Ok((200, None, Ok(stream))),
+                Err(Error::Api(status)) => {
+                    let details = status.details.as_ref();
+                    let seconds = details.map(|details| u64::from(details.retry_after_seconds));
+                    Ok((status.code, seconds.filter(|seconds| *seconds > 0), Err(status)))
+                }
+                Err(error) => Err(error),
+            }
+        });
+        let stream = match opened.await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(status)) if status.code == GONE => return End::Forgotten,
+            Ok(Err(status)) => {
+                self.report(Some(self.store.place.refusal("watch", status.code, &status.message)));
+                return End::Failed;
             }
             Err(failure) => {
                 tracing::debug!(error = %StoreError::from(failure), "the Lease can't be watched");
-                return Ended::Failed;
+                return End::Failed;
             }
         };
-        self.note(None);
-        self.exchange.metrics().watching(true);
-        let ended = self.follow(&mut lines, position).await;
-        self.exchange.metrics().watching(false);
-        ended
+        self.report(None);
+        self.store.metrics.set_watching(true);
+        let end = self.follow(pin!(stream)).await;
+        self.store.metrics.set_watching(false);
+        end
     }
 
-    /// The present state, told and as the version to watch from.
-    async fn start(&self) -> Result<String, Ended> {
-        match self.exchange.call(&Method::GET, self.item, Vec::new()).await {
-            Ok(answer) if answer.status == StatusCode::OK => {
-                let object = object::read(&answer.body, self.annotations).map_err(|_| Ended::Failed)?;
-                let version = object.version.to_string();
-                self.tell(WatchEvent::Seen(object.into())).await?;
-                Ok(version)
-            }
-            Ok(answer) if is_absence(&answer) => {
-                self.tell(WatchEvent::Gone).await?;
-                Ok(ANY_VERSION.to_owned())
-            }
-            // The elector's own reads tell what is wrong.
-            Ok(_) | Err(_) => Err(Ended::Failed),
-        }
-    }
-
-    async fn follow(&mut self, lines: &mut Lines, position: &mut Option<String>) -> Ended {
-        let mut quiet_until = Instant::now() + SILENCE;
-        let mut lagging = None;
-        loop {
-            let told = position.as_ref().and_then(|version| version.parse().ok()).unwrap_or(0);
-            // 0 is said of no object: after a start without one nothing is known to be missing.
-            let behind = told > 0 && *self.seen.borrow_and_update() > told;
-            lagging = behind.then(|| lagging.unwrap_or_else(|| Instant::now() + LAG));
-            let until = lagging.map_or(quiet_until, |lag| lag.min(quiet_until));
-            let line = tokio::select! {
-                biased;
-                line = timeout_at(until, lines.next()) => line,
-                Ok(()) = self.seen.changed() => continue,
-            };
-            let line = match line {
-                Ok(Ok(Some(line))) => line,
-                Ok(Ok(None)) => return Ended::Resume,
-                Ok(Err(error)) => {
-                    tracing::debug!(error, "the watch of the Lease was cut off");
-                    return Ended::Failed;
-                }
-                Err(_) => {
-                    tracing::info!(behind, "the watch of the Lease fell silent: it is begun anew");
-                    return Ended::Resume;
-                }
-            };
-            quiet_until = Instant::now() + SILENCE;
-            match self.take(&line, position).await {
-                Ok(()) => {}
-                Err(ended) => return ended,
-            }
-        }
-    }
-
-    async fn take(&self, line: &[u8], position: &mut Option<String>) -> Result<(), Ended> {
-        let Ok(mut event) = serde_json::from_slice::<Value>(line) else {
-            return Err(Ended::Failed);
-        };
-        let object = event.get_mut("object").map(Value::take).unwrap_or_default();
-        match event.get("type").and_then(Value::as_str) {
-            Some("ADDED" | "MODIFIED") => {
-                let object = object::from_value(object, self.annotations).map_err(|_| Ended::Failed)?;
-                *position = Some(object.version.to_string());
-                self.tell(WatchEvent::Seen(object.into())).await
-            }
-            Some("DELETED") => {
-                *position = Some(version_of(&object)?);
-                self.tell(WatchEvent::Gone).await
-            }
-            Some("BOOKMARK") => {
-                *position = Some(version_of(&object)?);
+    /// Publishes the present state, and takes its version as the position.
+    async fn start(&mut self) -> Result<(), End> {
+        // A failure is reported by the elector's own reads.
+        let answer = self.store.call("GET", self.store.read_request()).await;
+        let answer = answer.map_err(|_| End::Failed)?;
+        match answer.code {
+            200 => self.see(answer.lease(&self.store.annotations)).await,
+            404 if answer.says_absent() => {
+                self.publish(ANY_VERSION.to_owned(), WatchEvent::Gone).await;
                 Ok(())
             }
-            Some("ERROR") if object.get("code").and_then(Value::as_u64) == Some(410) => Err(Ended::Forgotten),
-            _ => Err(Ended::Failed),
+            _ => Err(End::Failed),
         }
     }
 
-    async fn tell(&self, event: WatchEvent<P>) -> Result<(), Ended> {
-        self.events.send(event).await.map_err(|_| Ended::Unheard)
+    async fn follow(&mut self, mut stream: Pin<&mut impl Stream<Item = Result<KubeEvent<Value>, Error>>>) -> End {
+        let mut silent_at = Instant::now() + SILENCE;
+        let mut late_at = None;
+        loop {
+            let seen = self
+                .position
+                .as_ref()
+                .and_then(|version| version.parse().ok())
+                .unwrap_or(0);
+            // 0 stands for an absent Lease: then nothing is known to be missing.
+            let behind = seen > 0 && *self.newest.borrow_and_update() > seen;
+            late_at = behind.then(|| late_at.unwrap_or_else(|| Instant::now() + LAG));
+            let until = late_at.map_or(silent_at, |late: Instant| late.min(silent_at));
+            let event = tokio::select! {
+                biased;
+                event = timeout_at(until, stream.next()) => event,
+                Ok(()) = self.newest.changed() => continue,
+            };
+            silent_at = Instant::now() + SILENCE;
+            let taken = match event {
+                Ok(Some(Ok(event))) => self.take(event).await,
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(%error, "the watch of the Lease was cut off");
+                    Err(End::Failed)
+                }
+                Ok(None) => Err(End::Resume),
+                Err(_) => {
+                    tracing::info!(behind, "the watch of the Lease went silent: restarting it");
+                    Err(End::Resume)
+                }
+            };
+            if let Err(end) = taken {
+                return end;
+            }
+        }
     }
 
-    fn note(&self, trouble: Option<StoreError>) {
-        // Whether the API server can be reached is told by reads; only what a watch alone meets is told here.
+    async fn take(&mut self, event: KubeEvent<Value>) -> Result<(), End> {
+        match event {
+            KubeEvent::Added(object) | KubeEvent::Modified(object) => {
+                self.see(object::parse(object, &self.store.annotations)).await
+            }
+            KubeEvent::Deleted(object) => {
+                let version = object::version(object.pointer("/metadata/resourceVersion"));
+                let version = version.map_err(|_| End::Failed)?.to_string();
+                self.publish(version, WatchEvent::Gone).await;
+                Ok(())
+            }
+            KubeEvent::Bookmark(bookmark) => {
+                self.position = Some(bookmark.metadata.resource_version);
+                Ok(())
+            }
+            KubeEvent::Error(status) if status.code == GONE => Err(End::Forgotten),
+            KubeEvent::Error(_) => Err(End::Failed),
+        }
+    }
+
+    async fn see(&mut self, object: Result<LeaseObject<P>, String>) -> Result<(), End> {
+        let object = object.map_err(|_| End::Failed)?;
+        self.publish(object.version.to_string(), WatchEvent::Seen(object.into()))
+            .await;
+        Ok(())
+    }
+
+    async fn publish(&mut self, position: String, event: WatchEvent<P>) {
+        self.position = Some(position);
+        // Without a receiver this watch is about to end.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Publishes why the Lease can't be watched. Reads report an API server that can't be reached.
+    fn report(&self, trouble: Option<StoreError>) {
         let trouble = trouble.filter(|trouble| matches!(trouble, StoreError::Refused(_)));
-        self.trouble.send_if_modified(|told| {
-            let changed = *told != trouble;
-            *told = trouble;
+        self.store.watch_trouble.send_if_modified(|published| {
+            let changed = *published != trouble;
+            *published = trouble;
             changed
         });
     }
-}
-
-fn version_of(object: &Value) -> Result<String, Ended> {
-    let found = object
-        .get("metadata")
-        .and_then(|metadata| metadata.get("resourceVersion"));
-    let version = object::version(found).map_err(|_| Ended::Failed)?;
-    Ok(version.to_string())
 }
 
 /// 0.5 s, 1 s, 2 s, … at most 10 s, ± 20 %.

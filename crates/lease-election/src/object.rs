@@ -1,20 +1,15 @@
-//! A Lease of `coordination.k8s.io/v1` as JSON, and what it means. It is kept whole, not as a typed object: a field that a
-//! newer Kubernetes adds would be lost by the next write of a type that doesn't know it.
+//! A Lease of `coordination.k8s.io/v1` as JSON, for every store. Unknown fields, labels and annotations survive a write: the
+//! rest of the object stays as it was read, in [`LeaseObject::carried`].
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::payload::{Annotations, Payload};
+use crate::payload::{Annotations, Payload, Stored};
 use crate::store::{LeaseChange, LeaseObject, LeaseSpec, micro_time};
 
-/// Reads what the API server sent. An error says why this is no Lease.
-pub(super) fn read<P: Payload>(body: &[u8], names: &Annotations) -> Result<LeaseObject<P>, String> {
-    let object = serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
-    from_value(object, names)
-}
-
-pub(super) fn from_value<P: Payload>(mut object: Value, names: &Annotations) -> Result<LeaseObject<P>, String> {
+/// Reads a Lease. An error says why this is not one.
+pub(crate) fn parse<P: Payload>(mut object: Value, names: &Annotations) -> Result<LeaseObject<P>, String> {
     match object.get("kind").and_then(Value::as_str) {
         Some("Lease") => {}
         other => return Err(format!("not a Lease, but {}", other.unwrap_or("without kind"))),
@@ -26,8 +21,8 @@ pub(super) fn from_value<P: Payload>(mut object: Value, names: &Annotations) -> 
     };
     let version = version(metadata.remove("resourceVersion").as_ref())?;
     let (fence, payload) = match metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        Some(found) => names.take(found),
-        None => names.take(&mut Map::new()),
+        Some(annotations) => names.take(annotations),
+        None => (0, Stored::Absent),
     };
     let mut nothing = Map::new();
     let spec = member(&mut object, "spec").unwrap_or(&mut nothing);
@@ -48,43 +43,28 @@ pub(super) fn from_value<P: Payload>(mut object: Value, names: &Annotations) -> 
     })
 }
 
-/// The whole object as it is to stand in place of `base`. With the uid in it a PUT on a Lease that was deleted is a
-/// conflict; without one it would make the Lease anew.
-pub(super) fn replacement<P: Payload>(base: &LeaseObject<P>, change: &LeaseChange<P>, names: &Annotations) -> Vec<u8> {
+/// The whole object that a write puts in place of `base`, with the uid and version of `base`.
+pub(crate) fn replacement<P: Payload>(base: &LeaseObject<P>, change: &LeaseChange<P>, names: &Annotations) -> Value {
     let mut object = match &*base.carried {
         Value::Object(carried) => carried.clone(),
         _ => Map::new(),
     };
-    within(&mut object, "metadata", |metadata| {
+    edit(&mut object, "metadata", |metadata| {
         metadata.insert("uid".to_owned(), Value::from(&*base.uid));
         metadata.insert("resourceVersion".to_owned(), Value::from(base.version.to_string()));
-        within(metadata, "annotations", |found| {
-            names.put(found, change.fence, &change.payload)
+        edit(metadata, "annotations", |annotations| {
+            names.put(annotations, change.fence, &change.payload);
         });
     });
-    within(&mut object, "spec", |spec| put_spec(spec, &change.spec));
-    Value::Object(object).to_string().into_bytes()
+    edit(&mut object, "spec", |spec| put_spec(spec, &change.spec));
+    Value::Object(object)
 }
 
-/// A resourceVersion is opaque no more: KEP-5504 makes it a number that grows.
-pub(super) fn version(found: Option<&Value>) -> Result<u64, String> {
+/// A resourceVersion as a number that grows, which KEP-5504 makes it.
+pub(crate) fn version(found: Option<&Value>) -> Result<u64, String> {
     let text = found.and_then(Value::as_str).unwrap_or_default();
     text.parse()
-        .map_err(|_| format!("a resourceVersion that is no number: {text:?}"))
-}
-
-fn member<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
-    object.get_mut(key)?.as_object_mut()
-}
-
-/// Changes the object under `key`; it is made if it is absent, or no object.
-fn within(object: &mut Map<String, Value>, key: &str, change: impl FnOnce(&mut Map<String, Value>)) {
-    let mut inner = match object.remove(key) {
-        Some(Value::Object(found)) => found,
-        _ => Map::new(),
-    };
-    change(&mut inner);
-    object.insert(key.to_owned(), Value::Object(inner));
+        .map_err(|_| format!("a resourceVersion that is not a number: {text:?}"))
 }
 
 fn put_spec(spec: &mut Map<String, Value>, wanted: &LeaseSpec) {
@@ -94,12 +74,26 @@ fn put_spec(spec: &mut Map<String, Value>, wanted: &LeaseSpec) {
     };
     // Both numbers are int32 in Kubernetes.
     let whole = |number: u32| Value::from(i32::try_from(number).unwrap_or(i32::MAX));
-    let time = |time| Value::from(micro_time(time));
     set("holderIdentity", wanted.holder.clone().map(Value::from));
     set("leaseDurationSeconds", wanted.duration_seconds.map(whole));
+    let time = |time| Value::from(micro_time(time));
     set("acquireTime", wanted.acquire_time.map(time));
     set("renewTime", wanted.renew_time.map(time));
     set("leaseTransitions", Some(whole(wanted.transitions)));
+}
+
+fn member<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
+    object.get_mut(key)?.as_object_mut()
+}
+
+/// Changes the object under `key`; creates it if it is missing or not an object.
+fn edit(object: &mut Map<String, Value>, key: &str, change: impl FnOnce(&mut Map<String, Value>)) {
+    let mut inner = match object.remove(key) {
+        Some(Value::Object(found)) => found,
+        _ => Map::new(),
+    };
+    change(&mut inner);
+    object.insert(key.to_owned(), Value::Object(inner));
 }
 
 fn text(value: Option<Value>) -> Option<String> {
@@ -142,8 +136,8 @@ mod tests {
         Annotations::with_prefix("random-generator")
     }
 
-    fn from_value(object: Value) -> Result<LeaseObject<Text>, String> {
-        super::from_value(object, &names())
+    fn parse(object: Value) -> Result<LeaseObject<Text>, String> {
+        super::parse(object, &names())
     }
 
     fn object() -> Value {
@@ -177,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_write_changes_what_is_ours_and_carries_all_else() {
-        let base = from_value(object()).unwrap();
+        let base = parse(object()).unwrap();
         assert_eq!((base.version, base.uid.as_str(), base.fence), (4711, "8c1f", 7));
         assert_eq!(base.payload, Stored::Invalid("{}".into()));
         let change = LeaseChange {
@@ -185,7 +179,7 @@ mod tests {
             fence: base.fence,
             payload: base.payload.clone(),
         };
-        let again: Value = serde_json::from_slice(&replacement(&base, &change, &names())).unwrap();
+        let again = replacement(&base, &change, &names());
         assert_eq!(again, object(), "an empty change changes nothing");
         let time = "2026-11-21T06:00:00Z".parse().unwrap();
         let change = LeaseChange {
@@ -209,7 +203,7 @@ mod tests {
         let annotations = wanted["metadata"]["annotations"].as_object_mut().unwrap();
         annotations["random-generator/fence"] = json!("8");
         annotations.remove("random-generator/payload");
-        let written: Value = serde_json::from_slice(&replacement(&base, &change, &names())).unwrap();
+        let written = replacement(&base, &change, &names());
         assert_eq!(written, wanted);
     }
 
@@ -219,7 +213,7 @@ mod tests {
             let mut bare = object();
             bare["spec"] = spec;
             bare["metadata"].as_object_mut().unwrap().remove("annotations");
-            let read = from_value(bare).unwrap();
+            let read = parse(bare).unwrap();
             assert_eq!(read.spec, LeaseSpec::default());
             assert_eq!((read.fence, &read.payload), (0, &Stored::Absent));
             let change = LeaseChange {
@@ -227,7 +221,7 @@ mod tests {
                 fence: 1,
                 payload: Stored::Absent,
             };
-            let written: Value = serde_json::from_slice(&replacement(&read, &change, &names())).unwrap();
+            let written = replacement(&read, &change, &names());
             assert_eq!(
                 written["metadata"]["annotations"],
                 json!({"random-generator/fence": "1"})
@@ -237,25 +231,24 @@ mod tests {
     }
 
     #[test]
-    fn a_fence_that_is_no_number_counts_as_none() {
+    fn a_fence_that_is_not_a_number_counts_as_none() {
         for garbage in [json!("-1"), json!("many"), json!(""), json!(7)] {
             let mut damaged = object();
             damaged["metadata"]["annotations"]["random-generator/fence"] = garbage;
-            assert_eq!(from_value(damaged).unwrap().fence, 0);
+            assert_eq!(parse(damaged).unwrap().fence, 0);
         }
     }
 
     #[test]
-    fn what_is_no_lease_is_told_from_one() {
+    fn what_is_not_a_lease_is_refused() {
         let mut status = object();
         status["kind"] = json!("Status");
-        assert!(from_value(status).unwrap_err().contains("Status"));
+        assert!(parse(status).unwrap_err().contains("Status"));
         let mut old = object();
         old["metadata"]["resourceVersion"] = json!("abc");
-        assert!(from_value(old).unwrap_err().contains("abc"));
+        assert!(parse(old).unwrap_err().contains("abc"));
         let mut bare = object();
         bare["metadata"].as_object_mut().unwrap().remove("uid");
-        assert!(from_value(bare).unwrap_err().contains("uid"));
-        assert!(read::<Text>(b"<html>", &names()).unwrap_err().contains("not JSON"));
+        assert!(parse(bare).unwrap_err().contains("uid"));
     }
 }
