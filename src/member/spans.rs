@@ -21,10 +21,7 @@ pub(super) fn start(config: &Config, identity: &Identity, registry: &mut Registr
     };
     match otlp::new(&collector.url, &resource, registry) {
         Ok((spans, exporter)) => {
-            stages.spawn_support("otlp", |stop| async move {
-                exporter.run(stop).await;
-                Ok(())
-            });
+            stages.spawn_support("otlp", |stop| exporter.run(stop));
             spans
         }
         Err(error) => {

@@ -17,10 +17,10 @@ use serde::de::DeserializeOwned;
 use super::signature::{Message, PeerSecret, Signature};
 use crate::clock::Clock;
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, VERSION};
+use crate::peer::metrics::PeerMetrics;
 use crate::record::{Hash, Record};
 use crate::server::exchange::{RequestLimits, Routes, read_body};
 use crate::server::format::respond_json;
-use crate::server::metrics::HttpMetrics;
 use crate::server::problem::{Problem, shown};
 use crate::server::query::Query;
 
@@ -74,7 +74,7 @@ pub struct Peer<S> {
     pub set: String,
     pub secret: Option<PeerSecret>,
     pub clock: Clock,
-    pub metrics: HttpMetrics,
+    pub metrics: PeerMetrics,
 }
 
 /// A [`Problem`] or a [`Refusal`], with the reason it is counted under.
@@ -266,14 +266,14 @@ impl<S: PeerService> Peer<S> {
                 (reason, response)
             }
         };
-        self.metrics.peer_refused(reason);
+        self.metrics.count_refusal(reason);
         tracing::debug!(reason, "a peer's message was refused");
         response
     }
 }
 
 /// A message on its way in. A peer that hangs up in the middle of one ends this request's future, and is counted all the same.
-struct Arrival<'a>(Option<&'a HttpMetrics>);
+struct Arrival<'a>(Option<&'a PeerMetrics>);
 
 impl Arrival<'_> {
     fn ended(mut self) {
@@ -284,7 +284,7 @@ impl Arrival<'_> {
 impl Drop for Arrival<'_> {
     fn drop(&mut self) {
         if let Some(metrics) = self.0 {
-            metrics.peer_refused("truncated");
+            metrics.count_refusal("truncated");
         }
     }
 }

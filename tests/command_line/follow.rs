@@ -176,7 +176,7 @@ fn a_listener_without_a_stream_is_told_by_the_path_that_was_asked() {
 #[test]
 fn a_set_is_followed_while_its_member_is_killed() {
     let dir = tempfile::tempdir().unwrap();
-    let lease = dir.path().join("lease.db");
+    let lease = dir.path().join("lease");
     let more = |name: &'static str| {
         let lease = lease.to_str().unwrap().to_owned();
         let fast = [
@@ -187,7 +187,14 @@ fn a_set_is_followed_while_its_member_is_killed() {
             "--lease-renew-deadline",
             "2s",
         ];
-        let own = ["--lease-retry", "500ms", "--pod-name", name, "--lease-file", &lease];
+        let own = [
+            "--lease-retry",
+            "500ms",
+            "--pod-name",
+            name,
+            "--lease-directory",
+            &lease,
+        ];
         let arguments: Vec<String> = fast.iter().chain(&own).map(|text| (*text).to_owned()).collect();
         arguments
     };

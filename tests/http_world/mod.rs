@@ -25,7 +25,7 @@ use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
 use random_generator::http::public::members::Members;
 use random_generator::http::public::numbers::{NumberSource, Numbers, NumbersUnavailable};
 use random_generator::http::public::status::Status;
-use random_generator::http::public::stream::Streams;
+use random_generator::http::public::stream::places::Streams;
 use random_generator::http::public::{self, Public};
 use random_generator::identity::MemberName;
 use random_generator::lease::LeaseSnapshot;
@@ -253,7 +253,7 @@ impl Member {
                 lease: lease_seen.clone(),
                 clock: clock.clone(),
                 stale_after: Duration::from_secs(30),
-                streams: Streams::new(streams, &metrics),
+                streams: Streams::register(&mut registry, streams),
             },
             members: Members {
                 name: MemberName {
