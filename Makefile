@@ -124,7 +124,7 @@ mutants: ## Plant each bug of tests/mutations, and show which test or seed fails
 	tests/mutations/run
 
 .PHONY: soak
-soak: ## Run the long trials: the holder killed 50 times under load, with 2 s leases and with default ones
+soak: ## Run the long trials: the holder killed 50 times under load, stopped 1,000 times
 	tests/soak/run
 
 .PHONY: measure

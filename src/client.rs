@@ -43,7 +43,7 @@ pub struct Limits {
     pub body: usize,
     /// A connection that was unused for this long is closed. Choose less than the server does.
     pub idle: Duration,
-    /// Whether every request may be sent a second time when a reused connection turns out to be closed; a GET always may.
+    /// Whether every request may be sent a second time when its connection breaks; a GET always may.
     pub repeat: bool,
 }
 

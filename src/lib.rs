@@ -14,7 +14,7 @@
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
 //! - [`backoff`]: waits between attempts. [`files`]: replaces files whole.
-//! - [`database`]: opens a SQLite file properly; journal, ledger and file lease go through it.
+//! - [`database`]: opens a SQLite file properly; journal and ledger go through it.
 //! - [`client`]: the one HTTP client, for peers, members, sinks and collectors; TCP or TLS, every request bounded.
 //! - [`server`]: HTTP as every listener serves it.
 //! - [`peer`]: what members ask each other: messages, signature, listener and client.

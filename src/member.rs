@@ -70,7 +70,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     readiness.stop();
     tokio::select! {
         biased;
-        () = stop_requests.next() => tracing::warn!("asked to stop again: ending at once"),
+        () = stop_requests.next() => tracing::warn!("second stop signal: exiting now"),
         stopped = stages.stop(config.shutdown.delay, config.shutdown.drain_limit) => return result.and(stopped),
     }
     result

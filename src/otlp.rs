@@ -1,45 +1,48 @@
-//! Sends finished pieces of work to a collector: OTLP/HTTP in its JSON encoding (<https://opentelemetry.io/docs/specs/otlp/>,
-//! opentelemetry-proto 1.x), built with the feature `otlp`.
+//! Sends the spans of finished work to a collector by OTLP over HTTP; built with the feature `otlp`.
 //!
-//! Written here and not taken from the SDK: that would bring a second HTTP client, protobuf and threads of its own, for what
-//! is one POST of one document. A span is offered to a bounded queue and lost when that is full, so nothing waits for a
-//! collector; lost ones are counted.
+//! The SDK of OpenTelemetry batches, encodes and retries, on a thread of its own; what is ours is the client, the counting and
+//! the bound at the end. The SDK reads the standard variables by itself (OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME,
+//! OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_BSP_…): they are the one part of the environment that `config` doesn't.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http_body_util::Full;
-use hyper::{Request, header};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{Protocol, RetryPolicy, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::resource::{ResourceDetector, SdkProvidedResourceDetector};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
+};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::client::{Client, Limits};
-use crate::config::Collector;
-use crate::shutdown::Signal;
-use crate::trace::{Finished, Kind, Spans};
+use crate::shutdown::{self, Signal};
+use crate::trace::Spans;
 
 /// Spans that wait to be sent; more are lost.
 const QUEUE: usize = 2048;
-/// Spans in one request.
-const BATCH: usize = 512;
-/// A batch waits so long for more, from its first.
-const GATHER: Duration = Duration::from_secs(1);
-/// One request to the collector, its answer included.
-const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// What is on its way and what is left when the member stops, together.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+/// Of one request to the collector.
 const LIMITS: Limits = Limits {
-    connect: SEND_WITHIN,
-    exchange: SEND_WITHIN,
+    connect: Duration::from_secs(3),
+    exchange: Duration::from_secs(5),
     body: 64 * 1024,
-    idle: SEND_WITHIN,
-    repeat: false,
+    idle: Duration::from_secs(30),
+    repeat: true,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -84,174 +87,185 @@ pub struct Resource {
     pub version: &'static str,
 }
 
-/// The task that sends.
+/// Joins the SDK's thread.
 pub struct Exporter {
-    collector: Collector,
-    resource: Resource,
-    queue: mpsc::Receiver<Finished>,
-    metrics: OtlpMetrics,
-    /// What went wrong last, told once.
-    trouble: Option<String>,
+    provider: SdkTracerProvider,
+    give_up: shutdown::Trigger,
 }
 
-/// Where spans are offered, and what sends them.
-pub fn new(collector: Collector, resource: Resource, registry: &mut Registry) -> (Spans, Exporter) {
-    let (sender, queue) = mpsc::channel(QUEUE);
-    let metrics = OtlpMetrics::register(registry);
-    let spans = Spans::to(sender, metrics.lost("queue"));
-    let exporter = Exporter {
-        collector,
-        resource,
-        queue,
-        metrics,
-        trouble: None,
+/// Where work is begun whose spans go to `endpoint`, and what ends the sending.
+///
+/// # Errors
+/// In the operator's words: a standard variable that the SDK can't use.
+pub fn new(endpoint: &str, resource: &Resource, registry: &mut Registry) -> Result<(Spans, Exporter), String> {
+    build(endpoint, resource, &OtlpMetrics::register(registry))
+}
+
+fn build(endpoint: &str, resource: &Resource, metrics: &OtlpMetrics) -> Result<(Spans, Exporter), String> {
+    let (give_up, given_up) = shutdown::stage();
+    let transport = Transport {
+        client: Client::new(LIMITS),
+        runtime: Handle::current(),
+        given_up,
     };
-    (spans, exporter)
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .with_http_client(transport)
+        .with_retry_policy(RetryPolicy::disabled())
+        .with_endpoint(endpoint)
+        .with_protocol(Protocol::HttpJson)
+        .with_timeout(LIMITS.exchange)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let exporter = Counted {
+        exporter,
+        waiting: waiting.clone(),
+        metrics: metrics.clone(),
+        failing: AtomicBool::new(false),
+    };
+    let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).build();
+    let processor = Bounded {
+        batches: BatchSpanProcessor::builder(exporter).with_batch_config(batches).build(),
+        waiting,
+        full: metrics.lost("queue"),
+    };
+    let provider = SdkTracerProvider::builder()
+        .with_resource(described(resource))
+        .with_span_processor(processor)
+        .build();
+    let layer = tracing_opentelemetry::layer()
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_tracer(provider.tracer("random-generator"));
+    let subscriber = tracing_subscriber::Registry::default().with(layer);
+    Ok((Spans::to(subscriber.into()), Exporter { provider, give_up }))
+}
+
+/// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over what we say.
+fn described(resource: &Resource) -> opentelemetry_sdk::Resource {
+    let mut attributes = vec![
+        KeyValue::new("service.namespace", resource.namespace.clone()),
+        KeyValue::new("service.instance.id", resource.instance.clone()),
+        KeyValue::new("service.version", resource.version),
+    ];
+    let name = SdkProvidedResourceDetector.detect().get(&"service.name".into());
+    // Of one that nobody named it says "unknown_service:" and the program.
+    let named = name.filter(|name| !name.as_str().starts_with("unknown_service"));
+    attributes.push(KeyValue::new(
+        "service.name",
+        named.unwrap_or_else(|| "random-generator".into()),
+    ));
+    opentelemetry_sdk::Resource::builder_empty()
+        .with_attributes(attributes)
+        .with_detector(Box::new(opentelemetry_sdk::resource::EnvResourceDetector::new()))
+        .build()
 }
 
 impl Exporter {
-    /// Sends until asked to stop, and then what is left, within 2 s of the request: what is on its way by then has no more.
-    pub async fn run(mut self, mut stop: Signal) {
-        let mut stopping = stop.clone();
-        let over = async move {
-            stopping.requested().await;
-            sleep(FLUSH_WITHIN).await;
-        };
-        let over = over.boxed().shared();
-        let mut batch = Vec::new();
-        'serving: loop {
+    /// Waits until asked to stop, and then until what is left is sent, for 2 s.
+    pub async fn run(self, mut stop: Signal) {
+        stop.requested().await;
+        let provider = self.provider;
+        // It blocks its thread until the SDK's thread has ended; longer than what that can still wait for.
+        let mut flushed = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(2 * FLUSH_WITHIN));
+        tokio::select! {
+            biased;
+            _ = &mut flushed => return,
+            () = sleep(FLUSH_WITHIN) => self.give_up.pull(),
+        }
+        let _ = flushed.await;
+    }
+}
+
+/// The one client, for the SDK's thread, which has no runtime.
+#[derive(Debug)]
+struct Transport {
+    client: Client,
+    runtime: Handle,
+    given_up: Signal,
+}
+
+#[async_trait]
+impl HttpClient for Transport {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let (client, mut given_up) = (self.client.clone(), self.given_up.clone());
+        let sent = self.runtime.spawn(async move {
             tokio::select! {
                 biased;
-                () = stop.requested() => break,
-                taken = self.queue.recv_many(&mut batch, BATCH) => if taken == 0 { return },
+                answer = client.send(request.map(Full::new)) => answer.map_err(HttpError::from),
+                () = given_up.requested() => Err("no answer before the member's end".into()),
             }
-            // A draw's spans come together, a busy member's fill the batch.
-            let mut gathered = std::pin::pin!(sleep(GATHER));
-            while batch.len() < BATCH {
-                let room = BATCH - batch.len();
-                tokio::select! {
-                    biased;
-                    () = stop.requested() => break 'serving,
-                    () = &mut gathered => break,
-                    taken = self.queue.recv_many(&mut batch, room) => if taken == 0 { break },
-                }
-            }
-            self.send(std::mem::take(&mut batch), over.clone()).await;
-        }
-        self.queue.close();
-        while let Ok(span) = self.queue.try_recv() {
-            batch.push(span);
-        }
-        if !batch.is_empty() {
-            self.send(batch, over).await;
-        }
+        });
+        sent.await?
     }
+}
 
-    /// Gives up after [`SEND_WITHIN`], or when it is `over`.
-    async fn send(&mut self, batch: Vec<Finished>, over: impl Future<Output = ()>) {
-        let spans = batch.len() as u64;
-        let body = self.document(&batch).to_string();
-        let trouble = tokio::select! {
-            biased;
-            sent = timeout(SEND_WITHIN, post(&self.collector, body.into())) => match sent {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error),
-                Err(_) => Some(format!("no answer within {SEND_WITHIN:?}")),
-            },
-            () = over => Some("no answer before the member's end".to_owned()),
+/// Counts what becomes of each batch, and says once that the collector doesn't take them.
+#[derive(Debug)]
+struct Counted {
+    exporter: opentelemetry_otlp::SpanExporter,
+    waiting: Arc<AtomicUsize>,
+    metrics: OtlpMetrics,
+    failing: AtomicBool,
+}
+
+impl SpanExporter for Counted {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let exported = self.exporter.export(batch).await;
+        self.waiting.fetch_sub(spans, Ordering::Relaxed);
+        match &exported {
+            Ok(()) => self.metrics.sent.inc_by(spans as u64),
+            Err(_) => self.metrics.lost("collector").inc_by(spans as u64),
         };
-        match &trouble {
-            None => self.metrics.sent.inc_by(spans),
-            Some(_) => self.metrics.lost("collector").inc_by(spans),
-        };
-        match (&self.trouble, &trouble) {
-            (None, Some(error)) => {
-                tracing::warn!(
-                    collector = self.collector.authority,
-                    error,
-                    "spans can't be sent, and are lost"
-                );
-            }
-            (Some(_), None) => tracing::info!(collector = self.collector.authority, "spans are sent again"),
+        let failed_before = self.failing.swap(exported.is_err(), Ordering::Relaxed);
+        match &exported {
+            Err(error) if !failed_before => tracing::warn!(%error, "spans can't be sent, and are lost"),
+            Ok(()) if failed_before => tracing::info!("spans are sent again"),
             _ => {}
         }
-        self.trouble = trouble;
+        exported
     }
 
-    /// An `ExportTraceServiceRequest`.
-    fn document(&self, batch: &[Finished]) -> Value {
-        let Resource {
-            namespace,
-            instance,
-            version,
-        } = &self.resource;
-        let attributes = [
-            ("service.name", "random-generator"),
-            ("service.namespace", namespace.as_str()),
-            ("service.instance.id", instance.as_str()),
-            ("service.version", version),
-        ];
-        let attributes: Vec<Value> = attributes
-            .iter()
-            .map(|(key, value)| attribute(key, &Value::from(*value)))
-            .collect();
-        let spans: Vec<Value> = batch.iter().map(span).collect();
-        json!({ "resourceSpans": [{
-            "resource": { "attributes": attributes },
-            "scopeSpans": [{ "scope": { "name": "random-generator", "version": version }, "spans": spans }],
-        }]})
+    fn set_resource(&mut self, resource: &opentelemetry_sdk::Resource) {
+        self.exporter.set_resource(resource);
     }
 }
 
-fn span(span: &Finished) -> Value {
-    let context = &span.context;
-    let nanoseconds = |wall: crate::clock::Wall| wall.0.saturating_mul(1_000).to_string();
-    let mut value = json!({
-        "traceId": hex::encode(context.trace),
-        "spanId": hex::encode(context.span),
-        "name": span.name,
-        "kind": match span.kind {
-            Kind::Internal => 1,
-            Kind::Server => 2,
-            Kind::Client => 3,
-        },
-        "startTimeUnixNano": nanoseconds(span.began),
-        "endTimeUnixNano": nanoseconds(span.ended.max(span.began)),
-        "attributes": span.attributes.iter().map(|(key, value)| attribute(key, value)).collect::<Vec<_>>(),
-        "status": if span.failed { json!({ "code": 2 }) } else { json!({}) },
-    });
-    if let Some(parent) = context.parent {
-        value["parentSpanId"] = hex::encode(parent).into();
-    }
-    if let Some(state) = &context.state {
-        value["traceState"] = (**state).into();
-    }
-    value
+/// Counts the spans that find the queue full, which the SDK only logs.
+#[derive(Debug)]
+struct Bounded {
+    batches: BatchSpanProcessor,
+    waiting: Arc<AtomicUsize>,
+    full: Counter,
 }
 
-/// 64-bit integers are text, as in all JSON of protobuf.
-fn attribute(key: &str, value: &Value) -> Value {
-    let value = match value {
-        Value::String(text) => json!({ "stringValue": text }),
-        Value::Bool(is) => json!({ "boolValue": is }),
-        other => json!({ "intValue": other.to_string() }),
-    };
-    json!({ "key": key, "value": value })
-}
+impl SpanProcessor for Bounded {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.batches.on_start(span, context);
+    }
 
-async fn post(collector: &Collector, body: Bytes) -> Result<(), String> {
-    let request = Request::post(format!("http://{}{}", collector.authority, collector.path))
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONNECTION, "close")
-        .body(Full::new(body))
-        .map_err(|error| error.to_string())?;
-    let answer = Client::new(LIMITS)
-        .send(request)
-        .await
-        .map_err(|error| error.to_string())?;
-    match answer.status() {
-        status if status.is_success() => Ok(()),
-        status => Err(format!("status {}", status.as_u16())),
+    fn on_end(&self, span: SpanData) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.full.inc();
+            return;
+        }
+        self.batches.on_end(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.batches.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.batches.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &opentelemetry_sdk::Resource) {
+        self.batches.set_resource(resource);
     }
 }
 
@@ -260,61 +274,37 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::clock::{Clock, Wall};
-    use crate::shutdown;
-    use crate::trace::TraceContext;
+    use crate::clock::Clock;
+    use crate::trace::Kind;
 
-    fn finished() -> Finished {
-        Finished {
-            name: "draw".into(),
-            kind: Kind::Internal,
-            context: TraceContext::begin(),
-            began: Wall(0),
-            ended: Wall(1),
-            failed: false,
-            attributes: Vec::new(),
-        }
-    }
-
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_collector_that_never_answers_delays_the_end_by_two_seconds_whenever_it_comes() {
         for while_sending in [false, true] {
             let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let (sender, queue) = mpsc::channel(QUEUE);
+            let endpoint = format!("http://{}/v1/traces", silent.local_addr().unwrap());
+            let resource = Resource {
+                namespace: "rg".into(),
+                instance: "rg-0".into(),
+                version: "0",
+            };
             let metrics = OtlpMetrics::default();
-            let exporter = Exporter {
-                collector: Collector {
-                    authority: silent.local_addr().unwrap().to_string(),
-                    path: "/v1/traces".into(),
-                },
-                resource: Resource {
-                    namespace: "rg".into(),
-                    instance: "rg-0".into(),
-                    version: "0",
-                },
-                queue,
-                metrics: metrics.clone(),
-                trouble: None,
-            };
+            let (spans, exporter) = build(&endpoint, &resource, &metrics).unwrap();
+            let finish = || spans.begin(Kind::Internal, None, || "draw".into()).end(false, Vec::new);
+            finish();
+            let mut held = None;
+            if while_sending {
+                held = silent.accept().await.ok();
+                finish();
+            }
             let (trigger, stop) = shutdown::stage();
+            trigger.pull();
             let clock = Clock::system();
-            let stopping = async {
-                sender.send(finished()).await.unwrap();
-                while sender.capacity() < QUEUE {
-                    tokio::task::yield_now().await;
-                }
-                let mut held = None;
-                if while_sending {
-                    held = silent.accept().await.ok();
-                    sender.send(finished()).await.unwrap();
-                }
-                trigger.pull();
-                (clock.boot(), held)
-            };
-            let ((), (stopped, _held)) = tokio::join!(exporter.run(stop), stopping);
+            let stopped = clock.boot();
+            exporter.run(stop).await;
             let took = clock.boot().since(stopped);
             assert!(took < 2 * FLUSH_WITHIN, "{took:?}, sending: {while_sending}");
             assert_eq!(metrics.lost("collector").get(), 1 + u64::from(while_sending));
+            drop(held);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What members say to each other on the peers' port: the messages, their signature, who answers them and who asks.
+//! The peers' port: the messages between members, their signature, the listener and the client.
 
 pub mod client;
 pub mod listener;
 pub mod message;
+pub mod metrics;
 pub mod signature;

@@ -6,6 +6,8 @@
 //! brought are made when somebody first wants them.
 
 pub mod context;
+#[cfg(feature = "otlp")]
+mod opentelemetry;
 mod spans;
 
 use std::cell::OnceCell;
@@ -13,7 +15,7 @@ use std::fmt;
 use std::future::Future;
 
 pub use self::context::TraceContext;
-pub use self::spans::{Finished, Kind, Spans};
+pub use self::spans::{Kind, Spans, Work};
 
 /// Bytes of a request's id.
 pub const REQUEST_ID_MAX: usize = 64;
@@ -30,11 +32,11 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Of a request with this id, as a part of the trace that it brought; none: of a new one.
-    pub fn request(id: RequestId, brought: Option<TraceContext>) -> Scope {
+    /// Of a request with this id; without a context, as the first work of a new trace.
+    pub fn request(id: RequestId, context: Option<TraceContext>) -> Scope {
         Scope {
             request: Some(id),
-            context: brought.map_or_else(OnceCell::new, OnceCell::from),
+            context: context.map_or_else(OnceCell::new, OnceCell::from),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_server::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_server::proto::rr::{Name, RData, RecordType};
+use hickory_server::proto::rr::{DNSClass, Name, RData, RecordType};
 use random_generator::clock::Clock;
 use random_generator::discovery::{Discovery, DiscoveryConfig, DiscoveryMetrics, Nameservers};
 use random_generator::identity::MemberName;
@@ -168,6 +168,10 @@ async fn an_unknown_name_is_nxdomain_and_a_known_one_of_another_type_is_nodata()
     }
     let elsewhere = server.ask("example.com.", RecordType::A).await;
     assert_eq!(elsewhere.metadata.response_code, ResponseCode::Refused);
+    let mut chaos = question(&format!("{SERVICE}."), RecordType::A, None);
+    chaos.queries[0].set_query_class(DNSClass::CH);
+    let refused = udp(server.address, &chaos).await.0;
+    assert_eq!(refused.metadata.response_code, ResponseCode::Refused);
 }
 
 #[tokio::test]

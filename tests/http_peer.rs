@@ -15,6 +15,7 @@ use random_generator::clock::{Boot, Clock, Now, Wall};
 use random_generator::peer::client::{self as peer_client, PeerClient, PeerError, Target};
 use random_generator::peer::listener::{self as peer, Declined, Peer, PeerService};
 use random_generator::peer::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use random_generator::peer::metrics::PeerMetrics;
 use random_generator::peer::signature::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
 use random_generator::record::{Hash, Hex, Record, Slot};
 use random_generator::server::exchange::{RequestLimits, Routes};
@@ -115,7 +116,7 @@ impl Member {
             set: "rg".into(),
             secret,
             clock,
-            metrics: metrics.clone(),
+            metrics: PeerMetrics::register(&mut registry),
         };
         let routes = Routes::new("peer", RequestLimits::peer(), Clock::system(), metrics.clone(), 1);
         let running = Running::start_at(address, "peer", peer::router(peer, routes), Limits::peer(), metrics).await;

@@ -102,7 +102,7 @@ fn doors() -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// `src/lease/file` is the door of src/lease/file.rs and of all below src/lease/file/.
+/// `src/draw/ledger` is the door of src/draw/ledger.rs and of all below src/draw/ledger/.
 fn within(path: &str, door: &str) -> bool {
     path == door || path == format!("{door}.rs") || path.starts_with(&format!("{door}/"))
 }
@@ -632,6 +632,34 @@ fn no_files_import_each_other_in_a_circle() {
         edges.values().map(BTreeSet::len).sum::<usize>() > 200,
         "imports are not found"
     );
+}
+
+#[test]
+fn the_stand_in_for_the_reference_image_uses_few_rooms_and_none_knows_of_it() {
+    let allowed = [
+        "clock",
+        "shutdown",
+        "exit",
+        "metrics",
+        "telemetry",
+        "generator",
+        "client",
+        "server",
+    ];
+    for (path, source) in files("reference/src", "rs") {
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        for used in code(source).flat_map(|line| line.split("random_generator::").skip(1)) {
+            let room = used.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap();
+            assert!(allowed.contains(&room), "{path} uses {room}");
+        }
+    }
+    for (path, source) in sources() {
+        let named = ["random-generator-reference", "GENERATOR_REFERENCE", "k8spatterns"];
+        assert!(
+            !named.iter().any(|name| source.contains(name)),
+            "{path} knows of reference/"
+        );
+    }
 }
 
 #[test]

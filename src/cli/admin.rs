@@ -1,4 +1,4 @@
-//! `admin`: asks the admin listener of a running member. It listens on the member's own host only, so this runs there.
+//! `admin`: asks the admin listener of a running member, which accepts only its own host: run it there.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show what is logged, or change it until the member ends
+    /// Show the log filter, or change it until the member restarts
     LogLevel {
         /// A level for all (error, warn, info, debug, trace), or directives such as warn,random_generator::draw=debug
         #[arg(value_name = "FILTER")]
@@ -29,12 +29,12 @@ enum Action {
         #[command(flatten)]
         admin: Admin,
     },
-    /// Have the member end in order, as SIGTERM does; whatever runs it may start it again
+    /// Shut the member down gracefully, as SIGTERM does; its supervisor may start it again
     Shutdown {
         #[command(flatten)]
         admin: Admin,
     },
-    /// Show how the journal is: its condition, rows, and how much of its share of the volume it has
+    /// Show the journal's condition, rows and size
     Journal {
         #[command(flatten)]
         admin: Admin,
@@ -42,7 +42,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Show what the ledger holds: its condition, rounds, head, and tails set aside
+    /// Show the ledger's condition, rounds, head, and tails set aside
     Ledger {
         #[command(flatten)]
         admin: Admin,
@@ -73,7 +73,7 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
     let (path, text) = match &args.action {
         Action::LogLevel { filter: None, admin } => {
             let answer = admin.admin.ask("/log-level", "text/plain").await?;
-            let text = String::from_utf8_lossy(&succeeded(&admin.admin, "/log-level", &answer)?).into_owned();
+            let text = String::from_utf8_lossy(&require_success(&admin.admin, "/log-level", &answer)?).into_owned();
             ("/log-level", one_line(&text))
         }
         Action::LogLevel {
@@ -81,23 +81,23 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
             admin,
         } => {
             let answer = admin.admin.put("/log-level", filter).await?;
-            ("/log-level", done(&admin.admin, "/log-level", &answer)?)
+            ("/log-level", confirmation(&admin.admin, "/log-level", &answer)?)
         }
         Action::Shutdown { admin } => {
             let answer = admin.admin.post("/shutdown", ANSWER_LIMIT).await?;
-            ("/shutdown", done(&admin.admin, "/shutdown", &answer)?)
+            ("/shutdown", confirmation(&admin.admin, "/shutdown", &answer)?)
         }
         Action::Journal { admin, json } => {
             let answer = admin.admin.ask("/journal", "application/json").await?;
-            let body = succeeded(&admin.admin, "/journal", &answer)?;
+            let body = require_success(&admin.admin, "/journal", &answer)?;
             let (text, journal) = admin.admin.read_json("/journal", &body)?;
-            ("/journal", if *json { text } else { journal_told(&journal) })
+            ("/journal", if *json { text } else { format_journal(&journal) })
         }
         Action::Ledger { admin, json } => {
             let answer = admin.admin.ask("/ledger", "application/json").await?;
-            let body = succeeded(&admin.admin, "/ledger", &answer)?;
+            let body = require_success(&admin.admin, "/ledger", &answer)?;
             let (text, ledger) = admin.admin.read_json("/ledger", &body)?;
-            ("/ledger", if *json { text } else { told(&ledger) })
+            ("/ledger", if *json { text } else { format_ledger(&ledger) })
         }
     };
     if text.is_empty() {
@@ -109,35 +109,35 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
     console.put(&format!("{text}\n")).map(|_| ())
 }
 
-/// The body of an answer that is no refusal.
-fn succeeded(member: &Member, path: &str, answer: &Answer) -> Result<bytes::Bytes, Failure> {
+/// The body of a successful answer.
+fn require_success(member: &Member, path: &str, answer: &Answer) -> Result<bytes::Bytes, Failure> {
     if answer.status.is_success() {
         return Ok(answer.body.clone());
     }
     let exit = match answer.status {
-        // Another listener, or a state that has no use for it: the same command stays wrong.
+        // Another listener, or the wrong state: repeating the command would not help.
         status if status.is_client_error() => Exit::Usage,
         _ => Exit::TryAgain,
     };
-    Err(refused(exit, member, path, answer.status, &explanation(&answer.body)))
+    Err(refusal(exit, member, path, answer.status, &explanation(&answer.body)))
 }
 
-fn refused(exit: Exit, member: &Member, path: &str, status: StatusCode, reason: &str) -> Failure {
+fn refusal(exit: Exit, member: &Member, path: &str, status: StatusCode, reason: &str) -> Failure {
     Failure::new(exit, format!("{member}{path}: {status}: {reason}"))
 }
 
 /// What was done, in the member's words.
-pub(super) fn done(member: &Member, path: &str, answer: &Answer) -> Result<String, Failure> {
-    let body = succeeded(member, path, answer)?;
+pub(super) fn confirmation(member: &Member, path: &str, answer: &Answer) -> Result<String, Failure> {
+    let body = require_success(member, path, answer)?;
     let value: Option<Value> = serde_json::from_slice(&body).ok();
     let done = value.as_ref().and_then(|value| value.get("done")?.as_str());
     let other = "it isn't the answer of a member's admin listener";
     done.map(one_line)
-        .ok_or_else(|| refused(Exit::Data, member, path, answer.status, other))
+        .ok_or_else(|| refusal(Exit::Data, member, path, answer.status, other))
 }
 
-/// The journal for people, one thing a line.
-fn journal_told(journal: &Value) -> String {
+/// The journal for people, one fact a line.
+fn format_journal(journal: &Value) -> String {
     let number = |name: &str| journal.get(name).and_then(Value::as_u64).unwrap_or_default();
     let text = |name: &str| one_line(journal.get(name).and_then(Value::as_str).unwrap_or_default());
     let mut lines = vec![format!("condition  {}", text("condition"))];
@@ -149,8 +149,8 @@ fn journal_told(journal: &Value) -> String {
     lines.join("\n")
 }
 
-/// The ledger for people, one thing a line.
-fn told(ledger: &Value) -> String {
+/// The ledger for people, one fact a line.
+fn format_ledger(ledger: &Value) -> String {
     let text = |name: &str| match ledger.get(name) {
         None | Some(Value::Null) => "none".to_owned(),
         Some(Value::String(text)) => one_line(text),
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn the_answer_decides_the_line_and_the_exit_code() {
         let member: Member = "http://127.0.0.1:8082".parse().unwrap();
-        let line = |status, body| done(&member, "/x", &answer(status, body));
+        let line = |status, body| confirmation(&member, "/x", &answer(status, body));
         assert_eq!(
             line(200, r#"{"done":"the ledger begins anew"}"#),
             Ok("the ledger begins anew".to_owned())

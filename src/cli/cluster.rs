@@ -43,13 +43,13 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
     let passed: Vec<String> = std::iter::once("serve".to_owned())
         .chain(args.serve.iter().cloned())
         .collect();
-    let lease_file = match parse(&passed)?.lease_store {
-        LeaseStoreArg::File => Some(layout.lease_file()),
+    let lease_directory = match parse(&passed)?.lease_store {
+        LeaseStoreArg::Directory => Some(layout.lease_directory()),
         LeaseStoreArg::Kubernetes => None,
     };
     let arguments_of = |place: &Place, nameserver: SocketAddr| {
         let members = layout.members.len();
-        serve_arguments(place, members, lease_file.clone(), nameserver, &args.serve)
+        serve_arguments(place, members, lease_directory.clone(), nameserver, &args.serve)
     };
     // Before anything is made: with a wrong option there is nothing to clean up. The nameserver's port isn't known yet.
     let unknown = SocketAddr::from(([127, 0, 0, 1], 53));
@@ -102,11 +102,11 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
     ended
 }
 
-/// One member's command line after the program's name. `lease_file` is none when the lease is elsewhere.
+/// One member's command line after the program's name. `lease_directory` is none when the lease is elsewhere.
 fn serve_arguments(
     place: &Place,
     members: usize,
-    lease_file: Option<PathBuf>,
+    lease_directory: Option<PathBuf>,
     nameserver: SocketAddr,
     passed: &[String],
 ) -> Result<Vec<String>, ClusterError> {
@@ -126,8 +126,8 @@ fn serve_arguments(
         ("--discovery-name", SERVICE.to_owned()),
         ("--discovery-nameserver", nameserver.to_string()),
     ];
-    if let Some(file) = lease_file {
-        options.push(("--lease-file", path(file)?));
+    if let Some(directory) = lease_directory {
+        options.push(("--lease-directory", path(directory)?));
     }
     options.push(("--voters", members.to_string()));
     let mut arguments = vec!["serve".to_owned()];
@@ -152,17 +152,17 @@ mod tests {
         let passed = ["--lease-duration".to_owned(), "2s".to_owned()];
         let place = &layout.members[1];
         let nameserver = "127.0.0.1:5353".parse().unwrap();
-        let line = serve_arguments(place, 2, Some(layout.lease_file()), nameserver, &passed).unwrap();
+        let line = serve_arguments(place, 2, Some(layout.lease_directory()), nameserver, &passed).unwrap();
         assert_eq!(
             line.join(" "),
             "serve --pod-name rg-1 --data-dir d/rg-1 --public-listen 127.0.0.1:8090 --peer-listen 127.0.0.1:8091 \
              --admin-listen 127.0.0.1:8092 --metrics-listen 127.0.0.1:8093 \
              --discovery-name rg.default.svc.cluster.local --discovery-nameserver 127.0.0.1:5353 \
-             --lease-file d/lease.db --voters 2 --stop-with-parent --lease-duration 2s"
+             --lease-directory d/lease --voters 2 --stop-with-parent --lease-duration 2s"
         );
         let line = serve_arguments(place, 2, None, nameserver, &passed).unwrap();
         assert!(
-            !line.contains(&"--lease-file".to_owned()),
+            !line.contains(&"--lease-directory".to_owned()),
             "the Lease is elsewhere: {line:?}"
         );
     }

@@ -18,7 +18,7 @@ Examples:
   random-generator completions zsh > ~/.zfunc/_random-generator
   random-generator completions fish > ~/.config/fish/completions/random-generator.fish")]
 pub(super) struct CompletionsArgs {
-    /// The shell that will read it
+    /// The shell to write it for
     #[arg(value_name = "SHELL", value_enum)]
     shell: Shell,
 }
@@ -29,8 +29,7 @@ Examples:
   random-generator man | man -l -
   random-generator man ~/.local/share/man/man1")]
 pub(super) struct ManArgs {
-    /// Write a page for each command into this directory, which is made if it is absent; without it, the main page goes to
-    /// standard output
+    /// Write a page for each command into this directory, created if missing [default: the main page, to standard output]
     #[arg(value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }

@@ -14,7 +14,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// clap's argument for the commands that write tables.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Colour {
-    /// When to colour a table's heading; without it, NO_COLOR is heeded
+    /// When to colour table headings; by default on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     pub color: ColourArg,
 }
@@ -23,13 +23,13 @@ pub struct Colour {
 pub struct Console<'a> {
     pub out: &'a mut dyn Write,
     pub progress: Option<&'a mut dyn Write>,
-    /// Escape sequences are understood and wanted.
+    /// Whether escape sequences are supported and wanted.
     pub colour: bool,
     pub clock: Clock,
 }
 
 impl Console<'_> {
-    /// Writes and flushes. False when nobody reads any more (`| head`), which is no error: the command ends.
+    /// Writes and flushes. False when the reader is gone (`| head`), which is not an error: the command ends.
     ///
     /// # Errors
     /// I/O: anything but a closed pipe.
@@ -52,7 +52,7 @@ impl Console<'_> {
     }
 }
 
-/// A table that is written in one or several parts. The text is the same on a terminal and in a pipe, colour apart.
+/// A table, written in one or several parts. The text is the same on a terminal and in a pipe, except for colour.
 #[derive(Debug)]
 pub struct Table {
     headings: &'static [&'static str],
@@ -65,8 +65,7 @@ impl Table {
         Table { headings, widths: None }
     }
 
-    /// More rows, with the heading above the first. A column is as wide as its widest cell so far: one that is wider than
-    /// those before widens it from here on.
+    /// More rows, with the heading above the first part. A column is as wide as its widest cell so far.
     pub fn part(&mut self, rows: &[Vec<String>], colour: bool) -> String {
         let clean = |row: &Vec<String>| row.iter().map(|cell| one_line(cell)).collect();
         let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
@@ -102,7 +101,7 @@ fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
     padded.join("  ").trim_end().to_owned()
 }
 
-/// One line that is written over, shown when something takes longer than a second.
+/// One line on a terminal that is overwritten; shown once something takes longer than a second.
 pub struct Progress<'a> {
     to: Option<&'a mut dyn Write>,
     clock: Clock,
@@ -122,7 +121,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    pub fn tell(&mut self, text: impl FnOnce() -> String) {
+    pub fn show(&mut self, text: impl FnOnce() -> String) {
         let Some(to) = &mut self.to else { return };
         let now = self.clock.boot();
         if now < self.next {
@@ -130,7 +129,7 @@ impl<'a> Progress<'a> {
         }
         self.next = now + PROGRESS_EVERY;
         self.shown = true;
-        // A terminal that is gone needs no progress.
+        // The terminal may be gone.
         let _ = write!(to, "\r\x1b[K{}", text()).and_then(|()| to.flush());
     }
 }
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_told_only_of_what_takes_longer_than_a_second() {
+    fn progress_is_shown_only_for_what_takes_longer_than_a_second() {
         let now = crate::clock::Now {
             boot: Boot(0),
             wall: crate::clock::Wall(0),
@@ -218,12 +217,12 @@ mod tests {
             clock: clock.clone(),
         };
         let mut progress = console.progress();
-        progress.tell(|| "soon".into());
+        progress.show(|| "soon".into());
         clock.set(crate::clock::Now {
             boot: Boot(1_000_000_000),
             ..now
         });
-        progress.tell(|| "late".into());
+        progress.show(|| "late".into());
         drop(progress);
         assert_eq!(String::from_utf8(error).unwrap(), "\r\x1b[Klate\r\x1b[K");
     }

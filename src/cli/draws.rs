@@ -1,4 +1,4 @@
-//! `draws`: the draws that a member reports, and those to come.
+//! `draws`: the draws that a member reports, and new ones as they come.
 
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -6,32 +6,32 @@ use serde::Deserialize;
 use super::Failure;
 use super::console::{Colour, Console, Table};
 use super::failure::note;
-use super::follow::{self, Position, Told, follow};
+use super::follow::{self, Position, Update, follow};
 use super::target::{Member, Resolve, Target, first_that_answers};
 use crate::config::NameserverArgs;
 use crate::record::Record;
 
-/// What one page of a member holds at most.
+/// Draws in one page of a member, at most.
 const PAGE: u64 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Public listeners of one or more members, or srv://SERVICE for those of that Service: the first that answers is asked
+    /// Public listeners of one or more members, or srv://SERVICE for the members of a Service; the first that answers is used
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
     members: Vec<Target>,
-    /// First round to show; the newest rounds without it
+    /// First round to show [default: the newest rounds]
     #[arg(long, value_name = "ROUND", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
     from: Option<u64>,
-    /// How many to show; with --follow, of the newest that are there already
+    /// Number of draws to show; with --follow, of those that already exist
     #[arg(short = 'n', long, value_name = "COUNT", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     limit: u64,
-    /// Go on with each draw as it comes, from another member when one fails
+    /// Continue with each new draw, from another member if one fails
     #[arg(short, long)]
     follow: bool,
     /// Write JSON lines, which `verify` reads
     #[arg(long)]
     json: bool,
-    /// Don't say on standard error which member is followed
+    /// Don't report on standard error which member is followed
     #[arg(short, long, requires = "follow")]
     quiet: bool,
     #[command(flatten)]
@@ -49,7 +49,7 @@ struct Page {
 /// Writes the draws, oldest first.
 ///
 /// # Errors
-/// Try again: the member can't be reached. Data: what it says are no records.
+/// Try again: the member can't be reached. Data: its answer isn't a list of records.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
     let member = first_that_answers(&args.members, resolve).await?;
     let mut from = match args.from {
@@ -58,7 +58,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     };
     let mut last = None;
     let mut listing = Listing::new(args.json);
-    // With --from, following begins there whatever the limit is.
+    // With --from, following starts there regardless of the limit.
     let mut left = if args.follow && args.from.is_some() {
         0
     } else {
@@ -76,7 +76,7 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         }
         from = match shown.last() {
             Some(last) => Some(last.round + 1),
-            // Nothing has been drawn yet: what comes first belongs to it.
+            // Nothing has been drawn yet: follow from the first round.
             None => from.or(Some(1)),
         };
         let ended = shown.is_empty() || page.next.is_none();
@@ -96,12 +96,12 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         &clock,
         Position { next: from, last },
         follow::SILENCE,
-        |told| match told {
-            Told::Draw(record) => {
+        |update| match update {
+            Update::Draw(record) => {
                 let text = listing.text(console, std::slice::from_ref(&*record));
                 console.put(&text)
             }
-            Told::Note(line) => {
+            Update::Note(line) => {
                 if !args.quiet {
                     note(&line);
                 }
@@ -112,14 +112,14 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     .await
 }
 
-/// The round to begin with so that the newest `limit` are shown; none for the oldest kept.
+/// The first round to show so that the newest `limit` are shown; none for the oldest kept.
 async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     let (path, accept) = ("/draws/latest", "application/json");
     let answer = member.ask(path, accept).await?;
     if answer.status == StatusCode::NOT_FOUND {
         return Ok(None);
     }
-    let body = member.succeeded(path, answer)?;
+    let body = member.require_success(path, answer)?;
     let (_, head): (_, Record) = member.read_json(path, &body)?;
     let Some(from) = head
         .round
@@ -133,7 +133,7 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     Ok(kept.then_some(from))
 }
 
-/// Draws in several parts: JSON lines, or one table with one heading.
+/// Draws in several parts: JSON lines, or a table with one heading.
 struct Listing {
     json: bool,
     table: Table,

@@ -2,7 +2,7 @@
 
 use crate::record::MAX_TEXT;
 
-/// A line that is longer is no member's: its longest has a record.
+/// The longest line of a member has a record.
 const MAX_LINE: usize = MAX_TEXT + 64;
 
 /// One event. Fields that were not sent are empty, as the standard has it.
@@ -21,21 +21,21 @@ pub(super) enum EventError {
     NotText,
 }
 
-/// What of a stream has come and is no whole event yet.
+/// The part of a stream that is not a whole event yet.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
     line: Vec<u8>,
     event: Event,
     any: bool,
-    /// The last byte was a carriage return: a line feed after it belongs to the same end.
+    /// The last byte was a carriage return: a line feed after it belongs to the same line end.
     returned: bool,
 }
 
 impl Parser {
-    /// Takes what came next, and gives the events that it completes. Comments give none.
+    /// Takes the next piece, and returns the events that it completes.
     ///
     /// # Errors
-    /// It is no stream of events; there is no going on.
+    /// It is not a stream of events; parsing can't continue.
     pub(super) fn push(&mut self, piece: &[u8]) -> Result<Vec<Event>, EventError> {
         let mut events = Vec::new();
         for byte in piece {
@@ -78,7 +78,7 @@ impl Parser {
                 }
                 self.event.data.push_str(value);
             }
-            // A comment, or a field that isn't known: to be passed over.
+            // A comment, or an unknown field.
             _ => return Ok(None),
         }
         self.any = true;

@@ -1,10 +1,10 @@
-//! Why a command ended otherwise than asked: an exit code, and the one line that goes with it.
+//! Why a command failed: an exit code, and the one line that goes with it.
 
 use std::io::{self, Write};
 
 use crate::exit::Exit;
 
-/// Why a command ended otherwise than asked.
+/// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub exit: Exit,
@@ -21,14 +21,14 @@ impl Failure {
     }
 
     /// Writes the line to standard error.
-    pub(super) fn tell(&self) {
+    pub(super) fn report(&self) {
         note(&self.line);
     }
 }
 
-/// Says something on standard error, on one line.
+/// Writes one line to standard error.
 pub(super) fn note(line: &str) {
-    // With standard error closed there is nobody left to tell.
+    // With standard error closed nobody would read it.
     let _ = writeln!(io::stderr().lock(), "random-generator: {}", one_line(line));
 }
 

@@ -1,7 +1,8 @@
-//! Draws as they come, from whichever member gives them: `/draws/stream`.
+//! Draws as they come, from any member that serves them: `/draws/stream`.
 
 mod position;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -10,8 +11,8 @@ use hyper::{Request, Response, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+use self::position::Order;
 pub(super) use self::position::Position;
-use self::position::Seen;
 use super::events::{Event, Parser};
 use super::spread::Members;
 use super::target::{Member, Resolve, Target};
@@ -23,42 +24,28 @@ use crate::record::Record;
 const STREAM: &str = "/draws/stream";
 /// Three heartbeats: a member that is silent for longer is gone, or cut off.
 pub(super) const SILENCE: Duration = Duration::from_secs(45);
-/// Before anybody has answered, so often is each member asked: a wrong address should not wait for ever.
+/// Until one has answered, each member is asked this often: a wrong address should not wait for ever.
 const FIRST_ATTEMPTS: u32 = 3;
 
-/// What a follower is told.
+/// What a follower sees.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum Update {
     Draw(Box<Record>),
-    /// For standard error: another member, or rounds that nobody keeps.
+    /// For standard error: another member, or rounds that are no longer kept.
     Note(String),
 }
 
-/// Why a member was left.
-enum Left {
-    /// It is asked again at once, from the beginning of its chain: that is another than was told.
-    Again,
-    /// Its chain was given up: there are newer draws of another.
+/// Why a member is left.
+enum Leave {
+    /// It has a different chain: ask it again, from the beginning.
+    Restart,
+    /// Its chain was given up: another one has newer draws.
     Behind(String),
     Failed(String),
-    /// Nobody reads any more.
-    Done,
-}
-
-/// What became of something that a member said.
-enum Heard {
-    Fine,
-    Leave(Left),
-}
-
-impl From<bool> for Heard {
-    /// Whether anybody reads still.
-    fn from(read: bool) -> Heard {
-        match read {
-            true => Heard::Fine,
-            false => Heard::Leave(Left::Done),
-        }
-    }
+    /// The reader closed the output.
+    Closed,
+    /// The output can't be written.
+    Output(Failure),
 }
 
 #[derive(Deserialize)]
@@ -73,55 +60,56 @@ struct Gap {
     oldest: u64,
 }
 
-/// Tells draws from `position` on for ever, each once and in order; until `tell` says that nobody reads. Where the chain is
-/// another than was told, that is said, and it is told from its beginning on.
+/// Shows draws from `position` on, each once and in order, until `show` says that the reader is gone. When the chain changes,
+/// that is noted, and the new one is shown from its beginning.
 ///
 /// # Errors
-/// Try again: nobody answers at the beginning. And those of `tell`.
+/// Try again: no member answers at the beginning. And those of `show`.
 pub(super) async fn follow(
     targets: &[Target],
     resolve: &Resolve,
     clock: &Clock,
     mut position: Position,
     silence: Duration,
-    mut tell: impl FnMut(Told) -> Result<bool, Failure>,
+    mut show: impl FnMut(Update) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let mut members = Members::open(targets, resolve, clock.boot(), usize::MAX).await?;
-    let mut before: Option<Member> = None;
+    let mut previous: Option<Member> = None;
     let mut behind: Option<String> = None;
     let mut answered = false;
     let mut attempts = 0;
     loop {
         let spread = &mut members.spread;
-        let (member, rest) = spread.pick(clock.boot(), before.as_ref());
+        let (member, rest) = spread.pick(clock.boot(), previous.as_ref());
         sleep(rest).await;
         let asked = clock.boot();
         let mut session = Session {
             member: &member,
             position: &mut position,
-            moved: before.as_ref().filter(|before| **before != member),
+            announce: previous.as_ref().is_some_and(|previous| *previous != member),
             answered: false,
-            otherwise: false,
+            chain_changed: false,
             silence,
-            tell: &mut tell,
+            show: &mut show,
         };
-        let left = session.follow().await?;
-        let came = session.answered;
-        let (reason, said) = match left {
-            Left::Done => return Ok(()),
-            Left::Again => ("its chain is another once more".to_owned(), false),
-            // It is asked again and again, each time after a longer rest; that is said once.
-            Left::Behind(reason) => {
-                let said = behind.as_ref() == Some(&reason);
+        let Err(leave) = session.follow().await;
+        let answered_now = session.answered;
+        // A repeated reason is noted once.
+        let (reason, repeated) = match leave {
+            Leave::Closed => return Ok(()),
+            Leave::Output(failure) => return Err(failure),
+            Leave::Restart => ("its chain changed again".to_owned(), false),
+            Leave::Behind(reason) => {
+                let repeated = behind.as_ref() == Some(&reason);
                 behind = Some(reason.clone());
-                (reason, said)
+                (reason, repeated)
             }
-            Left::Failed(reason) => {
-                behind = behind.filter(|_| !came);
-                (reason, !came)
+            Leave::Failed(reason) => {
+                behind = behind.filter(|_| !answered_now);
+                (reason, !answered_now)
             }
         };
-        answered |= came;
+        answered |= answered_now;
         attempts += 1;
         if !answered && attempts >= FIRST_ATTEMPTS * spread.len() as u32 {
             return Err(Failure::new(
@@ -129,15 +117,14 @@ pub(super) async fn follow(
                 format!("{member}: {reason}; is the member running?"),
             ));
         }
-        // A streak ends with an answer, so the last one of it is told and the rest is quiet.
-        if (!said || before.is_none()) && !tell(Told::Note(format!("{member}: {reason}; asking on")))? {
+        if (!repeated || previous.is_none()) && !show(Update::Note(format!("{member}: {reason}; asking on")))? {
             return Ok(());
         }
-        if came && behind.is_none() {
+        if answered_now && behind.is_none() {
             spread.worked(&member);
         }
         spread.failed(&member, asked, clock.boot(), None, rand::random_range(0.5..1.0));
-        before = Some(member);
+        previous = Some(member);
         members.refresh(clock.boot()).await;
     }
 }
@@ -146,63 +133,52 @@ pub(super) async fn follow(
 struct Session<'a, T> {
     member: &'a Member,
     position: &'a mut Position,
-    /// The member before, to be told once this one answers.
-    moved: Option<&'a Member>,
+    /// Note that it is followed, once it answers.
+    announce: bool,
     answered: bool,
-    /// It has said itself that its chain goes on otherwise, and from where it tells that.
-    otherwise: bool,
-    /// A stream that says nothing for so long is left.
+    /// It has said itself that its chain changed, and from where on it shows the new one.
+    chain_changed: bool,
+    /// A stream that is silent for this long is left.
     silence: Duration,
-    tell: &'a mut T,
+    show: &'a mut T,
 }
 
-impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
-    async fn follow(&mut self) -> Result<Left, Failure> {
-        match self.stream().await? {
-            // It is asked from another round on, so that a second time says nothing new.
-            Left::Again => self.stream().await,
-            left => Ok(left),
+impl<T: FnMut(Update) -> Result<bool, Failure>> Session<'_, T> {
+    async fn follow(&mut self) -> Result<Infallible, Leave> {
+        match self.stream().await {
+            // The second time it is asked from the first round, which changes the answer.
+            Err(Leave::Restart) => self.stream().await,
+            left => left,
         }
     }
 
-    async fn stream(&mut self) -> Result<Left, Failure> {
-        self.otherwise = false;
-        let response = match self.open().await {
-            Ok(response) => response,
-            Err(reason) => return Ok(Left::Failed(reason)),
-        };
-        let (head, mut body) = response.into_parts();
+    async fn stream(&mut self) -> Result<Infallible, Leave> {
+        self.chain_changed = false;
+        let (head, mut body) = self.open().await.map_err(Leave::Failed)?.into_parts();
         if head.status != StatusCode::OK {
-            let not_one = match head.status {
+            let hint = match head.status {
                 StatusCode::NOT_FOUND => ", so it is not a member that streams draws",
                 _ => "",
             };
-            return Ok(Left::Failed(format!("{STREAM}: {}{not_one}", head.status)));
+            return Err(Leave::Failed(format!("{STREAM}: {}{hint}", head.status)));
         }
         let mut parser = Parser::default();
         loop {
             let frame = match timeout(self.silence, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(error))) => return Ok(Left::Failed(error.to_string())),
-                Ok(None) => return Ok(Left::Failed("it ended the stream".into())),
-                Err(_) => return Ok(Left::Failed(format!("silent for {}", show_duration(self.silence)))),
+                Ok(Some(Err(error))) => return Err(Leave::Failed(error.to_string())),
+                Ok(None) => return Err(Leave::Failed("it ended the stream".into())),
+                Err(_) => return Err(Leave::Failed(format!("silent for {}", show_duration(self.silence)))),
             };
             // A frame may also be trailers, which no member sends.
-            let piece = frame.into_data().unwrap_or_default();
-            let events = match parser.push(&piece) {
-                Ok(events) => events,
-                Err(error) => return Ok(Left::Failed(format!("not a member's stream: {error}"))),
-            };
-            if !self.welcome()? {
-                return Ok(Left::Done);
+            let events = parser.push(&frame.into_data().unwrap_or_default());
+            let events = events.map_err(|error| malformed(&error))?;
+            self.answered = true;
+            if std::mem::take(&mut self.announce) {
+                self.note(format!("following {}", self.member))?;
             }
             for event in events {
-                match self.event(&event).await {
-                    Ok(Ok(Heard::Fine)) => {}
-                    Ok(Ok(Heard::Leave(left))) => return Ok(left),
-                    Ok(Err(failure)) => return Err(failure),
-                    Err(reason) => return Ok(Left::Failed(format!("not a member's stream: {reason}"))),
-                }
+                self.handle(&event).await?;
             }
         }
     }
@@ -217,132 +193,134 @@ impl<T: FnMut(Told) -> Result<bool, Failure>> Session<'_, T> {
         answer.map_err(|error| error.to_string())
     }
 
-    /// Ok(Err): of `tell`. Err: what is wrong with the event.
-    async fn event(&mut self, event: &Event) -> Result<Result<Heard, Failure>, String> {
+    async fn handle(&mut self, event: &Event) -> Result<(), Leave> {
         match event.kind.as_str() {
             "draw" => {
-                let record = Record::parse(&event.data).map_err(|error| error.to_string())?;
+                let record = Record::parse(&event.data).map_err(|error| malformed(&error))?;
                 if event.id != record.round.to_string() {
-                    return Err(format!("the event {:?} has round {}", event.id, record.round));
+                    return Err(malformed(&format!(
+                        "the event {:?} has round {}",
+                        event.id, record.round
+                    )));
                 }
-                Ok(self.draw(record))
+                self.draw(record)
             }
-            "gap" => {
-                let gap: Gap = serde_json::from_str(&event.data).map_err(|error| error.to_string())?;
-                Ok(self.gap(gap.from, gap.oldest).map(Heard::from))
-            }
-            "ahead" => {
-                let ahead: Ahead = serde_json::from_str(&event.data).map_err(|error| error.to_string())?;
-                Ok(self.ahead(&ahead).await)
-            }
+            "gap" => self.gap(&parse(event)?),
+            "ahead" => self.ahead(&parse(event)?).await,
             "chain" => {
-                self.otherwise = true;
-                Ok(Ok(Heard::Fine))
+                self.chain_changed = true;
+                Ok(())
             }
             // Of a newer member.
-            _ => Ok(Ok(Heard::Fine)),
+            _ => Ok(()),
         }
     }
 
-    fn draw(&mut self, record: Record) -> Result<Heard, Failure> {
-        let seen = self.position.sees(&record);
-        if seen == Seen::Old {
-            return Ok(Heard::Fine);
+    fn draw(&mut self, record: Record) -> Result<(), Leave> {
+        let order = self.position.compare(&record);
+        if order == Order::Old {
+            return Ok(());
         }
-        if let (Seen::Another, Some(last)) = (seen, &self.position.last) {
-            if self.position.resumes() && !self.otherwise && record.round > 1 {
-                return Ok(self.again());
+        if let (Order::OtherChain, Some(last)) = (order, &self.position.last) {
+            if self.position.resumes() && !self.chain_changed && record.round > 1 {
+                return Err(self.restart());
             }
             let (chain, round) = (record.chain, record.round);
             let line = match last.chain == chain {
-                true => format!("the chain goes on otherwise from round {round}: draws that were shown were set aside"),
+                true => format!("the chain changed from round {round} on: draws already shown were set aside"),
                 false => format!(
-                    "another chain, {chain}, from round {round}; what was shown is of {}",
+                    "a different chain, {chain}, from round {round} on; the draws shown so far belong to {}",
                     last.chain
                 ),
             };
-            if !(self.tell)(Told::Note(line))? {
-                return Ok(Heard::Leave(Left::Done));
-            }
+            self.note(line)?;
         }
         let record = Box::new(record);
-        self.position.take(record.clone());
-        (self.tell)(Told::Draw(record)).map(Heard::from)
+        self.position.advance(record.clone());
+        self.show(Update::Draw(record))
     }
 
-    /// What this member has is of another chain: all of it that is kept is new.
-    fn again(&mut self) -> Heard {
+    /// This member has a different chain: every record it keeps is new.
+    fn restart(&mut self) -> Leave {
         self.position.next = Some(1);
-        Heard::Leave(Left::Again)
+        Leave::Restart
     }
 
-    /// It has not drawn as far as it was asked for: it lags, or its chain is another.
-    async fn ahead(&mut self, ahead: &Ahead) -> Result<Heard, Failure> {
+    /// It has not drawn the requested round yet: it lags, or has a different chain.
+    async fn ahead(&mut self, ahead: &Ahead) -> Result<(), Leave> {
+        if self.position.last.is_some()
+            && ahead.newest.is_some()
+            && let Some(newest) = self.latest().await?
+        {
+            self.check_chain(&newest)?;
+        }
         let newest = ahead
             .newest
             .map_or("nothing".to_owned(), |newest| format!("up to round {newest}"));
-        if self.position.last.is_some() && ahead.newest.is_some() {
-            let record = match self.latest().await? {
-                Ok(record) => record,
-                Err(left) => return Ok(Heard::Leave(left)),
-            };
-            if let Some(heard) = record.and_then(|record| self.other_chain(&record)) {
-                return Ok(heard);
-            }
-        }
-        let line = format!("{} has drawn {newest}; waiting for round {}", self.member, ahead.from);
-        (self.tell)(Told::Note(line)).map(Heard::from)
+        self.note(format!(
+            "{} has drawn {newest}; waiting for round {}",
+            self.member, ahead.from
+        ))
     }
 
-    /// What to do where the newest record of a member doesn't follow what was told; none where it may yet.
-    fn other_chain(&mut self, record: &Record) -> Option<Heard> {
-        match (self.position.sees(record), &self.position.last) {
-            (Seen::Another, _) => Some(self.again()),
-            (Seen::Old, Some(last)) if last.chain != record.chain => {
-                let (chain, slot) = (record.chain, record.slot);
+    /// Leaves a member whose newest record can't lead to a successor of what was shown.
+    fn check_chain(&mut self, newest: &Record) -> Result<(), Leave> {
+        match (self.position.compare(newest), &self.position.last) {
+            (Order::OtherChain, _) => Err(self.restart()),
+            (Order::Old, Some(last)) if last.chain != newest.chain => {
+                let (chain, slot) = (newest.chain, newest.slot);
                 let line = format!("its chain, {chain}, ended with the draw of {slot}, before what was shown");
-                Some(Heard::Leave(Left::Behind(line)))
+                Err(Leave::Behind(line))
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 
-    fn gap(&mut self, from: u64, oldest: u64) -> Result<bool, Failure> {
-        if from >= oldest {
-            return Ok(true);
+    fn gap(&mut self, gap: &Gap) -> Result<(), Leave> {
+        if gap.from >= gap.oldest {
+            return Ok(());
         }
-        self.position.next = Some(oldest);
-        let line = format!("{} no longer keeps rounds {from} to {}", self.member, oldest - 1);
-        (self.tell)(Told::Note(line))
+        self.position.next = Some(gap.oldest);
+        let (from, to) = (gap.from, gap.oldest - 1);
+        self.note(format!("{} no longer keeps rounds {from} to {to}", self.member))
     }
 
-    /// Says that another member has answered, once.
-    fn welcome(&mut self) -> Result<bool, Failure> {
-        self.answered = true;
-        match self.moved.take() {
-            Some(_) => (self.tell)(Told::Note(format!("following {}", self.member))),
-            None => Ok(true),
+    fn note(&mut self, line: String) -> Result<(), Leave> {
+        self.show(Update::Note(line))
+    }
+
+    fn show(&mut self, update: Update) -> Result<(), Leave> {
+        match (self.show)(update) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Leave::Closed),
+            Err(failure) => Err(Leave::Output(failure)),
         }
     }
 
     /// The newest record; none before the first.
-    async fn latest(&mut self) -> Result<Result<Option<Record>, Left>, Failure> {
-        let answer = match self.member.ask("/draws/latest", "application/json").await {
-            Ok(answer) => answer,
-            Err(failure) => return Ok(Err(Left::Failed(failure.line))),
-        };
-        Ok(match answer.status {
+    async fn latest(&self) -> Result<Option<Record>, Leave> {
+        let answer = self.member.ask("/draws/latest", "application/json").await;
+        let answer = answer.map_err(|failure| Leave::Failed(failure.line))?;
+        match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
             StatusCode::OK => {
                 let text = std::str::from_utf8(&answer.body).unwrap_or_default();
                 let record = Record::parse(text.trim_end());
                 record
                     .map(Some)
-                    .map_err(|error| Left::Failed(format!("not a member's answer: {error}")))
+                    .map_err(|error| Leave::Failed(format!("not a member's answer: {error}")))
             }
-            status => Err(Left::Failed(status.to_string())),
-        })
+            status => Err(Leave::Failed(status.to_string())),
+        }
     }
+}
+
+fn parse<'a, T: Deserialize<'a>>(event: &'a Event) -> Result<T, Leave> {
+    serde_json::from_str(&event.data).map_err(|error| malformed(&error))
+}
+
+fn malformed(error: &dyn std::fmt::Display) -> Leave {
+    Leave::Failed(format!("not a member's stream: {error}"))
 }
 
 #[cfg(test)]
@@ -357,7 +335,7 @@ mod tests {
     const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: here\n\n";
 
     /// Answers each question with this, and keeps the connection open.
-    async fn saying(text: String, tasks: &mut JoinSet<()>) -> Target {
+    async fn answering(text: String, tasks: &mut JoinSet<()>) -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tasks.spawn(async move {
@@ -375,31 +353,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_member_that_falls_silent_is_left_for_another_that_is_told() {
+    async fn a_silent_member_is_left_for_another_and_that_is_reported() {
         let mut tasks = JoinSet::new();
         let record = include_str!("../../tests/vectors/good-one-record.jsonl");
         let draw = format!("{HEAD}id: 1\nevent: draw\ndata: {record}\n");
-        let targets = [saying(HEAD.into(), &mut tasks).await, saying(draw, &mut tasks).await];
+        let targets = [
+            answering(HEAD.into(), &mut tasks).await,
+            answering(draw, &mut tasks).await,
+        ];
         let resolve = |_: String| -> BoxFuture<'static, _> { Box::pin(async { Ok(Vec::new()) }) };
-        let mut told = Vec::new();
+        let mut shown = Vec::new();
         let silence = Duration::from_millis(100);
         let clock = Clock::system();
         let position = Position {
             next: Some(1),
             last: None,
         };
-        let followed = follow(&targets, &resolve, &clock, position, silence, |what| {
-            let goes_on = !matches!(what, Told::Draw(_));
-            told.push(match what {
-                Told::Draw(record) => record.round.to_string(),
-                Told::Note(line) => line,
+        let followed = follow(&targets, &resolve, &clock, position, silence, |update| {
+            let continues = !matches!(update, Update::Draw(_));
+            shown.push(match update {
+                Update::Draw(record) => record.round.to_string(),
+                Update::Note(line) => line,
             });
-            Ok(goes_on)
+            Ok(continues)
         });
         let followed = timeout(Duration::from_secs(60), followed).await;
         followed.expect("it moves on").unwrap();
-        let [left, found, drawn] = &told[..] else {
-            panic!("{told:?}");
+        let [left, found, drawn] = &shown[..] else {
+            panic!("{shown:?}");
         };
         assert!(left.ends_with(": silent for 100ms; asking on"), "{left}");
         assert!(found.starts_with("following http://127.0.0.1:"), "{found}");

@@ -1,4 +1,4 @@
-//! `health`: whether members live and are ready.
+//! `health`: whether members are alive and ready.
 
 use futures_util::StreamExt;
 use hyper::StatusCode;
@@ -30,7 +30,7 @@ struct Health {
     member: String,
     live: bool,
     ready: bool,
-    /// What is told about it: why it can't be reached, or what is degraded.
+    /// Why it can't be reached, or what is degraded.
     notes: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ struct Health {
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
     let members = all_members(&args.members, resolve).await?;
     let asked = futures_util::stream::iter(members.iter().map(ask));
-    // In the order of the arguments, whoever answers first.
+    // In the order of the arguments.
     let all: Vec<Health> = asked.buffered(AT_ONCE).collect().await;
     let text = if args.json {
         let line = |health: &Health| {
@@ -97,7 +97,7 @@ async fn ask(member: &Member) -> Health {
     match member.ask("/livez", "application/json").await {
         Ok(answer) if answer.status == StatusCode::OK => health.live = true,
         Ok(answer) => health.notes.push(format!("/livez: {}", answer.status)),
-        // Asking on would only wait a second time.
+        // Another request would only wait again.
         Err(failure) => {
             health.notes.push(failure.line);
             return health;
@@ -106,7 +106,7 @@ async fn ask(member: &Member) -> Health {
     match member.ask("/readyz", "application/json").await {
         Ok(answer) => {
             health.ready = answer.status == StatusCode::OK;
-            health.notes.extend(told(&answer.body));
+            health.notes.extend(read_notes(&answer.body));
         }
         Err(failure) => health.notes.push(failure.line),
     }
@@ -114,7 +114,7 @@ async fn ask(member: &Member) -> Health {
 }
 
 /// Latches that are closed, and what is degraded.
-fn told(body: &[u8]) -> Vec<String> {
+fn read_notes(body: &[u8]) -> Vec<String> {
     let Ok(Value::Object(status)) = serde_json::from_slice(body) else {
         return vec!["/readyz: not a member's answer".into()];
     };

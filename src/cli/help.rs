@@ -1,10 +1,10 @@
-//! `--help`: the commands in groups, by what one comes for. clap lists them in one row.
+//! `--help` with the commands in groups, which clap can't do.
 
 use std::fmt::Write;
 
 use clap::Command;
 
-/// Each command stands in one group.
+/// Each command is in one group.
 pub(super) const GROUPS: [(&str, &[&str]); 5] = [
     ("Run members", &["serve", "cluster"]),
     ("Get numbers", &["get"]),

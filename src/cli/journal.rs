@@ -1,7 +1,7 @@
 //! `journal`: what a member gave out, read from its volume while it runs or afterwards.
 //!
-//! Pages are read one by one, each in a transaction of its own: one that stays open would keep a running member from emptying
-//! its log. So rows may go between two pages, oldest first, and that is told.
+//! Each page is read in a transaction of its own: one that stayed open would keep a running member from emptying its log. So
+//! rows may be removed between two pages, oldest first, and that is reported.
 
 use std::fs;
 use std::io;
@@ -21,12 +21,12 @@ use crate::config::values;
 use crate::database::DatabaseError;
 use crate::journal::{self, MAX_PAGE, Row};
 
-/// How often one that is followed is looked into.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often a followed journal is read.
+const POLL: Duration = Duration::from_millis(250);
 /// A row has the time of its request, and is committed a little later.
 const SETTLED: SignedDuration = SignedDuration::from_secs(1);
-/// So many looks one that is begun anew may take until it can be read: 5 s. Its file is there before its table.
-const NEW_LOOKS: u32 = 20;
+/// A replaced journal may take this many reads until it is readable: 5 s. Its file exists before its table.
+const NEW_POLLS: u32 = 20;
 /// A commit of the member, or a checkpoint, may hold the lock for a moment.
 const BUSY_ATTEMPTS: u32 = 5;
 
@@ -35,28 +35,28 @@ pub(super) struct Args {
     /// Volume of the member, as its --data-dir; or the journal's file itself
     #[arg(value_name = "DIR|FILE", default_value = "./random-generator-data")]
     volume: PathBuf,
-    /// How rows are written
+    /// Format of the rows
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
     format: Format,
-    /// Go on with what is given out from now on
+    /// Continue with new rows
     #[arg(short, long)]
     follow: bool,
-    /// Only from this time on: 2026-11-21T06:00:00Z, or 15m for the last quarter of an hour
+    /// Only from this time on: 2026-11-21T06:00:00Z, or 15m for the last 15 minutes
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
-    /// Only before this time; with --follow it ends once that is past
+    /// Only before this time; --follow ends there
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
-    /// Only what was asked of this path, such as /integers
+    /// Only requests to this path, such as /integers
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
-    /// Only the request of this id, the header X-Request-Id
+    /// Only the request with this X-Request-Id
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// At most so many rows: the first that fit
+    /// Maximum number of rows: the first that match
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Don't say on standard error that rows were removed
+    /// Don't report removed rows on standard error
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub(super) struct Args {
 enum Format {
     /// Columns for people
     Table,
-    /// RFC 4180, with a heading; a text that a spreadsheet would take for a formula has a ' before it
+    /// RFC 4180 with a heading; text that a spreadsheet would run as a formula gets a leading '
     Csv,
     /// One JSON object a line
     Jsonl,
@@ -96,7 +96,7 @@ impl Moment {
     }
 }
 
-/// Writes the rows that fit, oldest first.
+/// Writes the matching rows, oldest first.
 ///
 /// # Errors
 /// I/O: there is no journal, or it can't be read. Try again: it is in use. Data: it is damaged.
@@ -130,49 +130,49 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
         Failure::new(Exit::Io, line)
     };
     let mut file = identity(&path).map_err(unreadable)?;
-    let (mut away, mut unmade) = (false, 0);
+    let (mut missing, mut not_ready) = (false, 0);
     // Row ids only grow, and there are none below 1.
     let mut from = 0;
     if !console.put(&listing.begin())? {
         return Ok(());
     }
     loop {
-        // Before the look: what comes after it is too late.
+        // Before the read: rows that come after it are too late.
         let last = !args.follow || filter.is_past(console.clock.wall());
         let read = page(&path, from).await;
         match identity(&path) {
-            Ok(found) if found == file => away = false,
+            Ok(found) if found == file => missing = false,
             Ok(found) if args.follow => {
-                note("the journal was begun anew");
-                (file, from, away, unmade) = (found, 0, false, NEW_LOOKS);
+                note("the journal was replaced");
+                (file, from, missing, not_ready) = (found, 0, false, NEW_POLLS);
                 continue;
             }
-            // A corrupt one is moved aside before the new one is made.
+            // A corrupt journal is moved aside before the new one is created.
             Err(error) if args.follow && error.kind() == io::ErrorKind::NotFound => {
                 if last {
                     return Ok(());
                 }
-                if !away {
-                    note("the journal is not there now; looking on");
+                if !missing {
+                    note("the journal is missing; waiting for it");
                 }
-                away = true;
-                sleep(LOOK).await;
+                missing = true;
+                sleep(POLL).await;
                 continue;
             }
             Err(error) if args.follow => return Err(unreadable(error)),
-            // All of it is read from what was there.
+            // What was open is read to its end.
             Ok(_) | Err(_) => {}
         }
         let rows = match read {
             Ok(rows) => rows,
-            Err(_) if unmade > 0 && !last => {
-                unmade -= 1;
-                sleep(LOOK).await;
+            Err(_) if not_ready > 0 && !last => {
+                not_ready -= 1;
+                sleep(POLL).await;
                 continue;
             }
             Err(failure) => return Err(failure),
         };
-        unmade = 0;
+        not_ready = 0;
         if let (true, Some(first)) = (from > 0, rows.first().filter(|first| first.id > from)) {
             note(&format!(
                 "{} rows were removed by retention before they were read",
@@ -181,8 +181,8 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
         }
         from = rows.last().map_or(from, |last| last.id + 1);
         let more = rows.len() == MAX_PAGE as usize;
-        let fitting: Vec<Row> = rows.into_iter().filter(|row| filter.fits(row)).collect();
-        let shown = &fitting[..fitting.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        let matching: Vec<Row> = rows.into_iter().filter(|row| filter.matches(row)).collect();
+        let shown = &matching[..matching.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
         left -= shown.len() as u64;
         if !shown.is_empty() && !console.put(&listing.text(console, shown))? || left == 0 {
             return Ok(());
@@ -193,7 +193,7 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
         if last {
             return Ok(());
         }
-        sleep(LOOK).await;
+        sleep(POLL).await;
     }
 }
 
@@ -232,13 +232,13 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// Whether at `now` all rows that are to be shown are in the journal.
+    /// Whether the journal has all rows to show by `now`.
     fn is_past(&self, now: Wall) -> bool {
         self.until
             .is_some_and(|until| now.timestamp().duration_since(until.timestamp()) >= SETTLED)
     }
 
-    fn fits(&self, row: &Row) -> bool {
+    fn matches(&self, row: &Row) -> bool {
         let path = || row.method.split_once(' ').map_or(row.method.as_str(), |(_, path)| path);
         self.since.is_none_or(|since| row.time >= since)
             && self.until.is_none_or(|until| row.time < until)
@@ -305,10 +305,9 @@ fn json_line(row: &Row) -> String {
     .to_string()
 }
 
-/// A text in CSV (RFC 4180): quotes around what has a separator, a quote or a line's end in it. Of those texts clients choose
-/// some, and a spreadsheet runs what begins like a formula, in quotes or not; RFC 4180 has nothing to say against that, so a `'`
-/// goes before it, which spreadsheets take for "this is text" (OWASP, "CSV Injection"). A semicolon and a tab are separators
-/// to some of them too, after which the same would begin anew. JSON lines have the text as it is.
+/// A text in CSV (RFC 4180): quoted if it has a separator, a quote or a line end. Clients choose some of these texts, and a
+/// spreadsheet runs what looks like a formula, quoted or not; so it gets a leading `'`, which marks text (OWASP, "CSV
+/// Injection"). Some spreadsheets also split at a semicolon or a tab. JSON lines have the text unchanged.
 fn field(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let mark = if formula { "'" } else { "" };
@@ -318,7 +317,7 @@ fn field(text: &str) -> String {
     }
 }
 
-/// RFC 4180, with CRLF at the end. Numbers are the member's own, and stay numbers, the negative ones too.
+/// RFC 4180, with CRLF at the end. Numbers are the member's own and stay numbers, even negative ones.
 fn csv(row: &Row) -> String {
     let fields = [
         row.id.to_string(),
@@ -387,16 +386,16 @@ mod tests {
     }
 
     #[test]
-    fn a_row_fits_all_filters_or_none() {
+    fn a_row_matches_all_filters_or_none() {
         let filter = |path, request, since| Filter {
             since,
             until: Some(Wall(1_763_700_000_000_002)),
             path,
             request,
         };
-        assert!(filter(Some("/"), Some("a,\"b\""), Some(row().time)).fits(&row()));
-        assert!(!filter(Some("/ids"), None, None).fits(&row()));
-        assert!(!filter(None, Some("a"), None).fits(&row()));
-        assert!(!filter(None, None, Some(Wall(row().time.0 + 1))).fits(&row()));
+        assert!(filter(Some("/"), Some("a,\"b\""), Some(row().time)).matches(&row()));
+        assert!(!filter(Some("/ids"), None, None).matches(&row()));
+        assert!(!filter(None, Some("a"), None).matches(&row()));
+        assert!(!filter(None, None, Some(Wall(row().time.0 + 1))).matches(&row()));
     }
 }

@@ -18,7 +18,7 @@ struct Leader {
 /// Writes the holder, or that there is none.
 ///
 /// # Errors
-/// Try again: the member can't be reached. Data: its answer isn't one.
+/// Try again: the member can't be reached. Data: its answer is malformed.
 pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
     let member = args.member(resolve).await?;
     let (json, leader): (_, Leader) = member.get_json("/leader").await?;
@@ -27,11 +27,11 @@ pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>)
         return Ok(());
     }
     let Some(holder) = leader.holder else {
-        console.put(&format!("nobody holds the lease (fence {})\n", leader.fence))?;
+        console.put(&format!("no member holds the lease (fence {})\n", leader.fence))?;
         return Ok(());
     };
     let remaining = match leader.remaining_ms {
-        Some(0) => "run out".to_owned(),
+        Some(0) => "expired".to_owned(),
         Some(ms) => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
         None => "unknown".to_owned(),
     };

@@ -1,5 +1,5 @@
-//! `ledger`: checks the ledger on a volume, and asks the admin listener of a running member to mend it. What restoring and
-//! restarting mean is in docs/protocol.md, 3.5.
+//! `ledger`: checks the ledger on a volume, or has a running member repair its own. docs/protocol.md, 3.5, explains restoring
+//! and restarting.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::admin::{Admin, done};
+use super::admin::{Admin, confirmation};
 use super::console::Console;
 use super::{Exit, Failure, verify};
 use crate::draw::ledger::Stored;
@@ -17,7 +17,7 @@ use crate::draw::ledger::storage::{Storage, StorageError};
 use crate::record::chain::{Summary, Verifier, VerifyError};
 use crate::record::{Hash, Record};
 
-/// A restore walks the chain over the network; longer than this, the member's log tells how it went.
+/// A restore fetches the chain over the network; when it takes longer than this, the member's log has the outcome.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Check the ledger on a volume, and say what is there; its member may be running
+    /// Check the ledger on a volume and summarise it; the member may be running
     Check {
         /// Volume of the member, as its --data-dir; or the ledger's file itself
         #[arg(value_name = "DIR|FILE", default_value = "./random-generator-data")]
@@ -37,13 +37,13 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Put a damaged ledger aside, begin an empty one, and fetch the chain from the peers
+    /// Set a damaged ledger aside, start an empty one, and fetch the chain from the peers
     Restore(Admin),
-    /// Begin a new chain though a majority of the voters can't be asked for theirs; the old one is kept and listed
+    /// Start a new chain when a majority of the voters is lost for good; the old chain is kept and listed
     Restart {
         #[command(flatten)]
         admin: Admin,
-        /// Confirm: records that only absent voters have will not be part of the new chain
+        /// Confirm: records that only the lost voters have will not be in the new chain
         #[arg(long)]
         yes: bool,
     },
@@ -52,7 +52,8 @@ enum Action {
 /// Writes what was found or done.
 ///
 /// # Errors
-/// Data: the ledger isn't true. I/O: it can't be read. Usage: the member refuses. Try again: it can't be reached, or can't now.
+/// Data: the ledger doesn't verify. I/O: it can't be read. Usage: the member refuses. Try again: it can't be reached, or can't
+/// do it now.
 pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
     let (member, path) = match &args.action {
         Action::Check { volume, json } => return check(volume, *json, console).await,
@@ -61,13 +62,13 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
         Action::Restart { yes: false, .. } => {
             return Err(Failure::new(
                 Exit::Usage,
-                "`ledger restart` begins a new chain: records that only absent voters have are left behind. \
-                 If that is meant, repeat it with --yes; if the voters can come back, wait for them instead",
+                "`ledger restart` starts a new chain: records that only absent voters have are left behind. \
+                 If you mean that, repeat it with --yes; if the voters can come back, wait for them instead",
             ));
         }
     };
     let answer = member.admin.post(path, ANSWER_LIMIT).await?;
-    let done = done(&member.admin, path, &answer)?;
+    let done = confirmation(&member.admin, path, &answer)?;
     console.put(&format!("{done}\n")).map(|_| ())
 }
 
@@ -93,12 +94,12 @@ async fn check(volume: &std::path::Path, json: bool, console: &mut Console<'_>) 
     console.put(&text).map(|_| ())
 }
 
-/// What stands in a ledger whose parts are true.
+/// What is in a ledger that verifies.
 struct Found<'a> {
     stored: &'a Stored,
     /// The unbroken chain down from the head; none before the first draw.
     chain: Option<Summary>,
-    /// Records that are no part of it: of tails set aside, of the Lease's way to here, or below a gap.
+    /// Records outside of it: of tails set aside, of records the Lease brought, or below a gap.
     others: usize,
 }
 
@@ -109,7 +110,7 @@ impl Found<'_> {
         let mut next = stored.head;
         while let Some(record) = next.and_then(|hash| by_hash.get(&hash)) {
             chain.push(*record);
-            // A record's hash is over the one before it, so this ends.
+            // A record's hash covers the one before it, so this ends.
             next = record.previous;
         }
         let mut verifier = Verifier::new();
@@ -128,7 +129,7 @@ impl Found<'_> {
 
     fn text(&self) -> String {
         let mut lines = vec![match &self.chain {
-            Some(summary) => verify::line(summary),
+            Some(summary) => verify::verdict(summary),
             None => "nothing has been drawn yet".to_owned(),
         }];
         if self.others > 0 {

@@ -49,7 +49,7 @@ Examples:
   random-generator get integers --min 1 --max 6 --count 5
   random-generator draws --follow                 draws as they come
 
-Exit codes: 0 ended as asked, 64 usage, 65 data that doesn't verify,
+Exit codes: 0 success, 64 usage, 65 data that doesn't verify,
 70 a bug, 74 I/O, 75 try again later, 78 configuration, or a volume that belongs to another member.";
 
 const AFTER_SERVE_HELP: &str = "\
@@ -62,15 +62,15 @@ Examples:
   random-generator serve --pod-name rg-2 --voters 3 --discovery-name rg-peers.default.svc.cluster.local";
 
 const AFTER_CLUSTER_HELP: &str = "\
-Arguments of serve may follow, and are every member's. A member's process id is in DIR/rg-N.pid, its volume is DIR/rg-N.
+Arguments of serve may follow; every member gets them. Member N has its process id in DIR/rg-N.pid and its volume in DIR/rg-N.
 
 Examples:
   random-generator cluster --members 5 --base-port 9000
   random-generator cluster --members 3 --lease-duration 2s --draw-schedule '@every 2s'";
 
 const AFTER_VERIFY_HELP: &str = "\
-It checks the rules of docs/protocol.md, 1.3, and names the first that is broken. verify_draws.py does the same.
-What a draw decided, by 1.4, is derived after that: the verdict is the first line, and each integer one more.
+Checks the rules of docs/protocol.md, 1.3, and names the first one broken; verify_draws.py does the same. With --integers (1.4)
+the verdict is the first line, then one integer a line.
 Exit codes: 0 verified, 65 not verified, 64 usage, 74 the file can't be read, 75 the member can't be reached.
 
 Examples:
@@ -80,8 +80,7 @@ Examples:
   random-generator verify http://127.0.0.1:8080 --round 7 --integers 1..200 --count 3 --unique";
 
 const AFTER_GET_HELP: &str = "\
-With several members, or a Service, the work is spread over them, and another one is asked when one fails. What is written is
-whole, or the exit code isn't 0.
+Several members, or a Service, share the work; when one fails another is asked. The output is complete, or the exit code is not 0.
 
 Examples:
   random-generator get integers --min 1 --max 6 --count 5
@@ -111,9 +110,9 @@ Examples:
   random-generator health --discovery-nameserver 127.0.0.1:5353 srv://rg.default.svc.cluster.local";
 
 const AFTER_JOURNAL_HELP: &str = "\
-A running member is not held up: rows are read page by page. What its share of the volume has no room for is removed, oldest
-first; rows that go while they are being read are told on standard error. CSV is for spreadsheets: a request id or a parameter
-that begins with = + - @ gets a ' before it, so that none of them runs what a client sent. JSON lines have all as it was.
+Reading doesn't slow a running member: rows are read page by page. The oldest rows are removed when the journal is full; rows
+removed while they are being read are reported on standard error. In CSV, a request id or parameter that begins with = + - @
+gets a leading ', so that a spreadsheet never runs what a client sent. JSON lines are unchanged.
 
 Examples:
   random-generator journal random-generator-data/cluster/rg-0 --limit 10
@@ -121,8 +120,8 @@ Examples:
   random-generator journal /data --format csv --since 2026-11-21T06:00:00Z --until 2026-11-21T07:00:00Z > hour.csv";
 
 const AFTER_LEDGER_HELP: &str = "\
-What restoring and restarting mean is in docs/protocol.md, 3.5. When the reserved space is used up the oldest rounds go; `check`
-says from which round on the chain is there.
+docs/protocol.md, 3.5, explains restoring and restarting. When the reserved space is full the oldest rounds are deleted; `check`
+says where the chain starts.
 
 Examples:
   random-generator ledger check random-generator-data/cluster/rg-0
@@ -138,7 +137,7 @@ Examples:
   random-generator admin ledger --json
   random-generator admin shutdown --admin http://127.0.0.1:8092";
 
-/// Of a command that writes no table.
+/// For a command that writes no table.
 const PLAIN: Colour = Colour {
     color: ColourArg::Never,
 };
@@ -153,39 +152,39 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run one member: numbers, ids, and its part in the draws
+    /// Run one member
     #[command(after_help = AFTER_SERVE_HELP)]
     Serve(Box<ServeArgs>),
     #[command(after_help = AFTER_CLUSTER_HELP)]
     Cluster(ClusterArgs),
-    /// Get random values from members: numbers, bytes, ids and more, any number of them
+    /// Get random values from members: numbers, bytes, ids and more
     #[command(after_help = AFTER_GET_HELP)]
     Get(get::Args),
-    /// Show draws, the newest last, and those to come
+    /// Show draws, oldest first; --follow continues with new ones
     #[command(after_help = AFTER_DRAWS_HELP)]
     Draws(draws::Args),
-    /// Check a chain of draws: a file, standard input, or all that a member keeps
+    /// Verify a chain of draws: a file, standard input, or everything a member keeps
     #[command(after_help = AFTER_VERIFY_HELP)]
     Verify(verify::Args),
-    /// Show which members are published
+    /// Show the members that DNS lists
     #[command(after_help = AFTER_PEERS_HELP)]
     Peers(target::OneMember),
     /// Show who holds the lease and conducts the draws
     #[command(after_help = AFTER_LEADER_HELP)]
     Leader(target::OneMember),
-    /// Ask members whether they live and are ready: 0 when all are, else 75
+    /// Check that members are alive and ready: exit code 0 if all are, else 75
     #[command(after_help = AFTER_HEALTH_HELP)]
     Health(health::Args),
-    /// Show what a member gave out, from its volume; it may be running
+    /// Show what a member gave out, read from its volume; the member may be running
     #[command(after_help = AFTER_JOURNAL_HELP)]
     Journal(journal::Args),
-    /// Check the ledger of draws on a volume, or have a running member mend its own
+    /// Check a ledger of draws on a volume, or repair a running member's
     #[command(after_help = AFTER_LEDGER_HELP)]
     Ledger(ledger::Args),
     /// Log level, shutdown, journal and ledger of a running member
     #[command(after_help = AFTER_ADMIN_HELP)]
     Admin(admin::Args),
-    /// Write what a shell reads to complete these commands
+    /// Write a completion script for a shell
     Completions(completions::CompletionsArgs),
     /// Write manual pages
     Man(completions::ManArgs),
@@ -195,41 +194,41 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Command::Serve(args) => serve::run(*args),
-            Command::Cluster(args) => set(args),
-            Command::Get(args) => run_on(client_runtime()?, get::run(&args, by_dns, Clock::system())),
-            Command::Draws(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
+            Command::Cluster(args) => run_cluster(args),
+            Command::Get(args) => run_on(client_runtime()?, get::run(&args, dns_resolver, Clock::system())),
+            Command::Draws(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 draws::run(&args, resolve, console).await
             }),
-            Command::Verify(args) => asking(PLAIN, &args.nameservers, async |resolve, console| {
+            Command::Verify(args) => with_members(PLAIN, &args.nameservers, async |resolve, console| {
                 verify::run(&args, resolve, console).await
             }),
-            Command::Peers(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
+            Command::Peers(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 peers::run(&args, resolve, console).await
             }),
-            Command::Leader(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
+            Command::Leader(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 leader::run(&args, resolve, console).await
             }),
-            Command::Health(args) => asking(args.colour, &args.nameservers, async |resolve, console| {
+            Command::Health(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
                 health::run(&args, resolve, console).await
             }),
-            Command::Journal(args) => showing(args.colour, async |console| journal::run(&args, console).await),
-            Command::Ledger(args) => showing(PLAIN, async |console| ledger::run(&args, console).await),
-            Command::Admin(args) => showing(PLAIN, async |console| admin::run(&args, console).await),
-            Command::Completions(args) => showing(PLAIN, async |console| {
+            Command::Journal(args) => with_console(args.colour, async |console| journal::run(&args, console).await),
+            Command::Ledger(args) => with_console(PLAIN, async |console| ledger::run(&args, console).await),
+            Command::Admin(args) => with_console(PLAIN, async |console| admin::run(&args, console).await),
+            Command::Completions(args) => with_console(PLAIN, async |console| {
                 completions::completions(&args, command(), console)
             }),
-            Command::Man(args) => showing(PLAIN, async |console| completions::man(&args, command(), console)),
+            Command::Man(args) => with_console(PLAIN, async |console| completions::man(&args, command(), console)),
         }
     }
 }
 
-/// Parses and runs; what went wrong is on standard error by the time this returns.
+/// Parses and runs. When this returns, a failure has been reported on standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    ended(|| match parsed(completed(arguments)) {
+    run_to_exit(|| match parse(with_default_command(arguments)) {
         Ok(cli) => cli.command.run(),
         Err(error) if error.use_stderr() => Err(usage::failure(&error)),
         Err(help_or_version) => match help_or_version.print() {
-            // Nobody reads any more.
+            // The reader is gone.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             printed => printed.map_err(|error| Failure::new(Exit::Io, format!("standard output: {error}"))),
         },
@@ -241,24 +240,24 @@ pub fn command() -> clap::Command {
     help::grouped(Cli::command())
 }
 
-fn parsed(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&command().try_get_matches_from(arguments)?)
 }
 
-fn ended(command: impl FnOnce() -> Result<(), Failure>) -> Exit {
+fn run_to_exit(command: impl FnOnce() -> Result<(), Failure>) -> Exit {
     match panic::catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(())) => Exit::Done,
         Ok(Err(failure)) => {
-            failure.tell();
+            failure.report();
             failure.exit
         }
-        // The hook has told it.
+        // The hook has reported it.
         Err(_) => Exit::Bug,
     }
 }
 
-/// `serve` may be left out, so that no arguments at all are of use, and a Pod's `args` need not repeat it.
-fn completed(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+/// `serve` may be left out: no arguments at all start a member, and a Pod's `args` need not repeat it.
+fn with_default_command(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let named = match arguments.get(1).and_then(|first| first.to_str()) {
         None => arguments.len() > 1,
@@ -271,7 +270,7 @@ fn completed(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Writes each panic as one line to standard error. Who joins the part that panicked ends the member with [`Exit::Bug`].
+/// Writes each panic as one line to standard error. The task that joins the panicked part ends the member with [`Exit::Bug`].
 pub fn report_panics() {
     panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("no message");
@@ -282,8 +281,8 @@ pub fn report_panics() {
     }));
 }
 
-/// Runs a set, with what only the command line knows.
-fn set(args: ClusterArgs) -> Result<(), Failure> {
+/// Runs `cluster` with what only the command line knows.
+fn run_cluster(args: ClusterArgs) -> Result<(), Failure> {
     let wiring = cluster::ClusterWiring {
         program: std::env::current_exe().map_err(|error| {
             Failure::new(
@@ -307,18 +306,21 @@ fn set(args: ClusterArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
 }
 
-/// Runs a command that asks members, which may be named by their Service.
-fn asking(
+/// Runs a command that asks members, which a Service may name.
+fn with_members(
     colour: Colour,
     nameservers: &NameserverArgs,
     command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let resolve = by_dns(nameservers);
-    showing(colour, async |console| command(&*resolve, console).await)
+    let resolve = dns_resolver(nameservers);
+    with_console(colour, async |console| command(&*resolve, console).await)
 }
 
-/// Runs a command with standard output and the terminal that it may have.
-fn showing(colour: Colour, command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+/// Runs a command that writes to standard output, and shows progress on a terminal.
+fn with_console(
+    colour: Colour,
+    command: impl AsyncFnOnce(&mut Console<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let (mut out, mut error) = (io::stdout().lock(), io::stderr());
     let mut console = Console {
         out: &mut out,
@@ -329,7 +331,7 @@ fn showing(colour: Colour, command: impl AsyncFnOnce(&mut Console<'_>) -> Result
     run_on(client_runtime()?, command(&mut console))
 }
 
-fn by_dns(nameservers: &NameserverArgs) -> Box<Resolve> {
+fn dns_resolver(nameservers: &NameserverArgs) -> Box<Resolve> {
     let nameservers = Nameservers::from(nameservers.discovery_nameserver.clone());
     Box::new(move |service| {
         let nameservers = nameservers.clone();
@@ -337,8 +339,8 @@ fn by_dns(nameservers: &NameserverArgs) -> Box<Resolve> {
     })
 }
 
-/// Runs a command to its end, and waits for nothing else. What may be left by then is a name that the system's resolver still
-/// looks up, on a thread that can't be stopped, for as long as resolv.conf says: all else is joined by its owner.
+/// Runs a command to its end, and waits for nothing else. All that may be left is a name that the system's resolver still looks
+/// up, on a thread that can't be stopped: everything else is joined by its owner.
 fn run_on<T>(runtime: Runtime, command: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(command);
     runtime.shutdown_background();
@@ -358,7 +360,7 @@ mod tests {
     use super::*;
 
     fn given(arguments: &[&str]) -> Vec<OsString> {
-        completed(arguments.iter().map(OsString::from))
+        with_default_command(arguments.iter().map(OsString::from))
     }
 
     #[test]
@@ -372,9 +374,12 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_bug_and_a_failure_keeps_its_code() {
-        assert_eq!(ended(|| Ok(())), Exit::Done);
-        assert_eq!(ended(|| Err(Failure::new(Exit::TryAgain, "busy"))), Exit::TryAgain);
-        assert_eq!(ended(|| panic!("unthinkable")), Exit::Bug);
+        assert_eq!(run_to_exit(|| Ok(())), Exit::Done);
+        assert_eq!(
+            run_to_exit(|| Err(Failure::new(Exit::TryAgain, "busy"))),
+            Exit::TryAgain
+        );
+        assert_eq!(run_to_exit(|| panic!("unthinkable")), Exit::Bug);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `peers`: which members are published, as one of them sees it.
+//! `peers`: the members that DNS lists, as one of them sees it.
 
 use serde::Deserialize;
 
@@ -26,7 +26,7 @@ struct Peer {
 /// Writes the peers by ordinal; the one that was asked is marked.
 ///
 /// # Errors
-/// Try again: the member can't be reached. Data: its answer isn't one.
+/// Try again: the member can't be reached. Data: its answer is malformed.
 pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
     let member = args.member(resolve).await?;
     let (json, peers): (_, Peers) = member.get_json("/peers").await?;

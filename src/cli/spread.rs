@@ -1,4 +1,4 @@
-//! Which member is asked next: all in turn, and those that failed rest for a while.
+//! Which member is asked next: they take turns, and one that failed rests for a while.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use super::Failure;
 use super::target::{Member, Resolve, Target, all_members};
 use crate::clock::Boot;
 
-/// The first rest; each further failure doubles it.
+/// After the first failure; each further one doubles it.
 const REST: Duration = Duration::from_millis(100);
-/// A member that is started again is back within a few seconds.
+/// A restarted member is back within a few seconds.
 const REST_MAX: Duration = Duration::from_secs(4);
 
-/// How old the list of a Service's members may be when one of them fails: a restarted one may be elsewhere.
+/// Maximum age of a Service's list of members when one of them fails: a restarted one may have another address.
 const LIST_AGE: Duration = Duration::from_secs(2);
 
-/// The members that were named, themselves or by their Service.
+/// The members, named by URL or by their Service.
 pub(super) struct Members<'a> {
     targets: &'a [Target],
     resolve: &'a Resolve,
@@ -26,7 +26,7 @@ impl<'a> Members<'a> {
     /// `first` as in [`Spread::new`].
     ///
     /// # Errors
-    /// Try again: a Service can't be looked up, or publishes nobody.
+    /// Try again: a Service can't be looked up, or has no members.
     pub(super) async fn open(
         targets: &'a [Target],
         resolve: &'a Resolve,
@@ -41,7 +41,7 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// One of them failed: a Service is looked up again. A look-up that fails leaves the list as it is.
+    /// Looks a Service up again, after one of its members failed. A look-up that fails leaves the list as it is.
     pub(super) async fn refresh(&mut self, now: Boot) {
         let named = self.targets.iter().any(|target| matches!(target, Target::Service(_)));
         if !named || now.since(self.listed) < LIST_AGE {
@@ -80,7 +80,7 @@ impl Known {
 }
 
 impl Spread {
-    /// `members` isn't empty. `first` is any number: clients should not all begin with the same member.
+    /// `members` isn't empty. `first` is any number: not all clients should start with the same member.
     pub(super) fn new(members: Vec<Member>, first: usize) -> Spread {
         Spread {
             members: members.into_iter().map(Known::new).collect(),
@@ -92,8 +92,8 @@ impl Spread {
         self.members.len()
     }
 
-    /// The next one in turn that doesn't rest, or the one that rests for the shortest time; and how long to wait for it.
-    /// `not` is taken only when there is no other: it has just failed.
+    /// The next member in turn that doesn't rest, or the one whose rest ends first, and how long to wait for it. `not` has just
+    /// failed, and is picked only when there is no other.
     pub(super) fn pick(&mut self, now: Boot, not: Option<&Member>) -> (Member, Duration) {
         let count = self.members.len();
         self.next = self.next.wrapping_add(1);
@@ -107,12 +107,12 @@ impl Spread {
         (best.member.clone(), best.rests_until.since(now))
     }
 
-    /// It failed to answer what it was asked at `asked`. `wait` is what it asked for itself; `jitter` is from 0.5 to 1.
+    /// It failed to answer a request sent at `asked`. `wait` is its Retry-After; `jitter` is from 0.5 to 1.
     pub(super) fn failed(&mut self, member: &Member, asked: Boot, now: Boot, wait: Option<Duration>, jitter: f64) {
         let Some(known) = self.members.iter_mut().find(|known| known.member == *member) else {
             return;
         };
-        // Of several questions that one outage met, the first counts.
+        // Of several requests that met one outage, the first counts.
         if known.failures > 0 && asked <= known.failed {
             return;
         }
@@ -131,7 +131,7 @@ impl Spread {
         }
     }
 
-    /// The Service publishes these now. What is known of those that stay is kept.
+    /// The Service has these members now; the failures of those that stay are remembered.
     fn replace(&mut self, members: Vec<Member>) {
         if members.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Which member a command asks, and how: every question is bounded in time and in size.
+//! Which member a command asks, and how. Every request is bounded in time and in size.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -17,17 +17,17 @@ use super::{Exit, Failure};
 use crate::client::{Client, ClientError, Limits};
 use crate::config::NameserverArgs;
 
-/// Of one question.
+/// Of one request.
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(4),
     exchange: Duration::from_secs(5),
-    // More than a hundred of the largest records, and than any batch of `get`.
+    // More than a hundred of the largest records, and more than any batch of `get`.
     body: 16 << 20,
     idle: Duration::from_secs(30),
     repeat: false,
 };
 
-/// What a person names: one member, or the Service that publishes the members.
+/// What the user names: one member, or the Service that lists them.
 #[derive(Clone, Debug)]
 pub enum Target {
     Member(Member),
@@ -48,10 +48,10 @@ impl PartialEq for Member {
     }
 }
 
-/// Finds the public listeners that a Service publishes; the error is in the operator's words. Bounded in time.
+/// Finds the public listeners of a Service. Bounded in time; the error is text for the user.
 pub type Resolve = dyn Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>>;
 
-/// The arguments of the commands that show what one member says.
+/// The arguments of commands that ask one member.
 #[derive(Debug, clap::Args)]
 pub struct OneMember {
     /// Public listener of a member, or srv://SERVICE for the first member of that Service that answers
@@ -97,10 +97,10 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// All members meant.
+    /// All its members.
     ///
     /// # Errors
-    /// Try again: the Service could not be looked up, or publishes nobody.
+    /// Try again: the Service can't be looked up, or has no members.
     pub(super) async fn members(&self, resolve: &Resolve) -> Result<Vec<Member>, Failure> {
         let service = match self {
             Target::Member(member) => return Ok(vec![member.clone()]),
@@ -109,7 +109,7 @@ impl Target {
         let failed = |reason: String| Failure::new(Exit::TryAgain, format!("srv://{service}: {reason}"));
         let found = resolve(service.clone()).await.map_err(failed)?;
         if found.is_empty() {
-            return Err(failed("nobody is published there now".into()));
+            return Err(failed("it has no members now".into()));
         }
         Ok(found.into_iter().map(Member::from).collect())
     }
@@ -131,14 +131,14 @@ pub(super) async fn all_members(targets: &[Target], resolve: &Resolve) -> Result
     Ok(members)
 }
 
-/// The first of all members that answers; the last one when none does, whose failure the command will tell.
+/// The first of all members that answers; if none does, the last one, whose failure the command reports.
 ///
 /// # Errors
 /// Try again: as [`members`](Target::members).
 pub(super) async fn first_that_answers(targets: &[Target], resolve: &Resolve) -> Result<Member, Failure> {
     let mut members = all_members(targets, resolve).await?;
     let Some(last) = members.pop() else {
-        return Err(Failure::new(Exit::TryAgain, "nobody is published there now"));
+        return Err(Failure::new(Exit::TryAgain, "it has no members now"));
     };
     for member in members {
         if member.ask("/livez", "application/json").await.is_ok() {
@@ -180,7 +180,7 @@ impl fmt::Display for Member {
     }
 }
 
-/// What a member said, whatever the status.
+/// A member's answer, with any status.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -243,25 +243,25 @@ impl Member {
         })
     }
 
-    /// For a question with other limits, or an answer that is read as it comes.
+    /// For requests with other limits, or answers that are read as they come.
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// GET of one path that is to succeed.
+    /// GET of one path, which must succeed.
     ///
     /// # Errors
     /// Try again later: as [`ask`](Member::ask), or a status other than 200.
     pub(super) async fn get(&self, path: &str, accept: &'static str) -> Result<Bytes, Failure> {
         let answer = self.ask(path, accept).await?;
-        self.succeeded(path, answer)
+        self.require_success(path, answer)
     }
 
-    /// The body of an answer that is to be a success.
+    /// The body of an answer, which must be a success.
     ///
     /// # Errors
     /// Try again later: a status other than 200.
-    pub(super) fn succeeded(&self, path: &str, answer: Answer) -> Result<Bytes, Failure> {
+    pub(super) fn require_success(&self, path: &str, answer: Answer) -> Result<Bytes, Failure> {
         if answer.status == StatusCode::OK {
             return Ok(answer.body);
         }
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_is_the_first_of_its_members_that_answers() {
+    async fn a_service_means_the_first_of_its_members_that_answers() {
         let closed: Vec<SocketAddr> = (0..2)
             .map(|_| {
                 std::net::TcpListener::bind("127.0.0.1:0")
@@ -348,11 +348,11 @@ mod tests {
         };
         let target: Target = "srv://rg.example".parse().unwrap();
         assert_eq!(target.members(&resolve).await.unwrap().len(), 2);
-        // None answers: the last one's failure is what the command will tell.
+        // None answers: the command reports the last one's failure.
         let member = first_that_answers(&[target], &resolve).await.unwrap();
         assert_eq!(member.ask("/livez", "*/*").await.unwrap_err().exit, Exit::TryAgain);
         let nobody: Target = "srv://other.example".parse().unwrap();
         let failure = first_that_answers(&[nobody], &resolve).await.unwrap_err();
-        assert!(failure.line.contains("nobody is published"), "{}", failure.line);
+        assert!(failure.line.contains("it has no members now"), "{}", failure.line);
     }
 }

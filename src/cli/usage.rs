@@ -1,5 +1,4 @@
-//! clap's errors, which have several paragraphs, in one line that keeps what was wrong, what is allowed and what may have
-//! been meant.
+//! clap's errors in one line: what was wrong, what is allowed, and a suggestion.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 

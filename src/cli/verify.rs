@@ -19,25 +19,25 @@ const PAGE: usize = 100;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// JSON lines in a file or, as -, on standard input; or a member's public listener: all draws it keeps
+    /// JSON lines in a file or, as -, on standard input; or the URL of a member, for every draw it keeps
     #[arg(value_name = "FILE|-|URL", default_value = "-")]
     source: Source,
-    /// The hash that the last record must have: without it a cut tail goes unseen
+    /// Hash the last record must have; without it a truncated list verifies
     #[arg(long, value_name = "HASH")]
     head: Option<Hash>,
     /// The draw that --integers are derived from
     #[arg(long, value_name = "ROUND", requires = "integers", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
     round: Option<u64>,
-    /// Derive integers from that draw once all is verified, one a line; both ends are included
+    /// Derive integers from that draw after verification, one a line; both ends included
     #[arg(long, value_name = "MIN..MAX", requires = "round")]
     integers: Option<Ends>,
-    /// How many integers
+    /// Number of integers
     #[arg(long, value_name = "COUNT", default_value = "1", requires = "integers")]
     count: u64,
     /// No integer twice
     #[arg(long, requires = "integers")]
     unique: bool,
-    /// Give the verdict as JSON
+    /// Write the verdict as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -70,29 +70,29 @@ fn whole(text: &str) -> Option<i64> {
     text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 
-/// What is to be derived once all is verified.
-struct Asked {
+/// The integers to derive once everything is verified.
+struct Derivation {
     round: u64,
     question: Question,
     /// None until the round has come, and when it has no output.
     answer: Option<Integers>,
 }
 
-impl Asked {
-    fn by(args: &Args) -> Result<Option<Asked>, Failure> {
+impl Derivation {
+    fn by(args: &Args) -> Result<Option<Derivation>, Failure> {
         let (Some(round), Some(Ends { min, max })) = (args.round, args.integers) else {
             return Ok(None);
         };
         let question = Question::new(min, max, args.count, args.unique)
             .map_err(|error| Failure::new(Exit::Usage, format!("--integers, --count: {error}")))?;
-        Ok(Some(Asked {
+        Ok(Some(Derivation {
             round,
             question,
             answer: None,
         }))
     }
 
-    fn look(&mut self, record: &Record) {
+    fn observe(&mut self, record: &Record) {
         if record.round == self.round {
             self.answer = self.question.of(record);
         }
@@ -123,25 +123,24 @@ impl FromStr for Source {
 /// # Errors
 /// Usage: integers that no draw can give. Data: not verified, and by which rule. I/O: the file can't be read. Try again: the member can't be reached.
 pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let mut asked = Asked::by(args)?;
-    let mut look = |record: &Record| asked.iter_mut().for_each(|asked| asked.look(record));
+    let mut asked = Derivation::by(args)?;
+    let mut observe = |record: &Record| asked.iter_mut().for_each(|asked| asked.observe(record));
     let verified = match &args.source {
         Source::Member(target) => {
             let member = first_that_answers(std::slice::from_ref(target), resolve).await?;
-            of_member(&member, args.head, &mut look, console).await?
+            verify_member(&member, args.head, &mut observe, console).await?
         }
-        Source::Stdin => {
-            of_lines(io::stdin().lock(), args.head, &mut look, console).map_err(|e| unread("standard input", &e))?
-        }
+        Source::Stdin => verify_lines(io::stdin().lock(), args.head, &mut observe, console)
+            .map_err(|e| io_failure("standard input", &e))?,
         Source::File(path) => {
-            let failed = |error| unread(&path.display().to_string(), &error);
+            let failed = |error| io_failure(&path.display().to_string(), &error);
             let file = File::open(path).map_err(failed)?;
-            of_lines(BufReader::new(file), args.head, &mut look, console).map_err(failed)?
+            verify_lines(BufReader::new(file), args.head, &mut observe, console).map_err(failed)?
         }
     };
     let verified = verified.and_then(|summary| match asked {
         None => Ok((summary, None)),
-        Some(Asked { round, answer, .. }) => {
+        Some(Derivation { round, answer, .. }) => {
             let integers = answer.ok_or(VerifyError::Drawn { round })?;
             Ok((summary, Some(integers)))
         }
@@ -150,12 +149,14 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
         (Ok((summary, integers)), false) => {
             let values = integers.iter().flat_map(|integers| &integers.values);
             let values: String = values.map(|value| format!("{value}\n")).collect();
-            format!("{}\n{values}", line(summary))
+            format!("{}\n{values}", verdict(summary))
         }
         (Ok((summary, None)), true) => format!("{}\n", json!({"verified": true, "summary": summary})),
         (Ok((summary, Some(integers))), true) => {
-            let verdict = json!({"verified": true, "summary": summary, "integers": integers});
-            format!("{verdict}\n")
+            format!(
+                "{}\n",
+                json!({"verified": true, "summary": summary, "integers": integers})
+            )
         }
         (Err(_), false) => String::new(),
         (Err(error), true) => {
@@ -174,12 +175,12 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     }
 }
 
-fn unread(what: &str, error: &io::Error) -> Failure {
+fn io_failure(what: &str, error: &io::Error) -> Failure {
     Failure::new(Exit::Io, format!("{what}: {error}"))
 }
 
-/// The verdict in the words that verify_draws.py uses too.
-pub(super) fn line(summary: &Summary) -> String {
+/// The verdict, in the same words as verify_draws.py.
+pub(super) fn verdict(summary: &Summary) -> String {
     let Summary {
         set,
         chain,
@@ -202,11 +203,11 @@ pub(super) fn line(summary: &Summary) -> String {
 
 type Verified = Result<Summary, VerifyError>;
 
-/// `look` is shown each record that holds.
-fn of_lines(
+/// Calls `observe` for each record that verifies.
+fn verify_lines(
     mut input: impl BufRead,
     head: Option<Hash>,
-    look: &mut impl FnMut(&Record),
+    observe: &mut impl FnMut(&Record),
     console: &mut Console<'_>,
 ) -> io::Result<Verified> {
     let mut progress = console.progress();
@@ -214,25 +215,25 @@ fn of_lines(
     let mut line = Vec::new();
     loop {
         line.clear();
-        // A line that is cut here has no line feed, and is refused for it.
+        // A line cut here has no line feed, and is refused for that.
         input.by_ref().take(MAX_TEXT as u64 + 2).read_until(b'\n', &mut line)?;
         if line.is_empty() {
             return Ok(verifier.finish(head));
         }
         match verifier.push_line(&line) {
             Ok(record) => {
-                look(record);
-                progress.tell(|| format!("verified up to round {}", record.round));
+                observe(record);
+                progress.show(|| format!("verified up to round {}", record.round));
             }
             Err(error) => return Ok(Err(error)),
         }
     }
 }
 
-async fn of_member(
+async fn verify_member(
     member: &Member,
     head: Option<Hash>,
-    look: &mut impl FnMut(&Record),
+    observe: &mut impl FnMut(&Record),
     console: &mut Console<'_>,
 ) -> Result<Verified, Failure> {
     let mut progress = console.progress();
@@ -243,7 +244,7 @@ async fn of_member(
         let body = member.get(&path, "application/x-ndjson").await?;
         for line in body.split_inclusive(|byte| *byte == b'\n') {
             match verifier.push_line(line) {
-                Ok(record) => look(record),
+                Ok(record) => observe(record),
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -251,7 +252,7 @@ async fn of_member(
         let Some(round) = last.map(|record| record.round) else {
             return Ok(verifier.finish(head));
         };
-        progress.tell(|| format!("verified up to round {round}"));
+        progress.show(|| format!("verified up to round {round}"));
         path = format!("/draws?limit={PAGE}&from={}", round + 1);
     }
 }

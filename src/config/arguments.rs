@@ -28,8 +28,8 @@ pub enum Durability {
 /// Where the lease is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LeaseStoreArg {
-    /// A file that members on one machine share
-    File,
+    /// A directory that members on one machine share
+    Directory,
     /// A Lease of Kubernetes, which the manifest creates
     Kubernetes,
 }
@@ -129,18 +129,18 @@ pub struct ServeArgs {
         env = "RANDOM_GENERATOR_LEASE_STORE",
         value_name = "STORE",
         value_enum,
-        default_value = "file",
+        default_value = "directory",
         help_heading = "Lease"
     )]
     pub lease_store: LeaseStoreArg,
-    /// File that holds the lease; members on one machine share it [default: lease.db in the data directory]
+    /// Directory that holds the lease; members on one machine share it [default: lease in the data directory]
     #[arg(
         long,
-        env = "RANDOM_GENERATOR_LEASE_FILE",
+        env = "RANDOM_GENERATOR_LEASE_DIRECTORY",
         value_name = "PATH",
         help_heading = "Lease"
     )]
-    pub lease_file: Option<PathBuf>,
+    pub lease_directory: Option<PathBuf>,
     /// Name of the Lease, in the set's namespace [default: random-generator]
     #[arg(long, env = "RANDOM_GENERATOR_LEASE_NAME", value_name = "NAME", value_parser = values::object_name, help_heading = "Lease")]
     pub lease_name: Option<String>,

@@ -82,21 +82,26 @@ const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 fn lease_store(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<LeaseStore, ConfigError> {
     let (store, others) = match args.lease_store {
-        LeaseStoreArg::File => (
-            "file",
+        LeaseStoreArg::Directory => (
+            "directory",
             [
                 ("--lease-name", args.lease_name.is_some()),
                 ("--kubeconfig", args.kubeconfig.is_some()),
             ],
         ),
-        LeaseStoreArg::Kubernetes => ("kubernetes", [("--lease-file", args.lease_file.is_some()), ("", false)]),
+        LeaseStoreArg::Kubernetes => (
+            "kubernetes",
+            [("--lease-directory", args.lease_directory.is_some()), ("", false)],
+        ),
     };
     if let Some((argument, _)) = others.into_iter().find(|(_, given)| *given) {
         return Err(ConfigError::OtherStore { argument, store });
     }
-    if args.lease_store == LeaseStoreArg::File {
-        let beside = || args.data_dir.join("lease.db");
-        return Ok(LeaseStore::File(args.lease_file.clone().unwrap_or_else(beside)));
+    if args.lease_store == LeaseStoreArg::Directory {
+        let default = || args.data_dir.join("lease");
+        return Ok(LeaseStore::Directory(
+            args.lease_directory.clone().unwrap_or_else(default),
+        ));
     }
     let access = match &args.kubeconfig {
         Some(path) => ClusterAccess::Kubeconfig(path.clone()),

@@ -101,7 +101,7 @@ pub struct Lease {
 /// Where the lease is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseStore {
-    File(PathBuf),
+    Directory(PathBuf),
     Kubernetes {
         /// Of the Lease, in the identity's namespace.
         name: String,
@@ -163,7 +163,7 @@ impl Config {
         let identity = identity(&args, environment)?;
         for (argument, path) in [
             ("--data-dir", Some(&args.data_dir)),
-            ("--lease-file", args.lease_file.as_ref()),
+            ("--lease-directory", args.lease_directory.as_ref()),
             ("--kubeconfig", args.kubeconfig.as_ref()),
             ("--peer-secret-file", args.peer_secret_file.as_ref()),
         ] {

@@ -40,7 +40,7 @@ fn no_arguments_are_a_useful_member() {
     assert_eq!(config.identity.namespace, "default");
     assert_eq!(
         config.lease.store,
-        LeaseStore::File(PathBuf::from("./random-generator-data/lease.db"))
+        LeaseStore::Directory(PathBuf::from("./random-generator-data/lease"))
     );
     assert_eq!(config.lease.renew_deadline, Duration::from_secs(10));
     assert_eq!(config.lease.retry, Duration::from_secs(2));
@@ -139,11 +139,11 @@ fn the_api_server_is_the_pods_own_unless_a_kubeconfig_names_another() {
 fn arguments_of_another_lease_store_are_refused_by_name() {
     for (args, named) in [
         (
-            "--lease-store kubernetes --lease-file f --kubeconfig k",
-            ["--lease-file", "--lease-store kubernetes"],
+            "--lease-store kubernetes --lease-directory f --kubeconfig k",
+            ["--lease-directory", "--lease-store kubernetes"],
         ),
-        ("--kubeconfig k", ["--kubeconfig", "--lease-store file"]),
-        ("--lease-name n", ["--lease-name", "--lease-store file"]),
+        ("--kubeconfig k", ["--kubeconfig", "--lease-store directory"]),
+        ("--lease-name n", ["--lease-name", "--lease-store directory"]),
     ] {
         let error = refusal(args);
         assert!(named.iter().all(|part| error.contains(part)), "{error}");

@@ -145,20 +145,21 @@ pub fn object_name(text: &str) -> Result<String, String> {
     node_name(text).map_err(|_| String::from("1 to 253 of a-z 0-9 - and ., as Kubernetes names a Lease"))
 }
 
-/// Where spans are sent: over plain HTTP, since a collector is beside the member, and TLS would be for nothing else.
+/// Where spans are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
-    /// `HOST:PORT`.
-    pub authority: String,
-    /// The endpoint's own, with `/v1/traces` after it.
-    pub path: String,
+    /// Of the signal: it ends with `/v1/traces`.
+    pub url: String,
 }
 
-/// `http://HOST:PORT`, with or without a path; the port is 4318 unless given.
+/// `http://HOST:PORT` or https, with or without a path; the default port is 4318.
 pub fn collector(text: &str) -> Result<Collector, String> {
     let allowed =
         || String::from("http://HOST:PORT of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318");
-    let rest = text.strip_prefix("http://").ok_or_else(allowed)?;
+    let (scheme, rest) = text.split_once("://").ok_or_else(allowed)?;
+    if !matches!(scheme, "http" | "https") {
+        return Err(allowed());
+    }
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
     let authority = match authority.rsplit_once(':') {
@@ -174,8 +175,8 @@ pub fn collector(text: &str) -> Result<Collector, String> {
     if !plain(&authority) || !plain(path) || authority.starts_with(':') {
         return Err(allowed());
     }
-    let path = format!("{}/v1/traces", path.trim_end_matches('/'));
-    Ok(Collector { authority, path })
+    let url = format!("{scheme}://{authority}{}/v1/traces", path.trim_end_matches('/'));
+    Ok(Collector { url })
 }
 
 #[cfg(test)]
@@ -227,19 +228,19 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_is_a_url_of_plain_http() {
-        for (text, authority, path) in [
-            ("http://127.0.0.1:4318", "127.0.0.1:4318", "/v1/traces"),
-            ("http://collector/", "collector:4318", "/v1/traces"),
-            ("http://[::1]/otlp/", "[::1]:4318", "/otlp/v1/traces"),
+    fn a_collector_is_a_url_of_host_and_port() {
+        for (text, url) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+            ("https://collector/", "https://collector:4318/v1/traces"),
+            ("http://[::1]/otlp/", "http://[::1]:4318/otlp/v1/traces"),
         ] {
-            let (authority, path) = (authority.to_owned(), path.to_owned());
-            assert_eq!(collector(text), Ok(Collector { authority, path }), "{text}");
+            let url = url.to_owned();
+            assert_eq!(collector(text), Ok(Collector { url }), "{text}");
         }
         for wrong in [
             "",
             "127.0.0.1:4318",
-            "https://c:4318",
+            "ftp://c:4318",
             "http://",
             "http://:4318",
             "http://c:0",

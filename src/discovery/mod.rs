@@ -259,7 +259,7 @@ fn log_changes(before: &PeerList, now: &PeerList) {
         (old, Some(trouble)) if old.as_ref() != Some(trouble) => {
             tracing::warn!(stale = now.stale, "discovery: {trouble}")
         }
-        (Some(_), None) => tracing::info!("discovery has recovered"),
+        (Some(_), None) => tracing::info!("discovery recovered"),
         _ => {}
     }
 }

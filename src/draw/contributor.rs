@@ -350,11 +350,11 @@ mod tests {
         let lost = drawn(&opening, &ask(&mut here, &opening).unwrap());
         here.seen(&lost).iter().for_each(|write| here.apply(write));
         let mut elsewhere = ledger();
-        let anew = KeepRequest {
+        let other_chain = KeepRequest {
             chain: Hex([8; 16]),
             ..request(None, 1, "b")
         };
-        let taken = drawn(&anew, &ask(&mut elsewhere, &anew).unwrap());
+        let taken = drawn(&other_chain, &ask(&mut elsewhere, &other_chain).unwrap());
 
         let mut next = KeepRequest {
             chain: taken.chain,

@@ -17,13 +17,13 @@ use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obst
 use super::ledger::task::LedgerHandle;
 pub use super::metrics::DrawMetrics;
 use super::voter::Voter;
-use crate::clock::{Boot, Clock, Wall};
+use crate::clock::{Boot, Clock};
 use crate::discovery::PeerList;
 use crate::lease::LeaseHandle;
 use crate::peer::client::PeerClient;
 use crate::record::Slot;
 use crate::shutdown::Signal;
-use crate::trace::{self, Finished, Kind, Scope, Spans, TraceContext};
+use crate::trace::{self, Kind, Scope, Spans, TraceContext, Work};
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// A recovery that takes longer is reported: most end within a round trip.
@@ -58,10 +58,8 @@ pub struct DrawTask {
     /// Why this leader can't draw; none if it can, or doesn't lead.
     trouble: watch::Sender<Option<String>>,
     waiting: Option<Waiting>,
-    /// The trace of the current slot's draw, or without a slot, of a recovery.
-    trace: Option<(Option<Slot>, TraceContext)>,
-    /// When that trace began.
-    traced_since: Wall,
+    /// The work on the slot that is being drawn, or, without one, on a recovery.
+    work: Option<(Option<Slot>, Work)>,
     rng: StdRng,
 }
 
@@ -91,8 +89,7 @@ impl DrawTask {
             parts,
             trouble,
             waiting: None,
-            trace: None,
-            traced_since: Wall(0),
+            work: None,
             rng: StdRng::from_seed(seed),
         };
         (task, troubles)
@@ -159,22 +156,22 @@ impl DrawTask {
         for action in self.conductor.step(self.clock.now(), event, &mut self.rng) {
             match action {
                 Action::Keep { ask, ordinal, request } => {
-                    let voter = self.voter(ordinal);
-                    let (spans, clock) = (self.parts.spans.clone(), self.clock.clone());
-                    let scope = Scope::work(self.trace(Some(request.slot)).child());
-                    requests.push(Box::pin(trace::within(scope, async move {
-                        let result = trace_request("keep", ordinal, voter.keep(request), &spans, &clock).await;
+                    let (voter, context) = (self.voter(ordinal), self.trace(Some(request.slot)));
+                    let spans = self.parts.spans.clone();
+                    requests.push(Box::pin(async move {
+                        let answer = async { voter.keep(request).await };
+                        let result = trace_request("keep", ordinal, &context, &spans, answer).await;
                         Event::Kept { ask, ordinal, result }
-                    })));
+                    }));
                 }
                 Action::Heads { ask, ordinal, request } => {
-                    let voter = self.voter(ordinal);
-                    let (spans, clock) = (self.parts.spans.clone(), self.clock.clone());
-                    let scope = Scope::work(self.trace(None).child());
-                    requests.push(Box::pin(trace::within(scope, async move {
-                        let result = trace_request("heads", ordinal, voter.heads(request), &spans, &clock).await;
+                    let (voter, context) = (self.voter(ordinal), self.trace(None));
+                    let spans = self.parts.spans.clone();
+                    requests.push(Box::pin(async move {
+                        let answer = async { voter.heads(request).await };
+                        let result = trace_request("heads", ordinal, &context, &spans, answer).await;
                         Event::Heads { ask, ordinal, result }
-                    })));
+                    }));
                 }
                 Action::Commit(request) => {
                     let ticket = request.ticket;
@@ -198,11 +195,9 @@ impl DrawTask {
                         Report::Missed { slot, .. } | Report::Undecided { slot } => Some(*slot),
                         Report::Restored(_) | Report::Waiting { .. } => None,
                     };
-                    let scope = Scope::work(self.trace(slot).clone());
-                    trace::within_now(scope, || {
-                        self.report(&report);
-                        self.end_span(&report);
-                    });
+                    let scope = Scope::work(self.trace(slot));
+                    trace::within_now(scope, || self.report(&report));
+                    self.end_span(&report);
                 }
             }
         }
@@ -218,16 +213,15 @@ impl DrawTask {
         self.parts.metrics.set_members(leads, &published.collect());
     }
 
-    /// The trace of this slot's draw over all its attempts, or without a slot, of a recovery. Members log its id.
-    fn trace(&mut self, slot: Option<Slot>) -> &TraceContext {
-        let current = self.trace.take().filter(|(of, _)| *of == slot);
-        if current.is_none() {
-            self.traced_since = self.clock.wall();
-        }
-        let (_, trace) = self
-            .trace
-            .insert(current.unwrap_or_else(|| (slot, TraceContext::begin())));
-        trace
+    /// The trace of this slot's draw, however often it is tried; without a slot, of a recovery. What the members log of it
+    /// has its id.
+    fn trace(&mut self, slot: Option<Slot>) -> TraceContext {
+        let current = self.work.take().filter(|(of, _)| *of == slot);
+        let (_, work) = self.work.insert(current.unwrap_or_else(|| {
+            let name = if slot.is_some() { "draw" } else { "recovery" };
+            (slot, self.parts.spans.begin(Kind::Internal, None, || name.to_owned()))
+        }));
+        work.context.get_or_insert_with(TraceContext::begin).clone()
     }
 
     fn voter(&self, ordinal: u16) -> Voter {
@@ -307,23 +301,18 @@ impl DrawTask {
     }
 
     /// Ends the span of a draw or a recovery.
-    fn end_span(&self, report: &Report) {
-        let (name, outcome) = match report {
-            Report::Drawn(_) => ("draw", "drawn"),
-            Report::Missed { .. } => ("draw", "missed"),
-            Report::Undecided { .. } => ("draw", "undecided"),
-            Report::Restored(_) => ("recovery", "restored"),
+    fn end_span(&mut self, report: &Report) {
+        let outcome = match report {
+            Report::Drawn(_) => "drawn",
+            Report::Missed { .. } => "missed",
+            Report::Undecided { .. } => "undecided",
+            Report::Restored(_) => "restored",
             Report::Waiting { .. } => return,
         };
-        self.parts.spans.ended(|context| Finished {
-            name: name.to_owned(),
-            kind: Kind::Internal,
-            context,
-            began: self.traced_since,
-            ended: self.clock.wall(),
-            failed: matches!(report, Report::Missed { .. }),
-            attributes: vec![("random_generator.outcome", outcome.into())],
-        });
+        if let Some((_, work)) = &mut self.work {
+            let failed = matches!(report, Report::Missed { .. });
+            work.end(failed, || vec![("random_generator.outcome", outcome.into())]);
+        }
     }
 
     fn publish_trouble(&self, trouble: Option<String>) {
@@ -345,20 +334,13 @@ fn list(ordinals: &[u16]) -> String {
 async fn trace_request<T>(
     question: &'static str,
     ordinal: u16,
-    answer: impl Future<Output = Result<T, AskError>>,
+    draw: &TraceContext,
     spans: &Spans,
-    clock: &Clock,
+    answer: impl Future<Output = Result<T, AskError>>,
 ) -> Result<T, AskError> {
-    let began = clock.wall();
-    let result = answer.await;
-    spans.ended(|context| Finished {
-        name: question.to_owned(),
-        kind: Kind::Client,
-        context,
-        began,
-        ended: clock.wall(),
-        failed: result.is_err(),
-        attributes: vec![("random_generator.ordinal", ordinal.into())],
-    });
+    let mut work = spans.begin(Kind::Client, Some(draw), || question.to_owned());
+    let scope = Scope::work(work.context.clone().unwrap_or_else(|| draw.child()));
+    let result = trace::within(scope, answer).await;
+    work.end(result.is_err(), || vec![("random_generator.ordinal", ordinal.into())]);
     result
 }

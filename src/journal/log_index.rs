@@ -62,7 +62,7 @@ mod tests {
             index.allocate(&path).is_err(),
             "there is no index before a database is open"
         );
-        // Made anew, as after each time that the last one closed it.
+        // Created again, as after the last process closed it.
         for _ in 0..2 {
             let file = File::create(dir.path().join("journal.db-shm")).unwrap();
             file.set_len(INDEX_BYTES).unwrap();

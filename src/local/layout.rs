@@ -160,9 +160,9 @@ impl Layout {
         })
     }
 
-    /// `DIR/lease.db`
-    pub fn lease_file(&self) -> PathBuf {
-        self.data_dir.join("lease.db")
+    /// `DIR/lease`
+    pub fn lease_directory(&self) -> PathBuf {
+        self.data_dir.join("lease")
     }
 
     /// Creates the directories, takes the lock and tries each port, so that a problem is reported once and here instead of by

@@ -157,7 +157,10 @@ impl Output {
             writeln!(self.to, "{begin}{name:a$}  {url:b$}  {volume:c$}  {pid}{end}")?;
         }
         if let Some((service, nameserver)) = self.dns {
-            writeln!(self.to, "all: --discovery-nameserver {nameserver} srv://{service}")?;
+            writeln!(
+                self.to,
+                "all members: --discovery-nameserver {nameserver} srv://{service}"
+            )?;
         }
         self.to.flush()
     }
@@ -172,7 +175,7 @@ fn as_text(event: &Event) -> (&'static str, String) {
             how,
             again_in_ms,
             ..
-        } => (RED, format!("{member} {how}; again in {again_in_ms} ms")),
+        } => (RED, format!("{member} {how}; restarting in {again_in_ms} ms")),
         Event::Ended { member, how } => ("", format!("{member} {how}")),
         Event::Leader {
             member: Some(member),
@@ -181,10 +184,11 @@ fn as_text(event: &Event) -> (&'static str, String) {
         Event::Leader { member: None, .. } => (RED, "nobody leads".to_owned()),
         Event::Draw(draw) => {
             let output = draw.output.as_deref();
-            let output = output.map_or("none".to_owned(), |digits| format!("{digits}…"));
+            let output = output.map_or("no output".to_owned(), |digits| format!("{digits}…"));
             let mut text = format!("draw {} of {} by {}: {output}", draw.round, draw.slot, draw.holder);
             if draw.missed > 0 {
-                text.push_str(&format!(", {} slots missed before", draw.missed));
+                let slots = if draw.missed == 1 { "slot" } else { "slots" };
+                text.push_str(&format!(", {} {slots} missed before", draw.missed));
             }
             if !draw.missing.is_empty() {
                 text.push_str(&format!(", without {}", draw.missing.join(", ")));

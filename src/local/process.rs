@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::layout::Place;
 use super::output::Event;
 use crate::clock::Clock;
+use crate::files;
 use crate::shutdown::Signal;
 
 /// Before the first restart; doubled with each death soon after.
@@ -105,7 +106,7 @@ impl MemberProcess {
     async fn watch(&mut self, mut child: Child, log_from: u64, publish_at_once: bool) -> Option<Death> {
         let member = self.place.name.clone();
         let pid = child.id().unwrap_or_default();
-        if let Err(error) = write_whole(&self.place.pid_file, &format!("{pid}\n")) {
+        if let Err(error) = files::replace(&self.place.pid_file, format!("{pid}\n").as_bytes()) {
             let text = format!("{}: {error}", self.place.pid_file.display());
             self.publish(Event::Trouble { text });
         }
@@ -215,18 +216,9 @@ fn last_line(path: &Path, from: u64) -> Option<String> {
     Some(line.chars().filter(|c| !c.is_control()).collect())
 }
 
-/// Writes a file so that a reader sees all of it or nothing.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("pid.new");
-    fs::write(&beside, text)?;
-    fs::rename(&beside, path)
-}
-
 /// Removes the file: the number of an old pid may belong to another process.
 fn remove(pid_file: &Path) {
-    if let Err(error) = fs::remove_file(pid_file)
-        && error.kind() != io::ErrorKind::NotFound
-    {
+    if let Err(error) = files::remove(pid_file) {
         tracing::warn!(path = %pid_file.display(), %error, "can't remove a process id file");
     }
 }

@@ -4,12 +4,15 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, SOA, SRV};
-use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordSet, RecordType, RrKey, TSigResponseContext};
+use hickory_server::proto::rr::{
+    DNSClass, LowerName, Name, RData, Record, RecordSet, RecordType, RrKey, TSigResponseContext,
+};
 use hickory_server::server::{Request, RequestInfo};
 use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{
-    AuthLookup, AxfrPolicy, LookupControlFlow, LookupOptions, LookupRecords, ZoneHandler, ZoneType,
+    AuthLookup, AxfrPolicy, LookupControlFlow, LookupError, LookupOptions, LookupRecords, ZoneHandler, ZoneType,
 };
 
 /// The plugin's default, in seconds, also for negative answers.
@@ -148,6 +151,10 @@ impl ZoneHandler for Zone {
         options: LookupOptions,
     ) -> (LookupControlFlow<AuthLookup>, Option<TSigResponseContext>) {
         let found = match request.request_info() {
+            // hickory doesn't look at the class.
+            Ok(info) if info.query.query_class() != DNSClass::IN => {
+                LookupControlFlow::Break(Err(LookupError::from(ResponseCode::Refused)))
+            }
             Ok(info) => {
                 let (name, kind) = (info.query.name(), info.query.query_type());
                 self.lookup(name, kind, Some(&info), options).await

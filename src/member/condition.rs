@@ -94,7 +94,7 @@ impl Conditions {
         self.draw.as_ref()?;
         match &self.ledger.borrow().condition {
             Condition::Opening | Condition::Writable => None,
-            Condition::Unwritable(detail) => Some(format!("{detail}: this member doesn't stand for the lease")),
+            Condition::Unwritable(detail) => Some(format!("{detail}: this member doesn't stand for election")),
             Condition::Corrupt(detail) => Some(format!(
                 "{detail}: this member takes no part in draws; `random-generator ledger restore` restores it from its peers"
             )),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use lease_election::ConfigError;
-use lease_election::file::FileLeaseError;
+use lease_election::directory::DirectoryLeaseError;
 
 use crate::discovery::DiscoveryError;
 use crate::draw::ledger::task::LedgerError;
@@ -46,14 +46,14 @@ pub enum MemberError {
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     #[error(transparent)]
-    Lease(#[from] FileLeaseError),
+    Lease(#[from] DirectoryLeaseError),
     #[error(transparent)]
     Election(#[from] ConfigError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Listener(#[from] ListenerError),
-    #[error("the part {0:?} ended unasked: this is a bug")]
+    #[error("part {0:?} ended unexpectedly: this is a bug")]
     Ended(&'static str),
     #[error("a part panicked: {0}: this is a bug")]
     Panicked(String),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lease_election::file::FileLeaseStore;
+use lease_election::directory::DirectoryLeaseStore;
 use lease_election::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
 use lease_election::{LeaseChange, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 use prometheus_client::registry::Registry;
@@ -17,7 +17,7 @@ use crate::lease::{LeaseObject, annotations};
 use crate::record::Record;
 
 pub(super) enum Store {
-    File(FileLeaseStore<Record>),
+    Directory(DirectoryLeaseStore<Record>),
     Kubernetes(Box<KubernetesLeaseStore<Record>>),
 }
 
@@ -30,12 +30,12 @@ pub(super) async fn open(
     stages: &mut Stages,
 ) -> Result<(Store, Option<watch::Receiver<Option<StoreError>>>), MemberError> {
     match &config.lease.store {
-        Wanted::File(path) => {
-            let (store, part) = FileLeaseStore::open(path.clone(), annotations()).await?;
-            stages.spawn_support("lease file", |mut stop| async move {
-                Ok(part.run(async move { stop.requested().await }).await?)
+        Wanted::Directory(path) => {
+            let (store, part) = DirectoryLeaseStore::open(path.clone(), annotations()).await?;
+            stages.spawn_support("lease directory", |mut stop| {
+                part.run(async move { stop.requested().await })
             });
-            Ok((Store::File(store), None))
+            Ok((Store::Directory(store), None))
         }
         Wanted::Kubernetes { name, access } => {
             let access = match access.clone() {
@@ -57,12 +57,12 @@ pub(super) async fn open(
     }
 }
 
-/// What to do when there is no Lease. The file store creates its own.
+/// What to do when there is no Lease. The directory store creates its own.
 pub(super) fn made_by(config: &Config) -> String {
     match &config.lease.store {
-        Wanted::File(path) => format!("{} is created again within a moment", path.display()),
+        Wanted::Directory(path) => format!("{} is created again within a moment", path.display()),
         Wanted::Kubernetes { name, .. } => format!(
-            "create Lease {name} in namespace {} with `kubectl apply` of its manifest; draws continue from the members' volumes",
+            "create Lease {name} in namespace {} with `kubectl apply` of its manifest; draws resume from the members' volumes",
             config.identity.namespace
         ),
     }
@@ -71,21 +71,21 @@ pub(super) fn made_by(config: &Config) -> String {
 impl LeaseStore<Record> for Store {
     async fn read(&self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
         match self {
-            Store::File(store) => store.read().await,
+            Store::Directory(store) => store.read().await,
             Store::Kubernetes(store) => store.read().await,
         }
     }
 
     async fn write(&self, base: &LeaseObject, change: &LeaseChange<Record>) -> WriteOutcome<Record> {
         match self {
-            Store::File(store) => store.write(base, change).await,
+            Store::Directory(store) => store.write(base, change).await,
             Store::Kubernetes(store) => store.write(base, change).await,
         }
     }
 
     async fn watch(&self, events: mpsc::Sender<WatchEvent<Record>>) {
         match self {
-            Store::File(store) => store.watch(events).await,
+            Store::Directory(store) => store.watch(events).await,
             Store::Kubernetes(store) => store.watch(events).await,
         }
     }

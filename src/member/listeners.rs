@@ -24,6 +24,7 @@ use crate::http::scrape;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::peer::listener::{self as peer, Peer};
+use crate::peer::metrics::PeerMetrics;
 use crate::readiness::Readiness;
 use crate::server::cors::AllowedOrigins;
 use crate::server::exchange::{RequestLimits, Routes};
@@ -84,7 +85,7 @@ impl Listening<'_> {
             ..Limits::public()
         }
         .within(self.open_files);
-        let streams = Streams::new(public_limits.streams(), &http);
+        let streams = Streams::register(&mut metrics.registry, public_limits.streams());
         let origins = AllowedOrigins::new(&self.config.allowed_origins);
         let public_routes = routes("public", RequestLimits::public()).with_allowed_origins(origins);
         let public = public::router(self.public(parts, streams), public_routes);
@@ -94,7 +95,7 @@ impl Listening<'_> {
                 set: self.identity.name.set.clone(),
                 secret: parts.secret.clone(),
                 clock: self.clock.clone(),
-                metrics: http.clone(),
+                metrics: PeerMetrics::register(&mut metrics.registry),
             },
             routes("peer", RequestLimits::peer()),
         );
@@ -128,7 +129,7 @@ impl Listening<'_> {
                 clock: self.clock.clone(),
                 metrics: http.clone(),
             };
-            stages.spawn_listener(name, |stop| async move { Ok(listener.run(stop).await?) });
+            stages.spawn_listener(name, |stop| listener.run(stop));
         }
     }
 

@@ -25,7 +25,7 @@ use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
 use crate::generator::ids;
 use crate::identity::{Identity, Volume};
-use crate::journal::{self, Journal, JournalConfig, JournalMetrics};
+use crate::journal::{self, Journal, JournalConfig, JournalHandle, JournalMetrics};
 use crate::lease::LeaseHandle;
 use crate::peer::client::{LIMITS, PeerClient};
 use crate::peer::signature::PeerSecret;
@@ -35,14 +35,19 @@ use crate::trace::Spans;
 /// The longest that a response waits for its journal entry or its id.
 const VOLUME_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Why a store can't watch the Lease.
+type WatchTrouble = watch::Receiver<Option<StoreError>>;
+/// What became of each commit, by its number.
+type Outcomes = mpsc::Receiver<(u64, CommitOutcome)>;
+
 /// The handles of the running parts.
 pub(super) struct Parts {
-    pub journal: journal::JournalHandle,
+    pub journal: JournalHandle,
     pub ids: ids::IdSource,
     pub peers: watch::Receiver<Arc<PeerList>>,
     pub lease: LeaseHandle,
     /// Why the Lease can only be polled, if its store reports it.
-    pub lease_watch: Option<watch::Receiver<Option<StoreError>>>,
+    pub lease_watch: Option<WatchTrouble>,
     /// None for a member without ordinal, which takes no part in draws.
     pub draws: Option<DrawHandles>,
     /// Of the ledger, or of an empty one if there is none.
@@ -69,72 +74,30 @@ impl Parts {
     ) -> Result<Parts, MemberError> {
         let spans = spans::start(config, identity, registry, stages);
         let secret = config.peer_secret_file.as_deref().map(error::read_secret).transpose()?;
-        let journal = JournalConfig {
-            path: volume.dir().join("journal.db"),
-            durability: adapters::durability(config.journal.durability),
-            max_bytes: match config.journal.max {
-                Some(bytes) => bytes,
-                None => journal::default_max_bytes(volume).map_err(|source| MemberError::Volume {
-                    path: volume.dir().to_owned(),
-                    source,
-                })?,
-            },
+        let mut setup = Setup {
+            config,
+            identity,
+            volume,
+            clock,
+            registry,
+            stages,
         };
-        let (journal, journal_part) = Journal::start(journal, clock.clone(), JournalMetrics::register(registry))?;
-        stages.spawn_support("journal", |stop| async move { Ok(journal_part.run(stop).await?) });
-
-        let ids = ids::IdsConfig {
-            path: volume.dir().join("ids.floor"),
-            ordinal: identity.name.ordinal,
-            patience: VOLUME_PATIENCE,
+        let journal = setup.start_journal()?;
+        let ids = setup.start_ids()?;
+        let peers = setup.start_discovery()?;
+        let (lease, lease_watch, outcomes) = setup.start_elector().await?;
+        let draws = match identity.name.ordinal {
+            Some(ordinal) => {
+                let client = PeerClient::new(Client::new(LIMITS), secret.clone(), clock.clone());
+                Some(setup.start_draws(ordinal, &lease, outcomes, &peers, client.into(), spans.clone())?)
+            }
+            None => None,
         };
-        let (ids, reserver) = ids::start(ids, clock.clone())?;
-        stages.spawn_support("ids", |stop| async move { Ok(reserver.run(stop).await?) });
-
-        let discovery = DiscoveryConfig {
-            governing: config.discovery.name.clone(),
-            nameservers: config.discovery.nameservers.clone().into(),
-            member: identity.name.clone(),
-            peer_port: config.listen.peer.port(),
-            interval: config.discovery.interval,
-            timeout: DiscoveryConfig::TIMEOUT,
-        };
-        let (discovery, peers) = Discovery::new(discovery, clock.clone(), DiscoveryMetrics::register(registry))?;
-        stages.spawn_support("discovery", |stop| async move {
-            discovery.run(stop).await;
-            Ok(())
-        });
-
-        let (store, lease_watch) = lease_store::open(config, identity, clock, registry, stages).await?;
-        let times = &config.lease;
-        let elector = ElectorConfig::new(identity.lease(), times.duration, times.renew_deadline, times.retry)?;
-        let (elector, lease, outcomes) = lease::new(elector, store, clock.clone(), LeaseMetrics::register(registry));
-        LeaseTimes::register(registry, lease.snapshots(), clock.clone());
-        stages.spawn_leading("elector", |mut stop| async move {
-            elector.run(async move { stop.requested().await }).await;
-            Ok(())
-        });
-
-        let (draws, ledger) = match identity.name.ordinal {
+        let ledger = match &draws {
+            Some(draws) => draws.ledger.snapshots(),
             None => {
                 let none = ledger::unopened(Condition::Unwritable("a member without ordinal has no ledger".into()));
-                (None, watch::Sender::new(Arc::new(none)).subscribe())
-            }
-            Some(ordinal) => {
-                let client = Arc::new(PeerClient::new(Client::new(LIMITS), secret.clone(), clock.clone()));
-                let wiring = Wiring {
-                    config,
-                    identity,
-                    ordinal,
-                    clock,
-                    lease: &lease,
-                    peers: &peers,
-                    client,
-                    spans: spans.clone(),
-                };
-                let draws = wiring.start(volume, outcomes, registry, stages)?;
-                let snapshots = draws.ledger.snapshots();
-                (Some(draws), snapshots)
+                watch::Sender::new(Arc::new(none)).subscribe()
             }
         };
         Ok(Parts {
@@ -164,82 +127,130 @@ impl Parts {
             draw: self.draws.as_ref().map(|draws| draws.trouble.clone()),
         };
         let readiness = readiness.clone();
-        stages.spawn_support("conditions", |stop| async move {
-            conditions.report(readiness, stop).await;
-            Ok(())
-        });
+        stages.spawn_support("conditions", |stop| conditions.report(readiness, stop));
     }
 }
 
-/// What the parts of the draw are built from.
-struct Wiring<'a> {
+/// What the parts are built from.
+struct Setup<'a> {
     config: &'a Config,
     identity: &'a Identity,
-    ordinal: u16,
+    volume: &'a Volume,
     clock: &'a Clock,
-    lease: &'a LeaseHandle,
-    peers: &'a watch::Receiver<Arc<PeerList>>,
-    client: Arc<PeerClient>,
-    spans: Spans,
+    registry: &'a mut Registry,
+    stages: &'a mut Stages,
 }
 
-impl Wiring<'_> {
-    fn start(
-        self,
-        volume: &Volume,
-        outcomes: mpsc::Receiver<(u64, CommitOutcome)>,
-        registry: &mut Registry,
-        stages: &mut Stages,
+impl Setup<'_> {
+    fn start_journal(&mut self) -> Result<JournalHandle, MemberError> {
+        let config = JournalConfig {
+            path: self.volume.dir().join("journal.db"),
+            durability: adapters::durability(self.config.journal.durability),
+            max_bytes: match self.config.journal.max {
+                Some(bytes) => bytes,
+                None => journal::default_max_bytes(self.volume).map_err(|source| MemberError::Volume {
+                    path: self.volume.dir().to_owned(),
+                    source,
+                })?,
+            },
+        };
+        let metrics = JournalMetrics::register(self.registry);
+        let (handle, journal) = Journal::start(config, self.clock.clone(), metrics)?;
+        self.stages.spawn_support("journal", |stop| journal.run(stop));
+        Ok(handle)
+    }
+
+    fn start_ids(&mut self) -> Result<ids::IdSource, MemberError> {
+        let config = ids::IdsConfig {
+            path: self.volume.dir().join("ids.floor"),
+            ordinal: self.identity.name.ordinal,
+            patience: VOLUME_PATIENCE,
+        };
+        let (ids, reserver) = ids::start(config, self.clock.clone())?;
+        self.stages.spawn_support("ids", |stop| reserver.run(stop));
+        Ok(ids)
+    }
+
+    fn start_discovery(&mut self) -> Result<watch::Receiver<Arc<PeerList>>, MemberError> {
+        let config = DiscoveryConfig {
+            governing: self.config.discovery.name.clone(),
+            nameservers: self.config.discovery.nameservers.clone().into(),
+            member: self.identity.name.clone(),
+            peer_port: self.config.listen.peer.port(),
+            interval: self.config.discovery.interval,
+            timeout: DiscoveryConfig::TIMEOUT,
+        };
+        let metrics = DiscoveryMetrics::register(self.registry);
+        let (discovery, peers) = Discovery::new(config, self.clock.clone(), metrics)?;
+        self.stages.spawn_support("discovery", |stop| discovery.run(stop));
+        Ok(peers)
+    }
+
+    async fn start_elector(&mut self) -> Result<(LeaseHandle, Option<WatchTrouble>, Outcomes), MemberError> {
+        let (config, clock) = (self.config, self.clock);
+        let (store, trouble) = lease_store::open(config, self.identity, clock, self.registry, self.stages).await?;
+        let times = &config.lease;
+        let config = ElectorConfig::new(self.identity.lease(), times.duration, times.renew_deadline, times.retry)?;
+        let metrics = LeaseMetrics::register(self.registry);
+        let (elector, lease, outcomes) = lease::new(config, store, clock.clone(), metrics);
+        LeaseTimes::register(self.registry, lease.snapshots(), clock.clone());
+        self.stages
+            .spawn_leading("elector", |mut stop| elector.run(async move { stop.requested().await }));
+        Ok((lease, trouble, outcomes))
+    }
+
+    fn start_draws(
+        &mut self,
+        ordinal: u16,
+        lease: &LeaseHandle,
+        outcomes: Outcomes,
+        peers: &watch::Receiver<Arc<PeerList>>,
+        client: Arc<PeerClient>,
+        spans: Spans,
     ) -> Result<DrawHandles, MemberError> {
         let set = self.identity.name.set.clone();
-        let ledger = LedgerConfig {
-            path: volume.dir().join("ledger.db"),
+        let config = LedgerConfig {
+            path: self.volume.dir().join("ledger.db"),
             storage: StorageConfig {
                 max_bytes: self.config.ledger_max,
             },
             contributor: Contributor {
                 set: set.clone(),
-                ordinal: self.ordinal,
+                ordinal,
             },
         };
-        let (ledger_part, ledger) = ledger::start(ledger, self.clock.clone(), LedgerMetrics::register(registry))?;
-        let views = self.lease.snapshots();
-        stages.spawn_support("ledger", |stop| async move { Ok(ledger_part.run(views, stop).await?) });
-        let (stands, snapshots) = (self.lease.clone(), ledger.snapshots());
-        stages.spawn_leading("standing", |stop| async move {
-            condition::stand(stands, snapshots, stop).await;
-            Ok(())
-        });
-        let (fetching, peers, client) = (ledger.clone(), self.peers.clone(), self.client.clone());
-        stages.spawn_leading("catch-up", |stop| async move {
-            catch_up::run(fetching, peers, client, stop).await;
-            Ok(())
-        });
-        let conductor = ConductorConfig {
+        let metrics = LedgerMetrics::register(self.registry);
+        let (task, ledger) = ledger::start(config, self.clock.clone(), metrics)?;
+        let views = lease.snapshots();
+        self.stages.spawn_support("ledger", |stop| task.run(views, stop));
+        let (candidate, snapshots) = (lease.clone(), ledger.snapshots());
+        self.stages
+            .spawn_leading("standing", |stop| condition::stand(candidate, snapshots, stop));
+        let (fetching, from, with) = (ledger.clone(), peers.clone(), client.clone());
+        self.stages
+            .spawn_leading("catch-up", |stop| catch_up::run(fetching, from, with, stop));
+        let config = ConductorConfig {
             set,
-            ordinal: self.ordinal,
+            ordinal,
             identity: self.identity.lease(),
             voters: self.config.draw.voters,
             schedule: self.config.draw.schedule.clone(),
             deadline: self.config.draw.deadline,
             lease_duration: self.config.lease.duration,
         };
-        let (restarts, asked) = mpsc::channel(1);
+        let (restarts, restart_requests) = mpsc::channel(1);
         let parts = DrawParts {
-            lease: self.lease.clone(),
+            lease: lease.clone(),
             outcomes,
             ledger: ledger.clone(),
-            peers: self.peers.clone(),
-            client: self.client,
-            restarts: asked,
-            metrics: DrawMetrics::register(registry),
-            spans: self.spans,
+            peers: peers.clone(),
+            client,
+            restarts: restart_requests,
+            metrics: DrawMetrics::register(self.registry),
+            spans,
         };
-        let (draw, trouble) = DrawTask::new(conductor, self.clock.clone(), parts, rand::random());
-        stages.spawn_leading("draw", |stop| async move {
-            draw.run(stop).await;
-            Ok(())
-        });
+        let (draw, trouble) = DrawTask::new(config, self.clock.clone(), parts, rand::random());
+        self.stages.spawn_leading("draw", |stop| draw.run(stop));
         Ok(DrawHandles {
             ledger,
             restarts,

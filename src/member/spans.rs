@@ -1,4 +1,4 @@
-//! Starts the export of spans, if a collector is configured.
+//! Where the spans of this member's work are sent, if anywhere.
 
 use prometheus_client::registry::Registry;
 
@@ -11,7 +11,7 @@ use crate::trace::Spans;
 pub(super) fn start(config: &Config, identity: &Identity, registry: &mut Registry, stages: &mut Stages) -> Spans {
     use crate::otlp::{self, Resource};
 
-    let Some(collector) = config.collector.clone() else {
+    let Some(collector) = &config.collector else {
         return Spans::default();
     };
     let resource = Resource {
@@ -19,12 +19,16 @@ pub(super) fn start(config: &Config, identity: &Identity, registry: &mut Registr
         instance: identity.lease(),
         version: super::VERSION,
     };
-    let (spans, exporter) = otlp::new(collector, resource, registry);
-    stages.spawn_support("otlp", |stop| async move {
-        exporter.run(stop).await;
-        Ok(())
-    });
-    spans
+    match otlp::new(&collector.url, &resource, registry) {
+        Ok((spans, exporter)) => {
+            stages.spawn_support("otlp", |stop| exporter.run(stop));
+            spans
+        }
+        Err(error) => {
+            tracing::warn!(error, "no spans are sent: a variable of OpenTelemetry is wrong");
+            Spans::default()
+        }
+    }
 }
 
 /// [`Config`] has refused a collector.

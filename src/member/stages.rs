@@ -21,6 +21,23 @@ const LISTENERS_SLACK: Duration = Duration::from_secs(2);
 
 type Outcome = Result<&'static str, MemberError>;
 
+/// How a part ends: some can fail.
+pub(super) trait End: Send + 'static {
+    fn result(self) -> Result<(), MemberError>;
+}
+
+impl End for () {
+    fn result(self) -> Result<(), MemberError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<MemberError> + Send + 'static> End for Result<(), E> {
+    fn result(self) -> Result<(), MemberError> {
+        self.map_err(Into::into)
+    }
+}
+
 struct Stage {
     trigger: Trigger,
     signal: Signal,
@@ -39,10 +56,10 @@ impl Stage {
 
     fn spawn<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
-        F: Future<Output = Result<(), MemberError>> + Send + 'static,
+        F: Future<Output: End> + Send + 'static,
     {
         let running = part(self.signal.clone());
-        self.tasks.spawn(async move { running.await.map(|()| name) });
+        self.tasks.spawn(async move { running.await.result().map(|()| name) });
     }
 
     async fn stop(&mut self, within: Duration) -> Result<(), MemberError> {
@@ -87,7 +104,7 @@ impl Stages {
     /// What leads and draws: stops first, so that another member takes over while this one still serves.
     pub fn spawn_leading<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
-        F: Future<Output = Result<(), MemberError>> + Send + 'static,
+        F: Future<Output: End> + Send + 'static,
     {
         self.leading.spawn(name, part);
     }
@@ -95,7 +112,7 @@ impl Stages {
     /// What serves: stops when clients have had time to go.
     pub fn spawn_listener<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
-        F: Future<Output = Result<(), MemberError>> + Send + 'static,
+        F: Future<Output: End> + Send + 'static,
     {
         self.listeners.spawn(name, part);
     }
@@ -103,7 +120,7 @@ impl Stages {
     /// What requests in flight still need: stops last.
     pub fn spawn_support<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
-        F: Future<Output = Result<(), MemberError>> + Send + 'static,
+        F: Future<Output: End> + Send + 'static,
     {
         self.support.spawn(name, part);
     }
@@ -199,9 +216,12 @@ mod tests {
         let mut stages = Stages::new();
         stages.spawn_support("steady", |mut stop| async move {
             stop.requested().await;
-            Ok(())
         });
-        stages.spawn_leading("failing", |_| async { panic!("a bug") });
+        stages.spawn_leading("failing", |_| async {
+            if true {
+                panic!("a bug")
+            }
+        });
         let failed = stages.failed().await;
         assert!(matches!(&failed, MemberError::Panicked(_)), "{failed}");
         assert_eq!(failed.exit(), Exit::Bug);
@@ -217,7 +237,6 @@ mod tests {
             move |mut stop: Signal| async move {
                 stop.requested().await;
                 let _ = ended.send(name).await;
-                Ok(())
             }
         };
         stages.spawn_support("support", part("support"));

@@ -18,28 +18,28 @@ use crate::record::{Hash, Record};
 use crate::server::exchange::{TRACE_PARENT, TRACE_STATE};
 use crate::trace;
 
-/// Of connections to peers; each question has a time of its own.
+/// Of connections to peers; each request has a time limit of its own.
 pub const LIMITS: Limits = Limits {
     connect: Duration::from_secs(2),
     exchange: Duration::from_secs(2),
     body: ANSWER_MAX,
     // Well within the time after which a peer closes an idle connection.
     idle: Duration::from_secs(30),
-    // Every question may be asked twice.
+    // Every request may be repeated.
     repeat: true,
 };
 
-/// Why a question has no answer and no refusal.
+/// Why a request has neither answer nor refusal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
     #[error("unreachable: {0}")]
     Unreachable(String),
     #[error("no answer in time")]
     Timeout,
-    /// It has too much to do.
+    /// It is overloaded.
     #[error("busy")]
     Busy,
-    /// What came isn't an answer in this protocol, or isn't signed with our peer secret.
+    /// The answer doesn't follow this protocol, or isn't signed with our peer secret.
     #[error("not a valid answer: {0}")]
     Invalid(String),
 }
@@ -83,8 +83,8 @@ impl PeerClient {
             .map_err(|_| unexpected(&answer))
     }
 
-    /// Asks for a record and its ancestors, newest first; empty if the peer has none. Each has the hash that it says, and
-    /// is the ancestor of the one before it; whether it verifies alone is for the ledger to see.
+    /// Asks for a record and its ancestors, newest first; empty if the peer has none. Each has the hash it states, and is the
+    /// ancestor of the one before it; the ledger verifies the rest.
     pub async fn records(
         &self,
         target: Target<'_>,
@@ -101,7 +101,7 @@ impl PeerClient {
         let mut expected = Some(*hash);
         for record in &records {
             if expected != Some(record.hash) || record.computed_hash() != record.hash {
-                return Err(PeerError::Invalid("a record that was not asked for".into()));
+                return Err(PeerError::Invalid("a record that was not requested".into()));
             }
             expected = record.previous;
         }

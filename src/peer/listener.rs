@@ -1,5 +1,5 @@
-//! The peer listener: `docs/protocol.md`, 3.1. It checks who asks, in what version and for which set; what is asked is
-//! decided by the [`PeerService`] behind it.
+//! The peer listener: `docs/protocol.md`, 3.1. It checks the signature, version and set of a message; the [`PeerService`] behind
+//! it decides.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use serde::de::DeserializeOwned;
 use super::signature::{Message, PeerSecret, Signature};
 use crate::clock::Clock;
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, VERSION};
+use crate::peer::metrics::PeerMetrics;
 use crate::record::{Hash, Record};
 use crate::server::exchange::{RequestLimits, Routes, read_body};
 use crate::server::format::respond_json;
-use crate::server::metrics::HttpMetrics;
 use crate::server::problem::{Problem, shown};
 use crate::server::query::Query;
 
 /// Records in one answer.
 pub const RECORDS_MAX: usize = 64;
-/// Bytes of an answer: 64 records would be more only if each had the most contributions, and fewer are sent then.
+/// Bytes of an answer. Fewer than 64 records are sent if they would be larger.
 pub const ANSWER_MAX: usize = 1024 * 1024;
 /// Bytes of a name in a message: the set, the member that asks, its lease identity (`docs/protocol.md`, 1.2).
 const NAME_MAX: usize = 253;
@@ -37,18 +37,18 @@ pub enum Declined {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// Its queue is full, or it is stopping: 503.
-    #[error("it has too much to do")]
+    #[error("it is overloaded")]
     Busy,
 }
 
-/// What answers peers: the contributor and the ledger. Each answer comes within a bounded time; a question that is
-/// cancelled may still take effect, and is answered the same when it is asked again.
+/// Answers peers: the contributor and the ledger. Each answer takes a bounded time. A cancelled request may still take effect;
+/// repeating it gives the same answer.
 pub trait PeerService: Send + Sync + 'static {
     fn keep(&self, request: KeepRequest) -> impl Future<Output = Result<KeepAnswer, Declined>> + Send;
 
     fn heads(&self, request: HeadsRequest) -> impl Future<Output = Result<HeadsAnswer, Declined>> + Send;
 
-    /// The record of this hash and up to `count` − 1 of its ancestors, newest first; empty if it isn't here.
+    /// The record with this hash and up to `count` − 1 of its ancestors, newest first; empty if it isn't here.
     fn records(&self, hash: Hash, count: usize) -> impl Future<Output = Result<Vec<Arc<Record>>, Declined>> + Send;
 }
 
@@ -74,7 +74,7 @@ pub struct Peer<S> {
     pub set: String,
     pub secret: Option<PeerSecret>,
     pub clock: Clock,
-    pub metrics: HttpMetrics,
+    pub metrics: PeerMetrics,
 }
 
 /// A [`Problem`] or a [`Refusal`], with the reason it is counted under.
@@ -89,7 +89,7 @@ impl From<Declined> for Rejected {
             Declined::Refused(refusal) => Rejected::Refusal(refusal),
             Declined::Busy => Rejected::Problem(
                 "busy",
-                Problem::unavailable("this member has too much to do", Duration::from_secs(1)),
+                Problem::unavailable("this member is overloaded", Duration::from_secs(1)),
             ),
         }
     }
@@ -266,14 +266,14 @@ impl<S: PeerService> Peer<S> {
                 (reason, response)
             }
         };
-        self.metrics.peer_refused(reason);
+        self.metrics.count_refusal(reason);
         tracing::debug!(reason, "a peer's message was refused");
         response
     }
 }
 
 /// A message on its way in. A peer that hangs up in the middle of one ends this request's future, and is counted all the same.
-struct Arrival<'a>(Option<&'a HttpMetrics>);
+struct Arrival<'a>(Option<&'a PeerMetrics>);
 
 impl Arrival<'_> {
     fn ended(mut self) {
@@ -284,7 +284,7 @@ impl Arrival<'_> {
 impl Drop for Arrival<'_> {
     fn drop(&mut self) {
         if let Some(metrics) = self.0 {
-            metrics.peer_refused("truncated");
+            metrics.count_refusal("truncated");
         }
     }
 }

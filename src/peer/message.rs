@@ -1,4 +1,4 @@
-//! What members say to each other: `docs/protocol.md`, 3.1. All of it is JSON with one version number.
+//! The messages between members: `docs/protocol.md`, 3.1. All are JSON with one version number.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub const VERSION: u32 = 1;
 /// One for each member that can have a chain of its own.
 pub const MOST_PASSED_OVER: usize = 32;
 
-/// A question that is put to a voter as the body of a POST.
+/// A request to a voter, the body of a POST.
 pub trait Question: Serialize {
     const PATH: &'static str;
     type Answer: DeserializeOwned;
@@ -28,7 +28,7 @@ impl Question for HeadsRequest {
     type Answer = HeadsAnswer;
 }
 
-/// The holder's question: keep `head`, and contribute to `round`.
+/// The holder's request: keep `head`, and contribute to `round`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeepRequest {
@@ -47,10 +47,9 @@ pub struct KeepRequest {
     pub head: Option<Arc<Record>>,
     /// False for ordinals beyond the lowest 32: they keep only.
     pub contribute: bool,
-    /// A person had this chain begun though members have older records.
+    /// A person started this chain although members have older records.
     pub restart: bool,
-    /// Records newer than the head, of other chains, that a recovery has passed over because no voter has them any more: at
-    /// most [`MOST_PASSED_OVER`].
+    /// Newer records of other chains that a recovery passed over because no voter has them: at most [`MOST_PASSED_OVER`].
     pub passed_over: Vec<Hash>,
 }
 
@@ -75,7 +74,7 @@ pub struct KeepAnswer {
     pub contribution: Option<Given>,
 }
 
-/// A question about the newest record a member knows; asked in recovery.
+/// Asks for the newest record a member knows, in recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadsRequest {

@@ -3,7 +3,7 @@
 //! A message: HMAC(secret, lp("random-generator/peer-request/1") ‖ lp(method) ‖ lp(path and query) ‖ lp(u64(time)) ‖ lp(body)).
 //! Its answer: HMAC(secret, lp("random-generator/peer-response/1") ‖ lp(HMAC of the message) ‖ lp(u64(status)) ‖
 //! lp(u64(time)) ‖ lp(body)), so that an answer fits one message only. `lp` and `u64` as in `docs/protocol.md`, 1.1; times
-//! are Unix milliseconds. The same message sent again within its 30 s is answered again: all of them may be repeated.
+//! are Unix milliseconds. A message repeated within 30 s is answered again: all of them may be repeated.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub const TOLERANCE_MS: u64 = 30_000;
 /// Shorter secrets could be guessed.
 pub const SECRET_MIN: usize = 16;
 
-/// What the members of a set share. Never shown, not even by `Debug`.
+/// The secret that the members of a set share. Never shown, not even by `Debug`.
 #[derive(Clone)]
 pub struct PeerSecret(Hmac<Sha256>);
 
@@ -66,7 +66,7 @@ impl SignatureError {
     }
 }
 
-/// What is signed, save the time.
+/// What is signed, in addition to the time.
 #[derive(Clone, Copy, Debug)]
 pub enum Message<'a> {
     Request {
@@ -84,7 +84,7 @@ pub enum Message<'a> {
 }
 
 impl PeerSecret {
-    /// `bytes` as they stand in the file: one line's end at their end doesn't count.
+    /// `bytes` is the content of the file; one line end at its end doesn't count.
     pub fn new(bytes: &[u8]) -> Result<PeerSecret, SecretTooShort> {
         let key = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let key = key.strip_suffix(b"\r").unwrap_or(key);

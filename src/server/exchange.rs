@@ -31,7 +31,7 @@ use super::problem::Problem;
 use crate::clock::{Clock, Now};
 /// Maximum length of a client's `X-Request-Id`.
 pub use crate::trace::REQUEST_ID_MAX;
-use crate::trace::{self, Finished, Kind, RequestId, Scope, Spans, TraceContext};
+use crate::trace::{self, Kind, RequestId, Scope, Spans, TraceContext, Work};
 
 /// Maximum bytes of a path with its query.
 pub const URI_MAX: usize = 4096;
@@ -228,8 +228,11 @@ impl Service<Request> for ExchangeService {
             id: shared.request_id(request.headers()),
             started: shared.clock.now(),
         };
-        let scope = Scope::request(exchange.id, trace_of(request.headers()));
         let method = request.method().clone();
+        let name = || format!("{} {}", label(&method), context.metrics.pattern());
+        let parent = trace_of(request.headers());
+        let work = shared.spans.begin(Kind::Server, parent.as_ref(), name);
+        let scope = Scope::request(exchange.id, work.context.clone());
         let origin = shared
             .origins
             .as_ref()
@@ -244,7 +247,7 @@ impl Service<Request> for ExchangeService {
             }
         };
         let answer = async move {
-            let mut response = context.answer(method, exchange, call).await;
+            let mut response = context.answer(method, exchange, work, call).await;
             if let Some(origins) = &context.shared.origins {
                 origins.allow(origin.as_ref(), response.headers_mut());
             }
@@ -259,6 +262,7 @@ impl RouteContext {
         &self,
         method: Method,
         exchange: Exchange,
+        mut work: Work,
         call: Result<RouteFuture<Infallible>, Response>,
     ) -> Response {
         let limits = self.shared.limits;
@@ -301,28 +305,22 @@ impl RouteContext {
             took_us = took.as_micros() as u64,
             "answered"
         );
-        self.shared.spans.ended(|context| Finished {
-            name: format!("{} {}", label(&method), self.metrics.pattern()),
-            kind: Kind::Server,
-            context,
-            began: started.wall,
-            ended: self.shared.clock.wall(),
-            failed: response.status().is_server_error(),
-            attributes: vec![
+        work.end(response.status().is_server_error(), || {
+            vec![
                 ("http.request.method", label(&method).into()),
                 ("http.route", self.metrics.pattern().into()),
                 ("http.response.status_code", response.status().as_u16().into()),
-            ],
+            ]
         });
         response
     }
 }
 
-/// The trace that the request belongs to, by its headers.
+/// Where the sender of the request is in its trace, by its headers.
 fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
     headers.get(&TRACE_PARENT)?;
     let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    TraceContext::brought(all(&TRACE_PARENT), all(&TRACE_STATE))
+    TraceContext::from_headers(all(&TRACE_PARENT), all(&TRACE_STATE))
 }
 
 fn has_body(method: &Method) -> bool {

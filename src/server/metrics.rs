@@ -1,4 +1,4 @@
-//! What the listeners count.
+//! What every listener counts.
 //!
 //! `/` is answered in microseconds, so what is counted for every request is held by its route: a label set is looked up only
 //! for a rare kind of response.
@@ -41,33 +41,12 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusalLabels {
-    reason: &'static str,
-}
-
 /// Upper bounds of the buckets of durations, in seconds.
 const DURATIONS: [f64; 12] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0,
 ];
 /// Reasons for ending a connection besides [`Cut`]: too many of them, and the shutdown.
 const OTHER_CUTS: [&str; 2] = ["full", "drain"];
-/// Reasons for refusing a peer's message.
-const PEER_REFUSALS: [&str; 12] = [
-    "unsigned",
-    "forged",
-    "late",
-    "malformed",
-    "truncated",
-    "busy",
-    "version",
-    "set",
-    "early",
-    "fence",
-    "ahead",
-    "ledger",
-];
-
 /// The metrics of all listeners. Clones count into the same ones.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
@@ -76,8 +55,6 @@ pub struct HttpMetrics {
     in_flight: Family<ListenerLabels, Gauge>,
     connections: Family<ListenerLabels, Gauge>,
     cut: Family<ReasonLabels, Counter>,
-    peer_refusals: Family<RefusalLabels, Counter>,
-    draw_streams: Gauge,
 }
 
 impl HttpMetrics {
@@ -91,23 +68,13 @@ impl HttpMetrics {
         );
         let requests_help = "Requests answered, by listener, route, method and status";
         let cut_help = "Connections ended by the member, by listener and reason";
-        let refused_help = "Messages from peers that were refused, by reason";
-        let streams_help =
-            "Open streams of draws; those cut for a slow reader count as connections cut with `slow_stream`";
-        let metrics = HttpMetrics {
+        HttpMetrics {
             requests: register(registry, "http_requests", requests_help),
             durations,
             in_flight: register(registry, "http_requests_in_flight", "Requests in flight"),
             connections: register(registry, "http_connections", "Open connections"),
             cut: register(registry, "http_connections_cut", cut_help),
-            peer_refusals: register(registry, "peer_messages_refused", refused_help),
-            draw_streams: register(registry, "http_draw_streams", streams_help),
-        };
-        // At 0 from the start, so that `increase()` sees the first one.
-        for reason in PEER_REFUSALS {
-            drop(metrics.peer_refusals.get_or_create(&RefusalLabels { reason }));
         }
-        metrics
     }
 
     /// The metrics of one route. `route` is the pattern (`/draws/{round}`), never what a client sent.
@@ -136,14 +103,6 @@ impl HttpMetrics {
 
     pub(crate) fn connection_cut(&self, listener: &'static str, reason: &'static str) {
         self.cut.get_or_create(&ReasonLabels { listener, reason }).inc();
-    }
-
-    pub(crate) fn draw_streams(&self) -> Gauge {
-        self.draw_streams.clone()
-    }
-
-    pub(crate) fn peer_refused(&self, reason: &'static str) {
-        self.peer_refusals.get_or_create(&RefusalLabels { reason }).inc();
     }
 }
 

@@ -48,9 +48,9 @@ impl TraceContext {
         }
     }
 
-    /// A piece of work that was asked for with these headers; none when there is no valid `traceparent`, or more than one.
+    /// Where the sender of these headers is in its trace; none without a valid `traceparent`, or with more than one.
     /// A `tracestate` without one, or a broken one, counts as none (3.2.2.5, 3.3.1.1).
-    pub fn brought<'a>(
+    pub fn from_headers<'a>(
         mut parents: impl Iterator<Item = &'a [u8]>,
         states: impl Iterator<Item = &'a [u8]>,
     ) -> Option<TraceContext> {
@@ -59,11 +59,10 @@ impl TraceContext {
             return None;
         }
         let sender = parse(parent)?;
-        let sender = TraceContext {
+        Some(TraceContext {
             state: state(states),
             ..sender
-        };
-        Some(sender.child())
+        })
     }
 
     /// The header `traceparent` for work that this one asks for.
@@ -168,40 +167,41 @@ mod tests {
 
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn brought(parents: &[&str], states: &[&str]) -> Option<TraceContext> {
+    fn received(parents: &[&str], states: &[&str]) -> Option<TraceContext> {
         let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
         let (parents, states) = (bytes(parents), bytes(states));
-        TraceContext::brought(parents.iter().map(Vec::as_slice), states.iter().map(Vec::as_slice))
+        let sender = TraceContext::from_headers(parents.iter().map(Vec::as_slice), states.iter().map(Vec::as_slice));
+        sender.map(|sender| sender.child())
     }
 
     #[test]
     fn a_traceparent_is_taken_on_with_a_span_of_our_own() {
-        let context = brought(&[GOOD], &[]).unwrap();
+        let context = received(&[GOOD], &[]).unwrap();
         assert_eq!(hex::encode(context.trace), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(context.parent.map(hex::encode).as_deref(), Some("00f067aa0ba902b7"));
         assert_ne!(Some(context.span), context.parent);
         assert!(context.sampled);
         let passed_on = context.traceparent();
-        assert_eq!(brought(&[&passed_on], &[]).unwrap().parent, Some(context.span));
+        assert_eq!(received(&[&passed_on], &[]).unwrap().parent, Some(context.span));
         assert_eq!(passed_on.len(), LENGTH);
         let unsampled = GOOD.replace("-01", "-00");
-        assert!(brought(&[&unsampled], &[]).unwrap().traceparent().ends_with("-00"));
+        assert!(received(&[&unsampled], &[]).unwrap().traceparent().ends_with("-00"));
     }
 
     #[test]
     fn flags_that_are_not_known_are_neither_refused_nor_passed_on() {
-        let context = brought(&[&GOOD.replace("-01", "-ff")], &[]).unwrap();
+        let context = received(&[&GOOD.replace("-01", "-ff")], &[]).unwrap();
         assert!(context.sampled && context.traceparent().ends_with("-01"));
     }
 
     #[test]
     fn a_later_version_is_read_as_far_as_it_is_known() {
         for later in [GOOD.replacen("00", "01", 1), GOOD.replacen("00", "fe", 1) + "-more"] {
-            let context = brought(&[&later], &[]).unwrap();
+            let context = received(&[&later], &[]).unwrap();
             assert!(context.traceparent().starts_with("00-4bf92f3577b34da6"), "{later}");
         }
         let wrong = GOOD.replacen("00", "01", 1) + "more";
-        assert_eq!(brought(&[&wrong], &[]), None);
+        assert_eq!(received(&[&wrong], &[]), None);
     }
 
     #[test]
@@ -222,14 +222,14 @@ mod tests {
             GOOD.replace("4bf9", "4bfé"),
         ];
         for text in &wrong {
-            assert_eq!(brought(&[text], &["a=1"]), None, "{text:?} was taken");
+            assert_eq!(received(&[text], &["a=1"]), None, "{text:?} was taken");
         }
-        assert_eq!(brought(&[GOOD, GOOD], &[]), None, "two of them");
-        assert_eq!(brought(&[], &["a=1"]), None);
+        assert_eq!(received(&[GOOD, GOOD], &[]), None, "two of them");
+        assert_eq!(received(&[], &["a=1"]), None);
     }
 
     fn passed_on(states: &[&str]) -> Option<String> {
-        brought(&[GOOD], states).unwrap().state.map(|state| state.to_string())
+        received(&[GOOD], states).unwrap().state.map(|state| state.to_string())
     }
 
     #[test]

@@ -1,9 +1,13 @@
-//! Pieces of work that ended, for whoever collects them. Without the feature `otlp` nobody does, and none of it is built.
+//! Pieces of work, for a collector that takes their spans. Without the feature `otlp` there is none, and a piece of work is
+//! only its place in a trace.
+
+use serde_json::Value;
 
 use super::TraceContext;
-use crate::clock::Wall;
+#[cfg(feature = "otlp")]
+use super::opentelemetry;
 
-/// Which side of a question a piece of work is.
+/// Which side of a request a piece of work is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Internal,
@@ -11,49 +15,61 @@ pub enum Kind {
     Client,
 }
 
-/// A piece of work that ended.
-#[derive(Clone, Debug)]
-pub struct Finished {
-    pub name: String,
-    pub kind: Kind,
-    pub context: TraceContext,
-    pub began: Wall,
-    pub ended: Wall,
-    pub failed: bool,
-    /// By the names of OpenTelemetry's semantic conventions, where they have one.
-    pub attributes: Vec<(&'static str, serde_json::Value)>,
-}
-
-/// Where finished work is offered. Clones offer to the same queue; the default, to none.
+/// Begins pieces of work. The default sends them nowhere.
 #[derive(Clone, Debug, Default)]
 pub struct Spans {
+    /// Apart from the log's subscriber, so that no log filter decides what is sent.
     #[cfg(feature = "otlp")]
-    queue: Option<(
-        tokio::sync::mpsc::Sender<Finished>,
-        prometheus_client::metrics::counter::Counter,
-    )>,
+    collector: Option<tracing::Dispatch>,
+}
+
+/// A piece of work. Its span ends with [`end`](Work::end), or when this is dropped.
+#[derive(Debug)]
+pub struct Work {
+    /// None until somebody wants it: for the first work of a trace that nobody collects.
+    pub context: Option<TraceContext>,
+    #[cfg(feature = "otlp")]
+    span: tracing::Span,
 }
 
 impl Spans {
-    /// To a queue; what doesn't fit is counted by `lost`.
+    /// To a subscriber with a layer of tracing-opentelemetry.
     #[cfg(feature = "otlp")]
-    pub fn to(queue: tokio::sync::mpsc::Sender<Finished>, lost: prometheus_client::metrics::counter::Counter) -> Spans {
+    pub fn to(collector: tracing::Dispatch) -> Spans {
         Spans {
-            queue: Some((queue, lost)),
+            collector: Some(collector),
         }
     }
 
-    /// Offers what `describe` makes of the work at hand, if somebody collects it and its trace is recorded. Never waits.
-    #[inline]
-    pub fn ended(&self, describe: impl FnOnce(TraceContext) -> Finished) {
+    /// Begins a piece of work, as a part of `parent`. Never waits.
+    pub fn begin(&self, kind: Kind, parent: Option<&TraceContext>, name: impl FnOnce() -> String) -> Work {
         #[cfg(feature = "otlp")]
-        if let Some((queue, lost)) = &self.queue
-            && let Some(context) = super::current().filter(|context| context.sampled)
-            && queue.try_send(describe(context)).is_err()
-        {
-            lost.inc();
+        if let Some(collector) = &self.collector {
+            let (span, context) = opentelemetry::begin(collector, kind, parent, &name());
+            return Work {
+                context: Some(context),
+                span,
+            };
         }
+        let _ = (kind, name);
+        Work {
+            context: parent.map(TraceContext::child),
+            #[cfg(feature = "otlp")]
+            span: tracing::Span::none(),
+        }
+    }
+}
+
+impl Work {
+    /// Ends its span, with attributes by the names of OpenTelemetry's semantic conventions where they have one.
+    pub fn end(&mut self, failed: bool, attributes: impl FnOnce() -> Vec<(&'static str, Value)>) {
+        #[cfg(feature = "otlp")]
+        opentelemetry::end(
+            std::mem::replace(&mut self.span, tracing::Span::none()),
+            failed,
+            attributes,
+        );
         #[cfg(not(feature = "otlp"))]
-        drop(describe);
+        let _ = (failed, attributes);
     }
 }

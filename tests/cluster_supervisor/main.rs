@@ -78,7 +78,7 @@ async fn a_member_that_is_killed_is_started_again_and_the_others_are_left_alone(
         set.screen.lines_with("rg-1 was killed (SIGKILL)").pop()
     })
     .await;
-    assert!(line.ends_with("again in 100 ms"), "{line}");
+    assert!(line.ends_with("restarting in 100 ms"), "{line}");
     eventually("its start", async || {
         set.screen
             .lines_with(&format!("started, pid {}", again.as_raw_nonzero()))
@@ -123,7 +123,7 @@ async fn a_wrong_configuration_is_told_once_and_tried_again_slowly_until_it_is_s
     let told = set.screen.lines_with("exited with 78");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
-        told[0].contains("the volume belongs to rg-7; again in 2000 ms"),
+        told[0].contains("the volume belongs to rg-7; restarting in 2000 ms"),
         "{told:?}"
     );
 }
@@ -484,7 +484,7 @@ async fn a_signal_ends_the_whole_command_and_members_were_given_their_arguments(
         "{line}"
     );
     assert!(screen.text().starts_with("\x1b[1m"), "colour was asked for");
-    let dns = "\nall: --discovery-nameserver 127.0.0.1:";
+    let dns = "\nall members: --discovery-nameserver 127.0.0.1:";
     assert!(screen.text().contains(dns), "{}", screen.text());
     rustix::process::kill_process(rustix::process::getpid(), Signal::INT).unwrap();
     let ended = tokio::time::timeout(PATIENCE, tasks.join_next())

@@ -26,19 +26,19 @@ fn the_lease_may_be_elsewhere_by_an_argument_or_by_a_variable() {
         command.envs(store.map(|store| ("RANDOM_GENERATOR_LEASE_STORE", store)));
         run_command(&mut command)
     };
-    let file = ended(&[], None);
-    assert!(file.line().contains("in use"), "{}", file.line());
+    let here = ended(&[], None);
+    assert!(here.line().contains("in use"), "{}", here.line());
     for (arguments, store) in [
         (&["--lease-store", "kubernetes", "--kubeconfig", "k"][..], None),
         (&["--lease-store=kubernetes", "--kubeconfig", "k"], None),
         (&["--kubeconfig", "k"], Some("kubernetes")),
         // The argument wins.
-        (&["--lease-store", "file"], Some("kubernetes")),
+        (&["--lease-store", "directory"], Some("kubernetes")),
     ] {
         let elsewhere = ended(arguments, store);
         assert_eq!(
             (elsewhere.code, elsewhere.line()),
-            (file.code, file.line()),
+            (here.code, here.line()),
             "{arguments:?} {store:?}"
         );
     }

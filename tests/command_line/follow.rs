@@ -176,7 +176,7 @@ fn a_listener_without_a_stream_is_told_by_the_path_that_was_asked() {
 #[test]
 fn a_set_is_followed_while_its_member_is_killed() {
     let dir = tempfile::tempdir().unwrap();
-    let lease = dir.path().join("lease.db");
+    let lease = dir.path().join("lease");
     let more = |name: &'static str| {
         let lease = lease.to_str().unwrap().to_owned();
         let fast = [
@@ -187,7 +187,14 @@ fn a_set_is_followed_while_its_member_is_killed() {
             "--lease-renew-deadline",
             "2s",
         ];
-        let own = ["--lease-retry", "500ms", "--pod-name", name, "--lease-file", &lease];
+        let own = [
+            "--lease-retry",
+            "500ms",
+            "--pod-name",
+            name,
+            "--lease-directory",
+            &lease,
+        ];
         let arguments: Vec<String> = fast.iter().chain(&own).map(|text| (*text).to_owned()).collect();
         arguments
     };
@@ -259,7 +266,7 @@ fn a_chain_that_began_again_is_shown_from_its_beginning_be_it_shorter_or_longer_
         }
         let told = following.end();
         let line = format!(
-            "another chain, {}, from round 1; what was shown is of {}",
+            "a different chain, {}, from round 1 on; the draws shown so far belong to {}",
             new[0].chain, old[0].chain
         );
         assert_eq!(told.matches(&line).count(), 1, "{told}");
@@ -309,7 +316,7 @@ fn draws_go_on_being_shown_after_all_volumes_and_the_lease_were_lost() {
     assert_eq!(next.round, 1);
     assert_eq!(read(following.line()).round, 2);
     let told = following.end();
-    assert!(told.contains(&format!("another chain, {}", next.chain)), "{told}");
+    assert!(told.contains(&format!("a different chain, {}", next.chain)), "{told}");
     member.stop();
 }
 

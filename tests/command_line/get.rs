@@ -202,7 +202,7 @@ fn what_can_not_be_had_ends_with_its_exit_code_and_leaves_no_file() {
         (broken.url(), 75, "no entropy"),
         (refusing.url(), 64, "the range is too wide"),
         (older.url(), 64, "there is no such path"),
-        (other.url(), 65, "no value of this kind"),
+        (other.url(), 65, "not a value of this kind"),
     ] {
         let ended = get(&["integers", "--output", file.to_str().unwrap(), "--timeout", "1m", &url]);
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
@@ -290,7 +290,7 @@ fn a_pipe_that_nobody_reads_holds_up_neither_its_time_limit_nor_a_signal() {
     let ended = until("its end", || child.try_wait().unwrap());
     let told = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
     assert_eq!(ended.code(), Some(75), "{told}");
-    assert!(told.contains("what was written is not whole"), "{told}");
+    assert!(told.contains("the output is incomplete"), "{told}");
     // With a reader all arrives.
     let reader = program_reading(pipe);
     assert_eq!(good(&["integers", "--output", pipe, &at]), "");

@@ -26,7 +26,7 @@ fn the_main_help_has_groups_examples_and_the_exit_codes_at_its_end() {
     let places: Vec<usize> = order.iter().map(|part| help.stdout.find(part).unwrap()).collect();
     assert!(places.is_sorted(), "{}", help.stdout);
     let end: Vec<&str> = help.stdout.trim_end().lines().rev().take(2).collect();
-    assert!(end[1].starts_with("Exit codes: 0 ended as asked, 64 usage"), "{end:?}");
+    assert!(end[1].starts_with("Exit codes: 0 success, 64 usage"), "{end:?}");
     assert!(!help.stdout.contains('\x1b'));
 }
 

@@ -253,7 +253,7 @@ impl Member {
                 lease: lease_seen.clone(),
                 clock: clock.clone(),
                 stale_after: Duration::from_secs(30),
-                streams: Streams::new(streams, &metrics),
+                streams: Streams::register(&mut registry, streams),
             },
             members: Members {
                 name: MemberName {

@@ -60,7 +60,7 @@ async fn a_plugin_that_hangs_holds_up_no_other_task_and_ends_with_the_store() {
     let access = plugin(
         directory.path(),
         &server,
-        "echo $$ >>$RUNS; sleep 60 & echo $! >>$RUNS; wait",
+        "echo $$ >>$RUNS; sleep 600 & echo $! >>$RUNS; wait",
     );
     let store = store(access, SHORT);
     let clock = Clock::system();

@@ -161,11 +161,11 @@ fn the_grace_period_is_longer_than_every_stage_of_stopping() {
     for workload in workloads() {
         let shutdown = configuration(&workload).shutdown;
         assert!(shutdown.delay.as_secs() >= 5, "endpoints need a moment to go");
-        let most = constant(&stages, "OFFICE_LIMIT")
+        let most = constant(&stages, "LEADING_LIMIT")
             + shutdown.delay.as_secs()
             + shutdown.drain_limit.as_secs()
             + constant(&stages, "LISTENERS_SLACK")
-            + constant(&stages, "KEEPERS_LIMIT");
+            + constant(&stages, "SUPPORT_LIMIT");
         let grace = seconds(pod(&workload), "/terminationGracePeriodSeconds");
         assert!(grace > most, "{grace} s, and stopping may take {most}");
     }

@@ -165,7 +165,7 @@ fn a_chain_lost_with_its_voters_is_begun_anew_by_a_person_and_the_old_one_is_kep
         set.take(ordinal).stop();
     }
     // The Lease is gone, two volumes are new, and the third has all that is left of the chain.
-    fs::remove_file(set.lease_file()).unwrap();
+    fs::remove_dir_all(set.lease_directory()).unwrap();
     for ordinal in [0, 1] {
         fs::remove_dir_all(set.volume(ordinal)).unwrap();
         set.start_member(ordinal, &[]);

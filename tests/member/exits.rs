@@ -119,10 +119,10 @@ fn a_volume_that_cannot_be_written_ends_with_74_and_its_path() {
 }
 
 #[test]
-fn a_lease_file_that_cannot_be_made_ends_with_74_and_its_path() {
+fn a_lease_directory_that_cannot_be_created_ends_with_74_and_its_path() {
     let (dir, volume) = volume();
-    let lease = dir.path().join("absent/lease.db");
-    let ended = refused(&volume, &["--lease-file", lease.to_str().unwrap()]);
+    let lease = dir.path().join("absent/lease");
+    let ended = refused(&volume, &["--lease-directory", lease.to_str().unwrap()]);
     assert_eq!(ended.code, Some(74), "{ended:?}");
     assert!(ended.line().contains(lease.to_str().unwrap()), "{}", ended.line());
 }

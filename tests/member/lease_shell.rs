@@ -1,11 +1,11 @@
-//! The elector's task over a real file that two of them share, and over a store that gives no answer.
+//! The elector's task over a real directory that two of them share, and over a store that gives no answer.
 
 use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_election::file::FileLeaseStore;
+use lease_election::directory::DirectoryLeaseStore;
 use lease_election::metrics::LeaseMetrics;
 use lease_election::{ElectorConfig, LeaseChange, LeaseStore, StoreError, WatchEvent, WriteOutcome, task};
 use random_generator::clock::Clock;
@@ -22,10 +22,10 @@ use crate::waiting::PATIENCE;
 const DURATION: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(260);
 
-/// The file, until it hangs: then no operation on it ever ends.
+/// The directory, until it hangs: then no operation on it ever ends.
 #[derive(Clone)]
 struct Store {
-    file: FileLeaseStore<Record>,
+    directory: DirectoryLeaseStore<Record>,
     hangs: watch::Receiver<bool>,
 }
 
@@ -43,11 +43,11 @@ impl Store {
 
 impl LeaseStore<Record> for Store {
     async fn read(&self) -> Result<Option<Arc<LeaseObject>>, StoreError> {
-        self.unless_hung(self.file.read()).await
+        self.unless_hung(self.directory.read()).await
     }
 
     async fn write(&self, base: &LeaseObject, change: &LeaseChange<Record>) -> WriteOutcome<Record> {
-        self.unless_hung(self.file.write(base, change)).await
+        self.unless_hung(self.directory.write(base, change)).await
     }
 
     async fn watch(&self, events: mpsc::Sender<WatchEvent<Record>>) {
@@ -56,7 +56,7 @@ impl LeaseStore<Record> for Store {
             let ended = tokio::select! {
                 biased;
                 _ = hangs.wait_for(|hangs| *hangs) => false,
-                () = self.file.watch(events.clone()) => true,
+                () = self.directory.watch(events.clone()) => true,
             };
             if ended {
                 return;
@@ -71,18 +71,18 @@ struct Elector {
     stop: Trigger,
     hang: watch::Sender<bool>,
     task: JoinSet<()>,
-    // Held for its drop, which ends the file's thread.
-    _file: (Trigger, JoinSet<()>),
+    // Held for its drop, which ends the directory's thread.
+    _thread: (Trigger, JoinSet<()>),
 }
 
 async fn elector(path: &Path, name: &str) -> Elector {
-    let (file, part) = FileLeaseStore::open(path.to_owned(), annotations()).await.unwrap();
+    let (directory, part) = DirectoryLeaseStore::open(path.to_owned(), annotations()).await.unwrap();
     let (end, mut ended) = shutdown::stage();
     let mut thread = JoinSet::new();
     thread.spawn(async move { part.run(async move { ended.requested().await }).await.unwrap() });
     let config = ElectorConfig::new(format!("{name}_uid-0"), DURATION, DURATION * 2 / 3, RETRY).unwrap();
     let (hang, hangs) = watch::channel(false);
-    let store = Store { file, hangs };
+    let store = Store { directory, hangs };
     let (task, handle, _outcomes) = task::new(config, store, Clock::system(), LeaseMetrics::default());
     let (stop, mut stopped) = shutdown::stage();
     let mut tasks = JoinSet::new();
@@ -93,7 +93,7 @@ async fn elector(path: &Path, name: &str) -> Elector {
         stop,
         hang,
         task: tasks,
-        _file: (end, thread),
+        _thread: (end, thread),
     }
 }
 
@@ -104,9 +104,9 @@ impl Standing for Elector {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_electors_on_one_file_exactly_one_leads_and_a_graceful_end_hands_over_at_once() {
+async fn of_two_electors_on_one_directory_exactly_one_leads_and_a_graceful_end_hands_over_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("lease.db");
+    let path = dir.path().join("lease");
     let clock = Clock::system();
     let mut leader = elector(&path, "rg-0").await;
     leader.until_leading().await;
@@ -135,7 +135,7 @@ async fn of_two_electors_on_one_file_exactly_one_leads_and_a_graceful_end_hands_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_dies_is_followed_once_its_lease_has_run_out_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("lease.db");
+    let path = dir.path().join("lease");
     let clock = Clock::system();
     let mut first = elector(&path, "rg-0").await;
     first.until_leading().await;
@@ -154,7 +154,7 @@ async fn a_leader_that_dies_is_followed_once_its_lease_has_run_out_and_not_befor
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_never_answers_ends_the_term_at_its_deadline_and_the_next_answer_heals() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("lease.db");
+    let path = dir.path().join("lease");
     let clock = Clock::system();
     let first = elector(&path, "rg-0").await;
     first.until_leading().await;

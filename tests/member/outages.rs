@@ -1,6 +1,8 @@
-//! What a member depends on goes away and comes back: DNS, the lease file. Numbers are served all the while.
+//! What a member depends on goes away and comes back: DNS, the lease directory. Numbers are served all the while.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use random_generator::clock::Clock;
 use rustix::process::Signal;
@@ -62,11 +64,11 @@ fn a_member_that_starts_without_dns_serves_numbers_and_joins_when_it_answers() {
 }
 
 #[test]
-fn a_lease_file_that_is_removed_is_made_anew_and_the_chain_goes_on() {
+fn a_lease_directory_that_is_removed_is_created_again_and_the_chain_goes_on() {
     let set = Set::start(3, &[]);
     let before = set.member(0).json("/draws/latest");
     for _ in 0..3 {
-        fs::remove_file(set.lease_file()).unwrap();
+        fs::remove_dir_all(set.lease_directory()).unwrap();
         let member = set.member(1);
         let round = member.round();
         serving_until(member, "draws again", || (member.round() > round + 2).then_some(()));
@@ -84,7 +86,7 @@ fn a_lease_file_that_is_removed_is_made_anew_and_the_chain_goes_on() {
 fn a_lease_directory_that_goes_away_leaves_nobody_leading_until_it_is_back() {
     let set = Set::start(3, &[]);
     let (dir, away) = (
-        set.lease_file().parent().unwrap().to_owned(),
+        set.lease_directory().parent().unwrap().to_owned(),
         set.dir.path().join("away"),
     );
     fs::rename(&dir, &away).unwrap();
@@ -114,32 +116,57 @@ fn a_lease_directory_that_goes_away_leaves_nobody_leading_until_it_is_back() {
 }
 
 #[test]
-fn a_lease_file_that_is_garbage_is_told_and_replacing_it_heals() {
+fn a_lease_that_is_garbage_is_reported_and_replacing_it_heals() {
     let set = Set::start(3, &[]);
-    let file = set.lease_file();
-    let good = fs::read(&file).unwrap();
-    crate::harness::garble(&file);
+    let directory = set.lease_directory();
+    let (good, bad) = (set.dir.path().join("good"), set.dir.path().join("bad"));
+    let names = |path: &Path| -> BTreeSet<_> {
+        let entries = fs::read_dir(path).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    until("a copy of one version", || {
+        fs::create_dir(&good).unwrap();
+        let before = names(&directory);
+        let copied = before
+            .iter()
+            .all(|name| fs::copy(directory.join(name), good.join(name)).is_ok());
+        if copied && names(&directory) == before {
+            return Some(());
+        }
+        fs::remove_dir_all(&good).unwrap();
+        None
+    });
     let member = set.member(0);
-    let told = serving_until(member, "lease degraded", || member.degraded("lease"));
+    let garble = || {
+        until("damaged", || {
+            for name in names(&directory) {
+                // Another version may have taken its place, which is then garbled.
+                let _ = fs::write(directory.join(name), "garbage");
+            }
+            member.degraded("lease")
+        })
+    };
+    let told = garble();
     assert!(
-        told.contains("damaged") && told.contains(file.to_str().unwrap()),
+        told.contains("damaged") && told.contains(directory.to_str().unwrap()),
         "{told}"
     );
     until("nobody leads by its own word", || {
         (member.json("/leader")["self"] == false).then_some(())
     });
-    let fresh = set.dir.path().join("fresh.db");
-    fs::write(&fresh, good).unwrap();
-    fs::rename(&fresh, &file).unwrap();
+    until("the copy is in its place", || {
+        // A member may create another one in between.
+        let _ = fs::remove_dir_all(&bad);
+        let _ = fs::rename(&directory, &bad);
+        fs::rename(&good, &directory).ok()
+    });
     let round = member.round();
     serving_until(member, "draws again", || (member.round() > round + 3).then_some(()));
     (0..3).for_each(|ordinal| set.member(ordinal).until_well());
 
-    // As the message says: moved away, it is made anew.
-    crate::harness::garble(&file);
-    member.until_degraded("lease", "damaged");
-    fs::remove_file(&file).unwrap();
-    let _ = fs::remove_file(file.with_extension("db-journal"));
+    // As the message says: once it is moved away, another one is created.
+    garble();
+    fs::remove_dir_all(&directory).unwrap();
     let round = member.round();
     serving_until(member, "draws again", || (member.round() > round + 3).then_some(()));
     assert_eq!(member.json("/draws?limit=1")["draws"][0]["round"], 1);

@@ -87,7 +87,7 @@ impl Set {
     /// Members that draw once a second, published and not started.
     pub fn prepared(count: u16, more: &[&str]) -> Set {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("lease")).unwrap();
+        std::fs::create_dir(dir.path().join("shared")).unwrap();
         let dns = Dns::start();
         let bases: Vec<u16> = (0..count).map(|_| free_base()).collect();
         let published: Vec<_> = (0..count).zip(bases.iter().copied()).collect();
@@ -97,8 +97,8 @@ impl Set {
             ("--discovery-nameserver", dns.address.to_string()),
             ("--discovery-interval", "500ms".to_owned()),
             (
-                "--lease-file",
-                dir.path().join("lease/lease.db").to_str().unwrap().to_owned(),
+                "--lease-directory",
+                dir.path().join("shared/lease").to_str().unwrap().to_owned(),
             ),
             ("--lease-duration", "2s".to_owned()),
             ("--draw-schedule", "@every 1s".to_owned()),
@@ -132,8 +132,8 @@ impl Set {
         self.dir.path().join(format!("rg-{ordinal}"))
     }
 
-    pub fn lease_file(&self) -> PathBuf {
-        self.dir.path().join("lease/lease.db")
+    pub fn lease_directory(&self) -> PathBuf {
+        self.dir.path().join("shared/lease")
     }
 
     pub fn start_member(&mut self, ordinal: u16, more: &[&str]) {

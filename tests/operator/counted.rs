@@ -56,9 +56,9 @@ fn what_a_member_counts_is_what_it_did_and_has() {
         "process_max_fds",
         files.split_whitespace().nth(3).unwrap().parse().unwrap(),
     );
-    // A lease file that goes away makes the next questions fail.
-    std::fs::remove_file(volume.join("lease.db")).unwrap();
-    std::fs::create_dir(volume.join("lease.db")).unwrap();
+    // A lease directory that goes away makes the next questions fail.
+    std::fs::rename(volume.join("lease"), volume.join("away")).unwrap();
+    std::fs::write(volume.join("lease"), "a file").unwrap();
     until("failures", || (seen("lease_failures_total") >= 1.0).then_some(()));
 }
 

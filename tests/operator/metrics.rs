@@ -11,7 +11,7 @@ use crate::page;
 /// Labels with a value for each path, code or version: what they can be is not told one by one.
 const OPEN: [&str; 6] = ["route", "method", "status", "version", "code", "le"];
 
-/// Everything that a member can expose: one with a lease file, and one on Kubernetes.
+/// Everything that a member can expose: one with a lease directory, and one on Kubernetes.
 fn exposed() -> BTreeMap<String, Metric> {
     let (_directory, volume) = volume();
     let alone = Member::start(&volume, &["--draw-schedule", "@every 1s"]);

@@ -88,19 +88,10 @@ fn all(set: &Set) -> Vec<&Member> {
     set.members.iter().flatten().collect()
 }
 
-/// SIGSTOP, and not within a transaction on the lease's file: whoever is stopped there keeps all others from the lease.
 fn stop(set: &Set, ordinals: &[u16]) {
-    let signal = |signal| ordinals.iter().for_each(|ordinal| set.member(*ordinal).signal(signal));
-    until("members stopped outside of a transaction", || {
-        signal(Signal::STOP);
-        let lease = rusqlite::Connection::open(set.lease_file()).unwrap();
-        lease.busy_timeout(std::time::Duration::from_millis(200)).unwrap();
-        let free = lease.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
-        if !free {
-            signal(Signal::CONT);
-        }
-        free.then_some(())
-    });
+    ordinals
+        .iter()
+        .for_each(|ordinal| set.member(*ordinal).signal(Signal::STOP));
 }
 
 #[test]
@@ -173,12 +164,12 @@ fn a_lease_that_was_deleted_is_found_out_from_metrics_and_logs() {
 }
 
 #[test]
-fn a_lease_file_that_cannot_be_used_is_found_out_from_metrics_and_logs() {
+fn a_lease_directory_that_cannot_be_used_is_found_out_from_metrics_and_logs() {
     let section = Section::read("The lease store can't be used");
     let set = Set::start(3, &[]);
     let before = (section.values(&all(&set)), section.lines(&all(&set)));
     let (there, away) = (
-        set.lease_file().parent().unwrap().to_owned(),
+        set.lease_directory().parent().unwrap().to_owned(),
         set.dir.path().join("away"),
     );
     fs::rename(&there, &away).unwrap();

@@ -1,9 +1,7 @@
 //! The holder is killed, stopped, ended: another leads in time, and nothing of what was promised is lost or comes twice.
 
-use std::fs::File;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
@@ -62,24 +60,6 @@ async fn a_holder_killed_under_load_is_followed_in_time_and_nothing_is_lost_or_c
     acknowledged.check_journals(&set.journals());
 }
 
-/// A process that is stopped within a write of the lease file keeps its lock: then nobody can take over, as
-/// `lease/file.rs` says. It is let go and stopped again.
-async fn stop_between_writes(set: &Set, n: usize) {
-    eventually("a member stopped between two writes of the lease file", async || {
-        set.signal(n, Signal::STOP).await;
-        let directory = File::open(&set.layout.data_dir).unwrap();
-        for _ in 0..100 {
-            if flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                return Some(());
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-        set.signal(n, Signal::CONT).await;
-        None
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_stopped_past_its_lease_conducts_nothing_on_it_afterwards() {
     let _turn = turn().await;
@@ -90,7 +70,7 @@ async fn a_holder_stopped_past_its_lease_conducts_nothing_on_it_afterwards() {
     for _ in 0..2 {
         let (stopped, old) = set.holder().await;
         let before = set.newest().await;
-        stop_between_writes(&set, stopped).await;
+        set.signal(stopped, Signal::STOP).await;
         let next = set.takeover(old).await;
         assert_ne!(next.ordinal, stopped);
         let goes_on = async || (set.newest().await >= before + 3).then_some(());

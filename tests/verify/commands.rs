@@ -331,7 +331,7 @@ fn peers_and_leader_are_tables_or_the_members_own_json() {
     let json = rust(&["leader", &member.url(), "--json"]).output().unwrap();
     assert_eq!(text(&json.stdout), format!("{LEADER}\n"));
     let nobody = rust(&["leader", &answering(NOBODY, READY).url()]).output().unwrap();
-    assert_eq!(text(&nobody.stdout), "nobody holds the lease (fence 4)\n");
+    assert_eq!(text(&nobody.stdout), "no member holds the lease (fence 4)\n");
     let wrong = Member::start(|_, _| Some((200, b"<html>".to_vec())));
     let output = rust(&["peers", &wrong.url()]).output().unwrap();
     assert_eq!(output.status.code(), Some(65));

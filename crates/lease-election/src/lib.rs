@@ -11,12 +11,12 @@
 //! - [`elector`]: the state machine. It decides, and does no I/O.
 //! - [`task`]: the I/O that the elector asks for, over any [`LeaseStore`].
 //! - `object`: a Lease as JSON, for every store.
-//! - [`kubernetes`], [`file`](mod@file): the two stores.
+//! - [`kubernetes`], [`directory`]: the two stores.
 //! - [`metrics`]: the lease, as numbers.
 
 pub mod clock;
+pub mod directory;
 pub mod elector;
-pub mod file;
 pub mod kubernetes;
 pub mod leadership;
 pub mod metrics;

@@ -5,6 +5,8 @@
 #[allow(dead_code)] // what only its own tests ask of it
 mod harness;
 mod service;
+#[path = "../../../tests/tls/mod.rs"]
+mod tls;
 #[path = "../../../tests/waiting/mod.rs"]
 mod waiting;
 

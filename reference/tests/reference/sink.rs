@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{PATIENCE, until};
 use crate::service::Service;
+use crate::tls::{authority, in_front_of};
 
 /// What a sink was sent: the head in lower case, and the body.
 type Post = (String, String);
@@ -41,7 +42,8 @@ fn serve(mut stream: TcpStream, status: u16, posts: &Sender<Post>) {
         let mut body = vec![0; length.parse().unwrap()];
         reader.read_exact(&mut body).unwrap();
         write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").unwrap();
-        if posts.send((head, String::from_utf8(body).unwrap())).is_err() {
+        let closes = head.contains("connection: close");
+        if posts.send((head, String::from_utf8(body).unwrap())).is_err() || closes {
             return;
         }
     }
@@ -68,6 +70,20 @@ fn each_number_is_posted_as_text_and_an_error_of_the_sink_is_ignored() {
             assert!(body.starts_with("{ \"id\": \"") && body.ends_with("\" }"), "{body}");
         }
         assert_eq!(service.json("/info").get("logUrl.lost"), None, "{status}");
+    }
+}
+
+#[test]
+fn a_sink_by_https_gets_each_number() {
+    let (address, posts) = sink(200);
+    let url = format!("https://localhost:{}/sink", in_front_of(address).port());
+    let service = Service::start(&[("LOG_URL", &url), ("SSL_CERT_FILE", authority().to_str().unwrap())]);
+    for _ in 0..2 {
+        let answer = service.json("/");
+        let (head, body) = posts.recv_timeout(PATIENCE).unwrap();
+        assert!(head.starts_with("post /sink http/1.1\r\n"), "{head}");
+        let post: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(post["random"], answer["random"].to_string());
     }
 }
 
@@ -109,7 +125,7 @@ fn a_sink_that_never_answers_holds_up_no_request() {
 
 #[test]
 fn what_is_no_url_is_told_and_changes_nothing_else() {
-    let service = Service::start(&[("LOG_URL", "https://localhost")]);
+    let service = Service::start(&[("LOG_URL", "ftp://localhost")]);
     service.until_told("LOG_URL is no http://");
     service.random();
 }

@@ -114,9 +114,9 @@ fn build_member() {
 fn with_a_part_of_a_member_configured_it_is_a_member() {
     build_member();
     let lease = tempfile::tempdir().unwrap();
-    let lease = lease.path().join("lease.db");
+    let lease = lease.path().join("lease");
     for part in [
-        ["--lease-file", lease.to_str().unwrap()],
+        ["--lease-directory", lease.to_str().unwrap()],
         ["--draw-schedule", "@every 10s"],
     ] {
         let (_dir, volume) = volume();

@@ -1,7 +1,7 @@
-//! Asks members for the batches of a plan, several at a time, and hands them on in order, each once.
+//! Fetches the batches of a plan from members, several at a time, and hands them on in order, each once.
 //!
-//! A batch counts only when all of it has arrived; one that failed on its way is thrown away and asked for again, of another
-//! member if there is one. Memory is bounded by the number of questions at once.
+//! A batch counts only once all of it has arrived; one that fails is discarded and fetched again, from another member if there
+//! is one. The number of concurrent requests bounds the memory.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,49 +19,48 @@ use crate::cli::target::{Member, Resolve, Target, explanation};
 use crate::cli::{Exit, Failure};
 use crate::clock::{Boot, Clock};
 
-/// Questions at once, for each member and in all: more of them only wait for each other.
+/// Concurrent requests, for each member and in all: more would only wait for each other.
 const EACH: usize = 2;
 const AT_ONCE: usize = 8;
-/// One question with its whole answer. A member waits for its journal for less.
+/// One request with its whole answer. A member waits less than this for its journal.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// How often one batch is asked for: of one member alone, with rests of 5 to 10 s in all between.
+/// Attempts to fetch one batch: for a single member, over 5 to 10 s in all.
 const ATTEMPTS: u32 = 8;
 
-/// The members that are asked.
 pub(super) struct Source<'a> {
     members: Members<'a>,
     clock: Clock,
-    /// Told of each failure that another attempt may make good.
+    /// Reports each failure that another attempt may overcome.
     note: &'a mut dyn FnMut(&str),
 }
 
-/// One question to one member, and what became of it.
+/// One request to one member, and its outcome.
 struct Attempt {
     batch: u64,
     number: u32,
     member: Member,
     asked: Boot,
-    outcome: Result<Bytes, Trouble>,
+    outcome: Result<Bytes, Problem>,
 }
 
 /// Why a member gave no batch.
 #[derive(Clone, Debug)]
-enum Trouble {
-    /// Perhaps later, or another.
-    Passing {
+enum Problem {
+    /// Worth another attempt, later or with another member.
+    Temporary {
         reason: String,
         wait: Option<Duration>,
     },
-    /// It doesn't know the path: an older one may stand beside newer ones.
+    /// It doesn't know the path: an older member may run beside newer ones.
     Unknown(String),
-    /// Each would say the same.
+    /// Every member would refuse it.
     Refused(String),
     Invalid(String),
 }
 
 impl<'a> Source<'a> {
     /// # Errors
-    /// Try again: a Service can't be looked up, or publishes nobody.
+    /// Try again: a Service can't be looked up, or has no members.
     pub(super) async fn open(
         targets: &'a [Target],
         resolve: &'a Resolve,
@@ -76,10 +75,10 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Hands each batch of the plan to `take`, in order, until it says that nobody reads any more.
+    /// Hands each batch of the plan to `take`, in order, until it says that the reader is gone.
     ///
     /// # Errors
-    /// Usage: the members refuse the question. Try again: a batch could not be had. Data: answers that are none. And those
+    /// Usage: the members refuse the request. Try again: a batch could not be fetched. Data: an answer is malformed. And those
     /// of `take`.
     pub(super) async fn fetch(
         &mut self,
@@ -118,8 +117,8 @@ impl<'a> Source<'a> {
             sleep(rest).await;
             let asked = clock.boot();
             let outcome = match answer(&member, &plan.uri(batch), plan.accept()).await {
-                Ok(body) => plan.check(batch, &body).map(|()| body).map_err(Trouble::Invalid),
-                Err(trouble) => Err(trouble),
+                Ok(body) => plan.check(batch, &body).map(|()| body).map_err(Problem::Invalid),
+                Err(problem) => Err(problem),
             };
             Attempt {
                 batch,
@@ -141,25 +140,25 @@ impl<'a> Source<'a> {
         let Attempt {
             batch, number, member, ..
         } = attempt;
-        let trouble = match attempt.outcome {
+        let problem = match attempt.outcome {
             Ok(body) => {
                 self.members.spread.worked(&member);
                 ready.insert(batch, body);
                 return Ok(());
             }
-            Err(trouble) => trouble,
+            Err(problem) => problem,
         };
         let path = plan.uri(batch);
         let path = path.split('?').next().unwrap_or_default();
-        let (exit, reason, wait, most) = match trouble {
-            Trouble::Refused(reason) => return Err(Failure::new(Exit::Usage, format!("{member}{path}: {reason}"))),
-            Trouble::Unknown(reason) => {
-                // Of two members the first may have been away and the second be the older one.
+        let (exit, reason, wait, most) = match problem {
+            Problem::Refused(reason) => return Err(Failure::new(Exit::Usage, format!("{member}{path}: {reason}"))),
+            Problem::Unknown(reason) => {
+                // With several members, a newer one may know it.
                 let most = if self.members.spread.len() == 1 { 1 } else { ATTEMPTS };
                 (Exit::Usage, reason, None, most)
             }
-            Trouble::Invalid(reason) => (Exit::Data, format!("not a member's answer: {reason}"), None, ATTEMPTS),
-            Trouble::Passing { reason, wait } => (Exit::TryAgain, reason, wait, ATTEMPTS),
+            Problem::Invalid(reason) => (Exit::Data, format!("not a member's answer: {reason}"), None, ATTEMPTS),
+            Problem::Temporary { reason, wait } => (Exit::TryAgain, reason, wait, ATTEMPTS),
         };
         let reason = format!("{member}{path}: {reason}");
         if number >= most {
@@ -180,26 +179,26 @@ impl<'a> Source<'a> {
     }
 }
 
-async fn answer(member: &Member, path: &str, accept: &'static str) -> Result<Bytes, Trouble> {
-    let passing = |reason: String| Trouble::Passing { reason, wait: None };
+async fn answer(member: &Member, path: &str, accept: &'static str) -> Result<Bytes, Problem> {
+    let temporary = |reason: String| Problem::Temporary { reason, wait: None };
     let request = Request::get(format!("{member}{path}")).header(header::ACCEPT, accept);
     let request = request
         .body(Full::default())
-        .map_err(|error| Trouble::Refused(error.to_string()))?;
+        .map_err(|error| Problem::Refused(error.to_string()))?;
     let answer = member.client().within(ANSWER_LIMIT).send(request).await;
-    let (head, body) = answer.map_err(|error| passing(error.to_string()))?.into_parts();
+    let (head, body) = answer.map_err(|error| temporary(error.to_string()))?.into_parts();
     if head.status == StatusCode::OK {
         return Ok(body);
     }
     let reason = format!("{}: {}", head.status, explanation(&body));
     Err(match head.status {
-        StatusCode::NOT_FOUND => Trouble::Unknown(reason),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => passing(reason),
-        status if status.is_client_error() => Trouble::Refused(reason),
+        StatusCode::NOT_FOUND => Problem::Unknown(reason),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => temporary(reason),
+        status if status.is_client_error() => Problem::Refused(reason),
         _ => {
             let after = head.headers.get(header::RETRY_AFTER);
             let seconds = after.and_then(|value| value.to_str().ok()?.parse().ok());
-            Trouble::Passing {
+            Problem::Temporary {
                 reason,
                 wait: seconds.map(Duration::from_secs),
             }

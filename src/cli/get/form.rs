@@ -1,19 +1,19 @@
-//! What is written of what members answered: as it came, as hexadecimal, or as one JSON document in pieces.
+//! Formats the members' answers: unchanged, as hexadecimal, or as one JSON document in pieces.
 
 use bytes::Bytes;
 
 use super::plan::Shape;
 
-/// How values are written. Pieces come in order; memory is that of one.
+/// How values are written. Pieces come in order, and only one is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As it came.
+    /// Unchanged.
     Plain,
-    /// As it came, and a line feed after all.
+    /// Unchanged, with a line feed at the end.
     Line,
     /// Bytes, as lower-case hexadecimal on one line.
     Hex,
-    /// `{"values":["…"]}`, the hexadecimal in one text, as the members write it.
+    /// `{"values":["…"]}`, all hexadecimal digits in one string, as members write it.
     JsonHex,
     /// `{"values":[…]}` of lines.
     Json { quoted: bool },
@@ -30,7 +30,7 @@ impl Form {
         }
     }
 
-    /// Whether what is written is for eyes too.
+    /// Whether the output is text.
     pub(super) fn is_text(self, shape: Shape) -> bool {
         !matches!(shape, Shape::Bytes) || self != Form::Plain
     }
@@ -52,7 +52,7 @@ impl Form {
         }
     }
 
-    /// `piece` are whole values, which were checked.
+    /// `piece` holds whole values that were checked.
     pub(super) fn piece(self, piece: Bytes, first: bool) -> Bytes {
         match self {
             Form::Plain | Form::Line => piece,

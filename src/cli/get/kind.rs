@@ -1,4 +1,5 @@
-//! What can be got. A new kind is a struct of its arguments that are [`Values`], a variant of [`Kind`] and an arm of [`Kind::read`].
+//! The kinds of values and their arguments. A new kind is a struct of arguments that implements [`Values`], a variant of [`Kind`]
+//! and an arm of [`Kind::read`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,78 +10,81 @@ use super::paths::{
     DECIMALS, IDS, INTEGERS, NUMBERS_AS_TEXT, TEXT_BYTES, TEXTS, VALUES, integers, number, once, shown, values_of,
 };
 use super::plan::{Part, Plan};
-use super::unique;
 use crate::cli::target::Target;
 use crate::cli::{Exit, Failure};
 use crate::config::{NameserverArgs, values};
+use crate::generator::distinct;
+
+/// For --unique: about 450 MB of memory at the peak; a million take 75 MB.
+const MOST_DISTINCT: u64 = 10_000_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Kind {
-    /// Whole numbers of a range, each as likely as any other
+    /// Uniformly distributed integers
     #[command(after_help = "\
 Examples:
   random-generator get integers --min 1 --max 6 --count 5
   random-generator get integers --min 1 --max 10000000 --count 1000000 --unique --output tickets.txt")]
-    Integers(Asked<Integers>),
+    Integers(KindArgs<Integers>),
     /// Bytes, as they are or as hexadecimal
     #[command(after_help = "\
 Examples:
   random-generator get bytes --count 32 --hex
   random-generator get bytes --count 1GiB --output noise.bin
   random-generator get bytes --count 10GiB srv://rg.default.svc.cluster.local | dieharder -a -g 200")]
-    Bytes(Asked<Bytes>),
+    Bytes(KindArgs<Bytes>),
     /// Ids that no member of the set ever gives twice
     #[command(after_help = "\
 Examples:
   random-generator get ids --count 3")]
-    Ids(Asked<Ids>),
-    /// Numbers with a fraction, evenly spread
+    Ids(KindArgs<Ids>),
+    /// Uniformly distributed decimals
     #[command(after_help = "\
 Examples:
   random-generator get decimals --min -1 --max 1 --count 3")]
-    Decimals(Asked<Decimals>),
-    /// Numbers that are normally distributed
+    Decimals(KindArgs<Decimals>),
+    /// Normally distributed decimals
     #[command(after_help = "\
 Examples:
   random-generator get gaussians --mean 100 --deviation 15 --count 1000")]
-    Gaussians(Asked<Gaussians>),
-    /// Texts of random characters
+    Gaussians(KindArgs<Gaussians>),
+    /// Strings of random characters
     #[command(after_help = "\
 Examples:
   random-generator get strings --length 20 --count 5
   random-generator get strings --length 6 --characters ABCDEFGHJKLMNPQRSTUVWXYZ23456789")]
-    Strings(Asked<Strings>),
+    Strings(KindArgs<Strings>),
     /// UUIDs of version 4 (random) or 7 (by time)
     #[command(after_help = "\
 Examples:
   random-generator get uuids --version 7 --count 10")]
     #[command(disable_version_flag = true)]
-    Uuids(Asked<Uuids>),
+    Uuids(KindArgs<Uuids>),
     /// A range of numbers, or items, in a random order
     #[command(after_help = "\
 Examples:
   random-generator get shuffle --items ann,bob,cleo
   random-generator get shuffle --min 1 --max 52")]
-    Shuffle(Asked<Shuffle>),
-    /// The numbers that java.util.Random gives for a seed: the same each time
+    Shuffle(KindArgs<Shuffle>),
+    /// The numbers java.util.Random gives for a seed, the same every time
     #[command(after_help = "\
 Examples:
   random-generator get sequence --seed 42 --count 4")]
-    Sequence(Asked<Sequence>),
-    /// One number, any of 32 bits
+    Sequence(KindArgs<Sequence>),
+    /// One 32-bit number
     #[command(after_help = "\
 Examples:
   random-generator get number
   random-generator get number --json")]
-    Number(Asked<Number>),
+    Number(KindArgs<Number>),
 }
 
 impl Kind {
-    /// What is asked for, and how.
+    /// The values to get, and the options.
     ///
     /// # Errors
     /// Usage: arguments that contradict each other.
-    pub(super) fn read(&self) -> Result<(Wanted, &How), Failure> {
+    pub(super) fn read(&self) -> Result<(Wanted, &Options), Failure> {
         match self {
             Kind::Integers(asked) => asked.read(),
             Kind::Bytes(asked) => asked.read(),
@@ -96,18 +100,18 @@ impl Kind {
     }
 }
 
-// What is said of a struct of arguments here would be said of the command in its help.
+// A doc comment on a struct of arguments would become part of the command's help.
 
 #[derive(Args, Debug)]
-pub(super) struct Asked<T: Args> {
+pub(super) struct KindArgs<T: Args> {
     #[command(flatten)]
     of: T,
     #[command(flatten)]
-    how: How,
+    how: Options,
 }
 
-impl<T: Args + Values> Asked<T> {
-    fn read(&self) -> Result<(Wanted, &How), Failure> {
+impl<T: Args + Values> KindArgs<T> {
+    fn read(&self) -> Result<(Wanted, &Options), Failure> {
         Ok((self.of.wanted(&self.how)?, &self.how))
     }
 }
@@ -116,42 +120,42 @@ impl<T: Args + Values> Asked<T> {
 pub(super) trait Values {
     /// # Errors
     /// Usage: arguments that contradict each other.
-    fn wanted(&self, how: &How) -> Result<Wanted, Failure>;
+    fn wanted(&self, how: &Options) -> Result<Wanted, Failure>;
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Integers {
-    /// The least
+    /// Minimum
     #[arg(long, value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
     min: i64,
-    /// The greatest
+    /// Maximum
     #[arg(long, value_name = "NUMBER", default_value = "100", allow_negative_numbers = true)]
     max: i64,
     #[command(flatten)]
     count: Count,
-    /// None of them twice; at most 10,000,000 (some 450 MB of memory; a million take 75 MB)
+    /// No value twice; at most 10,000,000 (about 450 MB of memory; a million take 75 MB)
     #[arg(long)]
     unique: bool,
 }
 
 impl Values for Integers {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         let Integers { min, max, .. } = *self;
         let count = self.count.count;
         if min > max {
-            return wrong(format!("the range is reversed: --min is {min}, --max is {max}"));
+            return usage(format!("the range is reversed: --min is {min}, --max is {max}"));
         }
         if !self.unique {
             return Ok(Wanted::Values(integers(min, max, count)));
         }
-        let size = unique::size(min, max);
+        let size = distinct::size(min, max);
         if u128::from(count) > size {
-            return wrong(format!(
+            return usage(format!(
                 "from {min} to {max} there are {size} numbers, and --count is {count}"
             ));
         }
-        if count > unique::MOST {
-            return wrong(format!("--unique takes a --count of at most {}", unique::MOST));
+        if count > MOST_DISTINCT {
+            return usage(format!("--unique takes a --count of at most {}", MOST_DISTINCT));
         }
         Ok(Wanted::Unique { min, max, count })
     }
@@ -159,7 +163,7 @@ impl Values for Integers {
 
 #[derive(Args, Debug)]
 pub(super) struct Bytes {
-    /// How many: 32, 64KB, 1GiB
+    /// Number of bytes: 32, 64KB, 1GiB
     #[arg(long, value_name = "SIZE", default_value = "32", value_parser = bytes)]
     count: u64,
     /// Write lower-case hexadecimal on one line
@@ -168,7 +172,7 @@ pub(super) struct Bytes {
 }
 
 impl Values for Bytes {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         let Bytes { count, hex } = *self;
         Ok(Wanted::Bytes { count, hex })
     }
@@ -181,7 +185,7 @@ pub(super) struct Ids {
 }
 
 impl Values for Ids {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         Ok(Wanted::Values(values_of(
             "/ids",
             &[],
@@ -194,10 +198,10 @@ impl Values for Ids {
 
 #[derive(Args, Debug)]
 pub(super) struct Decimals {
-    /// The least [default: the member's]
+    /// Minimum [default: the member's]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     min: Option<f64>,
-    /// What all are below [default: the member's]
+    /// Upper bound, excluded [default: the member's]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     max: Option<f64>,
     #[command(flatten)]
@@ -205,7 +209,7 @@ pub(super) struct Decimals {
 }
 
 impl Values for Decimals {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         let query = [("min", shown(self.min)), ("max", shown(self.max))];
         Ok(Wanted::Values(values_of(
             "/decimals",
@@ -230,7 +234,7 @@ pub(super) struct Gaussians {
 }
 
 impl Values for Gaussians {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         let query = [("mean", shown(self.mean)), ("deviation", shown(self.deviation))];
         Ok(Wanted::Values(values_of(
             "/gaussians",
@@ -244,13 +248,13 @@ impl Values for Gaussians {
 
 #[derive(Args, Debug)]
 pub(super) struct Strings {
-    /// Characters of each
+    /// Length of each
     #[arg(long, value_name = "COUNT", default_value = "16", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     length: u64,
-    /// A set of characters by the name that members have for it
+    /// Named set of characters
     #[arg(long, value_name = "NAME")]
     alphabet: Option<String>,
-    /// The characters to choose from
+    /// Characters to choose from
     #[arg(long, value_name = "CHARACTERS", conflicts_with = "alphabet")]
     characters: Option<String>,
     #[command(flatten)]
@@ -258,7 +262,7 @@ pub(super) struct Strings {
 }
 
 impl Values for Strings {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         let query = [
             ("length", shown(Some(self.length))),
             ("alphabet", self.alphabet.clone()),
@@ -286,7 +290,7 @@ pub(super) struct Uuids {
 }
 
 impl Values for Uuids {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         let query = [("version", Some(self.version.clone()))];
         Ok(Wanted::Values(values_of(
             "/uuids",
@@ -300,10 +304,10 @@ impl Values for Uuids {
 
 #[derive(Args, Debug)]
 pub(super) struct Shuffle {
-    /// The least of a range of at most 10,000 numbers
+    /// Minimum of the range to shuffle, at most 10,000 numbers
     #[arg(long, value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
     min: i64,
-    /// The greatest
+    /// Maximum
     #[arg(
         long,
         value_name = "NUMBER",
@@ -311,13 +315,13 @@ pub(super) struct Shuffle {
         allow_negative_numbers = true
     )]
     max: Option<i64>,
-    /// What to shuffle instead, with commas between
+    /// Items to shuffle instead, comma-separated
     #[arg(long, value_name = "ITEMS", conflicts_with_all = ["min", "max"])]
     items: Option<String>,
 }
 
 impl Values for Shuffle {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         let (min, max) = match (&self.items, self.max) {
             (Some(items), _) => {
                 let count = items.split(',').count() as u64;
@@ -325,11 +329,11 @@ impl Values for Shuffle {
                 return Ok(Wanted::Values(once(values_of("/shuffle", &query, count, count, TEXTS))));
             }
             (None, Some(max)) => (self.min, max),
-            (None, None) => return wrong("give --max or --items".to_owned()),
+            (None, None) => return usage("give --max or --items".to_owned()),
         };
-        let count = match u64::try_from(unique::size(min, max)) {
+        let count = match u64::try_from(distinct::size(min, max)) {
             Ok(count @ 1..=VALUES) => count,
-            _ => return wrong(format!("from {min} to {max} there are not 1 to {VALUES} numbers")),
+            _ => return usage(format!("from {min} to {max} there are not 1 to {VALUES} numbers")),
         };
         let query = [("min", shown(Some(min))), ("max", shown(Some(max)))];
         Ok(Wanted::Values(once(values_of(
@@ -340,7 +344,7 @@ impl Values for Shuffle {
 
 #[derive(Args, Debug)]
 pub(super) struct Sequence {
-    /// Where the sequence begins
+    /// Seed of the sequence
     #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
     seed: i64,
     #[command(flatten)]
@@ -348,7 +352,7 @@ pub(super) struct Sequence {
 }
 
 impl Values for Sequence {
-    fn wanted(&self, _: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, _: &Options) -> Result<Wanted, Failure> {
         let query = [("seed", shown(Some(self.seed)))];
         Ok(Wanted::Values(Plan {
             part: Part::Place,
@@ -361,43 +365,42 @@ impl Values for Sequence {
 pub(super) struct Number {}
 
 impl Values for Number {
-    fn wanted(&self, how: &How) -> Result<Wanted, Failure> {
+    fn wanted(&self, how: &Options) -> Result<Wanted, Failure> {
         Ok(Wanted::Values(number(how.json)))
     }
 }
 
-fn wrong(reason: String) -> Result<Wanted, Failure> {
+fn usage(reason: String) -> Result<Wanted, Failure> {
     Err(Failure::new(Exit::Usage, format!("{reason}; see --help")))
 }
 
-/// Of whom, and where to.
 #[derive(Args, Debug)]
-pub(super) struct How {
+pub(super) struct Options {
     /// Public listeners of one or more members, or srv://SERVICE for all members of that Service
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(super) members: Vec<Target>,
     #[command(flatten)]
     pub(super) nameservers: NameserverArgs,
-    /// Write to this file, which has its name only when it is whole; - is standard output, a terminal too
+    /// Write to this file, which appears under its name only once complete; - is standard output, even a terminal
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// Write JSON: {"values": [...]}
     #[arg(long)]
     pub(super) json: bool,
-    /// Give up after so long in all [default: each question and its repetitions have a bound, all together have none]
+    /// Give up after this long [default: none; each request and its retries are bounded]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(super) timeout: Option<Duration>,
     /// Show no progress
     #[arg(short, long)]
     pub(super) quiet: bool,
-    /// Say on standard error which member failed, and when it is done
+    /// Report failing members, and completion, on standard error
     #[arg(short, long, conflicts_with = "quiet")]
     pub(super) verbose: bool,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Count {
-    /// How many
+    /// Number of values
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u64).range(1..=1 << 53))]
     count: u64,
 }
@@ -410,7 +413,7 @@ fn bytes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// What is asked for, and what becomes of the answers.
+/// What to get, and how to make it from the answers.
 #[derive(Clone, Debug)]
 pub(super) enum Wanted {
     /// Values as they come.
@@ -419,7 +422,7 @@ pub(super) enum Wanted {
         count: u64,
         hex: bool,
     },
-    /// So many different numbers of a range.
+    /// Distinct numbers of a range.
     Unique {
         min: i64,
         max: i64,

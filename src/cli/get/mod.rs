@@ -1,8 +1,7 @@
 //! `get`: random values from the members of a set, as many as are wanted, to a pipe or a file.
 //!
-//! [`kind`] says what can be got, [`paths`] how members are asked for it, [`plan`] divides it into what one member answers at
-//! once, [`fetch`] asks for that, spread over members ([`super::spread`]), [`unique`] makes numbers different from each other,
-//! [`form`] is how they are written and [`sink`] where.
+//! [`kind`] has the arguments, [`paths`] the requests, [`plan`] splits a request into batches that one response holds, [`fetch`]
+//! spreads them over members ([`super::spread`]), [`form`] formats them and [`sink`] writes them.
 
 mod bar;
 mod fetch;
@@ -11,7 +10,6 @@ mod kind;
 mod paths;
 mod plan;
 mod sink;
-mod unique;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -27,13 +25,13 @@ use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
 use crate::config::values::show_duration;
 use crate::config::{NameserverArgs, Terminal};
+use crate::generator::distinct::Distinct;
 use bar::{Unit, bar};
 use fetch::Source;
 use form::Form;
-use kind::{How, Kind, Wanted};
+use kind::{Kind, Options, Wanted};
 use plan::{Plan, Shape};
 use sink::Sink;
-use unique::Unique;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -41,11 +39,11 @@ pub(super) struct Args {
     kind: Kind,
 }
 
-/// Writes what is wanted, all of it or with an error.
+/// Writes the values, all of them or with an error.
 ///
 /// # Errors
 /// Usage: arguments that contradict each other, or that members refuse. I/O: it can't be written. Try again: no member gives
-/// it, or not in time. Data: answers that are none of a member.
+/// them in time. Data: an answer that isn't a member's.
 pub(super) async fn run(
     args: &Args,
     by: impl FnOnce(&NameserverArgs) -> Box<Resolve>,
@@ -57,18 +55,18 @@ pub(super) async fn run(
     let form = form_of(&wanted, how);
     if how.output.is_none() && !is_text(&wanted, form) && Terminal::stdout().interactive {
         let line =
-            "random bytes would garble the terminal: give --hex, --output FILE, a pipe, or --output - if that is meant";
+            "random bytes would garble the terminal: use --hex, --output FILE, a pipe, or --output - if you mean that";
         return Err(Failure::new(Exit::Usage, line));
     }
     // Before there is a draft, which a signal would leave behind.
-    let signals = (!to_stdout).then(Signals::caught).flatten();
+    let signals = (!to_stdout).then(Signals::catch).flatten();
     let sink = match &how.output {
         Some(path) if !to_stdout => Sink::file(path)?,
         _ => Sink::stdout()?,
     };
     let interrupted = match sink.is_draft() {
         true => "interrupted; no file was written",
-        false => "interrupted; what was written is not whole",
+        false => "interrupted; the output is incomplete",
     };
     let getting = get(&wanted, form, how, sink, &*resolve, &clock);
     let getting = async {
@@ -88,27 +86,27 @@ pub(super) async fn run(
     };
     tokio::select! {
         biased;
-        () = signals.came() => Err(Failure::new(Exit::TryAgain, interrupted)),
+        () = signals.received() => Err(Failure::new(Exit::TryAgain, interrupted)),
         got = getting => got,
     }
 }
 
-/// From here on they no longer end the process.
+/// SIGINT and SIGTERM, which no longer end the process.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// None when they can't be caught: then they end the process as they always do.
-    fn caught() -> Option<Signals> {
+    /// None when they can't be caught: then they end the process as usual.
+    fn catch() -> Option<Signals> {
         Some(Signals {
             interrupt: signal(SignalKind::interrupt()).ok()?,
             terminate: signal(SignalKind::terminate()).ok()?,
         })
     }
 
-    async fn came(&mut self) {
+    async fn received(&mut self) {
         tokio::select! {
             biased;
             _ = self.interrupt.recv() => {}
@@ -117,7 +115,7 @@ impl Signals {
     }
 }
 
-fn to_stdout(how: &How) -> bool {
+fn to_stdout(how: &Options) -> bool {
     how.output.as_deref().is_none_or(|path| path == Path::new("-"))
 }
 
@@ -129,7 +127,7 @@ fn shape(wanted: &Wanted) -> Shape {
     }
 }
 
-fn form_of(wanted: &Wanted, how: &How) -> Form {
+fn form_of(wanted: &Wanted, how: &Options) -> Form {
     let hex = matches!(wanted, Wanted::Bytes { hex: true, .. });
     Form::of(shape(wanted), hex, how.json)
 }
@@ -141,7 +139,7 @@ fn is_text(wanted: &Wanted, form: Form) -> bool {
 async fn get(
     wanted: &Wanted,
     form: Form,
-    how: &How,
+    how: &Options,
     sink: Sink,
     resolve: &Resolve,
     clock: &Clock,
@@ -153,7 +151,7 @@ async fn get(
     };
     let mut source = Source::open(&how.members, resolve, clock.clone(), &mut note).await?;
     let mut stderr = io::stderr();
-    // The values on the same terminal are progress enough, and would be written over by it.
+    // Values on the same terminal are progress enough, and would be overwritten.
     let seen = to_stdout(how) && Terminal::stdout().interactive;
     let shown = Terminal::stderr().interactive && !how.quiet && !seen;
     let (total, unit) = match wanted {
@@ -172,7 +170,7 @@ async fn get(
         clock: clock.clone(),
         progress: Progress::new(shown.then_some(&mut stderr as &mut dyn Write), clock.clone()),
     };
-    let read = writing.whole(&mut source, wanted).await?;
+    let read = writing.write_all(&mut source, wanted).await?;
     let (done, took) = (writing.done, writing.took());
     drop(writing.progress);
     if read && writing.sink.finish().await? && how.verbose {
@@ -203,14 +201,14 @@ impl Writing<'_> {
         self.clock.boot().since(self.began)
     }
 
-    /// False when nobody reads any more.
+    /// False when the reader is gone.
     async fn put(&mut self, piece: Bytes, values: u64) -> Result<bool, Failure> {
-        // Not before there is a piece: what failed at once has written nothing.
+        // Not before there is a piece: a command that fails at once writes nothing.
         if !self.begun && !self.text(self.form.begin()).await? {
             return Ok(false);
         }
         self.begun = true;
-        // A piece may be of no value: a comma is due once there was one.
+        // A piece may hold no values: a comma is due only after the first value.
         let piece = self.form.piece(piece, self.done == 0);
         if !self.sink.put(piece).await? {
             return Ok(false);
@@ -218,7 +216,7 @@ impl Writing<'_> {
         self.done += values;
         let took = self.took();
         let (done, total, unit) = (self.done, self.total, self.unit);
-        self.progress.tell(|| bar(done, total, took, unit));
+        self.progress.show(|| bar(done, total, took, unit));
         Ok(true)
     }
 
@@ -229,17 +227,17 @@ impl Writing<'_> {
         }
     }
 
-    /// All that is wanted, in its form.
-    async fn whole(&mut self, source: &mut Source<'_>, wanted: &Wanted) -> Result<bool, Failure> {
+    /// All values, formatted.
+    async fn write_all(&mut self, source: &mut Source<'_>, wanted: &Wanted) -> Result<bool, Failure> {
         let read = match *wanted {
-            Wanted::Values(ref plan) => self.all(source, plan).await,
-            Wanted::Bytes { count, .. } => self.all(source, &paths::random_bytes(count)).await,
+            Wanted::Values(ref plan) => self.write_plan(source, plan).await,
+            Wanted::Bytes { count, .. } => self.write_plan(source, &paths::random_bytes(count)).await,
             Wanted::Unique { min, max, count } => self.unique(source, min, max, count).await,
         }?;
         Ok(read && self.text(self.form.end()).await?)
     }
 
-    async fn all(&mut self, source: &mut Source<'_>, plan: &Plan) -> Result<bool, Failure> {
+    async fn write_plan(&mut self, source: &mut Source<'_>, plan: &Plan) -> Result<bool, Failure> {
         let mut number = 0;
         source
             .fetch(plan, async |body| {
@@ -249,15 +247,14 @@ impl Writing<'_> {
             .await
     }
 
-    /// One member makes them different from each other as long as they are one answer; beyond that it is done here, from
-    /// the members' bytes.
+    /// A member makes numbers distinct within one answer; more of them are made here, from the members' bytes.
     async fn unique(&mut self, source: &mut Source<'_>, min: i64, max: i64, count: u64) -> Result<bool, Failure> {
         if count <= paths::VALUES {
-            return self.all(source, &paths::unique_integers(min, max, count)).await;
+            return self.write_plan(source, &paths::unique_integers(min, max, count)).await;
         }
-        let mut unique = Unique::new(min, max);
+        let mut distinct = Distinct::new(min, max);
         let mut left = count;
-        // A range of nearly 2^64 numbers refuses some bits; then there is a next, smaller turn.
+        // Some bits are rejected in a very wide range; another, smaller round replaces them.
         while left > 0 {
             let bytes = paths::random_bytes(left.saturating_mul(8));
             let read = source
@@ -265,7 +262,7 @@ impl Writing<'_> {
                     let mut text = String::with_capacity(body.len());
                     let mut values = 0;
                     for bits in body.as_chunks::<8>().0 {
-                        if let Some(number) = unique.next(u64::from_be_bytes(*bits)) {
+                        if let Some(number) = distinct.next(u64::from_be_bytes(*bits)) {
                             text.push_str(&number.to_string());
                             text.push('\n');
                             values += 1;

@@ -1,12 +1,12 @@
-//! The members' paths as plans: what each is asked with, how much of it one answer holds, and what its values look like.
+//! The members' paths as plans: the query, how many values one answer holds, and what they look like.
 
 use super::plan::{Part, Plan, Shape, parameter};
 
-/// Values and bytes that a member gives in one answer.
+/// Values and bytes in one answer of a member, at most.
 pub(super) const VALUES: u64 = 10_000;
 pub(super) const BYTES: u64 = 1 << 20;
 pub(super) const IDS: u64 = 1_000;
-/// Texts are longer than numbers: so many bytes in one answer, about.
+/// Strings are longer than numbers: about this many bytes fit in one answer.
 pub(super) const TEXT_BYTES: u64 = 4 << 20;
 
 pub(super) fn shown(value: Option<impl ToString>) -> Option<String> {
@@ -31,7 +31,7 @@ pub(super) fn values_of(path: &str, query: &[(&str, Option<String>)], total: u64
     }
 }
 
-/// The path decides by itself how many there are.
+/// The path itself decides the number of values.
 pub(super) fn once(plan: Plan) -> Plan {
     Plan {
         part: Part::Whole,
@@ -44,7 +44,7 @@ pub(super) fn integers(min: i64, max: i64, count: u64) -> Plan {
     values_of("/integers", &query, count, VALUES, INTEGERS)
 }
 
-/// Numbers of one answer, which the member makes different from each other.
+/// Numbers of one answer, which the member makes distinct.
 pub(super) fn unique_integers(min: i64, max: i64, total: u64) -> Plan {
     let plain = integers(min, max, total);
     Plan {
@@ -68,7 +68,7 @@ pub(super) const TEXTS: Shape = Shape::Lines {
     quoted: true,
 };
 
-/// JavaScript rounds what is greater than 2^53.
+/// JavaScript rounds numbers above 2^53.
 pub(super) const NUMBERS_AS_TEXT: Shape = Shape::Lines {
     valid: |line| line.parse::<u64>().is_ok(),
     quoted: true,

@@ -1,39 +1,39 @@
-//! What is asked of members: one path, in batches that a member answers at once.
+//! A request to members: one path, in batches that fit in one answer.
 
 use bytes::Bytes;
 
-/// A question that may be larger than one answer. Batches are independent of each other: each may come from another member.
+/// A request that may need several answers. Batches are independent: each may come from another member.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// Path and query without the count.
     pub(super) path: String,
-    /// How many values (bytes, for [`Shape::Bytes`]) in all, at least 1.
+    /// Number of values (bytes for [`Shape::Bytes`]), at least 1.
     pub(super) total: u64,
-    /// How many of them in one answer, at least 1.
+    /// Number of them in one answer, at least 1.
     pub(super) batch: u64,
     pub(super) part: Part,
     pub(super) shape: Shape,
 }
 
-/// How a path is asked for one batch.
+/// How a path selects one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// By `count`.
     Count,
-    /// By `count`, and the place of the first as `from`: another answer would be the same again.
+    /// By `count`, and the position of the first as `from`: without it every answer would be the same.
     Place,
-    /// Not at all: it is one batch.
+    /// There is only one batch.
     Whole,
 }
 
-/// What a member's answer is made of, and what a value must look like: who asks may have named some other server.
+/// What an answer is made of, and what a value must look like: the URL may be of some other server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     Bytes,
     /// One value a line.
     Lines {
         valid: fn(&str) -> bool,
-        /// In JSON the values are texts.
+        /// In JSON the values are strings.
         quoted: bool,
     },
     /// One JSON object, written as it is.
@@ -69,7 +69,10 @@ impl Plan {
         }
     }
 
-    /// Whether `body` is the whole of batch `number`; what is wrong with it otherwise.
+    /// Checks that `body` is all of batch `number`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
     pub(super) fn check(&self, number: u64, body: &Bytes) -> Result<(), String> {
         let expected = self.size(number);
         let found = match self.shape {
@@ -81,14 +84,14 @@ impl Plan {
             Shape::Lines { valid, .. } => {
                 let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
                 let Some(text) = text.strip_suffix('\n') else {
-                    return Err("its last line has no end".into());
+                    return Err("its last line is cut off".into());
                 };
                 let mut lines = 0;
                 for line in text.split('\n') {
-                    // Control characters would be written to the terminal of whoever asks.
+                    // Control characters would reach the user's terminal.
                     if line.chars().any(char::is_control) || !valid(line) {
                         let line: String = line.chars().take(40).collect();
-                        return Err(format!("{line:?} is no value of this kind"));
+                        return Err(format!("{line:?} is not a value of this kind"));
                     }
                     lines += 1;
                 }
@@ -98,7 +101,7 @@ impl Plan {
         if found == expected {
             return Ok(());
         }
-        Err(format!("it has {found} values, and {expected} were asked for"))
+        Err(format!("it has {found} values instead of {expected}"))
     }
 }
 
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_are_together_what_was_asked_for() {
+    fn batches_add_up_to_the_request() {
         for (total, batch, expected) in [(1, 10, vec![1]), (10, 10, vec![10]), (25, 10, vec![10, 10, 5])] {
             let plan = plan(total, batch);
             let sizes: Vec<u64> = (0..plan.batches()).map(|number| plan.size(number)).collect();
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_what_was_asked_for_is_refused() {
+    fn an_answer_that_does_not_fit_the_request_is_refused() {
         let plan = plan(2, 10);
         let check = |body: &'static str| plan.check(0, &Bytes::from(body)).is_ok();
         assert!(check("1\n-2\n"));

@@ -1,6 +1,6 @@
-//! Where values go: standard output, or a file that has its name only when it is whole.
+//! Where values go: standard output, or a file that appears under its name only once complete.
 //!
-//! A thread writes, so that a reader that takes its time holds up no question and no deadline.
+//! A thread writes, so that a slow reader delays no request and no deadline.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::{Exit, Failure};
+use crate::files;
 
 /// Pieces on their way to the thread.
 const QUEUE: usize = 2;
@@ -66,7 +67,7 @@ fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A file on its way to its name; removed when it doesn't get there.
+/// A file that is not complete yet; removed unless it becomes so.
 struct Draft {
     path: PathBuf,
     target: PathBuf,
@@ -81,7 +82,7 @@ impl Draft {
         };
         let mut attempts = 0;
         loop {
-            // Not the process id: in a container that is always the same, and SIGKILL leaves the draft behind.
+            // Not the process id: a container always has the same one, and SIGKILL leaves the draft behind.
             let mut draft = std::ffi::OsString::from(".");
             draft.push(last);
             draft.push(format!(".{:08x}.part", rand::random::<u32>()));
@@ -107,7 +108,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.whole {
-            // Nobody is left to be told, and the name says what it is.
+            // A draft that stays behind is recognised by its name.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -118,21 +119,21 @@ impl Sink {
     /// I/O.
     pub(super) fn stdout() -> Result<Sink, Failure> {
         let name = "standard output".to_owned();
-        // A descriptor of its own: the thread must not wait for whoever has locked the standard library's.
+        // A descriptor of its own: the thread must not wait for the lock of the standard library's.
         match io::stdout().as_fd().try_clone_to_owned() {
             Ok(out) => Sink::start(name, || Ok(out.into()), None),
             Err(error) => Err(failed(&name, &error)),
         }
     }
 
-    /// What stands at `path` stays until [`finish`](Sink::finish) replaces it. A device or a pipe is written to as it is.
+    /// The file at `path` stays until [`finish`](Sink::finish) replaces it. A device or a pipe is written directly.
     ///
     /// # Errors
-    /// I/O: there can't be a file.
+    /// I/O: the file can't be created.
     pub(super) fn file(path: &Path) -> Result<Sink, Failure> {
         let name = path.display().to_string();
         match destination(path).map_err(|error| failed(&name, &error))? {
-            // A pipe is opened once somebody reads it, which may be never.
+            // Opening a pipe waits for a reader, which may never come.
             Destination::Other(target) => Sink::start(name, move || OpenOptions::new().write(true).open(target), None),
             Destination::File { target, permissions } => {
                 let (file, draft) = Draft::new(target).map_err(|error| failed(&name, &error))?;
@@ -145,12 +146,12 @@ impl Sink {
         }
     }
 
-    /// Whether what is written is a file only once it is whole; else it is seen as it comes.
+    /// Whether the output is hidden until it is complete.
     pub(super) fn is_draft(&self) -> bool {
         self.draft.is_some()
     }
 
-    /// `open` may wait without a bound: the thread does it.
+    /// Opens on the thread: opening a pipe may wait without a bound.
     fn start(
         name: String,
         open: impl FnOnce() -> io::Result<File> + Send + 'static,
@@ -170,7 +171,7 @@ impl Sink {
                     false => Ok(()),
                 }
             };
-            // With its receiver gone the command has ended otherwise.
+            // Without a receiver the command has ended already.
             let _ = end.send(write());
         };
         let thread = std::thread::Builder::new().name("output".into()).spawn(write);
@@ -184,7 +185,7 @@ impl Sink {
         })
     }
 
-    /// False when nobody reads any more, which is no error.
+    /// False when the reader is gone, which is not an error.
     ///
     /// # Errors
     /// I/O: anything but a closed pipe.
@@ -197,7 +198,7 @@ impl Sink {
         self.end().await
     }
 
-    /// Waits until all is written, and gives the file its name. False when nobody read all of it.
+    /// Waits until everything is written, and names the file. False when the reader left before the end.
     ///
     /// # Errors
     /// As [`put`](Sink::put).
@@ -209,11 +210,8 @@ impl Sink {
             let named = fs::rename(&draft.path, &draft.target);
             named.map_err(|error| failed(&self.name, &error))?;
             draft.whole = true;
-            // A directory that can't be opened can't be synced, and the file's content is safe.
-            let directory = draft.target.parent().filter(|parent| *parent != Path::new(""));
-            if let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) {
-                let _ = directory.sync_all();
-            }
+            // A directory that can't be opened can't be synced; the file's content is safe.
+            let _ = files::sync_directory_of(&draft.target);
         }
         Ok(true)
     }
@@ -233,8 +231,7 @@ impl Sink {
     }
 }
 
-// A command that ends early leaves the thread to the end of the process: it may be held up by a reader that doesn't read, or
-// that never comes, and joining it would wait for that one.
+// A command that ends early doesn't join the thread: it may be blocked by a reader that stopped reading, or never comes.
 
 fn failed(name: &str, error: &io::Error) -> Failure {
     Failure::new(Exit::Io, format!("{name}: {error}"))

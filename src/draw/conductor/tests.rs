@@ -13,7 +13,7 @@ use crate::record::{Contribution, Draft, Slot};
 const IDENTITY: &str = "rg-0_u-n";
 const SECOND: u64 = 1_000_000_000;
 
-/// At a slot's instant, after so many seconds.
+/// So many seconds after a slot's time.
 fn at(seconds: u64) -> Now {
     Now {
         boot: Boot(seconds * SECOND),
@@ -21,7 +21,7 @@ fn at(seconds: u64) -> Now {
     }
 }
 
-/// A lease that this member holds, as it was seen at `now`.
+/// A lease that this member holds, seen at `now`.
 fn holding(fence: u64, head: Head, now: Now) -> Event {
     let object = LeaseObject {
         uid: "uid".to_owned(),
@@ -63,7 +63,7 @@ fn first(chain: u8, fence: u64) -> Arc<Record> {
     Arc::new(draft.seal())
 }
 
-/// The question for heads among these, answered by the voter.
+/// Answers the request for heads among these actions.
 fn answered(actions: &[Action], head: Option<Arc<Record>>) -> Event {
     let asked = |action: &Action| match action {
         Action::Heads { ask, ordinal: 0, .. } => Some(*ask),
@@ -84,7 +84,7 @@ fn answered(actions: &[Action], head: Option<Arc<Record>>) -> Event {
     }
 }
 
-/// What the member without a vote is asked to keep.
+/// The request to the member without a vote.
 fn asked_of_the_other(actions: &[Action]) -> (u64, Arc<KeepRequest>) {
     let kept = |action: &Action| match action {
         Action::Keep {
@@ -108,7 +108,7 @@ fn refused_by_the_other(ask: u64, head: &Arc<Record>) -> Event {
     }
 }
 
-/// The holder of a set whose only voter it is.
+/// A holder that is the only voter.
 fn conductor() -> Conductor {
     Conductor::new(ConductorConfig {
         set: "rg".to_owned(),
@@ -131,7 +131,7 @@ fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voter
     let (ask, _) = asked_of_the_other(&actions);
     let actions = conductor.step(at(1), refused_by_the_other(ask, &forgotten), &mut rng);
     assert_eq!(actions, [Action::Look], "it may stand in the Lease by now");
-    // The lease was lost and taken again meanwhile: what was begun under the old fence is given up.
+    // The lease was lost and taken again meanwhile: work under the old fence is abandoned.
     let actions = conductor.step(at(2), holding(6, Head::Absent, at(2)), &mut rng);
     let actions = conductor.step(at(2), answered(&actions, None), &mut rng);
     let [Action::Commit(request)] = &actions[..] else {
@@ -150,7 +150,7 @@ fn a_member_with_another_chain_that_no_voter_has_is_asked_to_pass_over_it() {
     let (ask, request) = asked_of_the_other(&actions);
     assert_eq!(request.passed_over, []);
     conductor.step(at(1), refused_by_the_other(ask, &forgotten), &mut rng);
-    // What was begun goes on; what is begun next takes heed of it.
+    // The current draw continues; the next one considers it.
     let actions = conductor.step(at(2), lease(6, at(2)), &mut rng);
     let actions = conductor.step(at(2), answered(&actions, Some(standing.clone())), &mut rng);
     let (ask, request) = asked_of_the_other(&actions);
@@ -158,7 +158,7 @@ fn a_member_with_another_chain_that_no_voter_has_is_asked_to_pass_over_it() {
         (&request.head, &request.passed_over[..]),
         (&Some(standing.clone()), &[forgotten.hash][..])
     );
-    // Said again by a member that hasn't heard yet, it changes nothing.
+    // A second report of the same record changes nothing.
     let actions = conductor.step(at(2), refused_by_the_other(ask, &forgotten), &mut rng);
     assert_eq!(actions, []);
 }

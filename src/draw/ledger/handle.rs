@@ -23,9 +23,9 @@ pub struct Busy;
 /// Why `restore` did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    #[error("the ledger is sound: there is nothing to restore")]
+    #[error("the ledger is not damaged: there is nothing to restore")]
     Sound,
-    #[error("the ledger could not be moved aside: {0}")]
+    #[error("can't move the ledger aside: {0}")]
     Failed(String),
     #[error(transparent)]
     Busy(#[from] Busy),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::request::PublicRequest;
-use super::stream::Streams;
+use super::stream::permits::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::lease::LeaseSnapshot;

@@ -4,83 +4,36 @@
 //! events. So a slow reader costs only its own connection, until that is cut, and delays nobody else.
 
 mod cursor;
+pub(super) mod permits;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use self::cursor::{Cursor, Next};
+use self::permits::Open;
+pub use self::permits::Streams;
 use super::draws::{Draws, round};
 use crate::draw::ledger::LedgerSnapshot;
 use crate::record::MAX_INTEGER;
 use crate::server::connection::Endless;
 use crate::server::limits::StreamLimits;
-use crate::server::metrics::HttpMetrics;
 use crate::server::problem::Problem;
 use crate::server::query::{Query, integer};
 
 /// How long a reader waits before it reconnects, in milliseconds.
 const RETRY: &str = "retry: 1000\n";
 const HEARTBEAT: &str = ":\n\n";
-/// When all streams are in use, one may be free again soon.
-const FULL_RETRY: Duration = Duration::from_secs(5);
 
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Without this header nginx buffers the events.
 static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-
-/// The open streams of this member.
-#[derive(Debug)]
-pub struct Streams {
-    places: Arc<Semaphore>,
-    limits: StreamLimits,
-    open: Gauge,
-}
-
-impl Streams {
-    pub fn new(limits: StreamLimits, metrics: &HttpMetrics) -> Streams {
-        Streams {
-            places: Arc::new(Semaphore::new(limits.open)),
-            limits,
-            open: metrics.draw_streams(),
-        }
-    }
-
-    fn open(&self) -> Result<Open, Problem> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            let detail = format!(
-                "all {} streams of draws that this member allows are in use",
-                self.limits.open
-            );
-            Problem::unavailable(detail, FULL_RETRY)
-        })?;
-        self.open.inc();
-        Ok(Open {
-            _place: place,
-            open: self.open.clone(),
-        })
-    }
-}
-
-/// The permit of one stream.
-struct Open {
-    _place: OwnedSemaphorePermit,
-    open: Gauge,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.open.dec();
-    }
-}
 
 /// `GET /draws/stream?from=` → events, each draw once and in order: `draw`, whose id is the round and whose data is the
 /// record in canonical JSON. It begins after the round of `Last-Event-ID`, else with the round `from`, else with the next
@@ -113,7 +66,7 @@ pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Re
     let reader = Reader {
         ledger: state.ledger.clone(),
         cursor,
-        limits: state.streams.limits,
+        limits: state.streams.limits(),
         first: Some(format!("{RETRY}{first}")),
         last_sent: Instant::now(),
         fetching: None,

@@ -1,4 +1,4 @@
-//! Opening a ledger that is there: everything in it is checked before anything is believed.
+//! Opens an existing ledger, and verifies all of its content first.
 
 use std::fs::File;
 use std::io::Read;
@@ -24,7 +24,7 @@ pub(super) struct Loaded {
     pub(super) pages: Pages,
 }
 
-/// Opens the file, rolls back what a crash left unfinished, and verifies all of it.
+/// Opens the file, rolls back an unfinished commit, and verifies everything.
 pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> {
     check_header(path)?;
     let mut db = database::open(path, layout.settings()).map_err(classify)?;
@@ -33,7 +33,7 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     content.check_structure()?;
     let facts = content.facts()?;
     let (records, rows) = content.records(&facts)?;
-    // A failure of these doesn't make the ledger less true: commits try for space themselves.
+    // If these fail, the ledger is still valid: commits try to get space themselves.
     let reserved = reserve::fill(&mut db, layout);
     if let Err(error) = reserved
         && !reserve::is_full(&error)
@@ -50,7 +50,7 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
         |_| Ok(()),
     )
     .map_err(failed)?;
-    // No file in /tmp, which may be as full.
+    // No file in /tmp, which may be full, too.
     db.pragma_update(None, "temp_store", "memory").map_err(failed)?;
     let pages = pages(&db).map_err(failed)?;
     Ok(Loaded {
@@ -62,8 +62,8 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     })
 }
 
-/// A copy of what stands in the file, checked like one that is opened, while another process may have it open. The file is
-/// only read, and its lock is held for as long as copying its pages takes: a member's commit waits for no more than that.
+/// Verifies a copy of the file, which another process may have open. The file is only read, and locked only while its pages are
+/// copied, so a member's commit waits no longer.
 pub(super) fn inspect(path: &Path) -> Result<Loaded, StorageError> {
     check_header(path)?;
     let failed = |error| classify(DatabaseError::new(path, error));
@@ -90,11 +90,11 @@ pub(super) fn inspect(path: &Path) -> Result<Loaded, StorageError> {
     })
 }
 
-/// What SQLite would act on at once: a file in WAL mode it would convert, an empty one it would fill.
+/// Refuses files that SQLite would change at once: it converts one in WAL mode, and fills an empty one.
 fn check_header(path: &Path) -> Result<(), StorageError> {
     let corrupt = |detail: String| Err(StorageError::Corrupt(detail));
     let mut header = [0; 100];
-    // Before SQLite has it open: closing a file gives back all locks that this process has on it.
+    // Before SQLite opens it: closing a file releases all of this process's locks on it.
     let read = File::open(path).and_then(|mut file| {
         let length = file.metadata()?.len();
         if length >= header.len() as u64 {
@@ -139,7 +139,7 @@ impl Content<'_> {
             return Err(StorageError::Corrupt(found));
         }
         let tables = || {
-            // A filler is left where growing a file was cut off.
+            // An interrupted growth leaves a filler.
             let mut statement = self
                 .db
                 .prepare("SELECT sql FROM sqlite_schema WHERE name <> 'filler' ORDER BY name")?;
@@ -218,7 +218,7 @@ impl Content<'_> {
         Ok((records, rows))
     }
 
-    /// A column of another type, or a row that isn't there, is damage; what SQLite says of itself is classify.
+    /// A column of another type or a missing row is damage; other errors are SQLite's own.
     fn read<T>(&self, result: rusqlite::Result<T>) -> Result<T, StorageError> {
         result.map_err(|error| match error {
             rusqlite::Error::SqliteFailure(..) => classify(DatabaseError::new(self.path, error)),
