@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{WatchEvent, WatchParams};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -71,8 +72,8 @@ async fn follow(target: Api<ConfigMap>, mut version: String, history: History) {
 /// Three processes, by name; dropped, they are killed.
 struct Jobs {
     program: PathBuf,
-    kubeconfig: PathBuf,
-    folder: PathBuf,
+    /// Their kubeconfig, which names the namespace, and their logs.
+    folder: TempDir,
     running: Vec<(String, Child)>,
 }
 
@@ -83,25 +84,24 @@ impl Jobs {
         // This test is in the folder deps beside it.
         let this = std::env::current_exe().unwrap();
         let program = this.ancestors().nth(2).unwrap().join("examples/singleton_job");
-        let kubeconfig = set.folder.join("singleton.json");
+        let folder = tempfile::tempdir().unwrap();
         let view = ["config", "view", "--raw", "--flatten", "--minify", "--output", "json"];
         let view = set.cluster.kubectl(&view).await.expect_ok();
         let mut config: serde_json::Value = serde_json::from_str(&view.out).unwrap();
         config["contexts"][0]["context"]["namespace"] = set.namespace.clone().into();
-        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        std::fs::write(folder.path().join("kubeconfig"), config.to_string()).unwrap();
         Jobs {
             program,
-            kubeconfig,
-            folder: set.folder.clone(),
+            folder,
             running: Vec::new(),
         }
     }
 
     fn start(&mut self, name: &str) {
-        let log = File::create(self.folder.join(format!("{name}.log"))).unwrap();
+        let log = File::create(self.folder.path().join(format!("{name}.log"))).unwrap();
         let child = Command::new(&self.program)
             .arg(name)
-            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
