@@ -107,10 +107,10 @@ fn a_corrupt_ledger_costs_this_members_draws_only_and_is_restored_from_its_peers
             .contains(&format!("\"rg-{ordinal}\""))
     );
 
-    // A ledger that is sound is not given up.
+    // A ledger that is not damaged is kept.
     let refused = run(&["ledger", "restore", "--admin", &set.member(other).admin_url()]);
     assert_eq!(refused.code, Some(64), "{refused:?}");
-    assert!(refused.line().contains("sound"), "{refused:?}");
+    assert!(refused.line().contains("not damaged"), "{refused:?}");
 
     let member = set.member(ordinal);
     let restored = run(&["ledger", "restore", "--admin", &member.admin_url()]);
