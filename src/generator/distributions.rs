@@ -1,12 +1,13 @@
 //! Values from a generator: integers, decimals, gaussians, strings, UUIDs and permutations. The generator is an argument, so that
 //! tests can use a seeded one.
 
-use std::collections::HashMap;
-
 use rand::Rng;
 use rand::distr::{Distribution, Uniform};
+use rand::seq::SliceRandom;
 use rand_distr::Normal;
 use uuid::{Builder, Uuid};
+
+use super::distinct::{self, Distinct};
 
 /// Why values are impossible.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -37,9 +38,6 @@ pub fn integers(
 }
 
 /// `count` different integers from `min` to `max`, both included; every selection and order is equally likely.
-///
-/// The first `count` steps of a Fisher-Yates shuffle (Durstenfeld, CACM algorithm 235, 1964) over the whole range, which stores only
-/// the places that it touched: memory for `count` values, however wide the range.
 pub fn distinct_integers(
     rng: &mut (impl Rng + ?Sized),
     min: i64,
@@ -49,21 +47,13 @@ pub fn distinct_integers(
     if min > max {
         return Err(DistributionError::IntegerRange { min, max });
     }
-    let last = max.wrapping_sub(min).cast_unsigned();
-    if (count as u64).checked_sub(1).is_some_and(|needed| needed > last) {
+    if count as u128 > distinct::size(min, max) {
         return Err(DistributionError::TooFew { min, max, count });
     }
-    let mut moved: HashMap<u64, u64> = HashMap::with_capacity(count * 2);
+    let mut distinct = Distinct::new(min, max);
     let mut values = Vec::with_capacity(count);
-    for place in 0..count as u64 {
-        let range = Uniform::new_inclusive(place, last).map_err(|_| DistributionError::IntegerRange { min, max })?;
-        let chosen = range.sample(rng);
-        let here = moved.remove(&place).unwrap_or(place);
-        let there = match chosen == place {
-            true => here,
-            false => moved.insert(chosen, here).unwrap_or(chosen),
-        };
-        values.push(min.wrapping_add_unsigned(there));
+    while values.len() < count {
+        values.extend(distinct.next(rng.next_u64()));
     }
     Ok(values)
 }
@@ -71,12 +61,7 @@ pub fn distinct_integers(
 /// The integers from 0 to `count` − 1 in a uniformly random order.
 pub fn permutation(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
-    for end in (1..count).rev() {
-        // 0 ≤ end: the range is never empty.
-        if let Ok(range) = Uniform::new_inclusive(0, end) {
-            order.swap(end, range.sample(rng));
-        }
-    }
+    order.shuffle(rng);
     order
 }
 

@@ -230,9 +230,8 @@ impl Service<Request> for ExchangeService {
         };
         let method = request.method().clone();
         let name = || format!("{} {}", label(&method), context.metrics.pattern());
-        let work = shared
-            .spans
-            .begin(Kind::Server, sender(request.headers()).as_ref(), name);
+        let parent = trace_of(request.headers());
+        let work = shared.spans.begin(Kind::Server, parent.as_ref(), name);
         let scope = Scope::request(exchange.id, work.context.clone());
         let origin = shared
             .origins
@@ -317,8 +316,8 @@ impl RouteContext {
     }
 }
 
-/// Where the work that asks is in its trace, if it says so.
-fn sender(headers: &HeaderMap) -> Option<TraceContext> {
+/// Where the sender of the request is in its trace, by its headers.
+fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
     headers.get(&TRACE_PARENT)?;
     let all = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     TraceContext::from_headers(all(&TRACE_PARENT), all(&TRACE_STATE))

@@ -266,7 +266,7 @@ fn a_chain_that_began_again_is_shown_from_its_beginning_be_it_shorter_or_longer_
         }
         let told = following.end();
         let line = format!(
-            "another chain, {}, from round 1; what was shown is of {}",
+            "a different chain, {}, from round 1 on; the draws shown so far belong to {}",
             new[0].chain, old[0].chain
         );
         assert_eq!(told.matches(&line).count(), 1, "{told}");
@@ -316,7 +316,7 @@ fn draws_go_on_being_shown_after_all_volumes_and_the_lease_were_lost() {
     assert_eq!(next.round, 1);
     assert_eq!(read(following.line()).round, 2);
     let told = following.end();
-    assert!(told.contains(&format!("another chain, {}", next.chain)), "{told}");
+    assert!(told.contains(&format!("a different chain, {}", next.chain)), "{told}");
     member.stop();
 }
 

@@ -202,7 +202,7 @@ fn what_can_not_be_had_ends_with_its_exit_code_and_leaves_no_file() {
         (broken.url(), 75, "no entropy"),
         (refusing.url(), 64, "the range is too wide"),
         (older.url(), 64, "there is no such path"),
-        (other.url(), 65, "no value of this kind"),
+        (other.url(), 65, "not a value of this kind"),
     ] {
         let ended = get(&["integers", "--output", file.to_str().unwrap(), "--timeout", "1m", &url]);
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);

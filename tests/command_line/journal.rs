@@ -153,7 +153,7 @@ fn one_that_is_followed_may_be_away_for_a_while_and_come_back_another() {
     assert!(lines.next().unwrap().unwrap().contains("\"before\""));
     std::fs::rename(volume.join("journal.db"), volume.join("aside.db")).unwrap();
     let away = told.next().unwrap().unwrap();
-    assert!(away.contains("the journal is not there now"), "{away}");
+    assert!(away.contains("the journal is missing"), "{away}");
     // A new one is an empty file at first.
     std::fs::write(volume.join("journal.db"), "").unwrap();
     let anew = told.next().unwrap().unwrap();

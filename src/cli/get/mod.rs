@@ -1,8 +1,7 @@
 //! `get`: random values from the members of a set, as many as are wanted, to a pipe or a file.
 //!
 //! [`kind`] has the arguments, [`paths`] the requests, [`plan`] splits a request into batches that one response holds, [`fetch`]
-//! spreads them over members ([`super::spread`]), [`unique`] makes numbers distinct, [`form`] formats them and [`sink`] writes
-//! them.
+//! spreads them over members ([`super::spread`]), [`form`] formats them and [`sink`] writes them.
 
 mod bar;
 mod fetch;
@@ -11,7 +10,6 @@ mod kind;
 mod paths;
 mod plan;
 mod sink;
-mod unique;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -27,13 +25,13 @@ use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
 use crate::config::values::show_duration;
 use crate::config::{NameserverArgs, Terminal};
+use crate::generator::distinct::Distinct;
 use bar::{Unit, bar};
 use fetch::Source;
 use form::Form;
 use kind::{Kind, Options, Wanted};
 use plan::{Plan, Shape};
 use sink::Sink;
-use unique::Unique;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -254,7 +252,7 @@ impl Writing<'_> {
         if count <= paths::VALUES {
             return self.write_plan(source, &paths::unique_integers(min, max, count)).await;
         }
-        let mut unique = Unique::new(min, max);
+        let mut distinct = Distinct::new(min, max);
         let mut left = count;
         // Some bits are rejected in a very wide range; another, smaller round replaces them.
         while left > 0 {
@@ -264,7 +262,7 @@ impl Writing<'_> {
                     let mut text = String::with_capacity(body.len());
                     let mut values = 0;
                     for bits in body.as_chunks::<8>().0 {
-                        if let Some(number) = unique.next(u64::from_be_bytes(*bits)) {
+                        if let Some(number) = distinct.next(u64::from_be_bytes(*bits)) {
                             text.push_str(&number.to_string());
                             text.push('\n');
                             values += 1;

@@ -1,4 +1,4 @@
-//! Distinct numbers of a range, more than one member gives at once.
+//! Distinct integers of a range, one at a time.
 //!
 //! The first `count` steps of a Fisher-Yates shuffle (Knuth, The Art of Computer Programming, volume 2, 3.4.2, algorithm P)
 //! of the range, which stores only what was moved. Each number costs one draw, even the last ones of the range, for which
@@ -6,10 +6,9 @@
 
 use std::collections::HashMap;
 
-/// Most numbers that can be made distinct: about 450 MB of memory at the peak; a million take 75 MB.
-pub(super) const MOST: u64 = 10_000_000;
-
-pub(super) struct Unique {
+/// What is left of the range: memory for the numbers given, however wide the range.
+#[derive(Debug)]
+pub struct Distinct {
     min: i64,
     /// Numbers of the range, up to 2^64.
     size: u128,
@@ -18,10 +17,10 @@ pub(super) struct Unique {
     moved: HashMap<u64, u64>,
 }
 
-impl Unique {
+impl Distinct {
     /// `min` ≤ `max`.
-    pub(super) fn new(min: i64, max: i64) -> Unique {
-        Unique {
+    pub fn new(min: i64, max: i64) -> Distinct {
+        Distinct {
             min,
             size: size(min, max),
             given: 0,
@@ -31,7 +30,7 @@ impl Unique {
 
     /// The next number, from 64 random bits; none if they would bias the result (Lemire, Fast Random Integer Generation in an
     /// Interval, 2019), or if the range is used up.
-    pub(super) fn next(&mut self, random: u64) -> Option<i64> {
+    pub fn next(&mut self, random: u64) -> Option<i64> {
         let left = self.size.checked_sub(u128::from(self.given)).filter(|left| *left > 0)?;
         // At most (2^64 − 1) × 2^64.
         let product = u128::from(random) * left;
@@ -53,7 +52,7 @@ impl Unique {
 }
 
 /// How many numbers there are from `min` to `max`; 0 when they are reversed.
-pub(super) fn size(min: i64, max: i64) -> u128 {
+pub fn size(min: i64, max: i64) -> u128 {
     u128::try_from(i128::from(max) - i128::from(min) + 1).unwrap_or(0)
 }
 
@@ -67,10 +66,10 @@ mod tests {
 
     fn drawn(min: i64, max: i64, count: usize, seed: u64) -> Vec<i64> {
         let mut bits = rand::rngs::StdRng::seed_from_u64(seed);
-        let mut unique = Unique::new(min, max);
+        let mut distinct = Distinct::new(min, max);
         let mut numbers = Vec::new();
         while numbers.len() < count {
-            numbers.extend(unique.next(bits.random()));
+            numbers.extend(distinct.next(bits.random()));
         }
         numbers
     }
@@ -81,13 +80,13 @@ mod tests {
         assert_ne!(numbers, (-5000..5000).collect::<Vec<_>>());
         numbers.sort();
         assert_eq!(numbers, (-5000..5000).collect::<Vec<_>>());
-        let mut used_up = Unique::new(3, 3);
+        let mut used_up = Distinct::new(3, 3);
         assert_eq!((used_up.next(u64::MAX), used_up.next(u64::MAX)), (Some(3), None));
     }
 
     #[test]
     fn the_ends_of_64_bits_are_reached_and_never_passed() {
-        let mut all = Unique::new(i64::MIN, i64::MAX);
+        let mut all = Distinct::new(i64::MIN, i64::MAX);
         assert_eq!((all.next(0), all.next(u64::MAX)), (Some(i64::MIN), Some(i64::MAX)));
         let mut two = drawn(i64::MAX - 1, i64::MAX, 2, 2);
         two.sort();
@@ -101,10 +100,10 @@ mod tests {
         let mut seen: BTreeMap<Vec<i64>, f64> = BTreeMap::new();
         let rounds = 24_000;
         for _ in 0..rounds {
-            let mut unique = Unique::new(1, 4);
+            let mut distinct = Distinct::new(1, 4);
             let mut order = Vec::new();
             while order.len() < 4 {
-                order.extend(unique.next(bits.random()));
+                order.extend(distinct.next(bits.random()));
             }
             *seen.entry(order).or_default() += 1.0;
         }
