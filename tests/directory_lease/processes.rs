@@ -213,27 +213,38 @@ async fn stop_holders(stops: usize) -> Vec<Duration> {
             }
         });
     }
-    let mut next = async || timeout(PATIENCE, leaders.recv()).await.expect("another leads").unwrap();
+    let mut fences = BTreeSet::new();
+    let mut next = async || {
+        let leader = timeout(PATIENCE, leaders.recv()).await.expect("another leads");
+        let (n, fence, at) = leader.unwrap();
+        assert!(fences.insert(fence), "two led with fence {fence}");
+        (n, fence, at)
+    };
     let signal = |n: usize, signal| {
         let pid = Pid::from_raw(electors[n].id().unwrap().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
     };
-    let mut fences = BTreeSet::new();
     let mut times = Vec::new();
     let (mut holder, mut fence, _) = next().await;
-    for _ in 0..stops {
+    while times.len() < stops {
         // A renewal comes about once a second.
         let moment = rand::rng().random_range(0..1_200);
         sleep(Duration::from_millis(moment)).await; // a random moment is what is tried
         signal(holder, Signal::STOP);
         let stopped = Instant::now();
-        let (other, higher, at) = next().await;
-        assert!(
-            other != holder && higher > fence,
-            "{other} leads with {higher} after {holder} with {fence}"
-        );
-        assert!(fences.insert(higher), "two led with fence {higher}");
-        times.push(at.duration_since(stopped));
+        let mut leader = next().await;
+        // On a busy machine a holder may miss its deadline before it is stopped, and lead again by itself.
+        while leader.0 == holder {
+            leader = next().await;
+        }
+        let (other, higher, at) = leader;
+        if at > stopped {
+            assert!(
+                higher > fence,
+                "{other} leads with {higher} after {holder} with {fence}"
+            );
+            times.push(at.duration_since(stopped));
+        }
         signal(holder, Signal::CONT);
         (holder, fence) = (other, higher);
     }
