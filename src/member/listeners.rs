@@ -18,7 +18,7 @@ use crate::http::public::ids::Ids;
 use crate::http::public::members::Members;
 use crate::http::public::numbers::Numbers;
 use crate::http::public::status::Status;
-use crate::http::public::stream::places::Streams;
+use crate::http::public::stream::Streams;
 use crate::http::public::{self, Public};
 use crate::http::scrape;
 use crate::identity::Identity;

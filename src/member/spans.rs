@@ -1,4 +1,4 @@
-//! Starts the export of spans, if a collector is configured.
+//! Where the spans of this member's work are sent, if anywhere.
 
 use prometheus_client::registry::Registry;
 

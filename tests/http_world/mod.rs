@@ -25,7 +25,7 @@ use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
 use random_generator::http::public::members::Members;
 use random_generator::http::public::numbers::{NumberSource, Numbers, NumbersUnavailable};
 use random_generator::http::public::status::Status;
-use random_generator::http::public::stream::places::Streams;
+use random_generator::http::public::stream::Streams;
 use random_generator::http::public::{self, Public};
 use random_generator::identity::MemberName;
 use random_generator::lease::LeaseSnapshot;
