@@ -21,7 +21,7 @@ impl Backoff {
         }
     }
 
-    pub fn next(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(self.ceiling);
         wait.mul_f64(rand::rng().random_range(0.75..1.25))

@@ -74,7 +74,7 @@ pub async fn run(
         if found {
             retry.reset();
         } else {
-            wait = retry.next();
+            wait = retry.next_wait();
             if reported != Some(hash) && wait > 4 * FIRST_RETRY {
                 reported = Some(hash);
                 tracing::warn!(%hash, "no peer has the record before the oldest one here: the chain starts after it");

@@ -270,7 +270,7 @@ impl Writer {
             reason: reason.into(),
         });
         if self.retry.is_none() {
-            self.retry = Some(Box::pin(tokio::time::sleep(self.backoff.next())));
+            self.retry = Some(Box::pin(tokio::time::sleep(self.backoff.next_wait())));
         }
     }
 
@@ -284,7 +284,7 @@ impl Writer {
             journalling: false,
             reason: Arc::clone(&reason),
         });
-        self.retry = Some(Box::pin(tokio::time::sleep(self.backoff.next())));
+        self.retry = Some(Box::pin(tokio::time::sleep(self.backoff.next_wait())));
         reason
     }
 

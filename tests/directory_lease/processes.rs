@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lease_election::metrics::LeaseMetrics;
 use lease_election::{ElectorConfig, LeaseStore, WriteOutcome, task};
@@ -14,7 +14,7 @@ use random_generator::shutdown;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncBufReadExt;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::lease_writes::change;
 use crate::waiting::{PATIENCE, eventually};

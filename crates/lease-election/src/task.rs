@@ -102,6 +102,9 @@ impl<P: Payload> LeaseHandle<P> {
     }
 }
 
+/// What became of each commit, by its ticket.
+pub type Outcomes = mpsc::Receiver<(u64, CommitOutcome)>;
+
 /// The task that owns the elector and its store.
 pub struct LeaseTask<S, P> {
     store: Arc<S>,
@@ -126,7 +129,7 @@ pub fn new<S: LeaseStore<P>, P: Payload>(
     store: S,
     clock: Clock,
     metrics: LeaseMetrics,
-) -> (LeaseTask<S, P>, LeaseHandle<P>, mpsc::Receiver<(u64, CommitOutcome)>) {
+) -> (LeaseTask<S, P>, LeaseHandle<P>, Outcomes) {
     let (sender, events) = mpsc::channel(QUEUE);
     let (finished, outcomes) = mpsc::channel(QUEUE);
     let unknown = LeaseSnapshot {

@@ -94,7 +94,7 @@ impl Worker {
         let mut waits = !self.attempt(Worker::read);
         loop {
             if waits {
-                let wait = self.backoff.next();
+                let wait = self.backoff.next_wait();
                 tokio::select! {
                     biased;
                     () = stop.requested() => return,
