@@ -72,7 +72,7 @@ fn is_target(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
-/// Changes and tells what is logged. Clones control the same log.
+/// Reads and changes the log filter. Clones control the same log.
 #[derive(Clone)]
 pub struct LogControl(Arc<dyn Reload>);
 

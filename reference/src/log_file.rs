@@ -52,7 +52,7 @@ struct State {
     accepted: u64,
     /// Lines for which there was no room in time.
     crowded_out: u64,
-    /// A flush waits for these lines: gather no more.
+    /// A flush waits for these lines: write them now, without gathering more.
     hurry: bool,
     closed: bool,
 }

@@ -118,7 +118,7 @@ impl Eater {
                 );
             }
         });
-        // A panic was told by its own message, and the answer is the same.
+        // A panic has already printed its message, and the answer is the same.
         let _ = eating.await;
     }
 }

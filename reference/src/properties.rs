@@ -4,7 +4,7 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The keys and values of a text, in its order; a key that comes again counts by its last value.
+/// Returns the keys and values of a text, in order. If a key repeats, its last value counts.
 pub(super) fn parse(text: &str) -> Vec<(String, String)> {
     logical_lines(text).iter().map(|line| pair(line)).collect()
 }

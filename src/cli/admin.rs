@@ -1,4 +1,4 @@
-//! `admin`: asks the admin listener of a running member, which accepts only its own host: run it there.
+//! `admin`: sends a request to a member's admin listener. The listener accepts only local requests: run it on the same host.
 
 use std::time::Duration;
 
@@ -52,23 +52,23 @@ enum Action {
     },
 }
 
-/// Which member.
+/// Selects the member. The command `ledger` uses it too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Admin {
     /// Admin listener of the member
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082", value_parser = listener)]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8082", value_parser = parse_listener)]
     pub(super) admin: Member,
 }
 
-fn listener(text: &str) -> Result<Member, &'static str> {
+fn parse_listener(text: &str) -> Result<Member, &'static str> {
     text.parse()
         .map_err(|_| "expected the URL of a member's admin listener, such as http://127.0.0.1:8082")
 }
 
-/// Writes what was found or done.
+/// Sends the request and prints the answer.
 ///
 /// # Errors
-/// Usage: the member refuses it. Try again: it can't be reached, or can't now. Data: the listener is another one.
+/// Usage: the member refuses the request. Try again: the member is unreachable or busy. Data: it isn't an admin listener.
 pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
     let (path, text) = match &args.action {
         Action::LogLevel { filter: None, admin } => {
@@ -126,7 +126,7 @@ fn refusal(exit: Exit, member: &Member, path: &str, status: StatusCode, reason: 
     Failure::new(exit, format!("{member}{path}: {status}: {reason}"))
 }
 
-/// What was done, in the member's words.
+/// Returns the member's own description of what it did.
 pub(super) fn confirmation(member: &Member, path: &str, answer: &Answer) -> Result<String, Failure> {
     let body = require_success(member, path, answer)?;
     let value: Option<Value> = serde_json::from_slice(&body).ok();
@@ -136,7 +136,7 @@ pub(super) fn confirmation(member: &Member, path: &str, answer: &Answer) -> Resu
         .ok_or_else(|| refusal(Exit::Data, member, path, answer.status, other))
 }
 
-/// The journal for people, one fact a line.
+/// Formats the journal for people, one fact per line.
 fn format_journal(journal: &Value) -> String {
     let number = |name: &str| journal.get(name).and_then(Value::as_u64).unwrap_or_default();
     let text = |name: &str| one_line(journal.get(name).and_then(Value::as_str).unwrap_or_default());
@@ -149,7 +149,7 @@ fn format_journal(journal: &Value) -> String {
     lines.join("\n")
 }
 
-/// The ledger for people, one fact a line.
+/// Formats the ledger for people, one fact per line.
 fn format_ledger(ledger: &Value) -> String {
     let text = |name: &str| match ledger.get(name) {
         None | Some(Value::Null) => "none".to_owned(),
@@ -197,8 +197,8 @@ mod tests {
         let member: Member = "http://127.0.0.1:8082".parse().unwrap();
         let line = |status, body| confirmation(&member, "/x", &answer(status, body));
         assert_eq!(
-            line(200, r#"{"done":"the ledger begins anew"}"#),
-            Ok("the ledger begins anew".to_owned())
+            line(200, r#"{"done":"a new chain begins"}"#),
+            Ok("a new chain begins".to_owned())
         );
         let conflict = line(409, r#"{"detail":"the ledger isn't corrupt"}"#).unwrap_err();
         assert_eq!(conflict.exit, Exit::Usage);

@@ -99,7 +99,7 @@ struct Found<'a> {
     stored: &'a Stored,
     /// The unbroken chain down from the head; none before the first draw.
     chain: Option<Summary>,
-    /// Records outside of it: of tails set aside, of records the Lease brought, or below a gap.
+    /// Records outside that chain: from tails set aside, from the Lease, or below a gap.
     others: usize,
 }
 

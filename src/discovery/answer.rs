@@ -1,4 +1,4 @@
-//! Which records of an answer are members. Without I/O: the same answer always gives the same list.
+//! Selects the members from the SRV records of a DNS answer. It does no I/O: the same answer always gives the same list.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::identity::MemberName;
 
-/// The highest ordinal: ten bits of an id.
+/// The highest ordinal: an id has ten bits for it.
 const LAST_ORDINAL: u16 = 1023;
 
 /// One SRV record (RFC 2782). The order of the fields is the order of preference.
@@ -21,18 +21,18 @@ pub struct Record {
     pub port: u16,
 }
 
-/// One record an ordinal, and a description of the others.
+/// The chosen record for each ordinal, and what is wrong with the answer.
 #[derive(Debug, Default)]
 pub struct Members {
     pub by_ordinal: BTreeMap<u16, Record>,
     pub trouble: Trouble,
 }
 
-/// What is wrong with an answer, with a few examples of each kind, so that the text stays short with 500 wrong names.
+/// What is wrong with an answer. It shows only a few examples of each kind, so 500 wrong names still give a short text.
 #[derive(Debug, Default)]
 pub struct Trouble {
-    unfit: Examples,
-    doubled: Examples,
+    foreign: Examples,
+    duplicate: Examples,
     no_address: Examples,
 }
 
@@ -77,12 +77,12 @@ impl Trouble {
     /// One line, or None when all is well.
     pub fn line(&self, set: &str) -> Option<Arc<str>> {
         let mut line = String::new();
-        self.unfit.describe(
+        self.foreign.describe(
             &mut line,
             &format!("published name is not one of {set}-0 to {set}-{LAST_ORDINAL} and is left out"),
             &format!("published names are not among {set}-0 to {set}-{LAST_ORDINAL} and are left out"),
         );
-        self.doubled.describe(
+        self.duplicate.describe(
             &mut line,
             "ordinal is published at more than one host or port; the first by priority, weight and name is used",
             "ordinals are published at more than one host or port; the first by priority, weight and name is used",
@@ -93,16 +93,16 @@ impl Trouble {
     }
 }
 
-/// Chooses one record an ordinal. Two different records can't both be that member (a peer is one host and one port), so the
-/// choice is by RFC 2782's preference, then by name and port: the same on every member, in any order of the answer.
+/// Chooses one record for each ordinal. If several differ in host or port, the first by priority, weight (RFC 2782), name
+/// and port wins. So every member makes the same choice, whatever the order of the answer.
 pub fn members(records: impl IntoIterator<Item = Record>, set: &str) -> Members {
     let mut members = Members::default();
     let mut records: Vec<Record> = records.into_iter().collect();
     records.sort_unstable();
-    // Records that differ only in preference name the same place.
+    // Records with the same host and port don't conflict, whatever their priority and weight.
     for record in records {
         let Some(ordinal) = ordinal_of(&record.host, set) else {
-            members.trouble.unfit.push(&format!("{:?}", record.host));
+            members.trouble.foreign.push(&format!("{:?}", record.host));
             continue;
         };
         match members.by_ordinal.get(&ordinal) {
@@ -117,7 +117,7 @@ pub fn members(records: impl IntoIterator<Item = Record>, set: &str) -> Members 
                 };
                 members
                     .trouble
-                    .doubled
+                    .duplicate
                     .push(&format!("{name} also at {:?} port {}", record.host, record.port));
             }
         }
@@ -129,9 +129,9 @@ pub fn members(records: impl IntoIterator<Item = Record>, set: &str) -> Members 
 fn ordinal_of(host: &str, set: &str) -> Option<u16> {
     let label = host.split('.').next()?;
     let digits = label.strip_prefix(set)?.strip_prefix('-')?;
-    let written_so = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
+    let is_canonical = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
     let ordinal: u16 = digits.parse().ok()?;
-    (written_so && ordinal <= LAST_ORDINAL).then_some(ordinal)
+    (is_canonical && ordinal <= LAST_ORDINAL).then_some(ordinal)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The look-up itself, by DNS.
+//! Looks up the published members by DNS: SRV records first, then their addresses. [`super`] calls it and bounds its time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -27,7 +27,7 @@ const ADDRESS_LOOKUPS: usize = 16;
 /// The payload size that fits an Ethernet frame on every path (DNS flag day 2020); longer answers come over TCP.
 const EDNS_PAYLOAD: u16 = 1232;
 
-/// The name, and the resolver once there is one.
+/// Looks up one SRV name. Creates the resolver on first use.
 #[derive(Debug)]
 pub struct Lookup {
     name: Name,
@@ -138,7 +138,7 @@ impl Lookup {
                     (ordinal, record, addresses)
                 }
             })
-            // In order, so that neither the list nor the text depends on which answer comes first.
+            // Preserves the order, so neither the list nor the log text depends on which answer arrives first.
             .buffered(ADDRESS_LOOKUPS)
             .collect::<Vec<_>>()
             .await;
@@ -151,7 +151,7 @@ impl Lookup {
                     continue;
                 }
                 Ok(addresses) => addresses.into_iter().collect(),
-                // It is published, but its address query failed. The old address is better than none.
+                // The member is published, but its address query failed. Use its previous addresses, if any.
                 Err(error) => match before.peers.iter().find(|peer| peer.host == record.host) {
                     Some(peer) => {
                         trouble.no_address(&record.host, &format!("{error}: the previous one is used"));
@@ -183,7 +183,7 @@ impl Lookup {
         }
     }
 
-    /// Created at the first use, and again if /etc/resolv.conf could not be read: a member serves numbers without it.
+    /// Creates the resolver on first use. If /etc/resolv.conf can't be read, the next look-up tries again.
     fn resolver(&mut self) -> Result<&TokioResolver, NetError> {
         if self.resolver.is_none() {
             self.resolver = Some(resolver(&self.nameservers, self.timeout)?);
@@ -217,7 +217,7 @@ pub(super) fn resolver(nameservers: &Nameservers, timeout: Duration) -> Result<T
     options.use_hosts_file = ResolveHosts::Never;
     options.positive_max_ttl = Some(LONGEST_TTL);
     options.negative_max_ttl = Some(LONGEST_TTL);
-    // Every look-up asks a server: the interval between them is the cache.
+    // No cache: every look-up queries a server. The caller's interval limits how often.
     options.cache_size = 0;
     builder.build()
 }
@@ -249,7 +249,7 @@ fn outcome(error: &NetError) -> &'static str {
     }
 }
 
-/// NXDOMAIN and an empty answer are answers: nobody is published. Any other error says nothing about the members.
+/// NXDOMAIN and an empty answer mean that no member is published. Any other error says nothing about the members.
 fn no_answer(name: &Name, error: &NetError) -> Found {
     if error.is_nx_domain() {
         return Found::nobody("nxdomain");

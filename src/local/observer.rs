@@ -1,4 +1,4 @@
-//! Asks the members over public HTTP who leads and what was drawn. It shows only what members report.
+//! Polls the local cluster's members over public HTTP for the leader and the newest draws, and sends news to the output.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::output::{Drawn, Event};
 use crate::client::{Client, Limits};
 use crate::shutdown::Signal;
 
-/// From one round of requests to the next.
+/// Time between two polls of all members.
 const PACE: Duration = Duration::from_millis(250);
 /// Limits of one request: a stopped member accepts the connection and never answers.
 const LIMITS: Limits = Limits {
@@ -26,7 +26,7 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_secs(10),
     repeat: false,
 };
-/// The most draws published after a gap.
+/// After a gap, the most older draws to publish before the newest one.
 const MOST_CAUGHT_UP: u64 = 32;
 /// Digits shown of an output.
 const DIGITS: usize = 16;
@@ -61,7 +61,7 @@ struct DrawsAnswer {
     draws: Vec<RecordAnswer>,
 }
 
-/// Asks until stopped.
+/// Polls until stopped.
 pub struct Observer {
     client: Client,
     places: Arc<[Place]>,
@@ -74,7 +74,7 @@ pub struct Observer {
 /// taken back.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// Greater is newer. At one fence a holder may become nobody, never the other way round.
+    /// (fence, no holder): the greater pair is newer. Within one fence a leader can disappear, but not appear.
     leader: Option<(u64, bool)>,
     /// (fence, round): a new chain begins at round 1 with a greater fence.
     draw: Option<(u64, u64)>,
@@ -179,12 +179,12 @@ impl Observer {
         }));
     }
 
-    /// Drops the event when the queue is full: its reader stopped.
+    /// Drops the event if the queue is full, so that a stalled reader never blocks polling.
     fn publish(&self, event: Event) {
         let _ = self.events.try_send(event);
     }
 
-    /// None on any error: another member answers, or this one next time.
+    /// Returns None on any error. The next poll tries again.
     async fn get<T: DeserializeOwned>(&self, place: &Place, path: &str) -> Option<T> {
         let request = Request::get(format!("http://127.0.0.1:{}/{path}", place.public_port));
         let answer = self.client.send(request.body(Full::default()).ok()?).await.ok()?;
@@ -194,7 +194,7 @@ impl Observer {
 }
 
 impl Seen {
-    /// The event about the leader, from all responses of one round.
+    /// Returns an event if the answers of one poll show a newer leader state.
     fn leader(&mut self, answers: Vec<LeaderAnswer>) -> Option<Event> {
         let newest = answers
             .into_iter()
@@ -215,7 +215,7 @@ impl Seen {
         })
     }
 
-    /// The first round to publish, if `record` is new. Of a chain that already existed, only the newest record.
+    /// Returns the first round to publish, or None if `record` is old. The first record seen is published without earlier ones.
     fn next(&self, record: &RecordAnswer) -> Option<u64> {
         match self.draw {
             None => Some(record.round),

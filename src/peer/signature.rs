@@ -152,7 +152,7 @@ impl Signature {
         headers.insert(TIME_HEADER, self.time_ms.into());
     }
 
-    /// Reads both headers, each of which must be there once.
+    /// Reads both headers. Each must appear exactly once.
     pub(crate) fn read(headers: &hyper::HeaderMap) -> Result<Signature, SignatureError> {
         let one = |name| {
             let mut values = headers.get_all(name).iter();

@@ -72,11 +72,11 @@ pub(crate) struct Activity {
     stage: AtomicU8,
     /// When it entered this stage (boot time in ns); not used while answering.
     since: AtomicU64,
-    /// Since when the socket accepts no more bytes; 0: it does.
+    /// When the socket stopped accepting bytes; 0 while it accepts them.
     blocked_since: AtomicU64,
     /// Whether the current response, or the last one, is [`Endless`].
     endless: AtomicBool,
-    /// Since when the client owes reading a part of an endless response; 0: it has read all.
+    /// Since when part of an endless response waits for the client to read it; 0: the client has read all.
     owed_since: AtomicU64,
     /// When it was asked to close; 0: not yet.
     asked_at: AtomicU64,

@@ -222,7 +222,7 @@ impl Connections {
 
     fn log_panic(&mut self, ended: Result<(Id, Option<Cut>), tokio::task::JoinError>) {
         if let Err(error) = self.count_end(ended) {
-            tracing::error!(%error, "while draining");
+            tracing::error!(%error, "a connection's task failed while draining");
         }
     }
 }

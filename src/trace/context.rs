@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// Characters of a `traceparent` of version 00: version, trace id, parent id, flags.
 const LENGTH: usize = 2 + 1 + 32 + 1 + 16 + 1 + 2;
-/// The flag `sampled`: whoever sent it may have recorded the trace.
+/// The flag `sampled`: the sender may have recorded the trace.
 const SAMPLED: u8 = 0x01;
 /// Entries of a `tracestate` (3.3.1.1).
 const STATE_ENTRIES: usize = 32;

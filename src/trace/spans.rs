@@ -26,7 +26,7 @@ pub struct Spans {
 /// A piece of work. Its span ends with [`end`](Work::end), or when this is dropped.
 #[derive(Debug)]
 pub struct Work {
-    /// None until somebody wants it: for the first work of a trace that nobody collects.
+    /// None until first needed: for the first work of a trace that no collector receives.
     pub context: Option<TraceContext>,
     #[cfg(feature = "otlp")]
     span: tracing::Span,

@@ -238,7 +238,7 @@ impl<P: Payload> Worker<P> {
     fn note(&mut self, found: &Result<Option<Arc<LeaseObject<P>>>, StoreError>) {
         let trouble = match found {
             Ok(Some(_)) => None,
-            // Absent is not trouble, nor proof that what was wrong is not any more.
+            // An absent Lease is not an error, nor does it prove that an earlier error is over.
             Ok(None) => self.trouble.clone(),
             Err(error) => Some(error.clone()),
         };

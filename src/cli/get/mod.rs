@@ -1,4 +1,4 @@
-//! `get`: random values from the members of a set, as many as are wanted, to a pipe or a file.
+//! `get`: fetches any number of random values from the members of a set, and writes them to standard output or a file.
 //!
 //! [`kind`] has the arguments, [`paths`] the requests, [`plan`] splits a request into batches that one response holds, [`fetch`]
 //! spreads them over members ([`super::spread`]), [`form`] formats them and [`sink`] writes them.
@@ -39,18 +39,18 @@ pub(super) struct Args {
     kind: Kind,
 }
 
-/// Writes the values, all of them or with an error.
+/// Writes all values, or returns an error.
 ///
 /// # Errors
 /// Usage: arguments that contradict each other, or that members refuse. I/O: it can't be written. Try again: no member gives
 /// them in time. Data: an answer that isn't a member's.
 pub(super) async fn run(
     args: &Args,
-    by: impl FnOnce(&NameserverArgs) -> Box<Resolve>,
+    resolver: impl FnOnce(&NameserverArgs) -> Box<Resolve>,
     clock: Clock,
 ) -> Result<(), Failure> {
     let (wanted, how) = args.kind.read()?;
-    let resolve = by(&how.nameservers);
+    let resolve = resolver(&how.nameservers);
     let to_stdout = to_stdout(how);
     let form = form_of(&wanted, how);
     if how.output.is_none() && !is_text(&wanted, form) && Terminal::stdout().interactive {
@@ -58,7 +58,7 @@ pub(super) async fn run(
             "random bytes would garble the terminal: use --hex, --output FILE, a pipe, or --output - if you mean that";
         return Err(Failure::new(Exit::Usage, line));
     }
-    // Before there is a draft, which a signal would leave behind.
+    // Catch signals before the draft file exists: an uncaught one would leave it behind.
     let signals = (!to_stdout).then(Signals::catch).flatten();
     let sink = match &how.output {
         Some(path) if !to_stdout => Sink::file(path)?,
@@ -91,7 +91,7 @@ pub(super) async fn run(
     }
 }
 
-/// SIGINT and SIGTERM, which no longer end the process.
+/// Catches SIGINT and SIGTERM, so that they don't end the process.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -151,7 +151,7 @@ async fn get(
     };
     let mut source = Source::open(&how.members, resolve, clock.clone(), &mut note).await?;
     let mut stderr = io::stderr();
-    // Values on the same terminal are progress enough, and would be overwritten.
+    // Values on the terminal already show progress, and a bar would overwrite them.
     let seen = to_stdout(how) && Terminal::stdout().interactive;
     let shown = Terminal::stderr().interactive && !how.quiet && !seen;
     let (total, unit) = match wanted {
@@ -162,7 +162,7 @@ async fn get(
     let mut writing = Writing {
         form,
         sink,
-        begun: false,
+        opened: false,
         done: 0,
         total,
         unit,
@@ -183,11 +183,11 @@ async fn get(
     Ok(())
 }
 
-/// What was written, and where the next piece goes.
+/// The output: where values go, and how many were written.
 struct Writing<'a> {
     form: Form,
     sink: Sink,
-    begun: bool,
+    opened: bool,
     done: u64,
     total: u64,
     unit: Unit,
@@ -201,13 +201,13 @@ impl Writing<'_> {
         self.clock.boot().since(self.began)
     }
 
-    /// False when the reader is gone.
+    /// Returns false when the reader has closed the pipe.
     async fn put(&mut self, piece: Bytes, values: u64) -> Result<bool, Failure> {
-        // Not before there is a piece: a command that fails at once writes nothing.
-        if !self.begun && !self.text(self.form.begin()).await? {
+        // Write the opening only with the first piece, so that a command that fails early writes nothing.
+        if !self.opened && !self.text(self.form.begin()).await? {
             return Ok(false);
         }
-        self.begun = true;
+        self.opened = true;
         // A piece may hold no values: a comma is due only after the first value.
         let piece = self.form.piece(piece, self.done == 0);
         if !self.sink.put(piece).await? {
@@ -247,7 +247,7 @@ impl Writing<'_> {
             .await
     }
 
-    /// A member makes numbers distinct within one answer; more of them are made here, from the members' bytes.
+    /// A member ensures distinct numbers only within one answer. Larger counts are drawn here, from the members' random bytes.
     async fn unique(&mut self, source: &mut Source<'_>, min: i64, max: i64, count: u64) -> Result<bool, Failure> {
         if count <= paths::VALUES {
             return self.write_plan(source, &paths::unique_integers(min, max, count)).await;

@@ -27,7 +27,7 @@ impl<S: Sync> FromRequest<S> for PublicRequest {
 }
 
 impl PublicRequest {
-    /// Reads the parameters, of which only those in `known` are allowed, and chooses the format.
+    /// Reads the parameters and chooses the format. Refuses any parameter that is not in `known`.
     pub fn read<F: Formats>(&self, known: &[&'static str]) -> Result<(Query<'_>, Format), Problem> {
         let query = Query::parse(self.uri().query(), known)?;
         let format = negotiate::<F>(self.headers(), query.text("format"))?;

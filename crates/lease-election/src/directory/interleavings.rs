@@ -215,7 +215,7 @@ fn run(seed: u64, removed: bool) -> usize {
         }
     }
     ended.into_iter().for_each(Process::join);
-    // Whatever the stopped and the killed have left, it is in nobody's way.
+    // What stopped and killed processes left behind must not block anyone.
     let mut directory = open(&path);
     if removed {
         remove(&path, &mut rng);

@@ -379,7 +379,7 @@ fn read_file(directory: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Keeps the space of a version that is not, or not any more, the newest.
+/// Turns a version that is not the newest into the spare file, so that its space can be reused.
 fn retire(directory: &OwnedFd, version: &Version) {
     pause();
     // If this fails, a later winner removes the file.

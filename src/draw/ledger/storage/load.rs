@@ -41,7 +41,7 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
         return Err(failed(error));
     }
     if let Err(error) = reserve::grow_journal(&beside(path, "-journal"), layout.journal_bytes) {
-        tracing::warn!("the ledger's journal has not its reserved size: {error}");
+        tracing::warn!("can't reserve space for the ledger's journal: {error}");
     }
     db.pragma_update_and_check(
         None,
