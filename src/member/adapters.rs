@@ -48,7 +48,7 @@ impl JournalSink for JournalService {
                 ("GET", "/") => "GET /".into(),
                 (method, path) => format!("{method} {path}").into(),
             },
-            // A row stores no more.
+            // The journal truncates longer parameters anyway; this keeps them out of its queue.
             parameters: journal::truncate(entry.query).to_owned(),
             count: entry.count,
             value: entry.value.map(i64::from),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_election::metrics::{LeaseMetrics, LeaseTimes};
-use lease_election::{CommitOutcome, ElectorConfig, StoreError, task as lease};
+use lease_election::task::{self as lease, Outcomes};
+use lease_election::{ElectorConfig, StoreError};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 
@@ -37,9 +38,6 @@ const VOLUME_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a store can't watch the Lease.
 type WatchTrouble = watch::Receiver<Option<StoreError>>;
-/// What became of each commit, by its number.
-type Outcomes = mpsc::Receiver<(u64, CommitOutcome)>;
-
 /// The handles of the running parts.
 pub(super) struct Parts {
     pub journal: JournalHandle,

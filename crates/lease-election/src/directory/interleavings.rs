@@ -1,4 +1,4 @@
-//! The compare-and-swap under a scheduler: several processes on one directory, of which one at a time runs from one system
+//! The compare-and-swap under a scheduler: several processes share one directory. One at a time runs, from one system
 //! call to the next. A seed decides who runs, who is stopped for how long, and who is killed.
 
 use std::cell::RefCell;
