@@ -91,7 +91,10 @@ fn a_cluster_of_three_nodes_is_made_for_them_and_taken_down() {
         "build-image /the/file docker.io/k8spatterns/random-generator:1.0 . reference",
         "build-image /the/file docker.io/k8spatterns/random-generator:2.0",
         &format!("make /the/file --jobs=2 --output-sync=target e2e e2e-reference {GIVEN}"),
-        &format!("make /the/file e2e-faults {GIVEN} FAULT=…/cluster/fault"),
+        &format!(
+            "make /the/file e2e-faults {GIVEN} FAULT={}",
+            root().join("tests/e2e/fault").display()
+        ),
         "down /the/file",
     ];
     assert_eq!(calls, expected);
@@ -121,4 +124,28 @@ fn without_a_cluster_it_says_so_and_fails_only_where_nobody_would_read_it() {
         assert_eq!(output.status.success(), succeeds, "CI={ci}");
         assert!(told(&output).starts_with("e2e: not run"), "{}", told(&output));
     }
+}
+
+#[test]
+fn an_api_server_whose_port_was_not_free_yet_is_started_once_more_and_no_other_fault_is_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = folder.path().join("calls");
+    fs::create_dir(folder.path().join("lib")).unwrap();
+    write(
+        &folder.path().join("fault"),
+        &format!("echo \"fault $*\" >>{calls:?}; exit 1"),
+    );
+    write(&folder.path().join("lib/api"), &format!("echo api >>{calls:?}"));
+    for (fault, succeeds) in [("restart-api", true), ("kill", false)] {
+        let status = Command::new(root().join("tests/e2e/fault"))
+            .args([fault, "1"])
+            .env("CLUSTER", folder.path())
+            .status()
+            .unwrap();
+        assert_eq!(status.success(), succeeds, "{fault}");
+    }
+    assert_eq!(
+        fs::read_to_string(&calls).unwrap(),
+        "fault restart-api 1\napi\nfault kill 1\n"
+    );
 }
