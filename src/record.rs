@@ -43,13 +43,18 @@ pub type Output = Hex<64>;
 /// Identifies a chain; random.
 pub type ChainId = Hex<16>;
 
-impl<const N: usize> fmt::Display for Hex<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Into a buffer, which is faster than `hex::encode`: opening a ledger formats ten thousand of these.
-        let mut buffer = [0; 128];
+impl<const N: usize> Hex<N> {
+    /// Its text in a buffer, which is faster than `hex::encode`: opening a ledger formats ten thousand of these.
+    fn write_to<'a>(&self, buffer: &'a mut [u8; 128]) -> Result<&'a str, fmt::Error> {
         let text = buffer.get_mut(..2 * N).ok_or(fmt::Error)?;
         hex::encode_to_slice(self.0, text).map_err(|_| fmt::Error)?;
-        f.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
+        std::str::from_utf8(text).map_err(|_| fmt::Error)
+    }
+}
+
+impl<const N: usize> fmt::Display for Hex<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.write_to(&mut [0; 128])?)
     }
 }
 
@@ -79,7 +84,8 @@ impl<const N: usize> FromStr for Hex<N> {
 
 impl<const N: usize> Serialize for Hex<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut buffer = [0; 128];
+        serializer.serialize_str(self.write_to(&mut buffer).map_err(serde::ser::Error::custom)?)
     }
 }
 
@@ -278,13 +284,18 @@ impl Record {
     /// Canonical JSON (RFC 8785): sorted members, no white space. A valid record has only ASCII texts and integers, so serde's output
     /// for sorted fields is canonical.
     pub fn canonical(&self) -> String {
-        to_json(self)
+        // Writing texts and integers to memory can't fail.
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The hash over the canonical JSON without `hash` itself.
     pub fn computed_hash(&self) -> Hash {
+        self.hash_of(&self.canonical())
+    }
+
+    fn hash_of(&self, canonical: &str) -> Hash {
         // No text before it has these unescaped quotes, so the first match is the member.
-        let text = to_json(self).replacen(&format!("\"hash\":\"{}\",", self.hash), "", 1);
+        let text = canonical.replacen(&format!("\"hash\":\"{}\",", self.hash), "", 1);
         let mut hasher = Sha256::new();
         prefixed(&mut hasher, b"random-generator/record/1");
         prefixed(&mut hasher, text.as_bytes());
@@ -322,11 +333,6 @@ pub fn output(chain: &ChainId, round: u64, contributions: &[Contribution]) -> Op
 pub(super) fn prefixed(hasher: &mut impl sha2::digest::Update, part: &[u8]) {
     hasher.update(&(part.len() as u64).to_be_bytes());
     hasher.update(part);
-}
-
-fn to_json(value: &impl Serialize) -> String {
-    // Writing texts and integers to memory can't fail.
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Refuses an absent field, which serde would read as null.

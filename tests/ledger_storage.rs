@@ -558,6 +558,12 @@ fn what_is_set_aside_is_whole_and_only_the_newest_stays() {
     assert!(matches!(Storage::set_aside(&path, &clock), Err(StorageError::Io(_))));
 }
 
+/// What this thread has used so far.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap()
+}
+
 #[test]
 fn a_thousand_records_are_opened_and_verified_quickly() {
     let dir = tempfile::tempdir().unwrap();
@@ -576,14 +582,14 @@ fn a_thousand_records_are_opened_and_verified_quickly() {
     drop(storage);
     let mut times: Vec<Duration> = (0..9)
         .map(|_| {
-            let since = clock.boot();
+            let since = processor_time();
             assert_eq!(Storage::open(&path, config, SEED).unwrap().1.records.len(), 1000);
-            clock.boot().since(since)
+            processor_time() - since
         })
         .collect();
     times.sort();
     eprintln!("opened in {:?}", times[4]);
-    // A release build takes a fraction of this; two cores are shared by all tests.
+    // A release build takes a fraction of this. The processors are shared by all tests, so the clock on the wall says little.
     assert!(times[0] < Duration::from_millis(200), "{times:?}");
 }
 

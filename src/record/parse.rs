@@ -106,7 +106,7 @@ impl Record {
             let detail = "it is not in canonical form (RFC 8785: sorted members, no white space)".into();
             return Err(form(Some(record.round), detail));
         }
-        record.check()?;
+        record.check_as(text)?;
         Ok(record)
     }
 
@@ -115,14 +115,19 @@ impl Record {
     /// # Errors
     /// The first rule broken, in the order of `docs/protocol.md`, 1.3.
     pub fn check(&self) -> Result<(), RecordError> {
-        self.check_rules().map_err(|(rule, detail)| RecordError {
+        self.check_as(&self.canonical())
+    }
+
+    /// Checks it; `canonical` is its canonical JSON.
+    fn check_as(&self, canonical: &str) -> Result<(), RecordError> {
+        self.check_rules(canonical).map_err(|(rule, detail)| RecordError {
             round: Some(self.round),
             rule,
             detail,
         })
     }
 
-    fn check_rules(&self) -> Result<(), (Rule, String)> {
+    fn check_rules(&self, canonical: &str) -> Result<(), (Rule, String)> {
         self.check_bounds().map_err(|detail| (Rule::Form, detail))?;
         self.check_slot()?;
         if self.previous.is_none() != (self.round == 1) {
@@ -146,7 +151,7 @@ impl Record {
         if self.output != output(&self.chain, self.round, &self.contributions) {
             return Err((Rule::Output, "it does not follow from the reveals".into()));
         }
-        if self.hash != self.computed_hash() {
+        if self.hash != self.hash_of(canonical) {
             return Err((Rule::Hash, "it is not the hash of this record".into()));
         }
         Ok(())
