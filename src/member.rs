@@ -13,6 +13,8 @@ mod parts;
 mod spans;
 mod stages;
 
+use tokio::time::Instant;
+
 pub use self::error::MemberError;
 use self::listeners::{Listening, Sockets};
 use self::parts::Parts;
@@ -67,13 +69,16 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
         failed = stages.failed() => Err(failed),
     };
     tracing::info!("stopping");
+    let requested = Instant::now();
     readiness.stop();
     tokio::select! {
         biased;
-        () = stop_requests.next() => tracing::warn!("second stop signal: exiting now"),
-        stopped = stages.stop(config.shutdown.delay, config.shutdown.drain_limit) => return result.and(stopped),
+        () = stop_requests.second(requested) => {
+            tracing::warn!("second stop signal: exiting now");
+            result
+        }
+        stopped = stages.stop(config.shutdown.delay, config.shutdown.drain_limit) => result.and(stopped),
     }
-    result
 }
 
 fn log_start(identity: &Identity, volume: &Volume) {

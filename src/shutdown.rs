@@ -1,7 +1,15 @@
 //! Stopping in stages. The composition root holds a [`Trigger`] for each stage and pulls them in order; each part waits for
-//! the [`Signal`] of its stage.
+//! the [`Signal`] of its stage. [`StopSignals`] are what asks a process to stop.
 
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// `timeout`, `kill` of a group and some supervisors send several signals at once, and mean one.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
 
 /// Starts one stage of the shutdown. So does dropping it: no part outlives its owner.
 #[derive(Debug)]
@@ -33,4 +41,52 @@ impl Signal {
     pub fn is_requested(&self) -> bool {
         *self.0.borrow() || self.0.has_changed().is_err()
     }
+}
+
+/// SIGTERM, SIGINT and SIGHUP, none of which ends the process any more. What ignored SIGHUP before, as under nohup(1), still does.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Unix,
+    interrupt: Unix,
+    hangup: Option<Unix>,
+}
+
+impl StopSignals {
+    /// # Errors
+    /// The operating system refuses a handler.
+    pub fn listen() -> io::Result<StopSignals> {
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose()?,
+        })
+    }
+
+    /// Waits for the next signal. Cancel-safe.
+    pub async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = hangup => {}
+        }
+    }
+}
+
+/// Whether a request to stop that comes now is the same as the first one.
+pub fn repeats(first: Instant) -> bool {
+    first.elapsed() < ONE_REQUEST
+}
+
+/// Whether the signals that the process ignores, bits of a hexadecimal number in proc_pid_status(5), have number 1 among them.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::serve;
 use crate::clock::Clock;
@@ -15,7 +15,7 @@ use crate::config::{ClusterArgs, LeaseStoreArg, ServeArgs};
 use crate::local::layout::{ClusterError, Layout, Place};
 use crate::local::output::Output;
 use crate::local::supervisor::Supervisor;
-use crate::shutdown;
+use crate::shutdown::{self, StopSignals, repeats};
 
 const SET: &str = "rg";
 const SERVICE: &str = "rg.default.svc.cluster.local";
@@ -57,8 +57,7 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
         let arguments = parse(&arguments_of(place, unknown)?)?;
         serve::check(arguments).map_err(|failure| ClusterError::Arguments(failure.line))?;
     }
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ClusterError::Signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ClusterError::Signals)?;
+    let mut requests = StopSignals::listen().map_err(ClusterError::Signals)?;
 
     let supervisor = Supervisor::prepare(layout.clone(), SET, SERVICE, wiring.clock.clone(), STOP_LIMIT).await?;
     let nameserver = supervisor.nameserver();
@@ -86,15 +85,15 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
     let (kill, killed) = shutdown::stage();
     let mut signals = JoinSet::new();
     signals.spawn(async move {
-        for trigger in [stop, kill] {
-            tokio::select! {
-                biased;
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            trigger.pull();
-            // Dropping it would pull it as well: nothing else to do with it.
+        requests.next().await;
+        stop.pull();
+        let first = Instant::now();
+        requests.next().await;
+        while repeats(first) {
+            requests.next().await;
         }
+        kill.pull();
+        // Dropping them would pull them as well: nothing else to do with them.
         std::future::pending::<()>().await;
     });
     let ended = supervisor.run(command, output, stopped, killed).await;

@@ -53,6 +53,8 @@ pub enum MemberError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Listener(#[from] ListenerError),
+    #[error("stopped before all its parts had: the log names what they waited for")]
+    NotStopped,
     #[error("part {0:?} ended unexpectedly: this is a bug")]
     Ended(&'static str),
     #[error("a part panicked: {0}: this is a bug")]
@@ -74,7 +76,8 @@ impl MemberError {
             | MemberError::Volume { .. }
             | MemberError::SecretFile { .. }
             | MemberError::Ids(_)
-            | MemberError::Lease(_) => Exit::Io,
+            | MemberError::Lease(_)
+            | MemberError::NotStopped => Exit::Io,
             MemberError::Identity(_) | MemberError::Discovery(_) | MemberError::Election(_) => Exit::Usage,
             MemberError::Journal(JournalFailure::TooSmall(_)) => Exit::Usage,
             MemberError::Secret { .. } => Exit::Config,

@@ -3,14 +3,13 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::error::MemberError;
 use crate::local::parent::Parent;
-use crate::shutdown::{Signal, Trigger, stage};
+use crate::shutdown::{Signal, StopSignals, Trigger, repeats, stage};
 
 /// The lease is released within two operations of a third of the renew deadline each; it expires by itself otherwise.
 const LEADING_LIMIT: Duration = Duration::from_secs(10);
@@ -76,7 +75,7 @@ impl Stage {
         });
         joined.await.unwrap_or_else(|_| {
             tracing::warn!(?within, "some parts did not stop in time");
-            Ok(())
+            Err(MemberError::NotStopped)
         })
     }
 }
@@ -151,10 +150,9 @@ impl Stages {
     }
 }
 
-/// Requests to stop: SIGTERM, SIGINT, the admin listener, or the end of the supervisor.
+/// Requests to stop: a signal, the admin listener, or the end of the supervisor.
 pub(super) struct StopRequests {
-    terminate: Unix,
-    interrupt: Unix,
+    signals: StopSignals,
     parent: Option<Parent>,
     requested: mpsc::Receiver<()>,
     requests: mpsc::Sender<()>,
@@ -164,8 +162,7 @@ impl StopRequests {
     pub fn listen(with_parent: bool) -> Result<StopRequests, MemberError> {
         let (requests, requested) = mpsc::channel(1);
         Ok(StopRequests {
-            terminate: signal(SignalKind::terminate()).map_err(MemberError::Signals)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(MemberError::Signals)?,
+            signals: StopSignals::listen().map_err(MemberError::Signals)?,
             parent: with_parent
                 .then(Parent::on_stdin)
                 .transpose()
@@ -182,8 +179,7 @@ impl StopRequests {
     /// Waits for the next request.
     pub async fn next(&mut self) {
         let StopRequests {
-            terminate,
-            interrupt,
+            signals,
             parent,
             requested,
             ..
@@ -196,13 +192,20 @@ impl StopRequests {
         };
         tokio::select! {
             biased;
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
+            () = signals.next() => return,
             _ = requested.recv() => return,
             () = parent_gone => {}
         }
         // A supervisor ends only once.
         self.parent = None;
+    }
+
+    /// Waits for a request after the `first`, and not of its moment.
+    pub async fn second(&mut self, first: Instant) {
+        self.next().await;
+        while repeats(first) {
+            self.next().await;
+        }
     }
 }
 
@@ -226,6 +229,14 @@ mod tests {
         assert!(matches!(&failed, MemberError::Panicked(_)), "{failed}");
         assert_eq!(failed.exit(), Exit::Bug);
         stages.stop(Duration::ZERO, Duration::ZERO).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stop_that_runs_out_of_time_is_no_success() {
+        let mut stages = Stages::new();
+        stages.spawn_listener("stuck", |_| std::future::pending::<()>());
+        let stopped = stages.stop(Duration::ZERO, Duration::ZERO).await.unwrap_err();
+        assert_eq!(stopped.exit(), Exit::Io, "{stopped}");
     }
 
     #[tokio::test]

@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use random_generator::clock::Clock;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Member, read_reply, until, volume};
+use crate::harness::{Member, free_base, read_reply, until, volume};
 
 /// The Lease's holder and duration, as a person reads them. None while it is being replaced.
 fn lease(directory: &Path) -> Option<(String, u64)> {
@@ -69,11 +70,15 @@ fn a_request_under_way_is_finished_before_the_end() {
 }
 
 #[test]
-fn sigint_and_the_admin_listener_end_it_as_sigterm_does() {
+fn sigint_sighup_and_the_admin_listener_end_it_as_sigterm_does() {
     let (_dir, volume) = volume();
-    let member = Member::start(&volume, &[]);
-    member.signal(Signal::INT);
-    assert_eq!(member.ended().0, Some(0));
+    for signal in [Signal::INT, Signal::HUP] {
+        let member = Member::start(&volume, &[]);
+        member.signal(signal);
+        let (code, log) = member.ended();
+        assert_eq!(code, Some(0), "{signal:?}: {log}");
+        assert!(log.contains("stopping"), "{signal:?}: {log}");
+    }
     let member = Member::start(&volume, &[]);
     let reply = crate::harness::ask(member.base + 2, "POST", "/shutdown", &[], b"").unwrap();
     assert_eq!(reply.status, 202);
@@ -81,12 +86,63 @@ fn sigint_and_the_admin_listener_end_it_as_sigterm_does() {
 }
 
 #[test]
+fn under_nohup_it_outlives_its_terminal() {
+    let (_dir, volume) = volume();
+    let mut nohup = Command::new("sh");
+    nohup.args([
+        "-c",
+        "trap '' HUP; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_random-generator"),
+    ]);
+    let member = Member::spawn_by(nohup, free_base(), &volume, &[]);
+    until("ready", || (member.get("/readyz").ok()?.status == 200).then_some(()));
+    member.signal(Signal::HUP);
+    assert_eq!(member.get("/").unwrap().status, 200);
+    member.signal(Signal::TERM);
+    let (code, log) = member.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(
+        log.matches("\"stopping\"").count() + log.matches(" stopping").count(),
+        1,
+        "{log}"
+    );
+}
+
+#[test]
+fn several_signals_of_one_moment_are_one_request() {
+    let (_dir, volume) = volume();
+    let member = Member::start(&volume, &["--shutdown-delay", "2s", "--draw-schedule", "@every 1s"]);
+    member.until_round(1);
+    let clock = Clock::system();
+    let began = clock.boot();
+    // As timeout(1) and a supervisor's kill of the group do.
+    for signal in [Signal::TERM, Signal::TERM, Signal::HUP, Signal::INT] {
+        member.signal(signal);
+        until("not ready", || (member.readyz().status == 503).then_some(()));
+    }
+    let (code, log) = member.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("second stop signal"), "{log}");
+    let took = clock.boot().since(began);
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    assert_eq!(
+        lease(&volume.join("lease")),
+        Some((String::new(), 1)),
+        "the lease is free"
+    );
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let (_dir, volume) = volume();
     let member = Member::start(&volume, &["--shutdown-delay", "10m"]);
     member.signal(Signal::TERM);
-    until("not ready", || (member.readyz().status == 503).then_some(()));
     let clock = Clock::system();
+    let first = clock.boot();
+    until("not ready", || (member.readyz().status == 503).then_some(()));
+    until("another moment", || {
+        (clock.boot().since(first) > Duration::from_secs(1)).then_some(())
+    });
     let began = clock.boot();
     member.signal(Signal::TERM);
     let (code, log) = member.ended();

@@ -199,8 +199,13 @@ impl Member {
 
     /// Starts it, and waits for nothing.
     pub fn spawn(base: u16, volume: &Path, more: &[&str]) -> Member {
+        Member::spawn_by(program(), base, volume, more)
+    }
+
+    /// The same, started by a command that takes the arguments.
+    pub fn spawn_by(mut command: Command, base: u16, volume: &Path, more: &[&str]) -> Member {
         let log = NamedTempFile::new().unwrap();
-        let child = program()
+        let child = command
             .args(Member::arguments(base, volume, more))
             .stdout(Stdio::null())
             .stderr(log.reopen().unwrap())
