@@ -214,6 +214,30 @@ async fn an_answer_cut_off_even_over_tcp_keeps_the_list_and_says_why() {
 }
 
 #[tokio::test]
+async fn where_tcp_cannot_be_used_the_list_stays_and_says_so() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.refresh().await;
+    r.dns.set(Fault::NoTcp);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale), (3, true));
+    let trouble = list.trouble.as_ref().unwrap();
+    assert!(
+        trouble.contains("longer than UDP carries, and TCP to the nameserver failed"),
+        "{trouble}"
+    );
+}
+
+#[tokio::test]
+async fn an_alias_of_the_service_lists_the_members_behind_it() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.dns.set(Fault::Alias);
+    let list = r.refresh().await;
+    assert_eq!((list.peers.len(), list.stale), (3, false), "{:?}", list.trouble);
+}
+
+#[tokio::test]
 async fn five_hundred_members_are_listed() {
     let r = running(|_| {}).await;
     r.dns.publish(0..500);

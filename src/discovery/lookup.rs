@@ -7,33 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData};
 
 use super::answer::{self, Record};
+use super::resolver::{NoAnswer, Resolver, outcome};
 use super::{Nameservers, Peer, PeerList};
 use crate::identity::MemberName;
 
-/// Longest time to trust an answer, whatever its TTL, so that a member that was scaled away is noticed soon.
-const LONGEST_TTL: Duration = Duration::from_secs(1);
 /// Concurrent address look-ups, for servers that send no additional section.
 const ADDRESS_LOOKUPS: usize = 16;
-/// The payload size that fits an Ethernet frame on every path (DNS flag day 2020); longer answers come over TCP.
-const EDNS_PAYLOAD: u16 = 1232;
 
-/// Looks up one SRV name. Creates the resolver on first use.
+/// Looks up one SRV name.
 #[derive(Debug)]
 pub struct Lookup {
     name: Name,
-    nameservers: Nameservers,
-    timeout: Duration,
-    resolver: Option<TokioResolver>,
+    resolver: Resolver,
 }
 
 /// The result of one look-up.
@@ -75,24 +63,18 @@ impl Lookup {
     pub fn new(name: Name, nameservers: Nameservers, timeout: Duration) -> Lookup {
         Lookup {
             name,
-            nameservers,
-            timeout,
-            resolver: None,
+            resolver: Resolver::new(nameservers, timeout),
         }
     }
 
     /// Looks up the published members of `member`'s set. The caller bounds the time. Cancel-safe. `before` gives the addresses
     /// of members whose address query fails.
     pub async fn members(&mut self, member: &MemberName, before: &PeerList) -> Found {
-        let name = self.name.clone();
-        let resolver = match self.resolver() {
-            Ok(resolver) => resolver,
-            Err(error) => return Found::failed("failed", format!("no resolver: {error}")),
-        };
-        let answer = match resolver.lookup(name.clone(), RecordType::SRV).await {
+        let answer = match self.resolver.srv(self.name.clone()).await {
             Ok(answer) => answer,
-            Err(error) => return no_answer(&name, &error),
+            Err(error) => return no_answer(&self.name, &error),
         };
+        let resolver = &self.resolver;
 
         let mut addresses: HashMap<String, BTreeSet<IpAddr>> = HashMap::new();
         let mut records = Vec::new();
@@ -133,7 +115,7 @@ impl Lookup {
                 async move {
                     let addresses = match known {
                         Some(known) => Ok(known),
-                        None => look_up_addresses(resolver, &record.host).await,
+                        None => resolver.addresses(&record.host).await,
                     };
                     (ordinal, record, addresses)
                 }
@@ -182,53 +164,6 @@ impl Lookup {
             trouble: trouble.line(&member.set),
         }
     }
-
-    /// Creates the resolver on first use. If /etc/resolv.conf can't be read, the next look-up tries again.
-    fn resolver(&mut self) -> Result<&TokioResolver, NetError> {
-        if self.resolver.is_none() {
-            self.resolver = Some(resolver(&self.nameservers, self.timeout)?);
-        }
-        self.resolver.as_ref().ok_or(NetError::NoConnections)
-    }
-}
-
-pub(super) fn resolver(nameservers: &Nameservers, timeout: Duration) -> Result<TokioResolver, NetError> {
-    let mut builder = match nameservers {
-        Nameservers::ResolvConf => TokioResolver::builder_tokio()?,
-        Nameservers::At(servers) => {
-            let servers = servers.iter().map(|server| {
-                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                    connection.port = server.port();
-                    connection
-                });
-                NameServerConfig::new(server.ip(), true, connections.into())
-            });
-            let config = ResolverConfig::from_name_servers(servers.collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        }
-    };
-    let options: &mut ResolverOpts = builder.options_mut();
-    options.timeout = timeout;
-    // Two attempts: hickory counts only those after the first.
-    options.attempts = 1;
-    options.edns0 = true;
-    options.edns_payload_len = EDNS_PAYLOAD;
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    options.use_hosts_file = ResolveHosts::Never;
-    options.positive_max_ttl = Some(LONGEST_TTL);
-    options.negative_max_ttl = Some(LONGEST_TTL);
-    // No cache: every look-up queries a server. The caller's interval limits how often.
-    options.cache_size = 0;
-    builder.build()
-}
-
-pub(super) async fn look_up_addresses(resolver: &TokioResolver, host: &str) -> Result<BTreeSet<IpAddr>, &'static str> {
-    // The dot makes it absolute: no search domain is tried.
-    match resolver.lookup_ip(format!("{host}.")).await {
-        Ok(addresses) => Ok(addresses.iter().collect()),
-        Err(error) if error.is_no_records_found() => Ok(BTreeSet::new()),
-        Err(error) => Err(outcome(&error)),
-    }
 }
 
 fn host_of(name: &Name) -> String {
@@ -239,24 +174,15 @@ fn host_of(name: &Name) -> String {
     host
 }
 
-fn outcome(error: &NetError) -> &'static str {
-    match error {
-        NetError::Timeout => "timeout",
-        NetError::Truncated => "truncated",
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => "servfail",
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => "refused",
-        _ => "failed",
-    }
-}
-
 /// NXDOMAIN and an empty answer mean that no member is published. Any other error says nothing about the members.
-fn no_answer(name: &Name, error: &NetError) -> Found {
-    if error.is_nx_domain() {
-        return Found::nobody("nxdomain");
-    }
-    if error.is_no_records_found() {
-        return Found::nobody("empty");
-    }
+fn no_answer(name: &Name, error: &NoAnswer) -> Found {
+    let error = match error {
+        NoAnswer::Dns(error) if error.is_nx_domain() => return Found::nobody("nxdomain"),
+        NoAnswer::Dns(error) if error.is_no_records_found() => return Found::nobody("empty"),
+        NoAnswer::Dns(error) => error,
+        NoAnswer::Tcp(_) => return Found::failed("truncated", format!("DNS for {name}: {error}")),
+        NoAnswer::Configuration(_) => return Found::failed("failed", error.to_string()),
+    };
     let outcome = outcome(error);
     let trouble = match outcome {
         "timeout" => format!("DNS did not answer for {name} in time"),

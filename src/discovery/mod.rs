@@ -1,11 +1,12 @@
 //! Discovery: SRV records of the governing Service become a watch of immutable peer lists.
 //!
 //! [`Discovery::run`] looks up `_peer._tcp.<governing Service>.` every few seconds. `lookup` speaks DNS; `answer` decides,
-//! without I/O, which records are members, and describes the rest.
+//! without I/O, which records are members, and describes the rest. `resolver` asks the nameservers.
 
 mod answer;
 mod lookup;
 mod metrics;
+mod resolver;
 pub mod service;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

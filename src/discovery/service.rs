@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData};
 
 use super::Nameservers;
-use super::lookup::{look_up_addresses, resolver};
+use super::resolver::{NoAnswer, Resolver};
 
 /// Looks up the addresses of `_http._tcp.SERVICE`, by ascending name of the target; empty when nobody is published. The name is
 /// absolute with or without a dot at the end. The whole look-up is abandoned after three times `timeout`.
@@ -20,10 +20,11 @@ pub async fn public_listeners(
 ) -> Result<Vec<SocketAddr>, String> {
     let name = format!("_http._tcp.{}.", service.trim_end_matches('.'));
     let look_up = async {
-        let resolver = resolver(nameservers, timeout).map_err(|error| format!("no resolver: {error}"))?;
-        let answer = match resolver.lookup(name.clone(), RecordType::SRV).await {
+        let mut resolver = Resolver::new(nameservers.clone(), timeout);
+        let absolute = Name::from_ascii(&name).map_err(|error| format!("{service:?} is not a DNS name: {error}"))?;
+        let answer = match resolver.srv(absolute).await {
             Ok(answer) => answer,
-            Err(error) if error.is_nx_domain() || error.is_no_records_found() => return Ok(Vec::new()),
+            Err(NoAnswer::Dns(error)) if error.is_nx_domain() || error.is_no_records_found() => return Ok(Vec::new()),
             Err(error) => return Err(format!("the DNS query for {name} failed: {error}")),
         };
         let mut targets: Vec<(String, u16)> = answer
@@ -37,7 +38,7 @@ pub async fn public_listeners(
         targets.sort();
         let mut found = Vec::new();
         for (host, port) in targets {
-            let addresses = look_up_addresses(&resolver, &host).await;
+            let addresses = resolver.addresses(&host).await;
             let addresses = addresses.map_err(|outcome| format!("the address query for {host} failed: {outcome}"))?;
             found.extend(addresses.first().map(|address| SocketAddr::new(*address, port)));
         }

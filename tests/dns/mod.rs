@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, SRV};
+use hickory_resolver::proto::rr::rdata::{A, CNAME, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -25,6 +25,10 @@ pub enum Fault {
     /// TC and nothing else on UDP, whatever the size.
     AlwaysTruncateUdp,
     AlwaysTruncate,
+    /// As AlwaysTruncateUdp, and TCP connections end at once.
+    NoTcp,
+    /// The SRV name is an alias, a CNAME, of the real one.
+    Alias,
 }
 
 #[derive(Default)]
@@ -140,6 +144,9 @@ async fn serve_stream(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         if stream.read_exact(&mut bytes).await.is_err() {
             return;
         }
+        if state.lock().unwrap().fault == Fault::NoTcp {
+            return;
+        }
         if let Some((answer, _)) = answer(&bytes, &state, true) {
             let bytes = encoded(&answer);
             let mut framed = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
@@ -172,8 +179,11 @@ fn encoded(message: &Message) -> Vec<u8> {
             // The Service's name stands in the question, after `_peer` and `_tcp`.
             label(&mut bytes, record.name.iter().next().unwrap());
             bytes.extend([0xC0, 12 + 6 + 5]);
-        } else {
+        } else if record.name == message.queries[0].name {
             bytes.extend([0xC0, 12]);
+        } else {
+            record.name.iter().for_each(|part| label(&mut bytes, part));
+            bytes.push(0);
         }
         bytes.extend(u16::from(record.record_type()).to_be_bytes());
         bytes.extend([0, 1]);
@@ -186,6 +196,10 @@ fn encoded(message: &Message) -> Vec<u8> {
                     data.extend(number.to_be_bytes());
                 }
                 srv.target.iter().for_each(|part| label(&mut data, part));
+                data.push(0);
+            }
+            RData::CNAME(target) => {
+                target.0.iter().for_each(|part| label(&mut data, part));
                 data.push(0);
             }
             other => panic!("{other:?}"),
@@ -230,13 +244,19 @@ fn answer(bytes: &[u8], state: &Mutex<State>, tcp: bool) -> Option<(Message, u16
             RData::A(A(Ipv4Addr::new(10, 0, high, low)))
         };
         let host = |n: u16| Name::from_ascii(format!("rg-{n}.{SERVICE}.")).unwrap();
+        let mut owner = query.name().clone();
+        let real = Name::from_ascii(format!("_peer._tcp.real.{SERVICE}.")).unwrap();
+        if state.fault == Fault::Alias && owner != real && query.query_type() != RecordType::A {
+            message.add_answer(Record::from_rdata(owner, 300, RData::CNAME(CNAME(real.clone()))));
+            owner = real;
+        }
         match query.query_type() {
             RecordType::SRV => {
                 for (target, port) in &state.srv {
                     let srv = RData::SRV(SRV::new(0, 100, *port, target.clone()));
-                    message.add_answer(Record::from_rdata(query.name().clone(), 300, srv));
+                    message.add_answer(Record::from_rdata(owner.clone(), 300, srv));
                 }
-                if state.fault != Fault::NoAdditional {
+                if ![Fault::NoAdditional, Fault::Alias].contains(&state.fault) {
                     for n in &state.ordinals {
                         message.additionals.push(Record::from_rdata(host(*n), 300, address(*n)));
                     }
@@ -250,7 +270,8 @@ fn answer(bytes: &[u8], state: &Mutex<State>, tcp: bool) -> Option<(Message, u16
             _ => {}
         }
     }
-    let cut = state.fault == Fault::AlwaysTruncate || (state.fault == Fault::AlwaysTruncateUdp && !tcp);
+    let cut = state.fault == Fault::AlwaysTruncate
+        || ([Fault::AlwaysTruncateUdp, Fault::NoTcp].contains(&state.fault) && !tcp);
     let message = if cut { truncated(message) } else { message };
     let payload = question.edns.as_ref().map_or(512, |edns| edns.max_payload());
     Some((message, payload))
