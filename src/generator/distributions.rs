@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use rand_distr::Normal;
 use uuid::{Builder, Uuid};
 
+use super::decimals::Decimals;
 use super::distinct::{self, Distinct};
 
 /// Why values are impossible.
@@ -16,7 +17,7 @@ pub enum DistributionError {
     IntegerRange { min: i64, max: i64 },
     #[error("{count} different values don't fit between {min} and {max}")]
     TooFew { min: i64, max: i64, count: usize },
-    #[error("the range is empty, or wider than a number can say: from {min} to below {max}")]
+    #[error("the range is empty or has no finite end: from {min} to below {max}")]
     DecimalRange { min: f64, max: f64 },
     #[error("the deviation {deviation} is negative or no number")]
     Deviation { deviation: f64 },
@@ -65,14 +66,14 @@ pub fn permutation(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<usize> {
     order
 }
 
-/// `count` decimals from `min` to below `max`, uniform in steps of (`max` − `min`) / 2^52.
+/// `count` decimals from `min` to below `max`, uniform: [`Decimals`] says how fine.
 pub fn decimals(
     rng: &mut (impl Rng + ?Sized),
     min: f64,
     max: f64,
     count: usize,
 ) -> Result<Vec<f64>, DistributionError> {
-    let range = Uniform::new(min, max).map_err(|_| DistributionError::DecimalRange { min, max })?;
+    let range = Decimals::new(min, max).ok_or(DistributionError::DecimalRange { min, max })?;
     Ok((0..count).map(|_| range.sample(rng)).collect())
 }
 

@@ -1,13 +1,36 @@
 //! Decimals and gaussians, against their distribution functions.
 
+use std::convert::Infallible;
+
 use proptest::prelude::*;
-use rand::{Rng, RngExt};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng, TryRng};
 use random_generator::generator::distributions::{DistributionError, decimals, gaussians};
 
 use crate::rng;
-use crate::statistics::{KOLMOGOROV_SMIRNOV_LIMIT, kolmogorov_smirnov};
+use crate::statistics::{CHI_SQUARE_LIMIT, KOLMOGOROV_SMIRNOV_LIMIT, chi_square, count, kolmogorov_smirnov};
 
 const DRAWS: usize = 100_000;
+
+/// The same bits for ever. Not 0: a method that rejects for evenness would wait for others.
+struct Constant(u64);
+
+impl TryRng for Constant {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0 as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes.fill(self.0 as u8);
+        Ok(())
+    }
+}
 
 #[test]
 fn decimals_are_even_and_squares_are_rejected() {
@@ -75,16 +98,117 @@ fn gaussians_have_tails() {
     assert!((2_440..2_960).contains(&beyond), "{beyond}");
 }
 
+/// What most libraries do: it rounds to the nearest double.
+fn scaled(rng: &mut impl Rng, min: f64, max: f64) -> f64 {
+    min + (max - min) * rng.random::<f64>()
+}
+
+#[test]
+fn where_doubles_are_few_each_is_as_likely_and_scaling_is_rejected() {
+    // A second in milliseconds since 1970: 4,096 doubles.
+    let (min, max) = (1_767_225_600_000.0, 1_767_225_600_001.0);
+    let place = |value: f64| ((value - min) * 4_096.0) as usize;
+    let values = decimals(&mut rng(), min, max, DRAWS).unwrap();
+    let cells = count(4_096, values.into_iter().map(place));
+    assert!(chi_square(&cells) < CHI_SQUARE_LIMIT);
+
+    let mut rng = rng();
+    let excluded = (0..DRAWS).filter(|_| scaled(&mut rng, min, max) == max).count();
+    assert!(excluded > 0);
+}
+
+#[test]
+fn a_double_is_as_likely_as_it_is_far_from_the_next_and_scaling_is_rejected() {
+    // Below 1 doubles lie half as far apart: one, at a third of the range, and 1 itself.
+    let (min, max) = (1.0_f64.next_down(), 1.0_f64.next_up());
+    let thirds = |ones: usize| [ones as u64, 2 * (DRAWS - ones) as u64];
+    let ones = decimals(&mut rng(), min, max, DRAWS).unwrap();
+    let ones = ones.into_iter().filter(|value| *value == 1.0).count();
+    assert!(chi_square(&thirds(ones)) < CHI_SQUARE_LIMIT, "{ones}");
+
+    let mut rng = rng();
+    let ones = (0..DRAWS).filter(|_| scaled(&mut rng, min, max) == 1.0).count();
+    assert!(chi_square(&thirds(ones)) > CHI_SQUARE_LIMIT, "{ones}");
+}
+
+#[test]
+fn decimals_of_the_widest_range_are_even() {
+    let values = decimals(&mut rng(), -f64::MAX, f64::MAX, DRAWS).unwrap();
+    let distance = kolmogorov_smirnov(values, |value| 0.5 + value / f64::MAX / 2.0);
+    assert!(distance < KOLMOGOROV_SMIRNOV_LIMIT, "{distance}");
+}
+
+#[test]
+fn small_decimals_have_as_many_digits_as_others() {
+    // Multiples of 2^-53 would have ten fewer.
+    let values = decimals(&mut rng(), 0.0, 1.0, DRAWS).unwrap();
+    let fine = |value: &&f64| **value < 0.001 && (**value * 2.0_f64.powi(53)).fract() != 0.0;
+    assert!(values.iter().filter(fine).count() > 50);
+}
+
+/// Any finite double, and often one that is special: subnormal, around zero, at an end of the format, a power of 2.
+fn double() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => any::<u64>().prop_map(f64::from_bits).prop_filter("finite", |value| value.is_finite()),
+        2 => (any::<bool>(), 0_u64..1 << 52).prop_map(|(negative, bits)| f64::from_bits(u64::from(negative) << 63 | bits)),
+        2 => (-1074_i32..1024, prop::sample::select(vec![1.0, -1.0])).prop_map(|(power, sign)| sign * 2.0_f64.powi(power)),
+        1 => prop::sample::select(vec![0.0, -0.0, f64::MAX, -f64::MAX, f64::MIN_POSITIVE, 5e-324, -5e-324, 1.0]),
+        1 => -1e15_f64..1e15,
+    ]
+}
+
+/// Two ends that differ: independent ones, neighbours, and close ones.
+fn ends() -> impl Strategy<Value = (f64, f64)> {
+    let near = (double(), 1_u32..40).prop_map(|(start, distance)| {
+        let end = (0..distance).fold(start, |value, _| value.next_up());
+        (start, end)
+    });
+    prop_oneof![
+        (double(), double()),
+        double().prop_map(|start| (start, start.next_up())),
+        near
+    ]
+    .prop_map(|(a, b)| (a.min(b), a.max(b)))
+    .prop_filter("a range", |(min, max)| min < max && max.is_finite())
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
     #[test]
-    fn every_decimal_is_from_min_to_below_max(a in -1e300_f64..1e300, b in -1e300_f64..1e300) {
-        prop_assume!(a != b);
-        let (min, max) = (a.min(b), a.max(b));
-        let values = decimals(&mut rng(), min, max, 100).unwrap();
-        prop_assert!(values.iter().all(|value| (min..max).contains(value)));
+    fn every_decimal_is_from_min_to_below_max((min, max) in ends(), seed: u64) {
+        let values = decimals(&mut StdRng::seed_from_u64(seed), min, max, 50).unwrap();
+        prop_assert!(values.iter().all(|value| (min..max).contains(value)), "{values:?}");
         prop_assert_eq!(decimals(&mut rng(), max, min, 1), Err(DistributionError::DecimalRange { min: max, max: min }));
     }
 
+    #[test]
+    fn the_lowest_and_the_highest_random_bits_stay_in_range((min, max) in ends(), bits in prop::sample::select(vec![1, u64::MAX])) {
+        let value = decimals(&mut Constant(bits), min, max, 1).unwrap()[0];
+        prop_assert!((min..max).contains(&value), "{value:?}");
+    }
+
+    #[test]
+    fn between_neighbours_there_is_only_the_lower(min in double().prop_filter("not the last", |value| *value < f64::MAX)) {
+        prop_assert_eq!(decimals(&mut rng(), min, min.next_up(), 3).unwrap(), [min, min, min]);
+    }
+}
+
+#[test]
+fn what_is_no_range_of_decimals_is_refused() {
+    for (min, max) in [
+        (1.0, 1.0),
+        (0.0, -0.0),
+        (f64::NAN, 1.0),
+        (0.0, f64::NAN),
+        (0.0, f64::INFINITY),
+        (-f64::INFINITY, 0.0),
+    ] {
+        assert!(decimals(&mut rng(), min, max, 1).is_err(), "from {min} to {max}");
+    }
+}
+
+proptest! {
     #[test]
     fn every_gaussian_is_finite(mean in -1e300_f64..1e300, deviation in 0.0..1e300_f64) {
         let values = gaussians(&mut rng(), mean, deviation, 100).unwrap();
