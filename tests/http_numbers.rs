@@ -13,6 +13,7 @@ use random_generator::server::limits::Limits;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::{Uuid, Version};
 
@@ -222,6 +223,38 @@ async fn uuids_say_their_version_and_come_in_each_format() {
             .all(|uuid| (before..=after).contains(&(uuid.as_u128() >> 80)))
     );
     assert_eq!(bytes(&member, "/uuids?count=3&format=bytes").await.len(), 48);
+}
+
+#[tokio::test]
+async fn uuids_of_version_7_ascend_over_the_requests_of_each_connection() {
+    let member = member().await;
+    let address = member.running.address;
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        clients.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // Sent at once: several are answered within a millisecond.
+            let asked = "GET /uuids?version=7&count=2&format=text HTTP/1.1\r\nhost: a\r\n";
+            let requests = format!("{asked}\r\n").repeat(299) + asked + "connection: close\r\n\r\n";
+            stream.write_all(requests.as_bytes()).await.unwrap();
+            let mut answers = String::new();
+            timeout(SOON, stream.read_to_string(&mut answers))
+                .await
+                .unwrap()
+                .unwrap();
+            answers
+                .lines()
+                .filter_map(|line| line.parse().ok())
+                .collect::<Vec<Uuid>>()
+        });
+    }
+    let mut all = HashSet::new();
+    while let Some(given) = clients.join_next().await {
+        let given = given.unwrap();
+        assert!(given.is_sorted_by(|one, next| one < next));
+        all.extend(given);
+    }
+    assert_eq!(all.len(), 4 * 600);
 }
 
 #[tokio::test]

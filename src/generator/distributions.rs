@@ -1,4 +1,4 @@
-//! Values from a generator: integers, decimals, gaussians, strings, UUIDs and permutations. The generator is an argument, so that
+//! Values from a generator: integers, decimals, gaussians, strings, random UUIDs and permutations. The generator is an argument, so that
 //! tests can use a seeded one.
 
 use rand::Rng;
@@ -112,22 +112,6 @@ pub fn random_uuids(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<Uuid> {
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
         Builder::from_random_bytes(bytes).into_uuid()
-    };
-    (0..count).map(|_| one()).collect()
-}
-
-/// `count` UUIDs of version 7 (RFC 9562, 5.7) of one millisecond since 1970, ascending: the first has 74 random bits, of which
-/// the highest is 0; each other exceeds the one before by a random number of 1 to 2^32 (6.2, method 2).
-pub fn timed_uuids(rng: &mut (impl Rng + ?Sized), milliseconds: u64, count: usize) -> Vec<Uuid> {
-    let mut random = ((u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64())) >> (128 - 73);
-    let mut one = || {
-        // 12 bits behind the version, 62 behind the variant: 16 and 64 with those.
-        let (high, low) = ((random >> 62) as u16, random as u64 & (u64::MAX >> 2));
-        random += 1 + u128::from(rng.next_u32());
-        let mut bytes = [0; 10];
-        bytes[..2].copy_from_slice(&high.to_be_bytes());
-        bytes[2..].copy_from_slice(&low.to_be_bytes());
-        Builder::from_unix_timestamp_millis(milliseconds, &bytes).into_uuid()
     };
     (0..count).map(|_| one()).collect()
 }

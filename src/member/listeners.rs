@@ -12,6 +12,7 @@ use super::parts::Parts;
 use super::stages::Stages;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::generator::timed_uuids::TimedUuids;
 use crate::http::admin::{self, Admin};
 use crate::http::public::draws::Draws;
 use crate::http::public::ids::Ids;
@@ -140,6 +141,7 @@ impl Listening<'_> {
                 source: Arc::new(RandomNumbers),
                 journal: journal.clone(),
                 clock: self.clock.clone(),
+                timed_uuids: TimedUuids::default(),
                 process: self.identity.process,
                 version: super::VERSION,
             },

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
+use proptest::prelude::*;
 use rand::Rng;
-use random_generator::generator::distributions::{DistributionError, random_uuids, strings, timed_uuids};
+use random_generator::generator::distributions::{DistributionError, random_uuids, strings};
+use random_generator::generator::timed_uuids::TimedUuids;
 use uuid::{Uuid, Variant, Version};
 
 use crate::rng;
@@ -55,7 +57,7 @@ fn the_122_bits_of_version_4_are_random_and_those_of_version_7_are_rejected() {
     assert!(uuids.iter().all(|uuid| uuid.get_variant() == Variant::RFC4122));
 
     let timed: Vec<Uuid> = (0..10_000)
-        .flat_map(|_| timed_uuids(&mut rng(), 1_800_000_000_000, 1))
+        .flat_map(|_| TimedUuids::default().take(&mut rng(), 1_800_000_000_000, 1))
         .collect();
     assert!(chi_square(&bits(&timed, free())) > CHI_SQUARE_LIMIT);
 }
@@ -65,7 +67,7 @@ fn version_7_begins_with_the_time_ascends_and_repeats_nothing() {
     let mut rng = rng();
     let mut first = Vec::new();
     for _ in 0..2_000 {
-        let uuids = timed_uuids(&mut rng, 0x0123_4567_89ab, 50);
+        let uuids = TimedUuids::default().take(&mut rng, 0x0123_4567_89ab, 50);
         assert!(uuids.is_sorted_by(|before, after| before < after));
         assert_eq!(uuids.iter().collect::<HashSet<_>>().len(), 50);
         for uuid in &uuids {
@@ -80,4 +82,22 @@ fn version_7_begins_with_the_time_ascends_and_repeats_nothing() {
     let cells = bits(&first, random());
     assert!(chi_square(&cells) < CHI_SQUARE_LIMIT, "{cells:?}");
     assert!(first.iter().all(|uuid| uuid.as_u128() >> 75 & 1 == 0));
+}
+
+proptest! {
+    #[test]
+    fn version_7_ascends_over_all_answers_whatever_the_clock_says(answers in prop::collection::vec((0_u64..5, 0_usize..300), 1..40)) {
+        let (source, mut rng) = (TimedUuids::default(), rng());
+        let mut given = Vec::new();
+        let mut latest = 0;
+        for (clock, count) in answers {
+            let milliseconds = 1_800_000_000_000 + clock;
+            latest = latest.max(milliseconds);
+            let uuids = source.take(&mut rng, milliseconds, count);
+            prop_assert_eq!(uuids.len(), count);
+            prop_assert!(uuids.iter().all(|uuid| uuid.as_u128() >> 80 == u128::from(latest)));
+            given.extend(uuids);
+        }
+        prop_assert!(given.is_sorted_by(|one, next| one < next));
+    }
 }

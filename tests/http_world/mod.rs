@@ -19,6 +19,7 @@ use rand::{Rng, TryRng};
 use random_generator::clock::Clock;
 use random_generator::discovery::PeerList;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
+use random_generator::generator::timed_uuids::TimedUuids;
 use random_generator::http::public::draws::Draws;
 use random_generator::http::public::entry::{Entry, JournalSink, JournalUnavailable};
 use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
@@ -240,6 +241,7 @@ impl Member {
                 source: numbers.clone(),
                 journal: journal.clone(),
                 clock: clock.clone(),
+                timed_uuids: TimedUuids::default(),
                 process: uuid::Uuid::nil(),
                 version: "1.2.3",
             },

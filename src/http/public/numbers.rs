@@ -27,6 +27,7 @@ use super::entry::{JournalSink, record};
 use super::request::PublicRequest;
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
+use crate::generator::timed_uuids::TimedUuids;
 use crate::server::format::{Format, respond};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
@@ -66,6 +67,7 @@ pub struct Numbers<N, J> {
     pub source: Arc<N>,
     pub journal: J,
     pub clock: Clock,
+    pub timed_uuids: TimedUuids,
     /// The UUID of this process.
     pub process: uuid::Uuid,
     pub version: &'static str,

@@ -26,7 +26,7 @@ impl PartialSchema for UuidVersion {
 impl ToSchema for UuidVersion {}
 
 /// `GET /uuids?version=4&count=1` → `{"values": ["…"]}`; text: one a line; bytes: 16 each. Version 4 is random; version 7 begins
-/// with the time in milliseconds, and ascends within a response (RFC 9562).
+/// with the time in milliseconds, and ascends over all responses of this process (RFC 9562).
 #[utoipa::path(
     get,
     path = "/uuids",
@@ -57,7 +57,7 @@ pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(
     let milliseconds = u64::try_from(request.exchange.started.wall.0 / 1_000).unwrap_or(0);
     let make = |rng: &mut dyn rand::Rng| {
         Ok(match timed {
-            true => distributions::timed_uuids(rng, milliseconds, count),
+            true => state.timed_uuids.take(rng, milliseconds, count),
             false => distributions::random_uuids(rng, count),
         })
     };
