@@ -1,6 +1,7 @@
 //! One draw, as the Lease, the ledgers and the wire have it: `docs/protocol.md`, part 1.
 
 pub mod chain;
+mod crontab;
 pub mod integers;
 mod parse;
 pub mod schedule;

@@ -61,8 +61,8 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
     names(&refusal(&["serve", "--voters", "33"], &[]), &["--voters", "1..=32"]);
     names(&refusal(&["serve", "--pod-name", "RG_0"], &[]), &["--pod-name", "rg-0"]);
     names(
-        &refusal(&["serve", "--draw-schedule", "@daily"], &[]),
-        &["--draw-schedule", "@every"],
+        &refusal(&["serve", "--draw-schedule", "@reboot"], &[]),
+        &["--draw-schedule", "@reboot", "@every", "@daily"],
     );
     names(
         &refusal(&["serve", "--connection-limit", "0"], &[]),

@@ -283,3 +283,119 @@ fn missed_slots_are_counted_up_to_the_limit_and_no_further() {
     assert_eq!(schedule("@every 1m").missed_between(Slot(600), Slot(600)), 0);
     assert_eq!(schedule("@every 1m").missed_between(Slot(601), Slot(60)), 0);
 }
+
+/// What a person wrote, and what a record holds. tests/interop compares the instants with those of robfig/cron.
+const WRITTEN: &str = include_str!("interop/schedules/table.tsv");
+
+#[test]
+fn what_a_cronjob_accepts_is_accepted_and_the_record_holds_numbers() {
+    let mut rows = 0;
+    for row in WRITTEN.lines() {
+        let (written, expected) = row.split_once('\t').unwrap();
+        let read = Schedule::from_crontab(written).unwrap();
+        assert_eq!(read.to_string(), expected, "{written}");
+        // What a verifier reads has the same instants.
+        let record: Schedule = expected.parse().unwrap();
+        assert_eq!(record, read);
+        rows += 1;
+    }
+    assert!(rows >= 60, "{rows}");
+}
+
+#[test]
+fn what_is_refused_is_named_with_what_to_write_instead() {
+    for (written, word, instead) in [
+        ("", "0 fields", "write five"),
+        ("0 0 * *", "4 fields", "write five"),
+        ("0 0 0 * * ?", "6 fields", "without seconds"),
+        (
+            "CRON_TZ=Europe/Berlin 0 9 * * *",
+            "CRON_TZ=Europe/Berlin",
+            "write the hours in UTC",
+        ),
+        ("TZ=UTC 0 9 * * *", "TZ=UTC", "leave it out"),
+        ("@reboot", "@reboot", "@hourly"),
+        ("@Daily", "@Daily", "write @daily"),
+        ("@daily 5", "@daily", "nothing behind it"),
+        ("@every 1h30m", "1h30m", "write 90m"),
+        ("60 * * * *", "60", "from 0 to 59"),
+        ("* 24 * * *", "hour field", "from 0 to 23"),
+        ("0 0 0 * *", "day of month field", "from 1 to 31"),
+        ("0 0 * 13 *", "13", "from 1 to 12, or a name from JAN to DEC"),
+        ("0 0 * * 8", "8", "from 0 to 7, or a name from SUN to SAT"),
+        ("0 0 * * MONDAY", "MONDAY", "write MON"),
+        ("0 0 * January *", "January", "write JAN"),
+        ("0 0 L * *", "L", "no last day"),
+        ("0 0 15W * *", "15W", "nearest weekday"),
+        ("0 0 * * 5#2", "5#2", "nth weekday"),
+        ("0 0 * * SAT-SUN", "SAT-SUN", "write 0,6"),
+        ("0 22-2 * * *", "22-2", "write 0-2,22,23"),
+        ("1-2-3 * * * *", "1-2-3", "write `a-b`"),
+        ("/5 * * * *", "/5", "write `*/5`"),
+        ("*/0 * * * *", "step \"0\"", "from 1 on"),
+        ("*/1/2 * * * *", "1/2", "from 1 on"),
+        (", * * * *", ",", "write `*`"),
+        ("H * * * *", "H", "from 0 to 59"),
+        ("1- * * * *", "1-", "from 0 to 59"),
+        ("0 0 30 FEB *", "30", "such as 28"),
+        ("٣ * * * *", "٣", "from 0 to 59"),
+    ] {
+        let error = Schedule::from_crontab(written).expect_err(written).to_string();
+        for part in [word, instead, "allowed are `@every Ns`"] {
+            assert!(error.contains(part), "{written}: {error}");
+        }
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+/// As [`item`], and what only people write.
+fn written_item(least: u32, greatest: u32) -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => item(least, greatest),
+        1 => Just("?".to_owned()),
+        1 => (least..=greatest, 1..200u32).prop_map(|(a, n)| format!("{a}/{n}")),
+        1 => (0..30u32).prop_map(|n| format!("*/{}", n + 1)),
+    ]
+}
+
+fn written() -> impl Strategy<Value = String> {
+    let field =
+        |least, greatest| prop::collection::vec(written_item(least, greatest), 1..30).prop_map(|items| items.join(","));
+    (field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 6))
+        .prop_map(|(a, b, c, d, e)| format!("{a} {b} {c} {d} {e}"))
+}
+
+proptest! {
+    #[test]
+    fn the_canonical_form_is_its_own_and_fits_a_record_however_long_the_text(text in written()) {
+        let read = Schedule::from_crontab(&text).unwrap();
+        let again = Schedule::from_crontab(&read.to_string()).unwrap();
+        prop_assert_eq!(&again, &read);
+        prop_assert!(read.to_string().len() <= 256);
+        // Without anything that only people write, the instants are those of the text itself.
+        if let Some(same) = text.parse::<Schedule>().ok().filter(|_| !text.contains("*/1,") && !text.contains("*/1 ")) {
+            prop_assert_eq!(same.next_after(1_800_000_000), read.next_after(1_800_000_000));
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_person_makes_the_parser_panic(text in "\\PC{0,40}", fields in "[@*/,0-9a-zLW#?+-]{0,6}( [*/,0-9A-Z-]{0,6}){0,6}") {
+        let _ = Schedule::from_crontab(&text);
+        let _ = Schedule::from_crontab(&fields);
+    }
+}
+
+#[test]
+fn the_longest_canonical_text_fits_a_record() {
+    // Two neighbours and a gap, from the end on, where numbers have two digits: what takes most characters.
+    let field = |least: u32, last: u32| {
+        let chosen = (least..=last)
+            .rev()
+            .enumerate()
+            .filter(|(place, _)| place % 3 != 2)
+            .map(|(_, value)| value.to_string());
+        chosen.collect::<Vec<_>>().join(",")
+    };
+    let text = [field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 6)].join(" ");
+    assert!((240..=256).contains(&Schedule::from_crontab(&text).unwrap().to_string().len()));
+}

@@ -56,7 +56,7 @@ pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
     if args.voters > 1 && args.discovery_name.is_none() {
         return Err(ConfigError::VotersAlone(args.voters));
     }
-    let schedule: Schedule = args.draw_schedule.parse()?;
+    let schedule = Schedule::from_crontab(&args.draw_schedule)?;
     if let Some(deadline) = args.draw_deadline {
         within(
             "--draw-deadline",

@@ -207,7 +207,9 @@ fn a_schedule_is_checked_at_the_door_and_against_its_deadline() {
         error.contains("--draw-deadline 11s") && error.contains("--draw-schedule '@every 10s'"),
         "{error}"
     );
-    let error = with("@hourly", "10s").unwrap_err();
+    assert_eq!(with("@hourly", "10s"), Ok("0 * * * *".into()));
+    assert_eq!(with("5/15 9 ? JAN MON-FRI", "10s"), Ok("5-50/15 9 * 1 1-5".into()));
+    let error = with("CRON_TZ=Europe/Berlin 0 9 * * *", "10s").unwrap_err();
     assert!(
         error.starts_with("--draw-schedule:") && error.contains("`@every Ns`"),
         "{error}"

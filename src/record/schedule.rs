@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
 
-use super::{MAX_MISSED, MAX_SLOT, Slot};
+use super::{MAX_MISSED, MAX_SLOT, Slot, crontab};
 
 /// The longest text of a schedule, which bounds a record.
 pub const MAX_TEXT: usize = 256;
@@ -32,7 +32,8 @@ const FIELDS: [(&str, u32, u32); 5] = [
     ("day of week", 0, 7),
 ];
 
-/// When draws take place. Parsed from text; its [`Display`](fmt::Display) is that text with single spaces, and parses back to the same.
+/// When draws take place. Parsed from the text of a record; its [`Display`](fmt::Display) is that text with single spaces, and
+/// parses back to the same.
 #[derive(Clone)]
 pub struct Schedule {
     text: String,
@@ -57,23 +58,33 @@ struct Days {
 /// Why a text is not a schedule, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not a schedule: {problem}; allowed are `@every Ns`, `@every Nm`, `@every Nh` (1 s to 24 h) and five cron \
-     fields in UTC: minute, hour, day of month, month, day of week, each `*`, or numbers, `a-b`, `*/n`, `a-b/n` with commas \
-     between"
+    "{text:?} is not a schedule: {problem}; allowed are `@every Ns`, `@every Nm`, `@every Nh` (1 s to 24 h) and {fields}"
 )]
 pub struct ScheduleError {
     text: String,
     problem: String,
+    fields: &'static str,
+}
+
+const FIELDS_OF_RECORDS: &str = "five cron fields in UTC: minute, hour, day of month, month, day of week, each `*`, or \
+     numbers, `a-b`, `*/n`, `a-b/n` with commas between";
+const FIELDS_OF_PEOPLE: &str = "five cron fields in UTC, as a CronJob has them";
+
+impl ScheduleError {
+    fn new(text: &str, problem: String, fields: &'static str) -> ScheduleError {
+        ScheduleError {
+            text: text.chars().take(80).collect(),
+            problem,
+            fields,
+        }
+    }
 }
 
 impl FromStr for Schedule {
     type Err = ScheduleError;
 
     fn from_str(text: &str) -> Result<Schedule, ScheduleError> {
-        let fail = |problem: String| ScheduleError {
-            text: text.chars().take(80).collect(),
-            problem,
-        };
+        let fail = |problem| ScheduleError::new(text, problem, FIELDS_OF_RECORDS);
         if text.len() > MAX_TEXT {
             return Err(fail(format!("it is longer than {MAX_TEXT} characters")));
         }
@@ -81,7 +92,9 @@ impl FromStr for Schedule {
         let kind = match words.as_slice() {
             ["@every", period] => Kind::Every(parse_period(period).map_err(fail)?),
             [first, ..] if first.starts_with('@') => {
-                return Err(fail("only `@every` is known, with one period".into()));
+                return Err(fail(
+                    "only `@every` is known, with one period: write `@every 10s`".into(),
+                ));
             }
             [_, _, _, _, _] => Kind::Cron(Box::new(Days::parse(&words).map_err(fail)?)),
             _ => return Err(fail(format!("it has {} fields", words.len()))),
@@ -112,6 +125,13 @@ impl PartialEq for Schedule {
 impl Eq for Schedule {}
 
 impl Schedule {
+    /// Reads what people write, which is more than records may hold: see [`crontab`].
+    pub fn from_crontab(text: &str) -> Result<Schedule, ScheduleError> {
+        let fail = |problem| ScheduleError::new(text, problem, FIELDS_OF_PEOPLE);
+        let canonical = crontab::canonical(text).map_err(fail)?;
+        canonical.parse().map_err(|error: ScheduleError| fail(error.problem))
+    }
+
     /// The newest slot at or before `seconds` (Unix time). None before the first slot since the epoch.
     pub fn at_or_before(&self, seconds: i64) -> Option<Slot> {
         let seconds = seconds.min(LAST_SECOND);
@@ -185,7 +205,10 @@ impl Days {
         }
         let days = Days { cron, minutes };
         if days.first_from(0).is_none() {
-            return Err("no month has such a day".into());
+            let (day, month) = (fields[2], fields[3]);
+            return Err(format!(
+                "no month of {month:?} has a day of {day:?}: write a day that comes, such as 28"
+            ));
         }
         Ok(days)
     }
@@ -260,7 +283,11 @@ fn date_of(day: i64) -> Option<Date> {
 }
 
 fn parse_period(text: &str) -> Result<i64, String> {
-    let problem = || "the period is a number without leading zero, then s, m or h".to_owned();
+    let problem = || {
+        format!(
+            "the period {text:?} is not one number without leading zero, then s, m or h: write 90m for an hour and a half"
+        )
+    };
     let unit = match text.as_bytes().last() {
         Some(b's') => 1,
         Some(b'm') => 60,
@@ -278,7 +305,7 @@ fn parse_period(text: &str) -> Result<i64, String> {
     Ok(seconds)
 }
 
-/// What croner would read beyond the five fields of cron (names, `L`, `W`, `#`, `?`, empty items) is refused here.
+/// What croner would read beyond the five fields of a record (names, `L`, `W`, `#`, `?`, empty items) is refused here.
 fn check_field(field: &str, least: u32, greatest: u32) -> Result<(), String> {
     if field == "*" {
         return Ok(());

@@ -13,23 +13,24 @@ use crate::harness::until;
 
 /// The program, built once for all tests.
 pub fn program() -> &'static Path {
-    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(build);
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| build(".", "elector"));
     BUILT.as_deref().unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn build() -> Result<PathBuf, String> {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("elector");
+/// Builds a package of tests/interop's Go module.
+pub fn build(package: &str, name: &str) -> Result<PathBuf, String> {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let built = Command::new("go")
         .args(["build", "-mod=readonly", "-buildvcs=false", "-o"])
         .arg(&program)
-        .arg(".")
+        .arg(package)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop"))
         .status();
     match built {
         Ok(status) if status.success() => Ok(program),
         Ok(_) => Err("go build failed in tests/interop: it says above why".to_owned()),
         Err(error) => Err(format!(
-            "go can't be run ({error}): install Go 1.25 or later (https://go.dev/dl/), which builds client-go's elector"
+            "go can't be run ({error}): install Go 1.25 or later (https://go.dev/dl/), which builds what tests/interop compares with"
         )),
     }
 }

@@ -2,7 +2,10 @@ module random-generator/tests/interop
 
 go 1.25.0
 
-require k8s.io/client-go v0.35.4
+require (
+	github.com/robfig/cron/v3 v3.0.1
+	k8s.io/client-go v0.35.4
+)
 
 require (
 	github.com/davecgh/go-spew v1.1.1 // indirect

@@ -1,5 +1,5 @@
 //! Members and client-go's LeaderElector on one Lease of a real API server: `make e2e`. KUBECONFIG says which, and Go builds
-//! the elector.
+//! the elector. Schedules are compared with those of CronJobs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 #![allow(clippy::disallowed_methods)] // KUBECONFIG, and times as both sides report them
 #![allow(clippy::print_stderr)] // what was measured, for --nocapture
@@ -11,6 +11,7 @@ mod elector;
 mod harness;
 mod history;
 mod party;
+mod schedules;
 #[allow(dead_code)] // only its DNS server
 #[path = "../member/set.rs"]
 mod set;

@@ -80,6 +80,17 @@ fn row(page: &mut String, argument: &Arg) {
     writeln!(page, "| `{name}` | {variable} | {default} | {text} |").unwrap();
 }
 
+/// As Kubernetes reads them: tests/schedule.rs and tests/interop show it.
+const SCHEDULES: &str = "
+## Schedules
+
+`--draw-schedule` takes a period or a cron line. A period is `@every` with seconds, minutes or hours, up to 24 hours: `@every 10s`. Its slots are counted from the epoch, so every member has the same.
+
+A cron line is read as Kubernetes reads that of a CronJob, so you can copy it: five fields (minute, hour, day of month, month, day of week) with numbers, names (`MON-FRI`, `JAN`), lists, ranges, steps (`*/5`, `10-30/5`, or `8/4` for every fourth from 8 on), and `?`, which is `*`; or one of `@hourly`, `@daily` (`@midnight`), `@weekly`, `@monthly` and `@yearly` (`@annually`). If both day fields are restricted, either is enough: `0 0 13 * 5` is each 13th and each Friday. Records hold the line in numbers: `15 10 ? * MON-FRI` becomes `15 10 * * 1-5`.
+
+Three things differ from a CronJob. Slots are in UTC, so that all members and verifiers agree: `CRON_TZ=` and `TZ=` are refused. Day of week 7 is Sunday, as 0 is; Kubernetes refuses it. A day that never comes, as in `0 0 30 2 *`, is refused; Kubernetes accepts it, and never runs the job.
+";
+
 const HEAD: &str = "| argument | variable | default | what it does |\n| --- | --- | --- | --- |\n";
 
 /// All but help, which is everybody's.
@@ -114,6 +125,7 @@ fn every_argument_is_documented_as_the_command_line_declares_it() {
          everything below it, such as `lease_election=debug`; the most specific one wins. To change it while the member \
          runs, use `PUT /log-level` on the admin listener.\n",
     );
+    page.push_str(SCHEDULES);
     write!(page, "\n## `serve`: set by `cluster` for its members\n\n{HEAD}").unwrap();
     arguments(&serve)
         .into_iter()
