@@ -1,8 +1,10 @@
 //! Opens a SQLite file, with the pragmas. Its owner knows the contents.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// How a database is stored.
@@ -48,10 +50,21 @@ pub enum DatabaseError {
     #[error("{path}: in use by another process")]
     Busy { path: PathBuf },
     #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path}: {source}")]
     Other { path: PathBuf, source: rusqlite::Error },
 }
 
 impl DatabaseError {
+    /// Classifies an error of the files beside the database.
+    pub fn from_io(path: &Path, source: io::Error) -> DatabaseError {
+        let path = path.to_owned();
+        match source.kind() {
+            ErrorKind::StorageFull => DatabaseError::Full { path },
+            _ => DatabaseError::Io { path, source },
+        }
+    }
+
     /// Classifies SQLite's error.
     pub fn new(path: &Path, error: rusqlite::Error) -> DatabaseError {
         let path = path.to_owned();
@@ -112,4 +125,43 @@ pub fn open(path: &Path, settings: Settings) -> Result<Connection, DatabaseError
         Ok(db)
     };
     connect().map_err(|error| DatabaseError::new(path, error))
+}
+
+/// Whether others use a database.
+#[derive(Debug)]
+pub enum Lock {
+    /// Nobody does, in any process, or there is none. While the guard lives others wait, or find it busy.
+    Alone(Option<Guard>),
+    InUse,
+}
+
+/// Holds a database against every other connection.
+#[derive(Debug)]
+pub struct Guard(Connection);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // The log stays as it is.
+        let _ = self.0.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+}
+
+/// Locks the database at `path`, waiting up to `patience`. In exclusive locking mode SQLite doesn't touch the index of the log.
+pub fn lock(path: &Path, patience: Duration) -> Result<Lock, DatabaseError> {
+    let connect = || -> rusqlite::Result<Lock> {
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let guard = Guard(Connection::open_with_flags(path, flags)?);
+        guard.0.busy_timeout(patience)?;
+        guard
+            .0
+            .pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
+        guard.0.execute_batch("BEGIN EXCLUSIVE")?;
+        Ok(Lock::Alone(Some(guard)))
+    };
+    match connect().map_err(|error| DatabaseError::new(path, error)) {
+        Err(DatabaseError::Busy { .. }) => Ok(Lock::InUse),
+        Err(DatabaseError::Other { .. }) if matches!(path.try_exists(), Ok(false)) => Ok(Lock::Alone(None)),
+        locked => locked,
+    }
 }

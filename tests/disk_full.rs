@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use journaled::{Running, bytes, entry, rows, values, within};
 use random_generator::clock::Clock;
+use random_generator::database::DatabaseError;
 use random_generator::generator::ids::{self, IdsConfig, IdsError};
 use random_generator::identity::{Facts, Identity, Volume};
-use random_generator::journal::{Durability, JournalError, JournalState, default_max_bytes};
+use random_generator::journal::{self, Durability, JournalError, JournalState, default_max_bytes};
 use random_generator::shutdown;
 use small_disk::SmallDisk;
 
@@ -131,6 +132,39 @@ async fn a_disk_that_fills_before_the_first_entry_does_not_kill_the_member() {
     journal.handle.record(entry(100)).await.unwrap();
     assert!(values(&journal.path).is_superset(&HashSet::from([0, 100])));
     journal.stop().await;
+}
+
+/// What a crash, or a failed write, leaves of a journal.
+async fn leave_behind(disk: &SmallDisk, share: u64) -> HashSet<i64> {
+    let journal = Running::start(&disk.path(), Durability::Crash, share);
+    journal.working().await;
+    let acknowledged = journal.record_all(0..500).await;
+    // A copy of the files of a running journal is what a crash leaves.
+    let saved = tempfile::tempdir().unwrap();
+    let files = ["", "-wal", "-shm", ".ballast"].map(|suffix| format!("journal.db{suffix}"));
+    for name in &files {
+        std::fs::copy(disk.path().join(name), saved.path().join(name)).unwrap();
+    }
+    journal.stop().await;
+    for name in &files {
+        std::fs::copy(saved.path().join(name), disk.path().join(name)).unwrap();
+    }
+    acknowledged
+}
+
+/// SQLite empties an index that nobody uses, and on a full disk storing into it kills the process.
+#[tokio::test]
+async fn a_reader_of_what_a_crash_left_on_a_full_disk_lives() {
+    for _ in 0..5 {
+        let disk = SmallDisk::new(10);
+        let share = share(&disk);
+        let acknowledged = leave_behind(&disk, share).await;
+        disk.fill();
+        match journal::read(&disk.path().join("journal.db"), 0, 10_000) {
+            Ok(rows) => assert_eq!(rows.len(), acknowledged.len()),
+            Err(error) => assert!(matches!(error, DatabaseError::Full { .. }), "{error}"),
+        }
+    }
 }
 
 /// Every acknowledged value is in the journal, or older than its oldest row.

@@ -218,7 +218,7 @@ async fn page(path: &Path, from: i64) -> Result<Vec<Row>, Failure> {
             DatabaseError::Busy { .. } if attempts < BUSY_ATTEMPTS => continue,
             DatabaseError::Busy { .. } => Exit::TryAgain,
             DatabaseError::Corrupt { .. } => Exit::Data,
-            DatabaseError::Full { .. } | DatabaseError::Other { .. } => Exit::Io,
+            DatabaseError::Full { .. } | DatabaseError::Io { .. } | DatabaseError::Other { .. } => Exit::Io,
         };
         return Err(Failure::new(exit, error));
     }

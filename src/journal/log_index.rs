@@ -1,74 +1,132 @@
-//! Allocates the index of SQLite's log (`-shm`), a file mapped into memory, each time a database is opened. SQLite writes one byte
-//! into each 4 KiB of it "to reduce the chances of SIGBUS". With smaller blocks (1 KiB in ext4 on a small volume) that leaves
-//! holes, and storing into a hole on a full volume kills the process.
+//! Reserves the space of the index of SQLite's log (`-shm`) before SQLite opens it. The index is a file mapped into memory, and
+//! storing into a part of it that has no blocks, on a full volume, kills the process (SIGBUS).
+//!
+//! The first connection cuts the file to 3 bytes, which frees its blocks, and then writes one byte into each 4 KiB "to reduce the
+//! chances of SIGBUS". With smaller blocks (1 KiB in ext4 on a small volume) that leaves holes. But a file of 0 bytes is not cut,
+//! it grows: blocks that were allocated beyond its end stay.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 
-use crate::files::beside;
+use crate::database::{self, DatabaseError, Lock};
+use crate::files::{self, beside};
 
 /// One region: enough for a log of 4,062 pages, and the journal's is shorter.
 pub const INDEX_BYTES: u64 = 32 * 1024;
 
-/// Keeps the index's file open while a database may use it: SQLite's locks are POSIX locks, which a process loses when it closes
-/// *any* descriptor of the file.
-#[derive(Debug, Default)]
-pub struct LogIndex {
-    file: Option<File>,
+/// To be kept while the database is open: SQLite's locks are POSIX locks, which a process loses when it closes *any* descriptor
+/// of the file.
+#[derive(Debug)]
+pub struct Reserved {
+    _file: Option<File>,
 }
 
-impl LogIndex {
-    /// Allocates the index of the open database at `path`.
-    pub fn allocate(&mut self, path: &Path) -> io::Result<()> {
-        let path = beside(path, "-shm");
-        let found = fs::metadata(&path)?;
-        let held = match &self.file {
-            Some(file) => Some(file.metadata()?),
-            None => None,
-        };
-        let same = held.is_some_and(|held| (held.dev(), held.ino()) == (found.dev(), found.ino()));
-        if !same {
-            self.file = Some(OpenOptions::new().read(true).write(true).open(&path)?);
+/// Reserves the index of the database at `path`, which this process is about to open. Waits up to `patience` for others that are
+/// opening it.
+pub fn reserve(path: &Path, patience: Duration) -> Result<Reserved, DatabaseError> {
+    let index = beside(path, "-shm");
+    let reserved = match fs::metadata(&index).map(|found| found.len()) {
+        // SQLite has not used it yet.
+        Ok(0) => open(&index).and_then(allocate).map(|_| None),
+        Ok(_) => match database::lock(path, patience)? {
+            // Its content is from a process that ended, or belongs to a database that is gone.
+            Lock::Alone(_guard) => files::remove(&index).and_then(|()| create(path, &index)),
+            // It is not cut while others use it, but they may have left holes.
+            Lock::InUse => open(&index).and_then(allocate).map(Some),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => create(path, &index),
+        Err(error) => Err(error),
+    };
+    match reserved {
+        Ok(file) => Ok(Reserved { _file: file }),
+        // Then SQLite can't write it either.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Ok(Reserved { _file: None })
         }
-        match self.file.as_ref().map(fill_holes) {
-            Some(result) => Ok(result?),
-            None => Ok(()),
-        }
+        Err(error) => Err(DatabaseError::from_io(path, error)),
     }
 }
 
-fn fill_holes(file: &File) -> rustix::io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, INDEX_BYTES) {
+/// As SQLite creates it: with mode and owner of the database.
+fn create(path: &Path, index: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    let file = file.open(index)?;
+    if let Ok(database) = fs::metadata(path) {
+        file.set_permissions(Permissions::from_mode(database.mode() & 0o777))?;
+        // Only root may; for anyone else the owner is right already.
+        let _ = fchown(&file, Some(database.uid()), Some(database.gid()));
+    }
+    allocate(file).map(|_| None)
+}
+
+fn open(index: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(index)
+}
+
+fn allocate(file: File) -> io::Result<File> {
+    match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, INDEX_BYTES) {
         // A network file system: it has no local blocks that could be missing.
-        Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
-        result => result,
+        Err(rustix::io::Errno::OPNOTSUPP) => Ok(file),
+        result => Ok(result.map(|()| file)?),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::{JournalMode, Settings, Synchronous};
+
+    const SETTINGS: Settings = Settings {
+        journal_mode: JournalMode::Wal,
+        synchronous: Synchronous::Normal,
+        max_pages: None,
+        busy_timeout: Duration::ZERO,
+    };
+
+    fn blocks(path: &Path) -> u64 {
+        fs::metadata(beside(path, "-shm")).unwrap().blocks() * 512
+    }
 
     #[test]
-    fn an_index_with_holes_has_all_its_blocks_afterwards() {
+    fn an_index_has_all_its_blocks_before_sqlite_opens_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
-        let mut index = LogIndex::default();
-        assert!(
-            index.allocate(&path).is_err(),
-            "there is no index before a database is open"
+        reserve(&path, Duration::ZERO).unwrap();
+        assert!(blocks(&path) >= INDEX_BYTES, "there was none");
+        // What a process leaves that was killed, with holes.
+        File::create(beside(&path, "-shm"))
+            .unwrap()
+            .set_len(INDEX_BYTES)
+            .unwrap();
+        assert_eq!(blocks(&path), 0);
+        reserve(&path, Duration::ZERO).unwrap();
+        assert_eq!(
+            fs::metadata(beside(&path, "-shm")).unwrap().len(),
+            0,
+            "else SQLite cuts it"
         );
-        // Created again, as after the last process closed it.
-        for _ in 0..2 {
-            let file = File::create(dir.path().join("journal.db-shm")).unwrap();
-            file.set_len(INDEX_BYTES).unwrap();
-            assert_eq!(file.metadata().unwrap().blocks(), 0);
-            index.allocate(&path).unwrap();
-            assert!(file.metadata().unwrap().blocks() * 512 >= INDEX_BYTES);
-        }
+        assert!(blocks(&path) >= INDEX_BYTES, "there was one");
+        let db = database::open(&path, SETTINGS).unwrap();
+        assert!(blocks(&path) >= INDEX_BYTES, "SQLite has opened it");
+        db.execute_batch("CREATE TABLE entry (id INTEGER)").unwrap();
+        // Others use it: its content stays.
+        reserve(&path, Duration::ZERO).unwrap();
+        assert_eq!(fs::metadata(beside(&path, "-shm")).unwrap().len(), INDEX_BYTES);
+        db.execute_batch("INSERT INTO entry VALUES (1)").unwrap();
+        let rows: u32 = db
+            .query_row("SELECT count(*) FROM entry", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 1);
     }
 }

@@ -1,16 +1,15 @@
 //! Reads a journal, from any process, while it may be being written.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::aside::length;
-use super::log_index::INDEX_BYTES;
+use super::log_index;
 use crate::clock::Wall;
 use crate::database::DatabaseError;
-use crate::files::beside;
-use crate::identity::volume_space;
 
 /// The most rows of one page. Read transactions are short, because they keep the log from being emptied.
 pub const MAX_PAGE: u32 = 10_000;
@@ -28,17 +27,13 @@ pub struct Row {
     pub value: Option<i64>,
 }
 
-/// The space that reading needs for the log's index if no process has the journal open. Without it, reading would not fail but kill
-/// the process.
-const SPACE_FOR_INDEX: u64 = 128 * 1024;
-
 /// Up to `limit` rows (at most [`MAX_PAGE`]) from row id `from` on, ascending. Blocks: not for async threads.
 pub fn read(path: &Path, from: i64, limit: u32) -> Result<Vec<Row>, DatabaseError> {
-    let indexed = length(&beside(path, "-shm")) >= INDEX_BYTES;
-    let free = volume_space(path.parent().unwrap_or(path)).map_or(u64::MAX, |space| space.free);
-    if !indexed && free < SPACE_FOR_INDEX {
-        return Err(DatabaseError::Full { path: path.to_owned() });
-    }
+    // Dropped after the connection. A process that has the journal open has reserved the index.
+    let _index = match has_log(path) {
+        true => Some(log_index::reserve(path, Duration::ZERO)?),
+        false => None,
+    };
     let rows = || -> rusqlite::Result<Vec<Row>> {
         let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         db.busy_timeout(Duration::from_secs(1))?;
@@ -61,4 +56,13 @@ pub fn read(path: &Path, from: i64, limit: u32) -> Result<Vec<Row>, DatabaseErro
             .collect()
     };
     rows().map_err(|error| DatabaseError::new(path, error))
+}
+
+/// Whether this is a database with a log: for any other file SQLite makes no index. Closing the file ends the locks that this
+/// process has on it, so this comes before the connection.
+fn has_log(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut header, 0));
+    // "File format write version" and "read version": https://sqlite.org/fileformat.html
+    read.is_ok() && header.starts_with(b"SQLite format 3\0") && header[18..] == [2, 2]
 }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::aside::length;
 use super::ballast::{self, BALLAST_BYTES};
-use super::log_index::{INDEX_BYTES, LogIndex};
+use super::log_index::{self, INDEX_BYTES, Reserved};
 use super::{Durability, Entry};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
 use crate::files::beside;
@@ -28,7 +28,7 @@ const TRIM_PAGES: u64 = 32;
 const HEADROOM_PAGES: u64 = 40;
 /// A frame of the log: a page and its header.
 const FRAME: u64 = PAGE as u64 + 24;
-/// Free space needed to open a database: until its index is allocated, a full volume would kill the process.
+/// Free space needed to open a database: its index, and the first frames of its log.
 const OPENING_BYTES: u64 = 128 * 1024;
 /// Free space for the database to grow, below which the volume counts as full.
 const GROWTH_BYTES: u64 = 512 * 1024;
@@ -37,6 +37,8 @@ const MAX_TEXT: usize = 1024;
 /// Approximate bytes of a row without its texts.
 const ROW_BYTES: usize = 40;
 const SCHEMA: u32 = 1;
+/// How long to wait for a reader that opens or closes the database.
+const BUSY: Duration = Duration::from_millis(500);
 
 /// The division of the share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     db: Connection,
+    /// Dropped after the connection.
+    _index: Reserved,
     path: PathBuf,
     log: PathBuf,
     budget: Budget,
@@ -92,12 +96,7 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn open(
-        path: &Path,
-        durability: Durability,
-        max_bytes: u64,
-        index: &mut LogIndex,
-    ) -> Result<Store, StoreError> {
+    pub fn open(path: &Path, durability: Durability, max_bytes: u64) -> Result<Store, StoreError> {
         let budget = Budget::new(max_bytes);
         let failed = |source| StoreError::Io {
             path: path.to_owned(),
@@ -109,6 +108,7 @@ impl Store {
                 return Err(DatabaseError::Full { path: path.to_owned() }.into());
             }
         }
+        let index = log_index::reserve(path, BUSY)?;
         let db = database::open(
             path,
             Settings {
@@ -118,10 +118,9 @@ impl Store {
                     Durability::Power => Synchronous::Full,
                 },
                 max_pages: Some(u32::try_from(budget.max_pages).unwrap_or(u32::MAX - 1)),
-                busy_timeout: Duration::from_millis(500),
+                busy_timeout: BUSY,
             },
         )?;
-        index.allocate(path).map_err(failed)?;
         let (file, oldest, next) = prepare(&db, path, budget).map_err(|error| DatabaseError::new(path, error))?;
         let found: u32 = db
             .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -134,6 +133,7 @@ impl Store {
         }
         let mut store = Store {
             db,
+            _index: index,
             path: path.to_owned(),
             log: beside(path, "-wal"),
             budget,

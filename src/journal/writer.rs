@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
-use super::log_index::LogIndex;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
 use super::{Durability, JournalConfig, JournalError, JournalState, Message, aside};
@@ -29,7 +28,6 @@ pub struct Writer {
     metrics: JournalMetrics,
     publisher: watch::Sender<JournalState>,
     store: Option<Store>,
-    index: LogIndex,
     /// After a failure: when to try again.
     retry: Option<Pin<Box<Sleep>>>,
     backoff: Backoff,
@@ -50,7 +48,6 @@ impl Writer {
             metrics,
             publisher,
             store: None,
-            index: LogIndex::default(),
             retry: None,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             measured: None,
@@ -131,14 +128,14 @@ impl Writer {
             .ok_or_else(|| StoreError::Replaced(self.config.path.clone()))
     }
 
-    fn try_open(&mut self) -> Result<Store, StoreError> {
+    fn try_open(&self) -> Result<Store, StoreError> {
         let JournalConfig {
             path,
             durability,
             max_bytes,
             ..
         } = &self.config;
-        Store::open(path, *durability, *max_bytes, &mut self.index)
+        Store::open(path, *durability, *max_bytes)
     }
 
     fn set_aside(&mut self, detail: &str) -> Result<(), StoreError> {
@@ -274,9 +271,11 @@ impl Writer {
         }
     }
 
-    /// Closes the database until the next attempt.
+    /// Closes the database until the next attempt; on a full volume it stays open, so that the space of its index stays reserved
+    /// and others can read it.
     fn fail(&mut self, error: StoreError) -> Arc<str> {
-        if let Some(store) = self.store.take() {
+        let full = matches!(error, StoreError::Database(DatabaseError::Full { .. }));
+        if !full && let Some(store) = self.store.take() {
             store.abandon();
         }
         let reason: Arc<str> = error.to_string().into();

@@ -380,7 +380,7 @@ fn classify(error: DatabaseError) -> StorageError {
             Some(ErrorCode::Unknown) => StorageError::Corrupt(source.to_string()),
             _ => StorageError::Io(error.to_string()),
         },
-        DatabaseError::Busy { .. } => StorageError::Io(error.to_string()),
+        DatabaseError::Busy { .. } | DatabaseError::Io { .. } => StorageError::Io(error.to_string()),
     }
 }
 
