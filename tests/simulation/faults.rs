@@ -9,6 +9,7 @@ use random_generator::lease::{Head, LeaseObject};
 
 use crate::oracle::Verdict;
 use crate::process::Volume;
+use crate::splits::Split;
 use crate::world::{Plan, World, pick};
 
 const SECOND: u64 = 1_000_000;
@@ -40,6 +41,11 @@ pub enum Fault {
     Restart(u16),
     FillVolume,
     FreeVolume(u16),
+    /// The Lease is deleted and created again while its holder can't reach the store.
+    ReplaceLease,
+    /// At the next change of voters in the Lease the set splits, and then loses the Lease.
+    SplitAtChange,
+    TurnOver,
 }
 
 impl Plan {
@@ -145,6 +151,9 @@ impl World {
                     self.die_and_return(id);
                 }
             }
+            Fault::ReplaceLease => self.replace_lease(),
+            Fault::SplitAtChange => self.split = Some(Split::Armed),
+            Fault::TurnOver => self.turn_over(),
             Fault::DeleteLease => self.delete_lease(),
             Fault::SetBack => self.set_back(),
             Fault::DamageRecord => self.damage(),
@@ -278,7 +287,7 @@ impl World {
         }
     }
 
-    fn delete_lease(&mut self) {
+    pub fn delete_lease(&mut self) {
         self.lease_lost("lease deleted");
         self.store.delete();
         self.tell_watchers();

@@ -11,6 +11,7 @@ mod happening;
 mod network;
 mod oracle;
 mod process;
+mod splits;
 mod store;
 mod trace;
 mod world;

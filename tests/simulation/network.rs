@@ -1,5 +1,7 @@
 //! The ways to the lease store and between peers: what is lost, doubled, late or forged on them.
 
+use std::cmp::Ordering;
+
 use lease_election::{WatchEvent, WriteOutcome, elector};
 use rand::RngExt;
 use random_generator::draw::conductor::{self, AskError};
@@ -8,6 +10,7 @@ use random_generator::peer::message::{KeepAnswer, Refusal};
 
 use crate::happening::{Answer, Ask, Call, Happening, Input};
 use crate::oracle::Verdict;
+use crate::process::Process;
 use crate::store::Put;
 use crate::trace;
 use crate::world::{SECOND, World, elector_failure};
@@ -54,6 +57,9 @@ impl World {
                         self.oracle
                             .written(before.as_deref(), &object, &self.processes[from], &self.volumes)?;
                         self.processes[from].succeeded(op);
+                        if let Some(before) = &before {
+                            self.record_moved(before, &object, from);
+                        }
                         self.tell_watchers();
                         WriteOutcome::Written(object)
                     }
@@ -97,6 +103,36 @@ impl World {
                 after.spec.holder, process.identity
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// No two believe that they lead at the same instant, under whatever uid: but for one that never knew another Lease than the
+    /// new one, and for a Lease that was set back under its own uid.
+    pub fn leads_alone(&self, id: usize) -> Verdict {
+        let process = &self.processes[id];
+        if !process.leads(self.t) {
+            return Ok(());
+        }
+        let calm = self.oracle.lost_at == 0 || self.t > self.oracle.lost_at + 2 * self.plan.duration.as_micros() as u64;
+        let age = |process: &Process| {
+            let uid = process.lease_uid();
+            self.store
+                .history
+                .iter()
+                .rposition(|object| Some(object.uid.as_str()) == uid)
+        };
+        let excused = |other: &Process| match age(process).cmp(&age(other)) {
+            Ordering::Equal => !calm,
+            Ordering::Greater => process.uids.len() == 1,
+            Ordering::Less => other.uids.len() == 1,
+        };
+        let leads_too = |other: &&Process| other.identity != process.identity && other.leads(self.t);
+        match self.processes.iter().filter(leads_too).find(|other| !excused(other)) {
+            Some(other) => Err(format!(
+                "{} believes that it leads, and so does {}",
+                process.identity, other.identity
+            )),
+            None => Ok(()),
         }
     }
 

@@ -28,7 +28,7 @@ pub struct Oracle {
     /// The Lease was deleted, set back or damaged, and its head hasn't been valid and newest since.
     pub lost: bool,
     pub losses: u64,
-    /// Records that a majority of their voters held when the Lease was lost last, with who held them.
+    /// Records that had to survive when the Lease was lost last, with who held them.
     secured: Vec<(Arc<Record>, BTreeSet<u16>)>,
     pub wiped: BTreeSet<u16>,
     pub drawn: u64,
@@ -37,9 +37,9 @@ pub struct Oracle {
     pub lost_at: u64,
 }
 
-fn majority_holds(record: &Record, holders: &BTreeSet<u16>) -> bool {
-    let holding = holders.iter().filter(|ordinal| **ordinal < record.voters).count();
-    2 * holding > usize::from(record.voters)
+fn majority_holds(voters: u16, holders: &BTreeSet<u16>) -> bool {
+    let holding = holders.iter().filter(|ordinal| **ordinal < voters).count();
+    2 * holding > usize::from(voters)
 }
 
 pub fn holders(record: &Record, volumes: &[Volume]) -> BTreeSet<u16> {
@@ -57,13 +57,19 @@ impl Oracle {
         self.losses += 1;
         self.lost_at = now;
         self.lost = true;
+        let followed: HashSet<Hash> = self.finals.values().filter_map(|record| record.previous).collect();
         let held = |record: &Arc<Record>| (record.clone(), holders(record, volumes));
-        self.secured = self
-            .finals
-            .values()
-            .map(held)
-            .filter(|(r, h)| majority_holds(r, h))
-            .collect();
+        let secured = |(record, holders): &(Arc<Record>, BTreeSet<u16>)| {
+            majority_holds(record.voters, holders)
+                && (followed.contains(&record.hash) || self.majority_before_holds(record, holders))
+        };
+        self.secured = self.finals.values().map(held).filter(secured).collect();
+    }
+
+    /// Whether a majority of the voters of the record before holds this one: who knows only that record asks them.
+    fn majority_before_holds(&self, record: &Record, holders: &BTreeSet<u16>) -> bool {
+        let before = record.previous.and_then(|previous| self.finals.get(&previous));
+        before.is_none_or(|before| majority_holds(before.voters, holders))
     }
 
     /// A member's write took effect in the store.
@@ -161,7 +167,7 @@ impl Oracle {
     }
 
     /// Final stays: what a majority of its voters held at the loss, on volumes that were never lost, must be in the past of
-    /// what stands in the Lease now.
+    /// what stands in the Lease now, if another record followed it or a majority of the voters before held it too.
     fn goes_on(&self, record: &Record, volumes: &[Volume]) -> Verdict {
         for (secured, had) in &self.secured {
             let have = holders(secured, volumes);
@@ -170,7 +176,10 @@ impl Oracle {
                 .filter(|o| !self.wiped.contains(o))
                 .copied()
                 .collect();
-            if majority_holds(secured, &kept) && !self.is_past_of(secured, record) {
+            let wiped_before = |before: &Arc<Record>| self.wiped.iter().any(|ordinal| *ordinal < before.voters);
+            let before = secured.previous.and_then(|previous| self.finals.get(&previous));
+            let excused = before.is_some_and(wiped_before) && !self.majority_before_holds(secured, &kept);
+            if majority_holds(secured.voters, &kept) && !excused && !self.is_past_of(secured, record) {
                 return Err(format!(
                     "round {} (fence {}) came in place of round {} (fence {}), which the majority {kept:?} kept",
                     record.round, record.fence, secured.round, secured.fence

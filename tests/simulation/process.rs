@@ -1,6 +1,6 @@
 //! One simulated process: the real state machines, a volume, and clocks of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lease_election::{Elector, ElectorConfig};
@@ -84,6 +84,8 @@ pub struct Process {
     /// Its wall clock is off by so many microseconds.
     pub wall_offset: i64,
     pub lease: Option<LeaseSnapshot>,
+    /// Of every Lease that it knew.
+    pub uids: BTreeSet<String>,
     /// What it reports to readers.
     pub reported: Vec<Arc<Record>>,
     /// Boot time when a write of its own that later succeeded was sent last; the highest version of one.
@@ -141,6 +143,7 @@ impl Process {
             drift: 0,
             wall_offset: 0,
             lease: None,
+            uids: BTreeSet::new(),
             reported,
             last_success_sent: None,
             saw_other: None,
@@ -165,6 +168,16 @@ impl Process {
     pub fn when(&self, boot: Boot) -> u64 {
         let t = i128::from(boot.0) * 1_000 / (1_000_000 + i128::from(self.drift));
         u64::try_from(t).unwrap() + 1
+    }
+
+    pub fn watch_lease(&mut self, snapshot: LeaseSnapshot) {
+        self.uids
+            .extend(snapshot.object.as_ref().map(|object| object.uid.clone()));
+        self.lease = Some(snapshot);
+    }
+
+    pub fn lease_uid(&self) -> Option<&str> {
+        Some(&self.lease.as_ref()?.object.as_ref()?.uid)
     }
 
     pub fn leads(&self, t: u64) -> bool {

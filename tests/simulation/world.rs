@@ -19,6 +19,7 @@ use crate::faults::Fault;
 use crate::happening::{Ask, Call, Happening, Input};
 use crate::oracle::{Oracle, Verdict};
 use crate::process::{Process, Volume};
+use crate::splits::Split;
 use crate::store::Store;
 use crate::trace;
 
@@ -56,6 +57,7 @@ pub struct World {
     pub oracle: Oracle,
     /// How often each fault met each state.
     pub met: BTreeMap<(&'static str, &'static str), u64>,
+    pub split: Option<Split>,
     pub trace: Option<VecDeque<String>>,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     happenings: BTreeMap<u64, Happening>,
@@ -81,6 +83,7 @@ impl World {
             published: (0..members).collect(),
             oracle: Oracle::default(),
             met: BTreeMap::new(),
+            split: None,
             trace: traced.then(VecDeque::new),
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
@@ -92,6 +95,7 @@ impl World {
             world.start(ordinal);
         }
         world.plan_faults();
+        world.plan_splits(seed);
         world
     }
 
@@ -279,7 +283,8 @@ impl World {
                     self.call(id, op, Call::Write { base, change });
                 }
                 elector::Action::Publish(snapshot) => {
-                    self.processes[id].lease = Some(snapshot);
+                    self.processes[id].watch_lease(snapshot);
+                    self.leads_alone(id)?;
                     self.within(id, Input::LeaseChanged);
                 }
                 elector::Action::Commit { ticket, outcome } => {

@@ -1,0 +1,95 @@
+//! Faults that take more than one step: what only a network that splits at the worst moment can show. Every fourth seed has one.
+
+use rand::RngExt;
+use random_generator::lease::LeaseObject;
+
+use crate::faults::Fault;
+use crate::world::{SECOND, World};
+
+/// The split of the set between a change of voters and the loss of the Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Begins with the next record that names other voters.
+    Armed,
+    /// The voters of one of the two records don't see the new one.
+    Begun,
+}
+
+impl World {
+    pub fn plan_splits(&mut self, seed: u64) {
+        let last = self.plan.faults_until / 2;
+        match seed % 8 {
+            2 => {
+                let mut at = 5 * SECOND;
+                while at < self.plan.faults_until {
+                    self.schedule_fault(at, Fault::ReplaceLease);
+                    at += self.rng.random_range(5 * SECOND..20 * SECOND);
+                }
+            }
+            6 => {
+                let at = self.rng.random_range(8 * SECOND..last);
+                self.schedule_fault(at, Fault::SplitAtChange);
+                self.schedule_fault(at, Fault::ChangeVoters);
+            }
+            _ => {}
+        }
+    }
+
+    /// While the holder can't reach the store, the Lease is deleted and created again.
+    pub fn replace_lease(&mut self) {
+        let Some(id) = (0..self.processes.len()).find(|id| self.processes[*id].leads(self.t)) else {
+            return;
+        };
+        self.met("lease replaced", id);
+        self.processes[id].cut_store = true;
+        let healed = self.t + self.rng.random_range(SECOND..15 * SECOND);
+        self.schedule_fault(healed, Fault::Heal(id));
+        self.oracle.lease_lost(&self.volumes, self.t);
+        self.store.delete();
+        self.tell_watchers();
+        let created = self.t + self.rng.random_range(SECOND / 10..2 * SECOND);
+        self.schedule_fault(created, Fault::CreateLease);
+    }
+
+    /// The Lease's record has changed. At a change of voters, those that have a vote in one record alone stop hearing of anything,
+    /// and later only they are left.
+    pub fn record_moved(&mut self, before: &LeaseObject, after: &LeaseObject, by: usize) {
+        let voters = |object: &LeaseObject| object.payload.valid().map(|record| record.voters);
+        let (Some(old), Some(new)) = (voters(before), voters(after)) else {
+            return;
+        };
+        if self.split != Some(Split::Armed) || old == new {
+            return;
+        }
+        self.split = Some(Split::Begun);
+        let deaf = |ordinal: u16| if old < new { ordinal < old } else { ordinal >= new };
+        for id in 0..self.processes.len() {
+            if id != by && self.processes[id].alive && deaf(self.processes[id].ordinal) {
+                self.met("deaf to a change of N", id);
+                self.cut(id);
+            }
+        }
+        let at = self.t + self.rng.random_range(5 * SECOND..25 * SECOND);
+        self.schedule_fault(at, Fault::TurnOver);
+    }
+
+    /// The Lease is lost. Those that were deaf hear again; the others don't, for a while.
+    pub fn turn_over(&mut self) {
+        for id in 0..self.processes.len() {
+            let deaf = self.processes[id].cut_store && self.processes[id].cut_peers;
+            if deaf {
+                self.schedule_fault(self.t, Fault::Heal(id));
+            } else if self.processes[id].alive {
+                self.cut(id);
+                let healed = self.t + self.rng.random_range(20 * SECOND..40 * SECOND);
+                self.schedule_fault(healed, Fault::Heal(id));
+            }
+        }
+        self.delete_lease();
+    }
+
+    fn cut(&mut self, id: usize) {
+        self.processes[id].cut_store = true;
+        self.processes[id].cut_peers = true;
+    }
+}
