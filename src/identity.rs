@@ -104,6 +104,16 @@ pub fn lease_identity(name: &MemberName, uid: Option<&str>, nonce: &str) -> Stri
     format!("{name}_{}-{nonce}", uid.unwrap_or(NO_UID))
 }
 
+/// The member whose process wrote this holder into a Lease; none if it is no lease identity.
+pub fn holding_member(holder: &str) -> Option<MemberName> {
+    let (name, process) = holder.split_once('_')?;
+    let (uid, nonce) = process.rsplit_once('-')?;
+    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let name: MemberName = name.parse().ok()?;
+    let whole = !uid.is_empty() && nonce.len() == 8 && nonce.bytes().all(hexadecimal) && name.ordinal.is_some();
+    whole.then_some(name)
+}
+
 /// A DNS label (RFC 1123), as Kubernetes requires for a namespace.
 fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -130,6 +140,22 @@ mod tests {
         assert_eq!(identity.nonce.len(), 8);
         let local = Identity::new(facts(None)).unwrap();
         assert_eq!(local.lease(), format!("rg-2_local-{}", local.nonce));
+    }
+
+    #[test]
+    fn a_holder_is_a_member_only_by_a_whole_lease_identity() {
+        let identity = Identity::new(facts(Some("0b1c-2d"))).unwrap();
+        assert_eq!(holding_member(&identity.lease()), Some(identity.name));
+        // The second is one of client-go's: host name and UUID.
+        for other in [
+            "rg-0",
+            "rg-0_6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+            "rg_uid-01234567",
+            "rg-0_uid-0123456G",
+            "rg-0_-01234567",
+        ] {
+            assert_eq!(holding_member(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub struct ServeArgs {
         help_heading = "Lease"
     )]
     pub lease_directory: Option<PathBuf>,
-    /// Name of the Lease, in the set's namespace [default: random-generator]
+    /// Name of the Lease, in the set's namespace; no other set may have the same [default: the set's name]
     #[arg(long, env = "RANDOM_GENERATOR_LEASE_NAME", value_name = "NAME", value_parser = values::object_name, help_heading = "Lease")]
     pub lease_name: Option<String>,
     /// Kubeconfig for reaching the API server from outside the cluster; its current context is used [default: the Pod's ServiceAccount]
@@ -165,6 +165,9 @@ pub struct ServeArgs {
     /// DNS name of the governing Service, whose SRV records list the peers [default: none, and this member runs alone]
     #[arg(long, env = "RANDOM_GENERATOR_DISCOVERY_NAME", value_name = "FQDN", value_parser = values::domain, help_heading = "Discovery")]
     pub discovery_name: Option<String>,
+    /// Short name of the governing Service, in the set's namespace; the cluster's domain is that of /etc/resolv.conf, or cluster.local. --discovery-name overrides it
+    #[arg(long, env = "RANDOM_GENERATOR_GOVERNING_SERVICE", value_name = "NAME", value_parser = values::label, help_heading = "Discovery")]
+    pub governing_service: Option<String>,
     /// DNS server to query; may be repeated [default: those of /etc/resolv.conf]
     #[arg(long, env = "RANDOM_GENERATOR_DISCOVERY_NAMESERVER", value_name = "IP:PORT", value_parser = values::address, value_delimiter = ',', help_heading = "Discovery")]
     pub discovery_nameserver: Vec<SocketAddr>,

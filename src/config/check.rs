@@ -53,7 +53,7 @@ pub(super) fn collector(
 }
 
 pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
-    if args.voters > 1 && args.discovery_name.is_none() {
+    if args.voters > 1 && args.discovery_name.is_none() && args.governing_service.is_none() {
         return Err(ConfigError::VotersAlone(args.voters));
     }
     let schedule = Schedule::from_crontab(&args.draw_schedule)?;
@@ -76,11 +76,14 @@ pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
     })
 }
 
-const LEASE_NAME: &str = "random-generator";
 /// Where Kubernetes mounts a Pod's token and the cluster's CA certificate.
 const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-fn lease_store(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<LeaseStore, ConfigError> {
+fn lease_store(
+    args: &ServeArgs,
+    set: &str,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<LeaseStore, ConfigError> {
     let (store, others) = match args.lease_store {
         LeaseStoreArg::Directory => (
             "directory",
@@ -120,14 +123,18 @@ fn lease_store(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -
         }
     };
     Ok(LeaseStore::Kubernetes {
-        name: args.lease_name.clone().unwrap_or_else(|| LEASE_NAME.to_owned()),
+        name: args.lease_name.clone().unwrap_or_else(|| set.to_owned()),
         access,
     })
 }
 
 /// The checks of client-go's elector constructor, and one more: renewals are at least a second apart, so a shorter deadline would
 /// pass before the first.
-pub(super) fn lease(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Lease, ConfigError> {
+pub(super) fn lease(
+    args: &ServeArgs,
+    set: &str,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Lease, ConfigError> {
     let duration = args.lease_duration;
     within(
         "--lease-duration",
@@ -160,7 +167,7 @@ pub(super) fn lease(args: &ServeArgs, environment: impl Fn(&str) -> Option<Strin
         return Err(ConfigError::RetryTooLong { renew_deadline, retry });
     }
     Ok(Lease {
-        store: lease_store(args, environment)?,
+        store: lease_store(args, set, environment)?,
         duration,
         renew_deadline,
         retry,

@@ -60,7 +60,7 @@ pub enum ConfigError {
         renew_deadline: Duration,
     },
     #[error(
-        "--voters {0} needs --discovery-name, so that members find each other; a member that runs alone has --voters 1"
+        "--voters {0} needs --discovery-name or, in a Pod, --governing-service, so that members find each other; a member that runs alone has --voters 1"
     )]
     VotersAlone(u16),
     #[error("{first} and {second} are both {address}: give each listener an address of its own")]

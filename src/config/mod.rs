@@ -157,10 +157,10 @@ impl Config {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
         let listen = listen(&args)?;
-        let lease = lease(&args, &environment)?;
+        let identity = identity(&args, &environment)?;
+        let lease = lease(&args, &identity.pod_name.set, &environment)?;
         let draw = draw(&args)?;
         let collector = collector(&args, &environment)?;
-        let identity = identity(&args, environment)?;
         for (argument, path) in [
             ("--data-dir", Some(&args.data_dir)),
             ("--lease-directory", args.lease_directory.as_ref()),
@@ -187,7 +187,6 @@ impl Config {
         within("--drain-limit", args.drain_limit, s(0)..=s(600))?;
         let log = log(&args, stderr)?;
         Ok(Config {
-            identity,
             listen,
             journal: Journal {
                 durability: args.durability,
@@ -197,7 +196,11 @@ impl Config {
             draw,
             lease,
             discovery: Discovery {
-                name: args.discovery_name,
+                name: args.discovery_name.or_else(|| {
+                    let service = args.governing_service?;
+                    let domain = cluster_domain(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default());
+                    Some(format!("{service}.{}.svc.{domain}", identity.namespace))
+                }),
                 nameservers: args.discovery_nameserver,
                 interval: args.discovery_interval,
             },
@@ -212,8 +215,20 @@ impl Config {
             connection_limit: args.connection_limit.try_into().unwrap_or(usize::MAX),
             allowed_origins: args.allowed_origins,
             data_dir: args.data_dir,
+            identity,
         })
     }
+}
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The domain in `svc.DOMAIN`, which Kubernetes puts into the search list of its Pods.
+fn cluster_domain(resolv_conf: &str) -> String {
+    let mut words = resolv_conf.lines().map(str::split_whitespace);
+    let searched = words.find_map(|mut words| (words.next() == Some("search")).then_some(words));
+    let mut entries = searched.into_iter().flatten();
+    let domain = entries.find_map(|entry| entry.trim_end_matches('.').strip_prefix("svc."));
+    domain.unwrap_or("cluster.local").to_ascii_lowercase()
 }
 
 fn log(args: &ServeArgs, stderr: Terminal) -> Result<Log, ConfigError> {

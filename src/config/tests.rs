@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::check::draw;
-use super::{ClusterAccess, Config, ConfigError, LeaseStore, ServeArgs, Terminal};
+use super::{ClusterAccess, Config, ConfigError, LeaseStore, ServeArgs, Terminal, cluster_domain};
 
 #[derive(Parser)]
 struct Only {
@@ -111,7 +111,7 @@ fn the_api_server_is_the_pods_own_unless_a_kubeconfig_names_another() {
     ] {
         let pod = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", "443")];
         let expected = LeaseStore::Kubernetes {
-            name: "random-generator".to_owned(),
+            name: "rg".to_owned(),
             access: ClusterAccess::InCluster {
                 server: server.to_owned(),
                 credentials: PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"),
@@ -159,6 +159,38 @@ fn several_voters_need_a_way_to_find_each_other() {
     );
     let config = config("--voters 3 --discovery-name rg.default.svc.cluster.local.", &[]).unwrap();
     assert_eq!(config.discovery.name.as_deref(), Some("rg.default.svc.cluster.local"));
+}
+
+#[test]
+fn each_set_has_a_lease_of_its_own_name_unless_told_otherwise() {
+    let named = |args: &str, pod: &str| {
+        let args = format!("--lease-store kubernetes --kubeconfig k {args}");
+        match config(&args, &[("POD_NAME", pod)]).unwrap().lease.store {
+            LeaseStore::Kubernetes { name, .. } => name,
+            LeaseStore::Directory(path) => panic!("{path:?}"),
+        }
+    };
+    assert_eq!(named("", "web-rg-0"), "web-rg");
+    assert_eq!(named("", "rg-7"), "rg");
+    assert_eq!(named("--lease-name random-generator", "rg-7"), "random-generator");
+}
+
+#[test]
+fn the_short_name_of_a_service_becomes_a_name_of_its_cluster() {
+    let in_pod = "nameserver 10.96.0.10\nsearch lab.svc.example.org svc.example.org example.org\noptions ndots:5\n";
+    assert_eq!(cluster_domain(in_pod), "example.org");
+    for elsewhere in ["", "search example.org\n", "# search svc.example.org\nsearchsvc.x\n"] {
+        assert_eq!(cluster_domain(elsewhere), "cluster.local", "{elsewhere:?}");
+    }
+    let name = |args: &str| {
+        config(args, &[("POD_NAMESPACE", "lab")])
+            .unwrap()
+            .discovery
+            .name
+            .unwrap()
+    };
+    assert!(name("--voters 3 --governing-service web").starts_with("web.lab.svc."));
+    assert_eq!(name("--governing-service web --discovery-name a.b.c"), "a.b.c");
 }
 
 #[test]

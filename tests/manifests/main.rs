@@ -129,7 +129,6 @@ fn configuration(workload: &Value) -> Config {
             .get_arguments()
             .find(|argument| argument.get_env().is_some_and(|env| env.to_str() == Some(&name)))
             .unwrap_or_else(|| panic!("{name} is no argument of serve"));
-        let value = value.replace("$(POD_NAMESPACE)", "demo");
         arguments.push(format!("--{}={value}", argument.get_long().unwrap()));
     }
     // Every Pod has the address of the API server as a variable; here it comes from elsewhere.

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use random_generator::config::LeaseStore;
 use serde_json::{Value, json};
 
+use super::base::collect;
 use super::{Manifests, at, configuration, kubectl, parsed, pod, root, schema, strings, text};
 
 const OVERLAYS: [&str; 8] = [
@@ -29,10 +31,17 @@ fn renderer() -> Option<PathBuf> {
 }
 
 fn rendered(kubectl: &Path, overlay: &str) -> Manifests {
-    let folder = root().join("k8s/overlays").join(overlay);
-    let output = Command::new(kubectl).arg("kustomize").arg(&folder).output().unwrap();
+    render(kubectl, &root().join("k8s/overlays").join(overlay))
+}
+
+fn render(kubectl: &Path, folder: &Path) -> Manifests {
+    let output = Command::new(kubectl).arg("kustomize").arg(folder).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && errors.is_empty(), "{overlay}: {errors}");
+    assert!(
+        output.status.success() && errors.is_empty(),
+        "{}: {errors}",
+        folder.display()
+    );
     Manifests::of(std::str::from_utf8(&output.stdout).unwrap())
 }
 
@@ -77,6 +86,60 @@ fn every_overlay_renders_to_what_the_api_and_the_member_know() {
         );
         let image = at(manifests.workload(), "/spec/template/spec/containers/0/image");
         assert_eq!(image, "random-generator:dev", "{overlay}");
+    }
+}
+
+/// An overlay in a folder of its own that adds these lines to the base.
+fn rendered_with(kubectl: &Path, lines: &str) -> Manifests {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("base");
+    fs::create_dir(&base).unwrap();
+    for file in fs::read_dir(root().join("k8s/base")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), base.join(file.file_name())).unwrap();
+    }
+    let overlay = folder.path().join("overlay");
+    fs::create_dir(&overlay).unwrap();
+    let kustomization = format!("resources: [../base]\n{lines}\n");
+    fs::write(overlay.join("kustomization.yaml"), kustomization).unwrap();
+    render(kubectl, &overlay)
+}
+
+#[test]
+fn a_name_prefix_or_suffix_alone_makes_a_second_set_that_shares_nothing_with_the_first() {
+    let Some(kubectl) = renderer() else { return };
+    let first = rendered_with(&kubectl, "");
+    for (lines, set, name) in [
+        ("namePrefix: web-", "web-rg", "web-random-generator"),
+        ("nameSuffix: -b", "rg-b", "random-generator-b"),
+    ] {
+        let second = rendered_with(&kubectl, lines);
+        schema::check(&second);
+        assert!(second.0.keys().all(|object| !first.0.contains_key(object)), "{lines}");
+        second.get("Lease", name);
+        let workload = second.get("StatefulSet", set);
+        let config = configuration(workload);
+        let LeaseStore::Kubernetes { name: lease, .. } = &config.lease.store else {
+            panic!("{:?}", config.lease.store);
+        };
+        assert_eq!(lease, name);
+        assert_eq!(at(second.get("Role", name), "/rules/0/resourceNames"), &json!([name]));
+        assert_eq!(at(workload, "/spec/serviceName"), name);
+        assert!(config.discovery.name.unwrap().starts_with(&format!("{name}.default.svc.")));
+        // Whatever selects Pods in one set selects none of the other's.
+        for manifests in [&first, &second] {
+            let label = at(manifests.workload(), "/spec/template/metadata/labels");
+            for object in manifests.0.values() {
+                let mut selectors = Vec::new();
+                collect(object, &mut selectors);
+                assert!(
+                    selectors.iter().all(|selector| *selector == label),
+                    "{lines}: {object:#}"
+                );
+            }
+        }
+        let labels = |manifests: &Manifests| at(manifests.workload(), "/spec/template/metadata/labels").clone();
+        assert_ne!(labels(&first), labels(&second));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::harness::{Member, until, volume};
 
 const VERBS: [&str; 3] = ["GET", "PUT", "WATCH"];
 
-fn kubeconfig(server: &str) -> String {
+pub fn kubeconfig(server: &str) -> String {
     kubeconfig_of(server, "token: secret")
 }
 
@@ -36,7 +36,7 @@ fn told(member: &Member, part: &str, reason: &str) -> String {
     text
 }
 
-fn until_leading(member: &Member) {
+pub fn until_leading(member: &Member) {
     until("leadership", || (member.json("/leader")["self"] == true).then_some(()));
     until("no trouble", || member.degraded("lease").is_none().then_some(()));
     assert!(
@@ -58,6 +58,8 @@ fn whatever_is_missing_of_kubernetes_is_told_and_heals_without_a_restart() {
         &[
             "--lease-store",
             "kubernetes",
+            "--lease-name",
+            "random-generator",
             "--kubeconfig",
             &at,
             "--pod-namespace",
@@ -136,6 +138,8 @@ fn on_kubernetes(volume: &Path, kubeconfig: &Path) -> Member {
     let arguments = [
         "--lease-store",
         "kubernetes",
+        "--lease-name",
+        "random-generator",
         "--kubeconfig",
         at,
         "--pod-namespace",

@@ -21,6 +21,7 @@ mod kubernetes;
 mod lease_shell;
 mod ledger_shell;
 mod origins;
+mod other_sets;
 mod outages;
 mod peer_messages;
 mod streams;

@@ -26,6 +26,7 @@ impl OnKubernetes {
         write(&kubeconfig, &server.address.to_string());
         let arguments = [
             ("--lease-store", "kubernetes"),
+            ("--lease-name", "random-generator"),
             ("--pod-namespace", "lab"),
             ("--kubeconfig", kubeconfig.to_str().unwrap()),
             ("--lease-duration", "3s"),
