@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use crate::discovery::PeerList;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::generator::ids::IdSource;
+use crate::identity::holding_member;
 use crate::journal::JournalState;
 use crate::lease::{LeaseHandle, LeaseSnapshot};
 use crate::readiness::Readiness;
@@ -25,6 +26,9 @@ pub(super) struct Conditions {
     pub lease_watch: Option<watch::Receiver<Option<StoreError>>>,
     /// What to do when there is no Lease.
     pub lease_made_by: String,
+    /// How to give the set a lease of its own.
+    pub lease_own: &'static str,
+    pub set: String,
     pub peers: watch::Receiver<Arc<PeerList>>,
     pub voters: u16,
     pub journal: watch::Receiver<JournalState>,
@@ -53,9 +57,20 @@ impl Conditions {
     }
 
     fn lease(&self) -> Option<String> {
-        match self.lease.borrow().trouble.as_ref()? {
-            LeaseTrouble::Absent => Some(format!("there is no Lease, so nobody leads: {}", self.lease_made_by)),
-            LeaseTrouble::Store(error) => Some(error.to_string()),
+        let lease = self.lease.borrow();
+        match lease.trouble.as_ref() {
+            Some(LeaseTrouble::Absent) => Some(format!("there is no Lease, so nobody leads: {}", self.lease_made_by)),
+            Some(LeaseTrouble::Store(error)) => Some(error.to_string()),
+            None => {
+                let holder = lease.object.as_ref()?.spec.held_by()?;
+                holding_member(holder).is_none().then(|| {
+                    format!(
+                        "another program holds the lease, as {holder}, which is no member of set {}: nothing is drawn until it \
+                         gives the lease up or stops renewing it; stop it, or {}",
+                        self.set, self.lease_own
+                    )
+                })
+            }
         }
     }
 

@@ -80,7 +80,7 @@ fn place(config: &Config) -> String {
 }
 
 /// How to give the set a lease of its own.
-fn own(config: &Config) -> &'static str {
+pub(super) fn own(config: &Config) -> &'static str {
     match &config.lease.store {
         Wanted::Directory(_) => "give this set a directory of its own with --lease-directory",
         Wanted::Kubernetes { .. } => "give this set a Lease of its own with --lease-name",

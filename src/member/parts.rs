@@ -117,6 +117,8 @@ impl Parts {
             lease: self.lease.snapshots(),
             lease_watch: self.lease_watch.clone(),
             lease_made_by: lease_store::made_by(config),
+            lease_own: lease_store::own(config),
+            set: config.identity.pod_name.set.clone(),
             peers: self.peers.clone(),
             voters: config.draw.voters,
             journal: self.journal.state(),

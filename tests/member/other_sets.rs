@@ -78,3 +78,26 @@ fn a_lease_of_another_set_is_neither_taken_nor_stored_and_both_sets_are_named() 
     assert_eq!(second.json("/leader")["self"], false);
     second.stop();
 }
+
+#[test]
+fn another_program_that_holds_the_lease_is_named() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(Server::start());
+    server.create("uid-1");
+    let (directory, volume) = volume();
+    let config = directory.path().join("kubeconfig");
+    fs::write(&config, kubeconfig(&format!("http://{}", server.address))).unwrap();
+    let foreign = "web-7d4b9c5f6-24568_6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+    server.edit(|lease| {
+        lease["spec"] = json!({"holderIdentity": foreign, "leaseDurationSeconds": 3600, "leaseTransitions": 1});
+    });
+    let member = member(&volume, &config, "rg-0");
+    let text = member.until_degraded("lease", foreign);
+    for part in ["another program", "no member of set rg", "--lease-name"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    server.edit(|lease| lease["spec"]["holderIdentity"] = json!(""));
+    until_leading(&member);
+    member.until_round(1);
+    member.stop();
+}
