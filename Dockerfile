@@ -52,6 +52,8 @@ FROM workshop AS reference
 # The version of the tag: `--build-arg REFERENCE_VERSION=2.0` for :2.0.
 ARG REFERENCE_VERSION=1.0
 ENV RANDOM_GENERATOR_REFERENCE_VERSION=$REFERENCE_VERSION
+# As the image that it stands in for: manifests have it write to volumes that only root may write, such as a directory of the node.
+USER 0:0
 ENTRYPOINT ["/usr/local/bin/random-generator-reference"]
 
 

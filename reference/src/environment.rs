@@ -35,7 +35,7 @@ pub const OF_THE_IMAGE: [&str; 15] = [
 ];
 
 /// Variables that configure a part which only a member has. One of them is enough to run the member instead.
-pub const OF_A_MEMBER: [&str; 12] = [
+pub const OF_A_MEMBER: [&str; 13] = [
     "RANDOM_GENERATOR_DURABILITY",
     "RANDOM_GENERATOR_JOURNAL_MAX",
     "RANDOM_GENERATOR_LEDGER_MAX",
@@ -47,6 +47,7 @@ pub const OF_A_MEMBER: [&str; 12] = [
     "RANDOM_GENERATOR_LEASE_NAME",
     "RANDOM_GENERATOR_KUBECONFIG",
     "RANDOM_GENERATOR_DISCOVERY_NAME",
+    "RANDOM_GENERATOR_GOVERNING_SERVICE",
     "RANDOM_GENERATOR_PEER_SECRET_FILE",
 ];
 
@@ -55,6 +56,14 @@ pub const OF_A_MEMBER: [&str; 12] = [
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
+    /// Whether a Service is beside this Pod, as Spring Boot tells that it runs on Kubernetes: X_SERVICE_HOST and X_SERVICE_PORT.
+    pub fn has_service(&self) -> bool {
+        let hosts = self.0.keys().filter_map(|name| name.strip_suffix("_SERVICE_HOST"));
+        hosts
+            .into_iter()
+            .any(|name| self.0.contains_key(&format!("{name}_SERVICE_PORT")))
+    }
+
     pub fn read() -> Environment {
         let text =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

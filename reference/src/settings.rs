@@ -45,6 +45,8 @@ pub struct Settings {
     pub node_name: Option<String>,
     /// What `/actuator/health` begins with.
     pub healthy: bool,
+    /// Whether `/actuator/health` has the groups for probes.
+    pub has_probes: bool,
     pub delay: Duration,
     pub wait_for_post_start: bool,
     /// The environment as `/info` shows it: the image's variables alone.
@@ -98,6 +100,7 @@ impl Settings {
             pod_ip: variable("POD_IP"),
             node_name: variable("NODE_NAME"),
             healthy: !is("HEALTHY", "false"),
+            has_probes: environment.has_service(),
             delay: variable("DELAY_STARTUP")
                 .map_or(Ok(0), |text| whole("DELAY_STARTUP", &text))
                 .map(seconds)?,

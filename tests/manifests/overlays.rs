@@ -125,7 +125,13 @@ fn a_name_prefix_or_suffix_alone_makes_a_second_set_that_shares_nothing_with_the
         assert_eq!(lease, name);
         assert_eq!(at(second.get("Role", name), "/rules/0/resourceNames"), &json!([name]));
         assert_eq!(at(workload, "/spec/serviceName"), name);
-        assert!(config.discovery.name.unwrap().starts_with(&format!("{name}.default.svc.")));
+        assert!(
+            config
+                .discovery
+                .name
+                .unwrap()
+                .starts_with(&format!("{name}.default.svc."))
+        );
         // Whatever selects Pods in one set selects none of the other's.
         for manifests in [&first, &second] {
             let label = at(manifests.workload(), "/spec/template/metadata/labels");

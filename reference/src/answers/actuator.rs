@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use random_generator::metrics::resident_memory;
 use random_generator::server::format::wanted;
 use serde_json::{Value, json};
@@ -13,9 +13,12 @@ use tokio::task::spawn_blocking;
 
 use super::info::processors;
 use super::{JSON, Shared, with};
-use crate::memory::Memory;
+use crate::memory::{MB, Memory};
 
 const ACTUATOR: &str = "application/vnd.spring-boot.actuator.v3+json";
+/// Groups that Spring Boot 2.7 adds on Kubernetes, and their components.
+const PROBES: [&str; 2] = ["liveness", "readiness"];
+const PROBE_STATES: [&str; 2] = ["livenessState", "readinessState"];
 /// Bytes that must be free.
 const THRESHOLD: u64 = 10 * 1024 * 1024;
 
@@ -38,14 +41,20 @@ pub(super) async fn links(State(shared): State<Arc<Shared>>, headers: HeaderMap,
 pub(super) async fn health(State(shared): State<Arc<Shared>>, headers: HeaderMap, uri: Uri) -> Response {
     let (disk, toggle) = (disk_space().await, shared.toggle().await);
     let up = [&disk, &toggle].iter().all(|component| component["status"] == "UP");
-    let health = json!({
+    let mut health = json!({
         "status": status(up),
-        "components": { "diskSpace": disk, "healthToggleIndicator": toggle, "ping": ping() },
+        "components": { "diskSpace": disk, "healthToggleIndicator": toggle, "ping": always_up() },
     });
+    if shared.settings.has_probes {
+        for state in PROBE_STATES {
+            health["components"][state] = always_up();
+        }
+        health["groups"] = json!(PROBES);
+    }
     shared.in_wanted_type(&headers, &uri, code(up), &health)
 }
 
-/// `ping` or `diskSpace`; the image has no path for others.
+/// `ping`, `diskSpace` and what probes ask for; others have no path in the image, and its 404 is empty.
 pub(super) async fn component(
     State(shared): State<Arc<Shared>>,
     Path(component): Path<String>,
@@ -53,11 +62,17 @@ pub(super) async fn component(
     uri: Uri,
 ) -> Response {
     let found = match component.as_str() {
-        "ping" => ping(),
+        "ping" => always_up(),
         "diskSpace" => disk_space().await,
-        _ => return shared.fault(StatusCode::NOT_FOUND, &uri),
+        probe if shared.settings.has_probes && [PROBES, PROBE_STATES].concat().contains(&probe) => always_up(),
+        _ => return StatusCode::NOT_FOUND.into_response(),
     };
     shared.in_wanted_type(&headers, &uri, code(found["status"] == "UP"), &found)
+}
+
+/// `24.4 MB`.
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / MB as f64)
 }
 
 fn status(up: bool) -> &'static str {
@@ -72,7 +87,7 @@ fn code(up: bool) -> StatusCode {
     }
 }
 
-fn ping() -> Value {
+fn always_up() -> Value {
     json!({ "status": "UP" })
 }
 
@@ -94,7 +109,7 @@ async fn disk_space() -> Value {
 }
 
 impl Shared {
-    /// Memory in bytes: there is no heap that grows in steps, so all that the process may have is its total.
+    /// There is no heap that grows in steps, so all that the process may have is its total.
     async fn toggle(&self) -> Value {
         let healthy = self.healthy.load(Ordering::Relaxed);
         let memory = spawn_blocking(|| (Memory::read(), resident_memory())).await;
@@ -104,10 +119,10 @@ impl Shared {
             "status": status(healthy),
             "details": {
                 "toggle": healthy,
-                "usedMemory": used,
-                "totalMemory": most,
-                "maxMemory": most,
-                "freeMemory": most.saturating_sub(used),
+                "usedMemory": megabytes(used),
+                "totalMemory": megabytes(most),
+                "maxMemory": megabytes(most),
+                "freeMemory": megabytes(most.saturating_sub(used)),
                 "availableProcessors": processors(),
             },
         })

@@ -69,7 +69,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/shutdown", any(toggles::shutdown))
         .route("/memory-eater", any(memory_eater::answer))
         .route("/actuator", get(actuator::links).fallback(only_get))
+        .route("/actuator/", get(actuator::links).fallback(only_get))
         .route("/actuator/health", get(actuator::health).fallback(only_get))
+        .route("/actuator/health/", get(actuator::health).fallback(only_get))
         .route(
             "/actuator/health/{component}",
             get(actuator::component).fallback(only_get),

@@ -27,15 +27,13 @@ fn health_has_the_components_of_the_image() {
         (&toggle["status"], &toggle["details"]["toggle"]),
         (&json!("UP"), &json!(true))
     );
-    for key in [
-        "usedMemory",
-        "totalMemory",
-        "maxMemory",
-        "freeMemory",
-        "availableProcessors",
-    ] {
-        assert!(number(&toggle["details"], key) > 0, "{key}");
+    for key in ["usedMemory", "totalMemory", "maxMemory", "freeMemory"] {
+        let text = toggle["details"][key].as_str().unwrap_or_else(|| panic!("{key}"));
+        let megabytes = text.strip_suffix(" MB").unwrap_or_else(|| panic!("{key}: {text}"));
+        assert!(megabytes.parse::<f64>().unwrap() > 0.0, "{key}: {text}");
+        assert_eq!(megabytes.split_once('.').unwrap().1.len(), 1, "{key}: {text}");
     }
+    assert!(number(&toggle["details"], "availableProcessors") > 0);
     service.get("/toggle-live");
     let reply = service.get("/actuator/health");
     let toggle = &reply.json()["components"]["healthToggleIndicator"];
@@ -75,9 +73,47 @@ fn single_components_are_ping_and_disk_space() {
         service.json("/actuator/health/diskSpace")["details"]["threshold"],
         10_485_760
     );
-    for other in ["healthToggleIndicator", "db", "liveness"] {
-        assert_eq!(service.get(&format!("/actuator/health/{other}")).status, 404, "{other}");
+    for other in [
+        "healthToggleIndicator",
+        "db",
+        "liveness",
+        "readiness",
+        "livenessState",
+        "readinessState",
+    ] {
+        let reply = service.get(&format!("/actuator/health/{other}"));
+        assert_eq!((reply.status, reply.text().as_str()), (404, ""), "{other}");
     }
+}
+
+/// As Spring Boot 2.7.9 with web and actuator answered, each path in both surroundings.
+#[test]
+fn with_a_service_beside_it_health_has_the_groups_that_probes_ask_for() {
+    let service = Service::start(&[("X_SERVICE_HOST", "10.0.0.1"), ("X_SERVICE_PORT", "80")]);
+    for path in ["/actuator/health", "/actuator/health/"] {
+        let health = service.json(path);
+        assert_eq!(health["groups"], json!(["liveness", "readiness"]), "{path}");
+        for state in ["livenessState", "readinessState"] {
+            assert_eq!(health["components"][state], json!({"status": "UP"}), "{path}");
+        }
+    }
+    for path in ["liveness", "readiness", "livenessState", "readinessState", "ping"] {
+        assert_eq!(
+            service.json(&format!("/actuator/health/{path}")),
+            json!({"status": "UP"}),
+            "{path}"
+        );
+    }
+    for path in ["db", "liveness/livenessState", "readiness/ping"] {
+        assert_eq!(service.get(&format!("/actuator/health/{path}")).status, 404, "{path}");
+    }
+    assert_eq!(service.ask("POST", "/actuator/health/liveness", &[]).status, 405);
+    // A toggle changes health as a whole, and no group.
+    service.get("/toggle-live");
+    assert_eq!(service.get("/actuator/health").status, 503);
+    assert_eq!(service.get("/actuator/health/liveness").status, 200);
+    let one_alone = Service::start(&[("X_SERVICE_HOST", "10.0.0.1"), ("Y_SERVICE_PORT", "80")]);
+    assert_eq!(one_alone.get("/actuator/health/liveness").status, 404);
 }
 
 #[test]

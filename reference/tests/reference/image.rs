@@ -29,6 +29,18 @@ fn the_workshop_image_stands_in_and_the_members_does_not() {
         "reference",
         r#"ENTRYPOINT ["/usr/local/bin/random-generator-reference"]"#,
     );
+    // Some manifests write to volumes that only root may write.
+    for (name, user) in [
+        ("workshop", "65532:65532"),
+        ("member", "65532:65532"),
+        ("reference", "0:0"),
+    ] {
+        let users: Vec<_> = stage(name)
+            .into_iter()
+            .filter(|line| line.starts_with("USER "))
+            .collect();
+        assert_eq!(users, [format!("USER {user}")], "{name}");
+    }
     let mut member = stage("member").into_iter();
     assert!(!member.any(|line| line.contains("-reference") || line.contains("REFERENCE")));
     let makefile = include_str!("../../../Makefile");

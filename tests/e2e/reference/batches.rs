@@ -9,10 +9,11 @@ use crate::set::Set;
 
 pub async fn each_kind_that_is_a_batch_writes_whole_lines(set: Set) {
     apply(&set, "batches.yaml").await;
-    for job in ["shared", "numbers"] {
+    for job in ["shared", "numbers", "on-the-node"] {
         until_met(&set, &format!("job/{job}"), "condition=Complete").await;
     }
     assert_eq!(shared_lines(&set).await, 30_000);
+    assert!(lines_on_the_node(&set).await >= 10_000);
 
     until_ready(&set, "prepared").await;
     json(&set, "prepared", "/").await;
@@ -64,6 +65,25 @@ async fn periodic(set: &Set) {
     assert!(lines[6].starts_with("Finished after "), "{log}");
     assert_eq!(whole_lines(&lines[1..6].join("\n")), 5);
     assert!(lines[1].ends_with(",-1170105035"), "{log}");
+}
+
+/// Of the directory that only root may write, and leaves none of them behind.
+async fn lines_on_the_node(set: &Set) -> usize {
+    let pods = object(set, "pods?labelSelector=app=on-the-node").await;
+    let mut pod = shell_pod(set, "node-looker", "sleep 600");
+    pod["spec"]["nodeName"] = pods["items"][0]["spec"]["nodeName"].clone();
+    pod["spec"]["volumes"] = serde_json::json!([{"name": "logs", "hostPath": {"path": "/tmp/random-generator-logs"}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = serde_json::json!([{"name": "logs", "mountPath": "/logs"}]);
+    set.cluster.create(&set.path("pods"), &pod).await.unwrap();
+    until_ready(set, "node-looker").await;
+    let lines = exec(
+        set,
+        "node-looker",
+        "client",
+        &["sh", "-c", "cat /logs/random.log && rm /logs/random.log"],
+    )
+    .await;
+    whole_lines(&lines.expect_ok().out)
 }
 
 /// Of the claim that the three processes shared, as another Pod finds it.
