@@ -44,6 +44,7 @@ kubectl = $(KUBECTL)$(if $(NAMESPACE), --namespace $(NAMESPACE))
 # What the overlay deploys, how to see that it is there, and the Service that clients use.
 workload-singleton-deployment := deployment/singleton
 workload-stateless := replicaset/stateless
+workload-second := statefulset/web-rg
 workload := $(or $(workload-$(OVERLAY)),statefulset/rg)
 rolled-out := rollout status $(workload) --timeout 5m
 ifeq ($(OVERLAY),stateless)
@@ -51,6 +52,7 @@ rolled-out := wait $(workload) --for jsonpath='{.status.readyReplicas}'=3 --time
 endif
 client-singleton-deployment := service/singleton
 client-stateless := service/stateless
+client-second := service/web-random-generator-client
 client := $(or $(client-$(OVERLAY)),service/random-generator-client)
 end-to-end = IMAGE='$(IMAGE)' CLIENT_IMAGE='$(CLIENT_IMAGE)' KUBECTL='$(KUBECTL)' $(CARGO) test --test e2e --
 
@@ -168,7 +170,7 @@ deploy: ## Start the set on the cluster that kubectl is set to: OVERLAY=kind IMA
 	@echo "to the cluster of context $$($(KUBECTL) config current-context)$(if $(NAMESPACE),$(comma) namespace $(NAMESPACE))"
 	$(KUBECTL) kustomize $(overlay) | sed 's|image: random-generator:dev$$|image: $(IMAGE)|' | $(kubectl) apply --filename -
 	$(kubectl) $(rolled-out)
-	$(kubectl) get pods --selector app.kubernetes.io/name=random-generator --output wide
+	$(kubectl) get pods --selector app.kubernetes.io/name=$(if $(filter second,$(OVERLAY)),web-)random-generator --output wide
 	@echo 'next: $(kubectl) port-forward $(client) 8080:80'
 	@echo '      and in another terminal: curl localhost:8080/'
 

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use super::base::collect;
 use super::{Manifests, at, configuration, kubectl, parsed, pod, root, schema, strings, text};
 
-const OVERLAYS: [&str; 8] = [
+const OVERLAYS: [&str; 9] = [
     "canary",
     "kind",
     "once",
     "parallel",
+    "second",
     "secured",
     "singleton",
     "singleton-deployment",
@@ -198,6 +199,21 @@ fn each_overlay_changes_what_its_name_says() {
     let mut parallel = set("parallel");
     parallel["spec"]["podManagementPolicy"] = json!("OrderedReady");
     assert_eq!(parallel, kind);
+}
+
+#[test]
+fn the_second_set_is_the_first_one_under_names_of_its_own() {
+    let Some(kubectl) = renderer() else { return };
+    let (first, second) = (rendered(&kubectl, "kind"), rendered(&kubectl, "second"));
+    assert!(second.0.keys().all(|object| !first.0.contains_key(object)));
+    assert_eq!(first.0.len(), second.0.len());
+    assert_eq!(
+        configuration(second.get("StatefulSet", "web-rg"))
+            .draw
+            .schedule
+            .to_string(),
+        "@every 10s"
+    );
 }
 
 #[test]

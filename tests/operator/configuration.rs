@@ -108,7 +108,7 @@ fn every_argument_is_documented_as_the_command_line_declares_it() {
          For anyone who configures a member. Generated from the command line's declarations (`make docs`); a test checks it.\n\n\
          Each argument may also be given as its variable; the argument wins. Secrets are in files that an argument names, never \
          in an argument or a variable. A duration is a number and a unit (`500ms`, `1.5s`, `2m`), a size is bytes or a number \
-         and a unit (`64KB`, `10MiB`). A wrong value stops the member with exit code 64 and one line that says what is \
+         and a unit (`64KB`, `10MiB`). A wrong value, or an empty one, stops the member with exit code 64 and one line that says what is \
          allowed; an unknown `RANDOM_GENERATOR_…` variable is logged.\n",
     );
     let serve = ServeArgs::augment_args(Command::new("serve"));
