@@ -1,6 +1,6 @@
 //! The environment: POD_NAME and its like, and the `RANDOM_GENERATOR_…` of arguments, which clap reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use clap::Command;
@@ -23,29 +23,43 @@ pub fn source_of(argument: &str, value: &str) -> Option<String> {
 /// Variables with our prefix that belong to no argument: probably misspelt. Not an error, because other programs also write the
 /// environment.
 pub fn unknown_variables(cli: &Command) -> Vec<String> {
-    unknown(cli, std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+    let texts =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    unknown(cli, &texts.collect())
 }
 
-fn unknown(cli: &Command, names: impl Iterator<Item = String>) -> Vec<String> {
+fn unknown(cli: &Command, variables: &BTreeMap<String, String>) -> Vec<String> {
     // Those of every command: a member of `cluster` has its environment.
     let known: BTreeSet<&str> = cli
         .get_subcommands()
         .flat_map(Command::get_arguments)
         .filter_map(|argument| argument.get_env()?.to_str())
         .collect();
-    let unknown: BTreeSet<String> = names
-        .filter(|name| name.starts_with(PREFIX))
-        .filter(|name| !known.contains(name.as_str()) && !is_injected(name))
-        .collect();
-    unknown.into_iter().collect()
+    let services = services(variables);
+    let ours = variables.keys().filter(|name| name.starts_with(PREFIX));
+    ours.filter(|name| !known.contains(name.as_str()) && !services.iter().any(|service| is_link(name, service)))
+        .cloned()
+        .collect()
 }
 
-/// Kubernetes sets these for each Service beside the Pod whose name begins with random-generator.
-fn is_injected(name: &str) -> bool {
-    name.contains("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT")
-        || name.ends_with("_PORT")
-        || name.contains("_PORT_")
+/// The Services beside the Pod, as their links name them: Kubernetes sets `X_PORT` to `tcp://10.0.0.1:8080` for the Service x
+/// (<https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>).
+fn services(variables: &BTreeMap<String, String>) -> Vec<&str> {
+    let has_link = |value: &str| {
+        ["tcp://", "udp://", "sctp://"]
+            .iter()
+            .any(|scheme| value.starts_with(scheme))
+    };
+    let linked = variables.iter().filter(|(_, value)| has_link(value));
+    linked.filter_map(|(name, _)| name.strip_suffix("_PORT")).collect()
+}
+
+/// Whether it is one of the variables that Kubernetes sets for the Service.
+fn is_link(name: &str, service: &str) -> bool {
+    let rest = name.strip_prefix(service).unwrap_or_default();
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].contains(&rest)
+        || rest.starts_with("_SERVICE_PORT_")
+        || rest.starts_with("_PORT_")
 }
 
 #[cfg(test)]
@@ -56,21 +70,30 @@ mod tests {
     use crate::config::ServeArgs;
 
     #[test]
-    fn a_misspelt_variable_is_noticed_and_those_of_others_are_not() {
-        let names = [
-            "RANDOM_GENERATOR_VOTRES",
-            "RANDOM_GENERATOR_VOTERS",
-            "RANDOM_GENERATOR_STOP_WITH_PARENT",
-            "RANDOM_GENERATOR_PORT",
-            "RANDOM_GENERATOR_PORT_8080_TCP_ADDR",
-            "RANDOM_GENERATOR_SERVICE_HOST",
-            "RANDOM_GENERATOR_PEERS_SERVICE_PORT_PEER",
-            "HOME",
+    fn a_misspelt_variable_is_noticed_and_those_of_services_are_not() {
+        let given = [
+            ("RANDOM_GENERATOR_VOTRES", "3"),
+            ("RANDOM_GENERATOR_VOTERS", "3"),
+            ("RANDOM_GENERATOR_STOP_WITH_PARENT", "true"),
+            ("RANDOM_GENERATOR_PUBLIC_PORT", "9000"),
+            ("RANDOM_GENERATOR_SERVICE_PORT_PEER", "9001"),
+            ("RANDOM_GENERATOR_PEERS_PORT", "tcp://10.0.0.1:8080"),
+            ("RANDOM_GENERATOR_PEERS_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("RANDOM_GENERATOR_PEERS_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("RANDOM_GENERATOR_PEERS_SERVICE_HOST", "10.0.0.1"),
+            ("RANDOM_GENERATOR_PEERS_SERVICE_PORT", "8080"),
+            ("RANDOM_GENERATOR_PEERS_SERVICE_PORT_PEER", "8080"),
+            ("HOME", "/"),
         ];
+        let variables = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let cli = Command::new("rg").subcommand(ServeArgs::augment_args(Command::new("serve")));
         assert_eq!(
-            unknown(&cli, names.map(String::from).into_iter()),
-            ["RANDOM_GENERATOR_VOTRES"]
+            unknown(&cli, &variables.into()),
+            [
+                "RANDOM_GENERATOR_PUBLIC_PORT",
+                "RANDOM_GENERATOR_SERVICE_PORT_PEER",
+                "RANDOM_GENERATOR_VOTRES"
+            ]
         );
     }
 }
