@@ -302,8 +302,7 @@ fn run_cluster(args: ClusterArgs) -> Result<(), Failure> {
         colour: Terminal::stdout().colour,
         clock: Clock::system(),
     };
-    run_on(client_runtime()?, cluster::run(args, wiring))
-        .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
+    run_on(client_runtime()?, cluster::run(args, wiring)).map_err(|error| Failure::new(error.exit(), error))
 }
 
 /// Runs a command that asks members, which a Service may name.

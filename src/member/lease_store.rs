@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lease_election::directory::DirectoryLeaseStore;
-use lease_election::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
+use lease_election::kubernetes::{KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
 use lease_election::{LeaseChange, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::error::MemberError;
 use super::stages::Stages;
 use crate::clock::Clock;
-use crate::config::{ClusterAccess, Config, LeaseStore as Wanted};
+use crate::config::{Config, LeaseStore as Wanted};
 use crate::identity::Identity;
 use crate::lease::{LeaseObject, annotations};
 use crate::record::Record;
@@ -32,16 +32,12 @@ pub(super) async fn open(
     match &config.lease.store {
         Wanted::Directory(path) => {
             let (store, part) = DirectoryLeaseStore::open(path.clone(), annotations()).await?;
-            stages.spawn_support("lease directory", |mut stop| {
+            stages.support.spawn("lease directory", |mut stop| {
                 part.run(async move { stop.requested().await })
             });
             Ok((Store::Directory(store), None))
         }
         Wanted::Kubernetes { name, access } => {
-            let access = match access.clone() {
-                ClusterAccess::InCluster { server, credentials } => Access::InCluster { server, credentials },
-                ClusterAccess::Kubeconfig(path) => Access::Kubeconfig(path),
-            };
             let config = KubernetesConfig {
                 namespace: identity.namespace.clone(),
                 name: name.clone(),
@@ -50,7 +46,7 @@ pub(super) async fn open(
                 answer: config.lease.renew_deadline * 3 / 10,
             };
             let metrics = KubernetesMetrics::register(registry);
-            let store = KubernetesLeaseStore::new(access, config, clock.clone(), metrics);
+            let store = KubernetesLeaseStore::new(access.clone(), config, clock.clone(), metrics);
             let trouble = store.watch_trouble();
             Ok((Store::Kubernetes(Box::new(store)), Some(trouble)))
         }
