@@ -31,11 +31,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal};
-use crate::discovery::service::public_listeners;
-use crate::discovery::{DiscoveryConfig, Nameservers};
+use crate::config::{ClusterArgs, ColourArg, ServeArgs, Terminal};
 use console::{Colour, Console};
-use target::Resolve;
 use tokio::runtime::Runtime;
 
 const AFTER_HELP: &str = "\
@@ -195,22 +192,12 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => run_cluster(args),
-            Command::Get(args) => run_on(client_runtime()?, get::run(&args, dns_resolver, Clock::system())),
-            Command::Draws(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
-                draws::run(&args, resolve, console).await
-            }),
-            Command::Verify(args) => with_members(PLAIN, &args.nameservers, async |resolve, console| {
-                verify::run(&args, resolve, console).await
-            }),
-            Command::Peers(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
-                peers::run(&args, resolve, console).await
-            }),
-            Command::Leader(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
-                leader::run(&args, resolve, console).await
-            }),
-            Command::Health(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
-                health::run(&args, resolve, console).await
-            }),
+            Command::Get(args) => run_on(client_runtime()?, get::run(&args, Clock::system())),
+            Command::Draws(args) => with_console(args.colour, async |console| draws::run(&args, console).await),
+            Command::Verify(args) => with_console(PLAIN, async |console| verify::run(&args, console).await),
+            Command::Peers(args) => with_console(args.colour, async |console| peers::run(&args, console).await),
+            Command::Leader(args) => with_console(args.colour, async |console| leader::run(&args, console).await),
+            Command::Health(args) => with_console(args.colour, async |console| health::run(&args, console).await),
             Command::Journal(args) => with_console(args.colour, async |console| journal::run(&args, console).await),
             Command::Ledger(args) => with_console(PLAIN, async |console| ledger::run(&args, console).await),
             Command::Admin(args) => with_console(PLAIN, async |console| admin::run(&args, console).await),
@@ -283,13 +270,12 @@ pub fn report_panics() {
 
 /// Runs `cluster` with what only the command line knows.
 fn run_cluster(args: ClusterArgs) -> Result<(), Failure> {
+    let program = std::env::current_exe().map_err(|error| {
+        let line = format!("cannot find the program to start members with: {error}");
+        Failure::new(Exit::Io, line)
+    })?;
     let wiring = cluster::ClusterWiring {
-        program: std::env::current_exe().map_err(|error| {
-            Failure::new(
-                Exit::Io,
-                format!("cannot find the program to start members with: {error}"),
-            )
-        })?,
+        program,
         parse: |arguments| {
             let arguments = std::iter::once("random-generator").chain(arguments.iter().map(String::as_str));
             match Cli::try_parse_from(arguments).map(|cli| cli.command) {
@@ -305,16 +291,6 @@ fn run_cluster(args: ClusterArgs) -> Result<(), Failure> {
     run_on(client_runtime()?, cluster::run(args, wiring)).map_err(|error| Failure::new(error.exit(), error))
 }
 
-/// Runs a command that asks members, which a Service may name.
-fn with_members(
-    colour: Colour,
-    nameservers: &NameserverArgs,
-    command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let resolve = dns_resolver(nameservers);
-    with_console(colour, async |console| command(&*resolve, console).await)
-}
-
 /// Runs a command that writes to standard output, and shows progress on a terminal.
 fn with_console(
     colour: Colour,
@@ -328,14 +304,6 @@ fn with_console(
         clock: Clock::system(),
     };
     run_on(client_runtime()?, command(&mut console))
-}
-
-fn dns_resolver(nameservers: &NameserverArgs) -> Box<Resolve> {
-    let nameservers = Nameservers::from(nameservers.discovery_nameserver.clone());
-    Box::new(move |service| {
-        let nameservers = nameservers.clone();
-        Box::pin(async move { public_listeners(&service, &nameservers, DiscoveryConfig::TIMEOUT).await })
-    })
 }
 
 /// Runs a command to its end, and waits for nothing else. All that may be left is a name that the system's resolver still looks

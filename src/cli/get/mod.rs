@@ -19,11 +19,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::console::Progress;
 use super::failure::note;
-use super::target::Resolve;
+use super::target::{Resolve, resolver};
 use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
+use crate::config::Terminal;
 use crate::config::values::show_duration;
-use crate::config::{NameserverArgs, Terminal};
 use crate::generator::distinct::Distinct;
 use bar::{Unit, bar};
 use fetch::Source;
@@ -43,11 +43,7 @@ pub(super) struct Args {
 /// # Errors
 /// Usage: arguments that contradict each other, or that members refuse. I/O: it can't be written. Try again: no member gives
 /// them in time. Data: an answer that isn't a member's.
-pub(super) async fn run(
-    args: &Args,
-    resolver: impl FnOnce(&NameserverArgs) -> Box<Resolve>,
-    clock: Clock,
-) -> Result<(), Failure> {
+pub(super) async fn run(args: &Args, clock: Clock) -> Result<(), Failure> {
     let (wanted, how) = args.kind.read()?;
     let resolve = resolver(&how.nameservers);
     let to_stdout = to_stdout(how);
