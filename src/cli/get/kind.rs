@@ -17,10 +17,6 @@ const MOST_DISTINCT: u64 = 10_000_000;
 #[derive(Debug, Subcommand)]
 pub(super) enum Kind {
     /// Uniformly distributed integers
-    #[command(after_help = "\
-Examples:
-  random-generator get integers --min 1 --max 6 --count 5
-  random-generator get integers --min 1 --max 10000000 --count 1000000 --unique --output tickets.txt")]
     Integers {
         /// Minimum
         #[arg(long, value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
@@ -37,11 +33,6 @@ Examples:
         how: Options,
     },
     /// Bytes, as they are or as hexadecimal
-    #[command(after_help = "\
-Examples:
-  random-generator get bytes --count 32 --hex
-  random-generator get bytes --count 1GiB --output noise.bin
-  random-generator get bytes --count 10GiB srv://rg.default.svc.cluster.local | dieharder -a -g 200")]
     Bytes {
         /// Number of bytes: 32, 64KB, 1GiB
         #[arg(long, value_name = "SIZE", default_value = "32", value_parser = bytes)]
@@ -53,9 +44,6 @@ Examples:
         how: Options,
     },
     /// Ids that no member of the set ever gives twice
-    #[command(after_help = "\
-Examples:
-  random-generator get ids --count 3")]
     Ids {
         #[command(flatten)]
         count: Count,
@@ -63,9 +51,6 @@ Examples:
         how: Options,
     },
     /// Uniformly distributed decimals
-    #[command(after_help = "\
-Examples:
-  random-generator get decimals --min -1 --max 1 --count 3")]
     Decimals {
         /// Minimum [default: the member's]
         #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
@@ -79,9 +64,6 @@ Examples:
         how: Options,
     },
     /// Normally distributed decimals
-    #[command(after_help = "\
-Examples:
-  random-generator get gaussians --mean 100 --deviation 15 --count 1000")]
     Gaussians {
         /// Their mean [default: the member's]
         #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
@@ -95,10 +77,6 @@ Examples:
         how: Options,
     },
     /// Strings of random characters
-    #[command(after_help = "\
-Examples:
-  random-generator get strings --length 20 --count 5
-  random-generator get strings --length 6 --characters ABCDEFGHJKLMNPQRSTUVWXYZ23456789")]
     Strings {
         /// Length of each
         #[arg(long, value_name = "COUNT", default_value = "16", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
@@ -115,9 +93,6 @@ Examples:
         how: Options,
     },
     /// UUIDs of version 4 (random) or 7 (by time)
-    #[command(after_help = "\
-Examples:
-  random-generator get uuids --version 7 --count 10")]
     #[command(disable_version_flag = true)]
     Uuids {
         /// 4 or 7
@@ -129,10 +104,6 @@ Examples:
         how: Options,
     },
     /// A range of numbers, or items, in a random order
-    #[command(after_help = "\
-Examples:
-  random-generator get shuffle --items ann,bob,cleo
-  random-generator get shuffle --min 1 --max 52")]
     Shuffle {
         /// Minimum of the range to shuffle, at most 10,000 numbers
         #[arg(long, value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
@@ -152,9 +123,6 @@ Examples:
         how: Options,
     },
     /// The numbers java.util.Random gives for a seed, the same every time
-    #[command(after_help = "\
-Examples:
-  random-generator get sequence --seed 42 --count 4")]
     Sequence {
         /// Seed of the sequence
         #[arg(long, value_name = "SEED", allow_negative_numbers = true)]
@@ -165,10 +133,6 @@ Examples:
         how: Options,
     },
     /// One 32-bit number
-    #[command(after_help = "\
-Examples:
-  random-generator get number
-  random-generator get number --json")]
     Number {
         #[command(flatten)]
         how: Options,
