@@ -21,23 +21,6 @@ pub enum Exit {
     Config = 78,
 }
 
-impl Exit {
-    /// From a part's error. An unknown code is a bug.
-    pub fn from_code(code: u8) -> Exit {
-        [
-            Exit::Done,
-            Exit::Usage,
-            Exit::Data,
-            Exit::Io,
-            Exit::TryAgain,
-            Exit::Config,
-        ]
-        .into_iter()
-        .find(|exit| *exit as u8 == code)
-        .unwrap_or(Exit::Bug)
-    }
-}
-
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)

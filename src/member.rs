@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use self::error::MemberError;
 use self::listeners::{Listening, Sockets};
-use self::parts::Parts;
+use self::parts::Setup;
 use self::stages::{Stages, StopRequests};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -49,7 +49,15 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     let mut metrics = Metrics::new(VERSION, &clock);
     let mut stages = Stages::new();
     ReadinessMetrics::register(&mut metrics.registry, readiness.clone());
-    let parts = Parts::start(&config, &identity, &volume, &clock, &mut metrics.registry, &mut stages).await?;
+    let setup = Setup {
+        config: &config,
+        identity: &identity,
+        volume: &volume,
+        clock: &clock,
+        registry: &mut metrics.registry,
+        stages: &mut stages,
+    };
+    let parts = setup.start().await?;
     parts.report_conditions(&config, &readiness, &mut stages);
     let listening = Listening {
         identity: &identity,

@@ -43,11 +43,8 @@ impl Metrics {
     /// A registry with the prefix `random_generator`, holding `build_info` and the metrics of this process.
     pub fn new(version: &'static str, clock: &Clock) -> Metrics {
         let mut registry = Registry::with_prefix("random_generator");
-        registry.register(
-            "build",
-            "The version of the program",
-            Info::new(vec![("version", version)]),
-        );
+        let build = Info::new(vec![("version", version)]);
+        registry.register("build", "The version of the program", build);
         registry.register_collector(Box::new(Process {
             started_seconds: clock.wall().0 as f64 / 1e6,
         }));
@@ -63,43 +60,40 @@ struct Process {
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
-            let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-            ConstGauge::new(value).encode(metric)
-        };
-        gauge(
-            "process_start_time",
-            "Start time of this process, since the Unix epoch.",
-            Some(&Unit::Seconds),
-            self.started_seconds,
-        )?;
-        if let Some(bytes) = resident_memory() {
-            gauge(
+        let resident = resident_memory().map(|bytes| bytes as f64);
+        let open = descriptors(Path::new("/proc/self/fd")).ok().map(|open| open as f64);
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let most = most.map(|most| most as f64);
+        let since_epoch = "Start time of this process, since the Unix epoch.";
+        for (name, help, unit, value) in [
+            (
+                "process_start_time",
+                since_epoch,
+                Some(Unit::Seconds),
+                Some(self.started_seconds),
+            ),
+            (
                 "process_resident_memory",
                 "Resident memory.",
-                Some(&Unit::Bytes),
-                bytes as f64,
-            )?;
-        }
-        if let Ok(open) = descriptors(Path::new("/proc/self/fd")) {
-            gauge("process_open_fds", "Open file descriptors.", None, open as f64)?;
-        }
-        if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
-            gauge(
+                Some(Unit::Bytes),
+                resident,
+            ),
+            ("process_open_fds", "Open file descriptors.", None, open),
+            (
                 "process_max_fds",
                 "Maximum number of open file descriptors.",
                 None,
-                limit as f64,
-            )?;
+                most,
+            ),
+        ] {
+            let Some(value) = value else { continue };
+            let metric = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+            ConstGauge::new(value).encode(metric)?;
         }
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
-        let metric = encoder.encode_descriptor(
-            "process_cpu",
-            "Processor time used by all threads.",
-            Some(&Unit::Seconds),
-            MetricType::Counter,
-        )?;
+        let help = "Processor time used by all threads.";
+        let metric = encoder.encode_descriptor("process_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?;
         ConstCounter::new(seconds).encode(metric)
     }
 }

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::io;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{Format, Json, Writer};
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, fmt as layer, reload};
 
@@ -74,13 +73,9 @@ fn is_target(text: &str) -> bool {
 
 /// Reads and changes the log filter. Clones control the same log.
 #[derive(Clone)]
-pub struct LogControl(Arc<dyn Reload>);
+pub struct LogControl(reload::Handle<Targets, Layered<Lines, Registry>>);
 
-/// The subscriber's type differs with the format; its filter doesn't.
-trait Reload: Send + Sync {
-    fn set(&self, filter: Filter) -> Result<(), reload::Error>;
-    fn get(&self) -> Option<Targets>;
-}
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -96,12 +91,13 @@ pub enum LogError {
 impl LogControl {
     /// Logs by another filter from now on; a wrong one changes nothing.
     pub fn set(&self, filter: &str) -> Result<(), LogError> {
-        Ok(self.0.set(filter.parse()?)?)
+        let Filter(targets) = filter.parse()?;
+        Ok(self.0.reload(targets)?)
     }
 
     /// The filter in force, in the form that [`set`](LogControl::set) takes.
     pub fn get(&self) -> String {
-        let filter = self.0.get().unwrap_or_default().to_string();
+        let filter = self.0.clone_current().unwrap_or_default().to_string();
         let shown = filter.split(',').filter(|directive| *directive != QUIET_DIRECTIVE);
         shown.collect::<Vec<_>>().join(",")
     }
@@ -110,16 +106,6 @@ impl LogControl {
 impl fmt::Debug for LogControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LogControl").field(&self.get()).finish()
-    }
-}
-
-impl<S: 'static> Reload for reload::Handle<Targets, S> {
-    fn set(&self, filter: Filter) -> Result<(), reload::Error> {
-        self.reload(filter.0)
-    }
-
-    fn get(&self) -> Option<Targets> {
-        self.clone_current()
     }
 }
 
@@ -135,89 +121,68 @@ where
     W: for<'w> layer::MakeWriter<'w> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(log.filter.0.clone());
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
+    let lines: Lines = match log.format {
         LogFormat::Text => layer::layer()
             .with_writer(writer)
             .with_ansi(log.colour)
-            .map_event_format(|format| TextLine(format.with_ansi(log.colour)))
+            .map_event_format(|format| Line(format.with_ansi(log.colour), log.format))
             .boxed(),
         LogFormat::Json => layer::layer()
             .with_writer(writer)
             .json()
             .flatten_event(true)
-            .map_event_format(JsonLine)
+            .map_event_format(|format| Line(format, log.format))
             .boxed(),
     };
     let subscriber = Registry::default().with(lines).with(filter);
-    (subscriber, LogControl(Arc::new(handle)))
+    (subscriber, LogControl(handle))
 }
 
-/// A line of text, with what it belongs to at its end.
-struct TextLine(Format);
+/// A line, and at its end what it belongs to: in JSON as members of the object.
+struct Line<F>(F, LogFormat);
 
-/// A line of JSON, with what it belongs to as members of the object.
-struct JsonLine(Format<Json>);
-
-impl<S, N> FormatEvent<S, N> for TextLine
+impl<S, N, F> FormatEvent<S, N> for Line<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let belongs = trace::describe(|request, trace| {
-            let request = request.map_or_else(String::new, |id| format!(" request_id={id:?}"));
-            format!("{request} {}", Ids(trace, "trace_id=", " span_id=", ""))
-        });
-        let Some(belongs) = belongs else {
-            return self.0.format_event(context, writer, event);
+        let Line(format, kind) = self;
+        let Some(ids) = trace::describe(|request, trace| ids(*kind, request, trace)) else {
+            return format.format_event(context, writer, event);
         };
         let mut line = String::new();
-        self.0.format_event(context, Writer::new(&mut line), event)?;
-        writeln!(writer, "{}{belongs}", line.trim_end_matches('\n'))
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for JsonLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let belongs = trace::describe(|request, trace| {
-            // A client chose the id, and may have put quotes into it.
-            let request = request.map_or_else(String::new, |id| {
-                format!(r#","request_id":{}"#, serde_json::Value::from(id))
-            });
-            format!("{request}{}", Ids(trace, r#","trace_id":""#, r#"","span_id":""#, "\""))
-        });
-        let Some(belongs) = belongs else {
-            return self.0.format_event(context, writer, event);
-        };
-        let mut line = String::new();
-        self.0.format_event(context, Writer::new(&mut line), event)?;
-        // The line is one object, which is opened again at its end.
-        match line.trim_end().strip_suffix('}') {
-            Some(open) => writeln!(writer, "{open}{belongs}}}"),
-            None => writer.write_str(&line),
+        format.format_event(context, Writer::new(&mut line), event)?;
+        let line = line.trim_end_matches('\n');
+        // A line of JSON is one object, which is opened again at its end.
+        match line.strip_suffix('}') {
+            Some(open) if *kind == LogFormat::Json => writeln!(writer, "{open}{ids}}}"),
+            _ => writeln!(writer, "{line}{ids}"),
         }
     }
 }
 
-/// The two ids of a piece of work, each after its name.
-struct Ids<'a>(&'a TraceContext, &'static str, &'static str, &'static str);
-
-impl fmt::Display for Ids<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ids(trace, before_trace, before_span, end) = self;
-        let (id, span) = (hex::encode(trace.trace), hex::encode(trace.span));
-        write!(f, "{before_trace}{id}{before_span}{span}{end}")
+fn ids(kind: LogFormat, request: Option<&str>, trace: &TraceContext) -> String {
+    let (trace, span) = (hex::encode(trace.trace), hex::encode(trace.span));
+    match kind {
+        LogFormat::Text => {
+            let request = request.map_or_else(String::new, |id| format!(" request_id={id:?}"));
+            format!("{request} trace_id={trace} span_id={span}")
+        }
+        LogFormat::Json => {
+            // A client chose the id, and may have put quotes into it.
+            let quoted = |id| format!(r#","request_id":{}"#, serde_json::Value::from(id));
+            let request = request.map_or_else(String::new, quoted);
+            format!(r#"{request},"trace_id":"{trace}","span_id":"{span}""#)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 

@@ -26,7 +26,7 @@ fn told(dir: &Path, error: &VolumeError) -> u8 {
     let text = error.to_string();
     assert!(text.contains(dir.to_str().unwrap()), "{text}");
     assert!(!text.contains('\n') && text.contains(';'), "{text}");
-    error.exit_code()
+    error.exit() as u8
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn claim(dir: &Path, pod_name: &str) -> Result<Volume, VolumeError> {
 fn refused(dir: &Path, pod_name: &str) -> u8 {
     let error = claim(dir, pod_name).unwrap_err();
     assert!(error.to_string().contains(dir.to_str().unwrap()), "{error}");
-    error.exit_code()
+    error.exit() as u8
 }
 
 #[test]

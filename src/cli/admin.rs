@@ -30,26 +30,20 @@ enum Action {
         admin: Admin,
     },
     /// Shut the member down gracefully, as SIGTERM does; its supervisor may start it again
-    Shutdown {
-        #[command(flatten)]
-        admin: Admin,
-    },
+    Shutdown(Admin),
     /// Show the journal's condition, rows and size
-    Journal {
-        #[command(flatten)]
-        admin: Admin,
-        /// Write the member's JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Journal(Show),
     /// Show the ledger's condition, rounds, head, and tails set aside
-    Ledger {
-        #[command(flatten)]
-        admin: Admin,
-        /// Write the member's JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Ledger(Show),
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    #[command(flatten)]
+    admin: Admin,
+    /// Write the member's JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Selects the member. The command `ledger` uses it too.
@@ -73,8 +67,8 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
     let (path, text) = match &args.action {
         Action::LogLevel { filter: None, admin } => {
             let answer = admin.admin.ask("/log-level", "text/plain").await?;
-            let text = String::from_utf8_lossy(&require_success(&admin.admin, "/log-level", &answer)?).into_owned();
-            ("/log-level", one_line(&text))
+            let body = require_success(&admin.admin, "/log-level", &answer)?;
+            ("/log-level", one_line(&String::from_utf8_lossy(&body)))
         }
         Action::LogLevel {
             filter: Some(filter),
@@ -83,30 +77,73 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
             let answer = admin.admin.put("/log-level", filter).await?;
             ("/log-level", confirmation(&admin.admin, "/log-level", &answer)?)
         }
-        Action::Shutdown { admin } => {
-            let answer = admin.admin.post("/shutdown", ANSWER_LIMIT).await?;
-            ("/shutdown", confirmation(&admin.admin, "/shutdown", &answer)?)
+        Action::Shutdown(Admin { admin }) => {
+            let answer = admin.post("/shutdown", ANSWER_LIMIT).await?;
+            ("/shutdown", confirmation(admin, "/shutdown", &answer)?)
         }
-        Action::Journal { admin, json } => {
-            let answer = admin.admin.ask("/journal", "application/json").await?;
-            let body = require_success(&admin.admin, "/journal", &answer)?;
-            let (text, journal) = admin.admin.read_json("/journal", &body)?;
-            ("/journal", if *json { text } else { format_journal(&journal) })
-        }
-        Action::Ledger { admin, json } => {
-            let answer = admin.admin.ask("/ledger", "application/json").await?;
-            let body = require_success(&admin.admin, "/ledger", &answer)?;
-            let (text, ledger) = admin.admin.read_json("/ledger", &body)?;
-            ("/ledger", if *json { text } else { format_ledger(&ledger) })
-        }
+        Action::Journal(show) => ("/journal", show.ask("/journal", &JOURNAL).await?),
+        Action::Ledger(show) => ("/ledger", show.ask("/ledger", &LEDGER).await?),
     };
     if text.is_empty() {
-        return Err(Failure::new(
-            Exit::Data,
-            format!("{path}: an empty answer; it isn't a member's admin listener"),
-        ));
+        let line = format!("{path}: an empty answer; it isn't a member's admin listener");
+        return Err(Failure::new(Exit::Data, line));
     }
     console.put(&format!("{text}\n")).map(|_| ())
+}
+
+/// What is shown of an answer, a line each: its heading, and what it says, with members of the answer in braces.
+type Facts = [(&'static str, &'static str)];
+
+const JOURNAL: [(&str, &str); 4] = [
+    ("condition", "{condition}"),
+    ("because", "{detail}"),
+    ("rows", "{rows}"),
+    ("bytes", "{bytes} of {max_bytes}"),
+];
+const LEDGER: [(&str, &str); 7] = [
+    ("condition", "{condition}"),
+    ("detail", "{detail}"),
+    ("records", "{records}"),
+    ("rounds", "{oldest} to {newest}"),
+    ("chain", "{chain}"),
+    ("head", "{head}"),
+    ("promised", "fence {promised_fence}"),
+];
+/// Of the ledger, a line each.
+const ASIDE: &str = "rounds {from_round} to {to_round} of chain {chain}";
+
+impl Show {
+    async fn ask(&self, path: &str, facts: &Facts) -> Result<String, Failure> {
+        let member = &self.admin.admin;
+        let answer = member.ask(path, "application/json").await?;
+        let body = require_success(member, path, &answer)?;
+        let (json, answer): (_, Value) = member.read_json(path, &body)?;
+        if self.json {
+            return Ok(json);
+        }
+        let wrong = answer.get("detail").is_some_and(Value::is_string);
+        let facts = facts.iter().filter(|(_, says)| wrong || *says != "{detail}");
+        let aside = answer.get("aside").and_then(Value::as_array).into_iter().flatten();
+        let lines = facts.map(|(heading, says)| (*heading, fill(says, &answer)));
+        let lines = lines.chain(aside.map(|aside| ("set aside", fill(ASIDE, aside))));
+        let lines = lines.map(|(heading, says)| format!("{heading:9}  {}", one_line(&says)));
+        Ok(lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// `text` with what stands in braces replaced by that member of `answer`.
+fn fill(text: &str, answer: &Value) -> String {
+    let mut parts = text.split('{');
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for (name, rest) in parts.filter_map(|part| part.split_once('}')) {
+        match answer.get(name) {
+            None | Some(Value::Null) => filled += "none",
+            Some(Value::String(text)) => filled += text,
+            Some(other) => filled += &other.to_string(),
+        }
+        filled += rest;
+    }
+    filled
 }
 
 /// The body of a successful answer.
@@ -134,51 +171,6 @@ pub(super) fn confirmation(member: &Member, path: &str, answer: &Answer) -> Resu
     let other = "it isn't the answer of a member's admin listener";
     done.map(one_line)
         .ok_or_else(|| refusal(Exit::Data, member, path, answer.status, other))
-}
-
-/// Formats the journal for people, one fact per line.
-fn format_journal(journal: &Value) -> String {
-    let number = |name: &str| journal.get(name).and_then(Value::as_u64).unwrap_or_default();
-    let text = |name: &str| one_line(journal.get(name).and_then(Value::as_str).unwrap_or_default());
-    let mut lines = vec![format!("condition  {}", text("condition"))];
-    if journal.get("detail").is_some_and(Value::is_string) {
-        lines.push(format!("because    {}", text("detail")));
-    }
-    lines.push(format!("rows       {}", number("rows")));
-    lines.push(format!("bytes      {} of {}", number("bytes"), number("max_bytes")));
-    lines.join("\n")
-}
-
-/// Formats the ledger for people, one fact per line.
-fn format_ledger(ledger: &Value) -> String {
-    let text = |name: &str| match ledger.get(name) {
-        None | Some(Value::Null) => "none".to_owned(),
-        Some(Value::String(text)) => one_line(text),
-        Some(other) => other.to_string(),
-    };
-    let mut lines = vec![format!("condition  {}", text("condition"))];
-    if ledger.get("detail").is_some_and(Value::is_string) {
-        lines.push(format!("detail     {}", text("detail")));
-    }
-    lines.push(format!("records    {}", text("records")));
-    lines.push(format!("rounds     {} to {}", text("oldest"), text("newest")));
-    lines.push(format!("chain      {}", text("chain")));
-    lines.push(format!("head       {}", text("head")));
-    lines.push(format!("promised   fence {}", text("promised_fence")));
-    for aside in ledger.get("aside").and_then(Value::as_array).into_iter().flatten() {
-        let text = |name: &str| {
-            aside
-                .get(name)
-                .map_or_else(String::new, Value::to_string)
-                .replace('"', "")
-        };
-        let (from, to) = (text("from_round"), text("to_round"));
-        lines.push(one_line(&format!(
-            "set aside  rounds {from} to {to} of chain {}",
-            text("chain")
-        )));
-    }
-    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -12,11 +12,6 @@ use super::console::Console;
 use super::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  random-generator completions bash > ~/.local/share/bash-completion/completions/random-generator
-  random-generator completions zsh > ~/.zfunc/_random-generator
-  random-generator completions fish > ~/.config/fish/completions/random-generator.fish")]
 pub(super) struct CompletionsArgs {
     /// The shell to write it for
     #[arg(value_name = "SHELL", value_enum)]
@@ -24,10 +19,6 @@ pub(super) struct CompletionsArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  random-generator man | man -l -
-  random-generator man ~/.local/share/man/man1")]
 pub(super) struct ManArgs {
     /// Write a page for each command into this directory, created if missing [default: the main page, to standard output]
     #[arg(value_name = "DIRECTORY")]

@@ -7,7 +7,7 @@ use super::Failure;
 use super::console::{Colour, Console, Table};
 use super::failure::note;
 use super::follow::{self, Position, Update, follow};
-use super::target::{Member, Resolve, Target, first_that_answers};
+use super::target::{Member, Target, first_that_answers, resolver};
 use crate::config::NameserverArgs;
 use crate::record::Record;
 
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(short, long, requires = "follow")]
     quiet: bool,
     #[command(flatten)]
-    pub(super) nameservers: NameserverArgs,
+    nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }
@@ -50,19 +50,22 @@ struct Page {
 ///
 /// # Errors
 /// Try again: the member can't be reached. Data: its answer isn't a list of records.
-pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
+pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
+    let resolve = &*resolver(&args.nameservers);
     let member = first_that_answers(&args.members, resolve).await?;
     let mut from = match args.from {
         Some(round) => Some(round),
         None => newest(&member, args.limit).await?,
     };
     let mut last = None;
-    let mut listing = Listing::new(args.json);
+    let mut listing = Listing {
+        json: args.json,
+        table: Table::new(&HEADINGS),
+    };
     // With --from, following starts there regardless of the limit.
-    let mut left = if args.follow && args.from.is_some() {
-        0
-    } else {
-        args.limit
+    let mut left = match args.follow && args.from.is_some() {
+        true => 0,
+        false => args.limit,
     };
     while left > 0 {
         let start = from.map_or_else(String::new, |round| format!("&from={round}"));
@@ -89,27 +92,20 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
     if !args.follow {
         return Ok(());
     }
-    let clock = console.clock.clone();
-    follow(
-        &args.members,
-        resolve,
-        &clock,
-        Position { next: from, last },
-        follow::SILENCE,
-        |update| match update {
-            Update::Draw(record) => {
-                let text = listing.text(console, std::slice::from_ref(&*record));
-                console.put(&text)
+    let (clock, position) = (console.clock.clone(), Position { next: from, last });
+    let show = |update| match update {
+        Update::Draw(record) => {
+            let text = listing.text(console, std::slice::from_ref(&*record));
+            console.put(&text)
+        }
+        Update::Note(line) => {
+            if !args.quiet {
+                note(&line);
             }
-            Update::Note(line) => {
-                if !args.quiet {
-                    note(&line);
-                }
-                Ok(true)
-            }
-        },
-    )
-    .await
+            Ok(true)
+        }
+    };
+    follow(&args.members, resolve, &clock, position, follow::SILENCE, show).await
 }
 
 /// The first round to show so that the newest `limit` are shown; none for the oldest kept.
@@ -121,14 +117,10 @@ async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
     }
     let body = member.require_success(path, answer)?;
     let (_, head): (_, Record) = member.read_json(path, &body)?;
-    let Some(from) = head
-        .round
-        .checked_sub(limit)
-        .filter(|before| *before > 0)
-        .map(|before| before + 1)
-    else {
+    if head.round <= limit {
         return Ok(None);
-    };
+    }
+    let from = head.round - limit + 1;
     let kept = member.ask(&format!("/draws/{from}"), accept).await?.status != StatusCode::GONE;
     Ok(kept.then_some(from))
 }
@@ -144,13 +136,6 @@ const HEADINGS: [&str; 8] = [
 ];
 
 impl Listing {
-    fn new(json: bool) -> Listing {
-        Listing {
-            json,
-            table: Table::new(&HEADINGS),
-        }
-    }
-
     fn text(&mut self, console: &Console<'_>, records: &[Record]) -> String {
         if self.json {
             return records.iter().map(|record| record.canonical() + "\n").collect();
@@ -169,17 +154,14 @@ fn row(record: &Record) -> Vec<String> {
     let output = record
         .output
         .map_or("none".to_owned(), |output| format!("{:.16}…", output.to_string()));
+    let gave = record.contributions.len();
     vec![
         record.round.to_string(),
         record.slot.to_string(),
         record.missed.to_string(),
         holder.to_owned(),
         record.fence.to_string(),
-        format!(
-            "{} of {}",
-            record.contributions.len(),
-            record.contributions.len() + record.missing.len()
-        ),
+        format!("{gave} of {}", gave + record.missing.len()),
         output,
         missing.collect::<Vec<_>>().join(", "),
     ]

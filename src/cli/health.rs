@@ -2,10 +2,11 @@
 
 use futures_util::StreamExt;
 use hyper::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::console::{Colour, Console};
-use super::target::{Member, Resolve, Target, all_members};
+use super::target::{Member, Target, all_members, resolver};
 use super::{Exit, Failure};
 use crate::config::NameserverArgs;
 
@@ -21,11 +22,12 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) nameservers: NameserverArgs,
+    nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }
 
+#[derive(Serialize)]
 struct Health {
     member: String,
     live: bool,
@@ -38,53 +40,31 @@ struct Health {
 ///
 /// # Errors
 /// Try again: one of them isn't ready.
-pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let members = all_members(&args.members, resolve).await?;
+pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
+    let members = all_members(&args.members, &*resolver(&args.nameservers)).await?;
     let asked = futures_util::stream::iter(members.iter().map(ask));
     // In the order of the arguments.
     let all: Vec<Health> = asked.buffered(AT_ONCE).collect().await;
     let text = if args.json {
-        let line = |health: &Health| {
-            let Health {
-                member,
-                live,
-                ready,
-                notes,
-            } = health;
-            format!(
-                "{}\n",
-                json!({"member": member, "live": live, "ready": ready, "notes": notes})
-            )
-        };
-        all.iter().map(line).collect()
+        all.iter().map(|health| format!("{}\n", json!(health))).collect()
     } else {
         let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
-        let row = |health: &Health| {
-            vec![
-                health.member.clone(),
-                yes(health.live),
-                yes(health.ready),
-                health.notes.join("; "),
-            ]
-        };
-        console.table(
-            &["MEMBER", "LIVE", "READY", "NOTES"],
-            &all.iter().map(row).collect::<Vec<_>>(),
-        )
+        let rows = all.iter().map(|health| {
+            let notes = health.notes.join("; ");
+            vec![health.member.clone(), yes(health.live), yes(health.ready), notes]
+        });
+        console.table(&["MEMBER", "LIVE", "READY", "NOTES"], &rows.collect::<Vec<_>>())
     };
     console.put(&text)?;
-    let unready: Vec<&str> = all
-        .iter()
-        .filter(|health| !health.ready)
-        .map(|health| health.member.as_str())
-        .collect();
-    if unready.is_empty() {
-        return Ok(());
+    let unready = all.iter().filter(|health| !health.ready);
+    let unready: Vec<&str> = unready.map(|health| health.member.as_str()).collect();
+    match unready.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Exit::TryAgain,
+            format!("not ready: {}", unready.join(", ")),
+        )),
     }
-    Err(Failure::new(
-        Exit::TryAgain,
-        format!("not ready: {}", unready.join(", ")),
-    ))
 }
 
 async fn ask(member: &Member) -> Health {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::Failure;
 use super::console::Console;
-use super::target::{OneMember, Resolve};
+use super::target::OneMember;
 
 #[derive(Deserialize)]
 struct Leader {
@@ -19,16 +19,13 @@ struct Leader {
 ///
 /// # Errors
 /// Try again: the member can't be reached. Data: its answer is malformed.
-pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = args.member(resolve).await?;
-    let (json, leader): (_, Leader) = member.get_json("/leader").await?;
-    if args.json {
-        console.put(&(json + "\n"))?;
-        return Ok(());
-    }
+pub async fn run(args: &OneMember, console: &mut Console<'_>) -> Result<(), Failure> {
+    args.run("/leader", console, show).await
+}
+
+fn show(console: &Console<'_>, leader: Leader) -> String {
     let Some(holder) = leader.holder else {
-        console.put(&format!("no member holds the lease (fence {})\n", leader.fence))?;
-        return Ok(());
+        return format!("no member holds the lease (fence {})\n", leader.fence);
     };
     let remaining = match leader.remaining_ms {
         Some(0) => "expired".to_owned(),
@@ -42,7 +39,5 @@ pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>)
         remaining,
         holder,
     ];
-    let text = console.table(&["MEMBER", "FENCE", "ACQUIRED", "REMAINING", "IDENTITY"], &[row]);
-    console.put(&text)?;
-    Ok(())
+    console.table(&["MEMBER", "FENCE", "ACQUIRED", "REMAINING", "IDENTITY"], &[row])
 }

@@ -31,111 +31,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ColourArg, NameserverArgs, ServeArgs, Terminal};
-use crate::discovery::service::public_listeners;
-use crate::discovery::{DiscoveryConfig, Nameservers};
+use crate::config::{ClusterArgs, ColourArg, ServeArgs, Terminal};
 use console::{Colour, Console};
-use target::Resolve;
 use tokio::runtime::Runtime;
-
-const AFTER_HELP: &str = "\
-Without a command it serves: `random-generator --voters 1` is `random-generator serve --voters 1`.
-
-Examples:
-  random-generator                                a member alone, on port 8080
-  random-generator cluster --members 3            a set of three on this machine
-  random-generator serve --draw-schedule '@every 10s'
-  random-generator verify http://127.0.0.1:8080   the whole chain that a member keeps
-  random-generator get integers --min 1 --max 6 --count 5
-  random-generator draws --follow                 draws as they come
-
-Exit codes: 0 success, 64 usage, 65 data that doesn't verify,
-70 a bug, 74 I/O, 75 try again later, 78 configuration, or a volume that belongs to another member.";
-
-const AFTER_SERVE_HELP: &str = "\
-Durations are a number and a unit: 500ms, 1.5s, 2m. Sizes are bytes or a number and a unit: 64KB, 10MiB.
-Each argument may be given as a variable: --draw-schedule is RANDOM_GENERATOR_DRAW_SCHEDULE. The argument wins.
-
-Examples:
-  random-generator serve --data-dir /data --durability power
-  random-generator serve --draw-schedule '*/5 * * * *' --draw-deadline 20s
-  random-generator serve --pod-name rg-2 --voters 3 --discovery-name rg-peers.default.svc.cluster.local";
-
-const AFTER_CLUSTER_HELP: &str = "\
-Arguments of serve may follow; every member gets them. Member N has its process id in DIR/rg-N.pid and its volume in DIR/rg-N.
-
-Examples:
-  random-generator cluster --members 5 --base-port 9000
-  random-generator cluster --members 3 --lease-duration 2s --draw-schedule '@every 2s'";
-
-const AFTER_VERIFY_HELP: &str = "\
-Checks the rules of docs/protocol.md, 1.3, and names the first one broken; verify_draws.py does the same. With --integers (1.4)
-the verdict is the first line, then one integer a line.
-Exit codes: 0 verified, 65 not verified, 64 usage, 74 the file can't be read, 75 the member can't be reached.
-
-Examples:
-  random-generator verify http://127.0.0.1:8080
-  random-generator draws --json --limit 1000 | random-generator verify
-  random-generator verify draws.jsonl --head $(jq -r .hash seen.json)
-  random-generator verify http://127.0.0.1:8080 --round 7 --integers 1..200 --count 3 --unique";
-
-const AFTER_GET_HELP: &str = "\
-Several members, or a Service, share the work; when one fails another is asked. The output is complete, or the exit code is not 0.
-
-Examples:
-  random-generator get integers --min 1 --max 6 --count 5
-  random-generator get bytes --count 1GiB --output noise.bin srv://rg.default.svc.cluster.local
-  random-generator get ids --count 100 http://127.0.0.1:8080 http://127.0.0.1:8090";
-
-const AFTER_DRAWS_HELP: &str = "\
-Examples:
-  random-generator draws --limit 5
-  random-generator draws --follow http://127.0.0.1:8080 http://127.0.0.1:8090 http://127.0.0.1:8100
-  random-generator draws --json --from 1 --limit 1000 | random-generator verify";
-
-const AFTER_PEERS_HELP: &str = "\
-Examples:
-  random-generator peers http://127.0.0.1:8090
-  random-generator peers --json srv://rg.default.svc.cluster.local";
-
-const AFTER_LEADER_HELP: &str = "\
-Examples:
-  random-generator leader http://127.0.0.1:8090
-  random-generator leader --json | jq -r .member";
-
-const AFTER_HEALTH_HELP: &str = "\
-Examples:
-  random-generator health http://127.0.0.1:8080 http://127.0.0.1:8090
-  random-generator health srv://rg.default.svc.cluster.local || echo 'not all are ready'
-  random-generator health --discovery-nameserver 127.0.0.1:5353 srv://rg.default.svc.cluster.local";
-
-const AFTER_JOURNAL_HELP: &str = "\
-Reading doesn't slow a running member: rows are read page by page. The oldest rows are removed when the journal is full; rows
-removed while they are being read are reported on standard error. In CSV, a request id or parameter that begins with = + - @
-gets a leading ', so that a spreadsheet never runs what a client sent. JSON lines are unchanged.
-
-Examples:
-  random-generator journal random-generator-data/cluster/rg-0 --limit 10
-  random-generator journal /data --follow --path /integers
-  random-generator journal /data --format csv --since 2026-11-21T06:00:00Z --until 2026-11-21T07:00:00Z > hour.csv";
-
-const AFTER_LEDGER_HELP: &str = "\
-docs/protocol.md, 3.5, explains restoring and restarting. When the reserved space is full the oldest rounds are deleted; `check`
-says where the chain starts.
-
-Examples:
-  random-generator ledger check random-generator-data/cluster/rg-0
-  random-generator ledger restore --admin http://127.0.0.1:8082
-  random-generator ledger restart --yes";
-
-const AFTER_ADMIN_HELP: &str = "\
-The admin listener is on the member's own host only; on Kubernetes: kubectl exec rg-0 -- random-generator admin ...
-
-Examples:
-  random-generator admin log-level
-  random-generator admin log-level warn,random_generator::draw=debug
-  random-generator admin ledger --json
-  random-generator admin shutdown --admin http://127.0.0.1:8092";
 
 /// For a command that writes no table.
 const PLAIN: Colour = Colour {
@@ -144,7 +42,7 @@ const PLAIN: Colour = Colour {
 
 /// A set of members that serve random numbers and draw together, one draw a slot.
 #[derive(Debug, Parser)]
-#[command(name = "random-generator", version, propagate_version = true, after_help = AFTER_HELP, max_term_width = 120)]
+#[command(name = "random-generator", version, propagate_version = true, max_term_width = 120)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -153,36 +51,25 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run one member
-    #[command(after_help = AFTER_SERVE_HELP)]
     Serve(Box<ServeArgs>),
-    #[command(after_help = AFTER_CLUSTER_HELP)]
     Cluster(ClusterArgs),
     /// Get random values from members: numbers, bytes, ids and more
-    #[command(after_help = AFTER_GET_HELP)]
     Get(get::Args),
     /// Show draws, oldest first; --follow continues with new ones
-    #[command(after_help = AFTER_DRAWS_HELP)]
     Draws(draws::Args),
     /// Verify a chain of draws: a file, standard input, or everything a member keeps
-    #[command(after_help = AFTER_VERIFY_HELP)]
     Verify(verify::Args),
     /// Show the members that DNS lists
-    #[command(after_help = AFTER_PEERS_HELP)]
     Peers(target::OneMember),
     /// Show who holds the lease and conducts the draws
-    #[command(after_help = AFTER_LEADER_HELP)]
     Leader(target::OneMember),
     /// Check that members are alive and ready: exit code 0 if all are, else 75
-    #[command(after_help = AFTER_HEALTH_HELP)]
     Health(health::Args),
     /// Show what a member gave out, read from its volume; the member may be running
-    #[command(after_help = AFTER_JOURNAL_HELP)]
     Journal(journal::Args),
     /// Check a ledger of draws on a volume, or repair a running member's
-    #[command(after_help = AFTER_LEDGER_HELP)]
     Ledger(ledger::Args),
     /// Log level, shutdown, journal and ledger of a running member
-    #[command(after_help = AFTER_ADMIN_HELP)]
     Admin(admin::Args),
     /// Write a completion script for a shell
     Completions(completions::CompletionsArgs),
@@ -195,22 +82,12 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(*args),
             Command::Cluster(args) => run_cluster(args),
-            Command::Get(args) => run_on(client_runtime()?, get::run(&args, dns_resolver, Clock::system())),
-            Command::Draws(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
-                draws::run(&args, resolve, console).await
-            }),
-            Command::Verify(args) => with_members(PLAIN, &args.nameservers, async |resolve, console| {
-                verify::run(&args, resolve, console).await
-            }),
-            Command::Peers(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
-                peers::run(&args, resolve, console).await
-            }),
-            Command::Leader(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
-                leader::run(&args, resolve, console).await
-            }),
-            Command::Health(args) => with_members(args.colour, &args.nameservers, async |resolve, console| {
-                health::run(&args, resolve, console).await
-            }),
+            Command::Get(args) => run_on(client_runtime()?, get::run(&args, Clock::system())),
+            Command::Draws(args) => with_console(args.colour, async |console| draws::run(&args, console).await),
+            Command::Verify(args) => with_console(PLAIN, async |console| verify::run(&args, console).await),
+            Command::Peers(args) => with_console(args.colour, async |console| peers::run(&args, console).await),
+            Command::Leader(args) => with_console(args.colour, async |console| leader::run(&args, console).await),
+            Command::Health(args) => with_console(args.colour, async |console| health::run(&args, console).await),
             Command::Journal(args) => with_console(args.colour, async |console| journal::run(&args, console).await),
             Command::Ledger(args) => with_console(PLAIN, async |console| ledger::run(&args, console).await),
             Command::Admin(args) => with_console(PLAIN, async |console| admin::run(&args, console).await),
@@ -237,7 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 /// All commands and their arguments, as `--help`, completions, man pages and docs/command_line.md have them.
 pub fn command() -> clap::Command {
-    help::grouped(Cli::command())
+    help::complete(Cli::command())
 }
 
 fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
@@ -283,13 +160,12 @@ pub fn report_panics() {
 
 /// Runs `cluster` with what only the command line knows.
 fn run_cluster(args: ClusterArgs) -> Result<(), Failure> {
+    let program = std::env::current_exe().map_err(|error| {
+        let line = format!("cannot find the program to start members with: {error}");
+        Failure::new(Exit::Io, line)
+    })?;
     let wiring = cluster::ClusterWiring {
-        program: std::env::current_exe().map_err(|error| {
-            Failure::new(
-                Exit::Io,
-                format!("cannot find the program to start members with: {error}"),
-            )
-        })?,
+        program,
         parse: |arguments| {
             let arguments = std::iter::once("random-generator").chain(arguments.iter().map(String::as_str));
             match Cli::try_parse_from(arguments).map(|cli| cli.command) {
@@ -302,18 +178,7 @@ fn run_cluster(args: ClusterArgs) -> Result<(), Failure> {
         colour: Terminal::stdout().colour,
         clock: Clock::system(),
     };
-    run_on(client_runtime()?, cluster::run(args, wiring))
-        .map_err(|error| Failure::new(Exit::from_code(error.exit_code()), error))
-}
-
-/// Runs a command that asks members, which a Service may name.
-fn with_members(
-    colour: Colour,
-    nameservers: &NameserverArgs,
-    command: impl AsyncFnOnce(&Resolve, &mut Console<'_>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let resolve = dns_resolver(nameservers);
-    with_console(colour, async |console| command(&*resolve, console).await)
+    run_on(client_runtime()?, cluster::run(args, wiring)).map_err(|error| Failure::new(error.exit(), error))
 }
 
 /// Runs a command that writes to standard output, and shows progress on a terminal.
@@ -329,14 +194,6 @@ fn with_console(
         clock: Clock::system(),
     };
     run_on(client_runtime()?, command(&mut console))
-}
-
-fn dns_resolver(nameservers: &NameserverArgs) -> Box<Resolve> {
-    let nameservers = Nameservers::from(nameservers.discovery_nameserver.clone());
-    Box::new(move |service| {
-        let nameservers = nameservers.clone();
-        Box::pin(async move { public_listeners(&service, &nameservers, DiscoveryConfig::TIMEOUT).await })
-    })
 }
 
 /// Runs a command to its end, and waits for nothing else. All that may be left is a name that the system's resolver still looks

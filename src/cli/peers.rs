@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::Failure;
 use super::console::Console;
-use super::target::{OneMember, Resolve};
+use super::failure::one_line;
+use super::target::OneMember;
 
 #[derive(Deserialize)]
 struct Peers {
@@ -27,13 +28,11 @@ struct Peer {
 ///
 /// # Errors
 /// Try again: the member can't be reached. Data: its answer is malformed.
-pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = args.member(resolve).await?;
-    let (json, peers): (_, Peers) = member.get_json("/peers").await?;
-    if args.json {
-        console.put(&(json + "\n"))?;
-        return Ok(());
-    }
+pub async fn run(args: &OneMember, console: &mut Console<'_>) -> Result<(), Failure> {
+    args.run("/peers", console, show).await
+}
+
+fn show(console: &Console<'_>, peers: Peers) -> String {
     let row = |peer: &Peer| {
         let mark = if peer.own { "self" } else { "" };
         let address = format!("{}:{}", peer.host, peer.peer_port);
@@ -43,11 +42,8 @@ pub async fn run(args: &OneMember, resolve: &Resolve, console: &mut Console<'_>)
     let mut text = console.table(&["NAME", "ORDINAL", "PEER ADDRESS", ""], &rows);
     if peers.stale {
         let since = peers.resolved_at.map_or("never".to_owned(), |at| format!("at {at}"));
-        text.push_str(&format!(
-            "stale: the last look-up failed; last resolved {}\n",
-            super::failure::one_line(&since)
-        ));
+        let line = format!("stale: the last look-up failed; last resolved {since}");
+        text += &(one_line(&line) + "\n");
     }
-    console.put(&text)?;
-    Ok(())
+    text
 }

@@ -1,4 +1,5 @@
-//! Which member a command asks, and how. Every request is bounded in time and in size.
+//! Which member a command asks, and how. Every request is bounded in time and in size. A failure is worth another try, unless a
+//! function says otherwise.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,11 +12,13 @@ use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
 
-use super::console::Colour;
+use super::console::{Colour, Console};
 use super::failure::one_line;
 use super::{Exit, Failure};
 use crate::client::{Client, ClientError, Limits};
 use crate::config::NameserverArgs;
+use crate::discovery::service::public_listeners;
+use crate::discovery::{DiscoveryConfig, Nameservers};
 
 /// Of one request.
 const LIMITS: Limits = Limits {
@@ -51,6 +54,15 @@ impl PartialEq for Member {
 /// Finds the public listeners of a Service. Bounded in time; the error is text for the user.
 pub type Resolve = dyn Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>>;
 
+/// Asks these DNS servers.
+pub(super) fn resolver(nameservers: &NameserverArgs) -> Box<Resolve> {
+    let nameservers = Nameservers::from(nameservers.discovery_nameserver.clone());
+    Box::new(move |service| {
+        let nameservers = nameservers.clone();
+        Box::pin(async move { public_listeners(&service, &nameservers, DiscoveryConfig::TIMEOUT).await })
+    })
+}
+
 /// The arguments of commands that ask one member.
 #[derive(Debug, clap::Args)]
 pub struct OneMember {
@@ -59,18 +71,26 @@ pub struct OneMember {
     target: Target,
     /// Write the member's JSON
     #[arg(long)]
-    pub(super) json: bool,
+    json: bool,
     #[command(flatten)]
-    pub(super) nameservers: NameserverArgs,
+    nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }
 
 impl OneMember {
-    /// # Errors
-    /// As [`first_that_answers`].
-    pub(super) async fn member(&self, resolve: &Resolve) -> Result<Member, Failure> {
-        first_that_answers(std::slice::from_ref(&self.target), resolve).await
+    /// Writes the answer of one path: as it is with --json, else as `show` says.
+    pub(super) async fn run<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        console: &mut Console<'_>,
+        show: impl FnOnce(&Console<'_>, T) -> String,
+    ) -> Result<(), Failure> {
+        let target = std::slice::from_ref(&self.target);
+        let member = first_that_answers(target, &*resolver(&self.nameservers)).await?;
+        let (json, answer) = member.get_json(path).await?;
+        let text = if self.json { json + "\n" } else { show(console, answer) };
+        console.put(&text).map(|_| ())
     }
 }
 
@@ -98,9 +118,6 @@ impl FromStr for Target {
 
 impl Target {
     /// All its members.
-    ///
-    /// # Errors
-    /// Try again: the Service can't be looked up, or has no members.
     pub(super) async fn members(&self, resolve: &Resolve) -> Result<Vec<Member>, Failure> {
         let service = match self {
             Target::Member(member) => return Ok(vec![member.clone()]),
@@ -116,9 +133,6 @@ impl Target {
 }
 
 /// The members that all targets name, each once.
-///
-/// # Errors
-/// Try again: as [`members`](Target::members).
 pub(super) async fn all_members(targets: &[Target], resolve: &Resolve) -> Result<Vec<Member>, Failure> {
     let mut members = Vec::new();
     for target in targets {
@@ -132,9 +146,6 @@ pub(super) async fn all_members(targets: &[Target], resolve: &Resolve) -> Result
 }
 
 /// The first of all members that answers; if none does, the last one, whose failure the command reports.
-///
-/// # Errors
-/// Try again: as [`members`](Target::members).
 pub(super) async fn first_that_answers(targets: &[Target], resolve: &Resolve) -> Result<Member, Failure> {
     let mut members = all_members(targets, resolve).await?;
     let Some(last) = members.pop() else {
@@ -189,27 +200,18 @@ pub(super) struct Answer {
 
 impl Member {
     /// GET of one path, with any status.
-    ///
-    /// # Errors
-    /// Try again later: no answer, an answer cut off, or one that is too large.
     pub(super) async fn ask(&self, path: &str, accept: &'static str) -> Result<Answer, Failure> {
         self.answer(Method::GET, path, accept, Bytes::new(), LIMITS.exchange)
             .await
     }
 
     /// POST of nothing to one path, with any status.
-    ///
-    /// # Errors
-    /// Try again later: as [`ask`](Member::ask).
     pub(super) async fn post(&self, path: &str, limit: Duration) -> Result<Answer, Failure> {
         self.answer(Method::POST, path, "application/json", Bytes::new(), limit)
             .await
     }
 
     /// PUT of a text to one path, with any status.
-    ///
-    /// # Errors
-    /// Try again later: as [`ask`](Member::ask).
     pub(super) async fn put(&self, path: &str, text: &str) -> Result<Answer, Failure> {
         let body = Bytes::copy_from_slice(text.as_bytes());
         self.answer(Method::PUT, path, "application/json", body, LIMITS.exchange)
@@ -249,18 +251,12 @@ impl Member {
     }
 
     /// GET of one path, which must succeed.
-    ///
-    /// # Errors
-    /// Try again later: as [`ask`](Member::ask), or a status other than 200.
     pub(super) async fn get(&self, path: &str, accept: &'static str) -> Result<Bytes, Failure> {
         let answer = self.ask(path, accept).await?;
         self.require_success(path, answer)
     }
 
     /// The body of an answer, which must be a success.
-    ///
-    /// # Errors
-    /// Try again later: a status other than 200.
     pub(super) fn require_success(&self, path: &str, answer: Answer) -> Result<Bytes, Failure> {
         if answer.status == StatusCode::OK {
             return Ok(answer.body);

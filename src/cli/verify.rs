@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::json;
 
 use super::console::Console;
-use super::target::{Member, Resolve, Target, first_that_answers};
+use super::target::{Member, Target, first_that_answers, resolver};
 use super::{Exit, Failure};
 use crate::config::NameserverArgs;
 use crate::record::chain::{Summary, Verifier, VerifyError};
@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) nameservers: NameserverArgs,
+    nameservers: NameserverArgs,
 }
 
 /// `MIN..MAX`, both included.
@@ -55,13 +55,10 @@ impl FromStr for Ends {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Ends, &'static str> {
-        let ends = text.split_once("..").and_then(|(min, max)| {
-            Some(Ends {
-                min: whole(min)?,
-                max: whole(max)?,
-            })
-        });
-        ends.ok_or("expected two whole numbers of 64 bits, as in 1..200")
+        let ends = text.split_once("..");
+        let ends = ends.and_then(|(min, max)| Some((whole(min)?, whole(max)?)));
+        let (min, max) = ends.ok_or("expected two whole numbers of 64 bits, as in 1..200")?;
+        Ok(Ends { min, max })
     }
 }
 
@@ -122,12 +119,12 @@ impl FromStr for Source {
 ///
 /// # Errors
 /// Usage: integers that no draw can give. Data: not verified, and by which rule. I/O: the file can't be read. Try again: the member can't be reached.
-pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
+pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
     let mut asked = Derivation::by(args)?;
     let mut observe = |record: &Record| asked.iter_mut().for_each(|asked| asked.observe(record));
     let verified = match &args.source {
         Source::Member(target) => {
-            let member = first_that_answers(std::slice::from_ref(target), resolve).await?;
+            let member = first_that_answers(std::slice::from_ref(target), &*resolver(&args.nameservers)).await?;
             verify_member(&member, args.head, &mut observe, console).await?
         }
         Source::Stdin => verify_lines(io::stdin().lock(), args.head, &mut observe, console)
@@ -145,27 +142,23 @@ pub async fn run(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> R
             Ok((summary, Some(integers)))
         }
     });
-    let text = match (&verified, args.json) {
-        (Ok((summary, integers)), false) => {
+    let text = match &verified {
+        Ok((summary, integers)) if !args.json => {
             let values = integers.iter().flat_map(|integers| &integers.values);
             let values: String = values.map(|value| format!("{value}\n")).collect();
             format!("{}\n{values}", verdict(summary))
         }
-        (Ok((summary, None)), true) => format!("{}\n", json!({"verified": true, "summary": summary})),
-        (Ok((summary, Some(integers))), true) => {
-            format!(
-                "{}\n",
-                json!({"verified": true, "summary": summary, "integers": integers})
-            )
+        Ok((summary, None)) => format!("{}\n", json!({"verified": true, "summary": summary})),
+        Ok((summary, Some(integers))) => {
+            let found = json!({"verified": true, "summary": summary, "integers": integers});
+            format!("{found}\n")
         }
-        (Err(_), false) => String::new(),
-        (Err(error), true) => {
+        Err(_) if !args.json => String::new(),
+        Err(error) => {
             let (line, round, rule) = (error.line(), error.round(), error.rule());
             let detail = error.to_string();
-            format!(
-                "{}\n",
-                json!({"verified": false, "line": line, "round": round, "rule": rule, "detail": detail})
-            )
+            let found = json!({"verified": false, "line": line, "round": round, "rule": rule, "detail": detail});
+            format!("{found}\n")
         }
     };
     console.put(&text)?;

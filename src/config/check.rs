@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lease_election::kubernetes::Access;
+
 use super::values::show_duration;
-use super::{ClusterAccess, Collector, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, Listen, ServeArgs};
+use super::{Collector, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, Listen, ServeArgs};
 use crate::record::schedule::Schedule;
 
 pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
@@ -107,7 +109,7 @@ fn lease_store(
         ));
     }
     let access = match &args.kubeconfig {
-        Some(path) => ClusterAccess::Kubeconfig(path.clone()),
+        Some(path) => Access::Kubeconfig(path.clone()),
         None => {
             let variable = |name| environment(name).filter(|value| !value.is_empty());
             let host = variable("KUBERNETES_SERVICE_HOST").ok_or(ConfigError::NoCluster)?;
@@ -116,7 +118,7 @@ fn lease_store(
                 Ok(IpAddr::V6(address)) => format!("[{address}]"),
                 _ => host,
             };
-            ClusterAccess::InCluster {
+            Access::InCluster {
                 server: format!("https://{host}:{port}"),
                 credentials: PathBuf::from(CREDENTIALS),
             }

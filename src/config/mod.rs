@@ -26,6 +26,8 @@ pub use nameservers::NameserverArgs;
 pub use terminal::{ColourArg, Terminal};
 pub use values::Collector;
 
+use lease_election::kubernetes::Access;
+
 use crate::identity::{MemberName, NameError};
 use crate::record::schedule::Schedule;
 use crate::telemetry::{self, Log, LogFormat};
@@ -105,21 +107,8 @@ pub enum LeaseStore {
     Kubernetes {
         /// Of the Lease, in the identity's namespace.
         name: String,
-        access: ClusterAccess,
+        access: Access,
     },
-}
-
-/// How to reach the API server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClusterAccess {
-    /// As a Pod.
-    InCluster {
-        /// `https://HOST:PORT`.
-        server: String,
-        /// Where `token` and `ca.crt` are.
-        credentials: PathBuf,
-    },
-    Kubeconfig(PathBuf),
 }
 
 #[derive(Clone, Debug)]

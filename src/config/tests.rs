@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::check::draw;
-use super::{ClusterAccess, Config, ConfigError, LeaseStore, ServeArgs, Terminal, cluster_domain};
+use super::{Access, Config, ConfigError, LeaseStore, ServeArgs, Terminal, cluster_domain};
 
 #[derive(Parser)]
 struct Only {
@@ -112,7 +112,7 @@ fn the_api_server_is_the_pods_own_unless_a_kubeconfig_names_another() {
         let pod = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", "443")];
         let expected = LeaseStore::Kubernetes {
             name: "rg".to_owned(),
-            access: ClusterAccess::InCluster {
+            access: Access::InCluster {
                 server: server.to_owned(),
                 credentials: PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"),
             },
@@ -121,7 +121,7 @@ fn the_api_server_is_the_pods_own_unless_a_kubeconfig_names_another() {
     }
     let elsewhere = LeaseStore::Kubernetes {
         name: "mine".to_owned(),
-        access: ClusterAccess::Kubeconfig(PathBuf::from("k")),
+        access: Access::Kubeconfig(PathBuf::from("k")),
     };
     assert_eq!(store("--kubeconfig k --lease-name mine", &[]), Ok(elsewhere));
     let error = store("", &[("KUBERNETES_SERVICE_HOST", "10.96.0.1")])

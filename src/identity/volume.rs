@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Identity;
 use crate::clock::Clock;
+use crate::exit::Exit;
 use crate::files;
 
 /// The version of the volume's layout that this build reads and writes.
@@ -65,12 +66,11 @@ pub enum VolumeError {
 }
 
 impl VolumeError {
-    /// The member's exit code (`sysexits.h`): 74 I/O, 75 try again later, 78 configuration.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit(&self) -> Exit {
         match self {
-            VolumeError::Io { .. } => 74,
-            VolumeError::InUse { .. } => 75,
-            VolumeError::Other { .. } | VolumeError::Newer { .. } | VolumeError::Mark { .. } => 78,
+            VolumeError::Io { .. } => Exit::Io,
+            VolumeError::InUse { .. } => Exit::TryAgain,
+            VolumeError::Other { .. } | VolumeError::Newer { .. } | VolumeError::Mark { .. } => Exit::Config,
         }
     }
 }

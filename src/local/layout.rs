@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::dns::DnsError;
 use super::zone::Published;
+use crate::exit::Exit;
 
 /// Ports reserved for one member: public, peer, admin, metrics, and some to spare.
 const PORTS_EACH: u16 = 10;
@@ -58,17 +59,16 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    /// As sysexits.h has them: 64 usage, 70 a bug, 74 I/O, 75 try again later.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit(&self) -> Exit {
         match self {
-            ClusterError::Members(_) | ClusterError::Ports { .. } | ClusterError::Arguments(_) => 64,
-            ClusterError::Task(_) => 70,
-            ClusterError::DataDirInUse { .. } | ClusterError::PortInUse { .. } => 75,
+            ClusterError::Members(_) | ClusterError::Ports { .. } | ClusterError::Arguments(_) => Exit::Usage,
+            ClusterError::Task(_) => Exit::Bug,
+            ClusterError::DataDirInUse { .. } | ClusterError::PortInUse { .. } => Exit::TryAgain,
             ClusterError::DataDir { .. }
             | ClusterError::Port { .. }
             | ClusterError::Dns(_)
             | ClusterError::Program(_)
-            | ClusterError::Signals(_) => 74,
+            | ClusterError::Signals(_) => Exit::Io,
         }
     }
 }
@@ -240,13 +240,13 @@ mod tests {
     fn an_impossible_size_or_port_is_refused_with_what_is_possible() {
         let refused = |members, base| Layout::new("rg", members, base, Path::new("d")).unwrap_err();
         assert_eq!(refused(0, 8080).to_string(), "--members is 0: give 1 to 32");
-        assert_eq!(refused(33, 8080).exit_code(), 64);
+        assert_eq!(refused(33, 8080).exit(), Exit::Usage);
         assert!(
             refused(2, 65523)
                 .to_string()
                 .ends_with("needs ports up to 65536: give a base from 1 to 65522")
         );
         assert!(Layout::new("rg", 2, 65522, Path::new("d")).is_ok());
-        assert_eq!(refused(1, 0).exit_code(), 64);
+        assert_eq!(refused(1, 0).exit(), Exit::Usage);
     }
 }

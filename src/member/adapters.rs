@@ -11,11 +11,11 @@ use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::draw::task::Restart;
 use crate::generator::ids::{self, IdsError};
-use crate::generator::random;
+use crate::generator::random::{self, EntropyError};
 use crate::http::admin::{self, AdminError, Done, Maintenance};
 use crate::http::public::entry::{Entry, JournalSink, JournalUnavailable};
 use crate::http::public::ids::{IdSource, IdsUnavailable};
-use crate::http::public::numbers::{NumberSource, NumbersUnavailable};
+use crate::http::public::numbers::NumberSource;
 use crate::journal::{self, JournalHandle, JournalState};
 use crate::peer::listener::{Declined, PeerService};
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
@@ -181,7 +181,7 @@ impl Maintenance for Operator {
 }
 
 impl NumberSource for RandomNumbers {
-    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable> {
-        random::draw(make).map_err(|error| NumbersUnavailable(error.to_string()))
+    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, EntropyError> {
+        random::draw(make)
     }
 }

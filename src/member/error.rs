@@ -65,11 +65,7 @@ impl MemberError {
     pub fn exit(&self) -> Exit {
         match self {
             MemberError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Exit::TryAgain,
-            MemberError::Claim(error) => match error.exit_code() {
-                75 => Exit::TryAgain,
-                74 => Exit::Io,
-                _ => Exit::Config,
-            },
+            MemberError::Claim(error) => error.exit(),
             MemberError::Bind { .. }
             | MemberError::Signals(_)
             | MemberError::Entropy(_)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lease_election::directory::DirectoryLeaseStore;
-use lease_election::kubernetes::{Access, KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
+use lease_election::kubernetes::{KubernetesConfig, KubernetesLeaseStore, KubernetesMetrics};
 use lease_election::{LeaseChange, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::error::MemberError;
 use super::stages::Stages;
 use crate::clock::Clock;
-use crate::config::{ClusterAccess, Config, LeaseStore as Wanted};
+use crate::config::{Config, LeaseStore as Wanted};
 use crate::identity::{Identity, holding_member};
 use crate::lease::{LeaseObject, annotations};
 use crate::record::Record;
@@ -40,16 +40,12 @@ pub(super) async fn open(
     let (inner, trouble) = match &config.lease.store {
         Wanted::Directory(path) => {
             let (store, part) = DirectoryLeaseStore::open(path.clone(), annotations()).await?;
-            stages.spawn_support("lease directory", |mut stop| {
+            stages.support.spawn("lease directory", |mut stop| {
                 part.run(async move { stop.requested().await })
             });
             (Inner::Directory(store), None)
         }
         Wanted::Kubernetes { name, access } => {
-            let access = match access.clone() {
-                ClusterAccess::InCluster { server, credentials } => Access::InCluster { server, credentials },
-                ClusterAccess::Kubeconfig(path) => Access::Kubeconfig(path),
-            };
             let config = KubernetesConfig {
                 namespace: identity.namespace.clone(),
                 name: name.clone(),
@@ -58,7 +54,7 @@ pub(super) async fn open(
                 answer: config.lease.renew_deadline * 3 / 10,
             };
             let metrics = KubernetesMetrics::register(registry);
-            let store = KubernetesLeaseStore::new(access, config, clock.clone(), metrics);
+            let store = KubernetesLeaseStore::new(access.clone(), config, clock.clone(), metrics);
             let trouble = store.watch_trouble();
             (Inner::Kubernetes(Box::new(store)), Some(trouble))
         }

@@ -92,7 +92,7 @@ impl Listening<'_> {
         let public = public::router(self.public(parts, streams), public_routes);
         let peer = peer::router(
             Peer {
-                service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())),
+                service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())).into(),
                 set: self.identity.name.set.clone(),
                 secret: parts.secret.clone(),
                 clock: self.clock.clone(),
@@ -130,12 +130,12 @@ impl Listening<'_> {
                 clock: self.clock.clone(),
                 metrics: http.clone(),
             };
-            stages.spawn_listener(name, |stop| listener.run(stop));
+            stages.listeners.spawn(name, |stop| listener.run(stop));
         }
     }
 
     fn public(&self, parts: &Parts, streams: Streams) -> Public<RandomNumbers, IdService, JournalService> {
-        let journal = JournalService(parts.journal.clone());
+        let journal = Arc::new(JournalService(parts.journal.clone()));
         Public {
             numbers: Numbers {
                 source: Arc::new(RandomNumbers),
@@ -146,7 +146,7 @@ impl Listening<'_> {
                 version: super::VERSION,
             },
             ids: Ids {
-                source: IdService(parts.ids.clone()),
+                source: IdService(parts.ids.clone()).into(),
                 journal,
                 clock: self.clock.clone(),
             },

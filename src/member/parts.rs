@@ -61,33 +61,52 @@ pub(super) struct DrawHandles {
 }
 
 impl Parts {
-    /// Starts all of them.
-    pub async fn start(
-        config: &Config,
-        identity: &Identity,
-        volume: &Volume,
-        clock: &Clock,
-        registry: &mut Registry,
-        stages: &mut Stages,
-    ) -> Result<Parts, MemberError> {
-        let spans = spans::start(config, identity, registry, stages);
-        let secret = config.peer_secret_file.as_deref().map(error::read_secret).transpose()?;
-        let mut setup = Setup {
-            config,
-            identity,
-            volume,
-            clock,
-            registry,
-            stages,
+    /// Starts reporting in `/readyz` what is wrong with the parts.
+    pub fn report_conditions(&self, config: &Config, readiness: &Readiness, stages: &mut Stages) {
+        let conditions = Conditions {
+            lease: self.lease.snapshots(),
+            lease_watch: self.lease_watch.clone(),
+            lease_made_by: lease_store::made_by(config),
+            lease_own: lease_store::own(config),
+            set: config.identity.pod_name.set.clone(),
+            peers: self.peers.clone(),
+            voters: config.draw.voters,
+            journal: self.journal.state(),
+            ids: self.ids.clone(),
+            ledger: self.ledger.clone(),
+            draw: self.draws.as_ref().map(|draws| draws.trouble.clone()),
         };
-        let journal = setup.start_journal()?;
-        let ids = setup.start_ids()?;
-        let peers = setup.start_discovery()?;
-        let (lease, lease_watch, outcomes) = setup.start_elector().await?;
-        let draws = match identity.name.ordinal {
+        let readiness = readiness.clone();
+        stages
+            .support
+            .spawn("conditions", |stop| conditions.report(readiness, stop));
+    }
+}
+
+/// What the parts are built from.
+pub(super) struct Setup<'a> {
+    pub config: &'a Config,
+    pub identity: &'a Identity,
+    pub volume: &'a Volume,
+    pub clock: &'a Clock,
+    pub registry: &'a mut Registry,
+    pub stages: &'a mut Stages,
+}
+
+impl Setup<'_> {
+    /// Starts all parts.
+    pub async fn start(mut self) -> Result<Parts, MemberError> {
+        let spans = spans::start(self.config, self.identity, self.registry, self.stages);
+        let secret = self.config.peer_secret_file.as_deref();
+        let secret = secret.map(error::read_secret).transpose()?;
+        let journal = self.start_journal()?;
+        let ids = self.start_ids()?;
+        let peers = self.start_discovery()?;
+        let (lease, lease_watch, outcomes) = self.start_elector().await?;
+        let draws = match self.identity.name.ordinal {
             Some(ordinal) => {
-                let client = PeerClient::new(Client::new(LIMITS), secret.clone(), clock.clone());
-                Some(setup.start_draws(ordinal, &lease, outcomes, &peers, client.into(), spans.clone())?)
+                let client = PeerClient::new(Client::new(LIMITS), secret.clone(), self.clock.clone());
+                Some(self.start_draws(ordinal, &lease, outcomes, &peers, client.into(), spans.clone())?)
             }
             None => None,
         };
@@ -111,37 +130,6 @@ impl Parts {
         })
     }
 
-    /// Starts reporting in `/readyz` what is wrong with the parts.
-    pub fn report_conditions(&self, config: &Config, readiness: &Readiness, stages: &mut Stages) {
-        let conditions = Conditions {
-            lease: self.lease.snapshots(),
-            lease_watch: self.lease_watch.clone(),
-            lease_made_by: lease_store::made_by(config),
-            lease_own: lease_store::own(config),
-            set: config.identity.pod_name.set.clone(),
-            peers: self.peers.clone(),
-            voters: config.draw.voters,
-            journal: self.journal.state(),
-            ids: self.ids.clone(),
-            ledger: self.ledger.clone(),
-            draw: self.draws.as_ref().map(|draws| draws.trouble.clone()),
-        };
-        let readiness = readiness.clone();
-        stages.spawn_support("conditions", |stop| conditions.report(readiness, stop));
-    }
-}
-
-/// What the parts are built from.
-struct Setup<'a> {
-    config: &'a Config,
-    identity: &'a Identity,
-    volume: &'a Volume,
-    clock: &'a Clock,
-    registry: &'a mut Registry,
-    stages: &'a mut Stages,
-}
-
-impl Setup<'_> {
     fn start_journal(&mut self) -> Result<JournalHandle, MemberError> {
         let config = JournalConfig {
             path: self.volume.dir().join("journal.db"),
@@ -156,7 +144,7 @@ impl Setup<'_> {
         };
         let metrics = JournalMetrics::register(self.registry);
         let (handle, journal) = Journal::start(config, self.clock.clone(), metrics)?;
-        self.stages.spawn_support("journal", |stop| journal.run(stop));
+        self.stages.support.spawn("journal", |stop| journal.run(stop));
         Ok(handle)
     }
 
@@ -167,7 +155,7 @@ impl Setup<'_> {
             patience: VOLUME_PATIENCE,
         };
         let (ids, reserver) = ids::start(config, self.clock.clone())?;
-        self.stages.spawn_support("ids", |stop| reserver.run(stop));
+        self.stages.support.spawn("ids", |stop| reserver.run(stop));
         Ok(ids)
     }
 
@@ -182,7 +170,7 @@ impl Setup<'_> {
         };
         let metrics = DiscoveryMetrics::register(self.registry);
         let (discovery, peers) = Discovery::new(config, self.clock.clone(), metrics)?;
-        self.stages.spawn_support("discovery", |stop| discovery.run(stop));
+        self.stages.support.spawn("discovery", |stop| discovery.run(stop));
         Ok(peers)
     }
 
@@ -195,7 +183,8 @@ impl Setup<'_> {
         let (elector, lease, outcomes) = lease::new(config, store, clock.clone(), metrics);
         LeaseTimes::register(self.registry, lease.snapshots(), clock.clone());
         self.stages
-            .spawn_leading("elector", |mut stop| elector.run(async move { stop.requested().await }));
+            .leading
+            .spawn("elector", |mut stop| elector.run(async move { stop.requested().await }));
         Ok((lease, trouble, outcomes))
     }
 
@@ -222,13 +211,15 @@ impl Setup<'_> {
         let metrics = LedgerMetrics::register(self.registry);
         let (task, ledger) = ledger::start(config, self.clock.clone(), metrics)?;
         let views = lease.snapshots();
-        self.stages.spawn_support("ledger", |stop| task.run(views, stop));
+        self.stages.support.spawn("ledger", |stop| task.run(views, stop));
         let (candidate, snapshots) = (lease.clone(), ledger.snapshots());
         self.stages
-            .spawn_leading("standing", |stop| condition::stand(candidate, snapshots, stop));
+            .leading
+            .spawn("standing", |stop| condition::stand(candidate, snapshots, stop));
         let (fetching, from, with) = (ledger.clone(), peers.clone(), client.clone());
         self.stages
-            .spawn_leading("catch-up", |stop| catch_up::run(fetching, from, with, stop));
+            .leading
+            .spawn("catch-up", |stop| catch_up::run(fetching, from, with, stop));
         let config = ConductorConfig {
             set,
             ordinal,
@@ -250,7 +241,7 @@ impl Setup<'_> {
             spans,
         };
         let (draw, trouble) = DrawTask::new(config, self.clock.clone(), parts, rand::random());
-        self.stages.spawn_leading("draw", |stop| draw.run(stop));
+        self.stages.leading.spawn("draw", |stop| draw.run(stop));
         Ok(DrawHandles {
             ledger,
             restarts,

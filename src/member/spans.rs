@@ -21,7 +21,7 @@ pub(super) fn start(config: &Config, identity: &Identity, registry: &mut Registr
     };
     match otlp::new(&collector.url, &resource, registry) {
         Ok((spans, exporter)) => {
-            stages.spawn_support("otlp", |stop| exporter.run(stop));
+            stages.support.spawn("otlp", |stop| exporter.run(stop));
             spans
         }
         Err(error) => {

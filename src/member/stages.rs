@@ -37,7 +37,7 @@ impl<E: Into<MemberError> + Send + 'static> End for Result<(), E> {
     }
 }
 
-struct Stage {
+pub(super) struct Stage {
     trigger: Trigger,
     signal: Signal,
     tasks: JoinSet<Outcome>,
@@ -53,7 +53,7 @@ impl Stage {
         }
     }
 
-    fn spawn<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
+    pub fn spawn<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
         F: Future<Output: End> + Send + 'static,
     {
@@ -86,9 +86,12 @@ fn outcome(ended: Result<Outcome, tokio::task::JoinError>) -> Outcome {
 
 /// All parts that run, by the stage in which they stop.
 pub(super) struct Stages {
-    leading: Stage,
-    listeners: Stage,
-    support: Stage,
+    /// What leads and draws: stops first, so that another member takes over while this one still serves.
+    pub leading: Stage,
+    /// What serves: stops when clients have had time to go.
+    pub listeners: Stage,
+    /// What requests in flight still need: stops last.
+    pub support: Stage,
 }
 
 impl Stages {
@@ -98,30 +101,6 @@ impl Stages {
             listeners: Stage::new(),
             support: Stage::new(),
         }
-    }
-
-    /// What leads and draws: stops first, so that another member takes over while this one still serves.
-    pub fn spawn_leading<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
-    where
-        F: Future<Output: End> + Send + 'static,
-    {
-        self.leading.spawn(name, part);
-    }
-
-    /// What serves: stops when clients have had time to go.
-    pub fn spawn_listener<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
-    where
-        F: Future<Output: End> + Send + 'static,
-    {
-        self.listeners.spawn(name, part);
-    }
-
-    /// What requests in flight still need: stops last.
-    pub fn spawn_support<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
-    where
-        F: Future<Output: End> + Send + 'static,
-    {
-        self.support.spawn(name, part);
     }
 
     /// Waits until a part ends that was not asked to.
@@ -217,10 +196,10 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_panics_ends_the_member_as_a_bug() {
         let mut stages = Stages::new();
-        stages.spawn_support("steady", |mut stop| async move {
+        stages.support.spawn("steady", |mut stop| async move {
             stop.requested().await;
         });
-        stages.spawn_leading("failing", |_| async {
+        stages.leading.spawn("failing", |_| async {
             if true {
                 panic!("a bug")
             }
@@ -234,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn a_stop_that_runs_out_of_time_is_no_success() {
         let mut stages = Stages::new();
-        stages.spawn_listener("stuck", |_| std::future::pending::<()>());
+        stages.listeners.spawn("stuck", |_| std::future::pending::<()>());
         let stopped = stages.stop(Duration::ZERO, Duration::ZERO).await.unwrap_err();
         assert_eq!(stopped.exit(), Exit::Io, "{stopped}");
     }
@@ -250,9 +229,9 @@ mod tests {
                 let _ = ended.send(name).await;
             }
         };
-        stages.spawn_support("support", part("support"));
-        stages.spawn_listener("listener", part("listener"));
-        stages.spawn_leading("leading", part("leading"));
+        stages.support.spawn("support", part("support"));
+        stages.listeners.spawn("listener", part("listener"));
+        stages.leading.spawn("leading", part("leading"));
         stages.stop(Duration::ZERO, Duration::ZERO).await.unwrap();
         let ended = [order.recv().await, order.recv().await, order.recv().await];
         assert_eq!(ended, [Some("leading"), Some("listener"), Some("support")]);

@@ -52,24 +52,10 @@ pub trait PeerService: Send + Sync + 'static {
     fn records(&self, hash: Hash, count: usize) -> impl Future<Output = Result<Vec<Arc<Record>>, Declined>> + Send;
 }
 
-impl<S: PeerService> PeerService for Arc<S> {
-    fn keep(&self, request: KeepRequest) -> impl Future<Output = Result<KeepAnswer, Declined>> + Send {
-        (**self).keep(request)
-    }
-
-    fn heads(&self, request: HeadsRequest) -> impl Future<Output = Result<HeadsAnswer, Declined>> + Send {
-        (**self).heads(request)
-    }
-
-    fn records(&self, hash: Hash, count: usize) -> impl Future<Output = Result<Vec<Arc<Record>>, Declined>> + Send {
-        (**self).records(hash, count)
-    }
-}
-
 /// What the peer listener works with.
 #[derive(Debug)]
 pub struct Peer<S> {
-    pub service: S,
+    pub service: Arc<S>,
     /// The set that this member belongs to.
     pub set: String,
     pub secret: Option<PeerSecret>,

@@ -28,7 +28,7 @@ impl Deref for Problem {
 }
 
 /// A problem (RFC 9457): what was wrong, what is allowed, what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct Members {
     /// `urn:random-generator:problem:NAME`: stable, for programs.
@@ -68,33 +68,48 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
     serializer.serialize_u16(status.as_u16())
 }
 
-macro_rules! kind {
-    ($name:literal) => {
-        concat!("urn:random-generator:problem:", $name)
+/// Constructors that take the detail, each with its status, its name and its title.
+macro_rules! problems {
+    ($($(#[doc = $doc:literal])* $vis:vis $new:ident: $status:ident, $name:literal, $title:literal;)+) => {
+        impl Problem {$(
+            $(#[doc = $doc])*
+            $vis fn $new(detail: impl Into<Cow<'static, str>>) -> Problem {
+                Problem(Box::new(Members {
+                    kind: concat!("urn:random-generator:problem:", $name),
+                    title: $title,
+                    status: StatusCode::$status,
+                    detail: detail.into(),
+                    ..Members::default()
+                }))
+            }
+        )+}
     };
 }
 
-impl Problem {
-    fn new(
-        status: StatusCode,
-        kind: &'static str,
-        title: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Problem {
-        Problem(Box::new(Members {
-            kind,
-            title,
-            status,
-            detail: detail.into(),
-            parameter: None,
-            given: None,
-            allowed: None,
-            oldest: None,
-            methods: None,
-            retry_after: None,
-        }))
-    }
+problems! {
+    wrong_parameter: BAD_REQUEST, "parameter", "Invalid parameter";
+    /// 400: a path, header or body that can't be understood.
+    pub malformed: BAD_REQUEST, "malformed", "Malformed request";
+    /// 401: a peer message whose signature is absent, wrong or late.
+    pub unauthenticated: UNAUTHORIZED, "unauthenticated", "The message has no valid peer signature";
+    /// 403: a request that a web page may have sent.
+    pub forbidden: FORBIDDEN, "forbidden", "Requests from web pages are refused";
+    pub not_found: NOT_FOUND, "not-found", "Not found";
+    wrong_method: METHOD_NOT_ALLOWED, "method", "Method not allowed";
+    no_format: NOT_ACCEPTABLE, "not-acceptable", "No acceptable format";
+    /// 408: the client took too long to send its request.
+    pub too_slow: REQUEST_TIMEOUT, "too-slow", "The request took too long to arrive";
+    /// 409: the request contradicts the state.
+    pub conflict: CONFLICT, "conflict", "Conflict with the current state";
+    no_longer_kept: GONE, "gone", "Round no longer kept";
+    large_body: PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
+    long_uri: URI_TOO_LONG, "uri-too-long", "The URI is too long";
+    wrong_media_type: UNSUPPORTED_MEDIA_TYPE, "media-type", "Unsupported media type";
+    bug: INTERNAL_SERVER_ERROR, "internal", "Internal error";
+    busy: SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable";
+}
 
+impl Problem {
     fn allowing(mut self, allowed: impl Into<Cow<'static, str>>) -> Problem {
         self.0.allowed = Some(allowed.into());
         self
@@ -107,98 +122,52 @@ impl Problem {
         detail: impl Into<Cow<'static, str>>,
         allowed: impl Into<Cow<'static, str>>,
     ) -> Problem {
-        let mut problem = Problem::new(StatusCode::BAD_REQUEST, kind!("parameter"), "Invalid parameter", detail);
+        let mut problem = Problem::wrong_parameter(detail).allowing(allowed);
         problem.0.parameter = Some(name.into());
         problem.0.given = given.map(shown);
-        problem.allowing(allowed)
-    }
-
-    /// 400: a path, header or body that can't be understood.
-    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, kind!("malformed"), "Malformed request", detail)
-    }
-
-    /// 401: a peer message whose signature is absent, wrong or late.
-    pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
-        let title = "The message has no valid peer signature";
-        Problem::new(StatusCode::UNAUTHORIZED, kind!("unauthenticated"), title, detail)
-    }
-
-    /// 403: a request that a web page may have sent.
-    pub fn forbidden(detail: impl Into<Cow<'static, str>>) -> Problem {
-        let title = "Requests from web pages are refused";
-        Problem::new(StatusCode::FORBIDDEN, kind!("forbidden"), title, detail)
-    }
-
-    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, kind!("not-found"), "Not found", detail)
+        problem
     }
 
     /// 405, with the header `Allow`.
     pub fn method_not_allowed(methods: &'static str) -> Problem {
-        let (title, detail) = ("Method not allowed", "this path doesn't allow this method");
-        let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, kind!("method"), title, detail);
+        let mut problem = Problem::wrong_method("this path doesn't allow this method").allowing(methods);
         problem.0.methods = Some(methods);
-        problem.allowing(methods)
+        problem
     }
 
     pub fn not_acceptable(allowed: impl Into<Cow<'static, str>>) -> Problem {
-        let detail = "this path has none of the requested formats";
-        let title = "No acceptable format";
-        Problem::new(StatusCode::NOT_ACCEPTABLE, kind!("not-acceptable"), title, detail).allowing(allowed)
-    }
-
-    /// 408: the client took too long to send its request.
-    pub fn too_slow(detail: impl Into<Cow<'static, str>>) -> Problem {
-        let title = "The request took too long to arrive";
-        Problem::new(StatusCode::REQUEST_TIMEOUT, kind!("too-slow"), title, detail)
-    }
-
-    /// 409: the request contradicts the state.
-    pub fn conflict(detail: impl Into<Cow<'static, str>>) -> Problem {
-        let title = "Conflict with the current state";
-        Problem::new(StatusCode::CONFLICT, kind!("conflict"), title, detail)
+        Problem::no_format("this path has none of the requested formats").allowing(allowed)
     }
 
     /// 410: a round older than the oldest kept.
     pub fn gone(oldest: u64, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let mut problem = Problem::new(StatusCode::GONE, kind!("gone"), "Round no longer kept", detail);
+        let mut problem = Problem::no_longer_kept(detail);
         problem.0.oldest = Some(oldest);
         problem
     }
 
     pub fn body_too_large(limit: usize) -> Problem {
-        let (title, detail) = ("The body is too large", "the body exceeds this path's limit");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, kind!("body-too-large"), title, detail)
-            .allowing(format!("a body of at most {limit} bytes"))
+        let allowed = format!("a body of at most {limit} bytes");
+        Problem::large_body("the body exceeds this path's limit").allowing(allowed)
     }
 
     pub fn uri_too_long(limit: usize) -> Problem {
-        let (title, detail) = ("The URI is too long", "path and query exceed the limit");
-        Problem::new(StatusCode::URI_TOO_LONG, kind!("uri-too-long"), title, detail)
-            .allowing(format!("a path and query of at most {limit} bytes"))
+        let allowed = format!("a path and query of at most {limit} bytes");
+        Problem::long_uri("path and query exceed the limit").allowing(allowed)
     }
 
     pub fn unsupported_media_type(allowed: &'static str) -> Problem {
-        let (title, detail) = ("Unsupported media type", "unsupported Content-Type");
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, kind!("media-type"), title, detail).allowing(allowed)
+        Problem::wrong_media_type("unsupported Content-Type").allowing(allowed)
     }
 
     /// 500: a bug.
     pub fn internal() -> Problem {
-        let detail = "an internal error; the log has the details under this request's id";
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            kind!("internal"),
-            "Internal error",
-            detail,
-        )
+        Problem::bug("an internal error; the log has the details under this request's id")
     }
 
     /// 503, with `Retry-After` where it helps to try again.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>, retry_after: impl Into<Option<Duration>>) -> Problem {
-        let title = "Temporarily unavailable";
-        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind!("unavailable"), title, detail);
+        let mut problem = Problem::busy(detail);
         problem.0.retry_after = retry_after.into();
         problem
     }
@@ -223,10 +192,8 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(methods) = self.methods {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));

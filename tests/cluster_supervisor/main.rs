@@ -374,7 +374,7 @@ async fn a_directory_or_port_in_use_and_a_path_that_cannot_be_are_told_with_thei
     let (layout, first) = prepared(dir.path(), 1).await;
     let again = Layout::new("rg", 1, layout.members[0].public_port + 20, dir.path()).unwrap();
     let error = again.claim().unwrap_err();
-    assert_eq!(error.exit_code(), 75);
+    assert_eq!(error.exit() as u8, 75);
     assert!(error.to_string().contains("in use by another cluster"), "{error}");
     drop(first);
 
@@ -393,7 +393,7 @@ async fn a_directory_or_port_in_use_and_a_path_that_cannot_be_are_told_with_thei
             .starts_with(&format!("port {port} (admin port of rg-0) is in use")),
         "{error}"
     );
-    assert_eq!(error.exit_code(), 75);
+    assert_eq!(error.exit() as u8, 75);
     drop(taken);
     eventually("the port", async || layout.claim().ok()).await;
 
@@ -402,7 +402,7 @@ async fn a_directory_or_port_in_use_and_a_path_that_cannot_be_are_told_with_thei
         .unwrap()
         .claim()
         .unwrap_err();
-    assert_eq!(error.exit_code(), 74);
+    assert_eq!(error.exit() as u8, 74);
     assert!(error.to_string().contains("file/data"), "{error}");
 }
 
@@ -435,7 +435,7 @@ async fn a_wrong_option_for_members_is_refused_before_anything_is_made() {
     };
     let args = arguments(&dir.path().join("data"), next_base(), &["--lease-duraton"]);
     let error = random_generator::cli::cluster::run(args, wiring).await.unwrap_err();
-    assert_eq!(error.exit_code(), 64);
+    assert_eq!(error.exit() as u8, 64);
     assert!(error.to_string().contains("'--lease-duraton'"), "{error}");
     assert!(!dir.path().join("data").exists());
 }

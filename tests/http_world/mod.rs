@@ -19,12 +19,13 @@ use rand::{Rng, TryRng};
 use random_generator::clock::Clock;
 use random_generator::discovery::PeerList;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot};
+use random_generator::generator::random::EntropyError;
 use random_generator::generator::timed_uuids::TimedUuids;
 use random_generator::http::public::draws::Draws;
 use random_generator::http::public::entry::{Entry, JournalSink, JournalUnavailable};
 use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
 use random_generator::http::public::members::Members;
-use random_generator::http::public::numbers::{NumberSource, Numbers, NumbersUnavailable};
+use random_generator::http::public::numbers::{NumberSource, Numbers};
 use random_generator::http::public::status::Status;
 use random_generator::http::public::stream::Streams;
 use random_generator::http::public::{self, Public};
@@ -99,7 +100,7 @@ impl Running {
 pub struct Counting(AtomicUsize);
 
 impl NumberSource for Counting {
-    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable> {
+    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, EntropyError> {
         Ok(make(&mut &*self))
     }
 }

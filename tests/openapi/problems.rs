@@ -63,8 +63,13 @@ pub fn table() -> String {
         .iter()
         .map(|(problem, _)| problem.kind.strip_prefix(KINDS).unwrap())
         .collect();
-    let source = include_str!("../../src/server/problem.rs").split("kind!(\"").skip(1);
-    let there: BTreeSet<&str> = source.map(|rest| rest.split('"').next().unwrap()).collect();
+    let source = include_str!("../../src/server/problem.rs");
+    let (_, table) = source.split_once("\nproblems! {\n").unwrap();
+    let rows = table
+        .lines()
+        .take_while(|line| *line != "}")
+        .filter(|line| line.ends_with(';'));
+    let there: BTreeSet<&str> = rows.map(|row| row.split('"').nth(1).unwrap()).collect();
     assert_eq!(
         made, there,
         "this table (left) and src/server/problem.rs (right) differ"

@@ -1,13 +1,12 @@
 //! `get`: fetches any number of random values from the members of a set, and writes them to standard output or a file.
 //!
-//! [`kind`] has the arguments, [`paths`] the requests, [`plan`] splits a request into batches that one response holds, [`fetch`]
-//! spreads them over members ([`super::spread`]), [`form`] formats them and [`sink`] writes them.
+//! [`kind`] has the arguments, [`plan`] splits a request into batches that one response holds, [`fetch`] spreads them over members
+//! ([`super::spread`]), [`form`] formats them and [`sink`] writes them.
 
 mod bar;
 mod fetch;
 mod form;
 mod kind;
-mod paths;
 mod plan;
 mod sink;
 
@@ -20,11 +19,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::console::Progress;
 use super::failure::note;
-use super::target::Resolve;
+use super::target::{Resolve, resolver};
 use super::{Exit, Failure};
 use crate::clock::{Boot, Clock};
+use crate::config::Terminal;
 use crate::config::values::show_duration;
-use crate::config::{NameserverArgs, Terminal};
 use crate::generator::distinct::Distinct;
 use bar::{Unit, bar};
 use fetch::Source;
@@ -44,16 +43,12 @@ pub(super) struct Args {
 /// # Errors
 /// Usage: arguments that contradict each other, or that members refuse. I/O: it can't be written. Try again: no member gives
 /// them in time. Data: an answer that isn't a member's.
-pub(super) async fn run(
-    args: &Args,
-    resolver: impl FnOnce(&NameserverArgs) -> Box<Resolve>,
-    clock: Clock,
-) -> Result<(), Failure> {
+pub(super) async fn run(args: &Args, clock: Clock) -> Result<(), Failure> {
     let (wanted, how) = args.kind.read()?;
     let resolve = resolver(&how.nameservers);
     let to_stdout = to_stdout(how);
-    let form = form_of(&wanted, how);
-    if how.output.is_none() && !is_text(&wanted, form) && Terminal::stdout().interactive {
+    let form = Form::of(wanted.plan.shape, wanted.hex, how.json);
+    if how.output.is_none() && !form.is_text(wanted.plan.shape) && Terminal::stdout().interactive {
         let line =
             "random bytes would garble the terminal: use --hex, --output FILE, a pipe, or --output - if you mean that";
         return Err(Failure::new(Exit::Usage, line));
@@ -119,23 +114,6 @@ fn to_stdout(how: &Options) -> bool {
     how.output.as_deref().is_none_or(|path| path == Path::new("-"))
 }
 
-fn shape(wanted: &Wanted) -> Shape {
-    match wanted {
-        Wanted::Values(plan) => plan.shape,
-        Wanted::Bytes { .. } => Shape::Bytes,
-        Wanted::Unique { .. } => paths::INTEGERS,
-    }
-}
-
-fn form_of(wanted: &Wanted, how: &Options) -> Form {
-    let hex = matches!(wanted, Wanted::Bytes { hex: true, .. });
-    Form::of(shape(wanted), hex, how.json)
-}
-
-fn is_text(wanted: &Wanted, form: Form) -> bool {
-    form.is_text(shape(wanted))
-}
-
 async fn get(
     wanted: &Wanted,
     form: Form,
@@ -154,17 +132,16 @@ async fn get(
     // Values on the terminal already show progress, and a bar would overwrite them.
     let seen = to_stdout(how) && Terminal::stdout().interactive;
     let shown = Terminal::stderr().interactive && !how.quiet && !seen;
-    let (total, unit) = match wanted {
-        Wanted::Values(plan) => (plan.total, Unit::Values),
-        Wanted::Bytes { count, .. } => (*count, Unit::Bytes),
-        Wanted::Unique { count, .. } => (*count, Unit::Values),
+    let unit = match wanted.plan.shape {
+        Shape::Bytes => Unit::Bytes,
+        Shape::Lines { .. } | Shape::Object => Unit::Values,
     };
     let mut writing = Writing {
         form,
         sink,
         opened: false,
         done: 0,
-        total,
+        total: wanted.plan.total,
         unit,
         began: clock.boot(),
         clock: clock.clone(),
@@ -229,10 +206,9 @@ impl Writing<'_> {
 
     /// All values, formatted.
     async fn write_all(&mut self, source: &mut Source<'_>, wanted: &Wanted) -> Result<bool, Failure> {
-        let read = match *wanted {
-            Wanted::Values(ref plan) => self.write_plan(source, plan).await,
-            Wanted::Bytes { count, .. } => self.write_plan(source, &paths::random_bytes(count)).await,
-            Wanted::Unique { min, max, count } => self.unique(source, min, max, count).await,
+        let read = match wanted.distinct {
+            None => self.write_plan(source, &wanted.plan).await,
+            Some((min, max)) => self.draw_distinct(source, min, max, wanted.plan.total).await,
         }?;
         Ok(read && self.text(self.form.end()).await?)
     }
@@ -247,16 +223,18 @@ impl Writing<'_> {
             .await
     }
 
-    /// A member ensures distinct numbers only within one answer. Larger counts are drawn here, from the members' random bytes.
-    async fn unique(&mut self, source: &mut Source<'_>, min: i64, max: i64, count: u64) -> Result<bool, Failure> {
-        if count <= paths::VALUES {
-            return self.write_plan(source, &paths::unique_integers(min, max, count)).await;
-        }
+    /// Distinct numbers, drawn from the members' random bytes.
+    async fn draw_distinct(
+        &mut self,
+        source: &mut Source<'_>,
+        min: i64,
+        max: i64,
+        mut left: u64,
+    ) -> Result<bool, Failure> {
         let mut distinct = Distinct::new(min, max);
-        let mut left = count;
         // Some bits are rejected in a very wide range; another, smaller round replaces them.
         while left > 0 {
-            let bytes = paths::random_bytes(left.saturating_mul(8));
+            let bytes = Plan::bytes(left.saturating_mul(8));
             let read = source
                 .fetch(&bytes, async |body| {
                     let mut text = String::with_capacity(body.len());

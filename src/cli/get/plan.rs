@@ -2,6 +2,34 @@
 
 use bytes::Bytes;
 
+/// Values and bytes in one answer of a member, at most.
+pub(super) const VALUES: u64 = 10_000;
+const BYTES: u64 = 1 << 20;
+pub(super) const IDS: u64 = 1_000;
+/// Strings are longer than numbers: about this many bytes fit in one answer.
+pub(super) const TEXT_BYTES: u64 = 4 << 20;
+
+pub(super) const INTEGERS: Shape = Shape::Lines {
+    valid: |line| line.parse::<i64>().is_ok(),
+    quoted: false,
+};
+
+pub(super) const DECIMALS: Shape = Shape::Lines {
+    valid: |line| line.parse::<f64>().is_ok_and(f64::is_finite),
+    quoted: false,
+};
+
+pub(super) const TEXTS: Shape = Shape::Lines {
+    valid: |_| true,
+    quoted: true,
+};
+
+/// JavaScript rounds numbers above 2^53.
+pub(super) const NUMBERS_AS_TEXT: Shape = Shape::Lines {
+    valid: |line| line.parse::<u64>().is_ok(),
+    quoted: true,
+};
+
 /// A request that may need several answers. Batches are independent: each may come from another member.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -41,6 +69,37 @@ pub(super) enum Shape {
 }
 
 impl Plan {
+    /// A path with the parameters that were given.
+    pub(super) fn new(path: &str, query: &[(&str, Option<String>)], total: u64, batch: u64, shape: Shape) -> Plan {
+        let given = query
+            .iter()
+            .filter_map(|(name, value)| Some(parameter(name, value.as_deref()?)));
+        let query = given.collect::<Vec<_>>().join("&");
+        Plan {
+            path: if query.is_empty() {
+                path.to_owned()
+            } else {
+                format!("{path}?{query}")
+            },
+            total,
+            batch,
+            part: Part::Count,
+            shape,
+        }
+    }
+
+    pub(super) fn bytes(total: u64) -> Plan {
+        Plan::new("/bytes", &[], total, BYTES, Shape::Bytes)
+    }
+
+    /// The path itself decides the number of values.
+    pub(super) fn whole(self) -> Plan {
+        Plan {
+            part: Part::Whole,
+            ..self
+        }
+    }
+
     pub(super) fn batches(&self) -> u64 {
         self.total.div_ceil(self.batch)
     }
@@ -106,7 +165,7 @@ impl Plan {
 }
 
 /// A query parameter, percent-encoded.
-pub(super) fn parameter(name: &str, value: &str) -> String {
+fn parameter(name: &str, value: &str) -> String {
     let mut text = format!("{name}=");
     for byte in value.bytes() {
         match byte {
@@ -122,16 +181,7 @@ mod tests {
     use super::*;
 
     fn plan(total: u64, batch: u64) -> Plan {
-        Plan {
-            path: "/integers?min=1".into(),
-            total,
-            batch,
-            part: Part::Count,
-            shape: Shape::Lines {
-                valid: |line| line.parse::<i64>().is_ok(),
-                quoted: false,
-            },
-        }
+        Plan::new("/integers", &[("min", Some("1".into()))], total, batch, INTEGERS)
     }
 
     #[test]

@@ -1,16 +1,12 @@
 //! `/draws/{round}/integers`: integers that a draw decides, which anyone can derive from its record (`docs/protocol.md`, 1.4).
 //! They are the same for everyone, so nothing is journalled.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::header;
-use axum::response::Response;
 
 use super::draws::Draws;
 use super::numbers::reversed;
 use super::numbers::values::lines;
-use super::request::PublicRequest;
+use super::request::{Answer, PublicRequest};
 use crate::record::integers::{Integers, MAX_COUNT, Question, QuestionError};
 use crate::server::conditional::{Freshness, Tag, cacheable};
 use crate::server::format::{Format, JsonText, respond, respond_json};
@@ -21,11 +17,8 @@ use crate::server::query::Query;
 /// "values": […]}`, `hash` being the record's; text: one a line. 404 and 410 as for `/draws/{round}`; 409 for a round
 /// without output, which decides nothing.
 #[utoipa::path(
-    get,
-    path = "/draws/{round}/integers",
-    operation_id = "derived_integers",
+    get, path = "/draws/{round}/integers", operation_id = "derived_integers", tag = "draws",
     summary = "Integers decided by a draw",
-    tag = "draws",
     params(
         ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
         ("min" = Option<i64>, Query, description = "Minimum", example = 1, extensions(("x-default" = json!(1)))),
@@ -42,13 +35,10 @@ use crate::server::query::Query;
         (status = 410, response = Problem),
     ),
 )]
-pub(in crate::http) async fn integers(
-    State(state): State<Arc<Draws>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn integers(request: PublicRequest<Draws>) -> Answer {
     let (query, format) = request.read::<JsonText>(&["min", "max", "count", "unique", "format"])?;
     let question = question(&query)?;
-    let record = state.record(&request)?;
+    let record = request.record()?;
     if record.output.is_none() {
         return Err(Problem::conflict(format!(
             "round {} has no output, since no member revealed a secret: use a later round",

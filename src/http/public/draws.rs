@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::request::PublicRequest;
+use super::request::{Answer, PublicRequest};
 use super::stream::permits::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
@@ -56,11 +55,7 @@ struct Page<'a> {
 /// kept). `next` is the round to continue from, null when there is none yet. JSON lines: one record a line, all of them
 /// without `limit`; the header `Random-Generator-Next` then has `next`.
 #[utoipa::path(
-    get,
-    path = "/draws",
-    operation_id = "draws",
-    summary = "The chain of draws",
-    tag = "draws",
+    get, path = "/draws", operation_id = "draws", tag = "draws", summary = "The chain of draws",
     params(
         ("from" = Option<i64>, Query, description = "First round; the oldest kept without it", minimum = 1, maximum = 9_007_199_254_740_991_i64),
         ("limit" = Option<i64>, Query, description = "Maximum number of records; JSON lines have no default limit", minimum = 1, maximum = 1_000, example = 1, extensions(("x-default" = json!(100)))),
@@ -71,17 +66,14 @@ struct Page<'a> {
         (status = 410, response = Problem)
     ),
 )]
-pub(in crate::http) async fn list(
-    State(state): State<Arc<Draws>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn list(request: PublicRequest<Draws>) -> Answer {
     let (query, format) = request.read::<JsonLines>(&["from", "limit", "format"])?;
     let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let limit = match (format, query.text("limit")) {
         (Format::JsonLines, None) => usize::MAX,
         _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
     };
-    let ledger = state.known()?;
+    let ledger = request.state.known()?;
     let records = match from {
         Some(from) => after(&ledger, from)?,
         None => &ledger.chain[..],
@@ -90,53 +82,42 @@ pub(in crate::http) async fn list(
     let next = records.get(shown.len()).map(|record| record.round);
     if format == Format::Json {
         let page = Page { draws: shown, next };
-        return Ok(state.with_age(respond_json(&page)));
+        return Ok(request.state.with_age(respond_json(&page)));
     }
     let lines: String = shown.iter().map(|record| record.canonical() + "\n").collect();
     let mut response = respond(format, lines);
     if let Some(next) = next {
         response.headers_mut().insert(NEXT.clone(), HeaderValue::from(next));
     }
-    Ok(state.with_age(response))
+    Ok(request.state.with_age(response))
 }
 
 /// `GET /draws/latest` → the newest record, 404 before the first. Like the others, 503 while the ledger can't be read.
 /// A cache asks each time, and gets a 304 until there is a newer one.
 #[utoipa::path(
-    get,
-    path = "/draws/latest",
-    operation_id = "latest_draw",
-    summary = "The newest draw",
-    tag = "draws",
-    params(
-        ("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header"),
-    ),
+    get, path = "/draws/latest", operation_id = "latest_draw", tag = "draws", summary = "The newest draw",
+    params(("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header")),
     responses(
         (status = 200, description = "The newest record", content((Record = "application/json"), (String = "application/x-ndjson"))),
         (status = 304, description = "Not modified"),
         (status = 404, response = Problem),
     ),
 )]
-pub(in crate::http) async fn latest(
-    State(state): State<Arc<Draws>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn latest(request: PublicRequest<Draws>) -> Answer {
     let (_, format) = request.read::<JsonLines>(&["format"])?;
-    let ledger = state.known()?;
+    let ledger = request.state.known()?;
     let record = ledger
         .head()
         .ok_or_else(|| Problem::not_found("nothing has been drawn yet"))?;
-    Ok(state.with_age(one_record(&request, format, record, Freshness::Ask)))
+    Ok(request
+        .state
+        .with_age(one_record(&request, format, record, Freshness::Ask)))
 }
 
 /// `GET /draws/{round}` → that record; 404 for one not drawn yet, 410 for one older than the oldest kept. A final record
 /// never changes, so a cache may store it, and the age of the view of the Lease doesn't matter.
 #[utoipa::path(
-    get,
-    path = "/draws/{round}",
-    operation_id = "draw",
-    summary = "One draw",
-    tag = "draws",
+    get, path = "/draws/{round}", operation_id = "draw", tag = "draws", summary = "One draw",
     params(
         ("round" = i64, Path, description = "The round", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 2),
         ("format" = Option<JsonLines>, Query, description = "Format, instead of the Accept header"),
@@ -148,13 +129,13 @@ pub(in crate::http) async fn latest(
         (status = 410, response = Problem),
     ),
 )]
-pub(in crate::http) async fn one(State(state): State<Arc<Draws>>, request: PublicRequest) -> Result<Response, Problem> {
+pub(in crate::http) async fn one(request: PublicRequest<Draws>) -> Answer {
     let (_, format) = request.read::<JsonLines>(&["format"])?;
-    let record = state.record(&request)?;
+    let record = request.record()?;
     Ok(one_record(&request, format, &record, Freshness::Final))
 }
 
-fn one_record(request: &PublicRequest, format: Format, record: &Record, freshness: Freshness) -> Response {
+fn one_record(request: &PublicRequest<Draws>, format: Format, record: &Record, freshness: Freshness) -> Response {
     let tag = Tag::new(&[&record.hash, &format.name()]);
     let vary = Some(header::ACCEPT);
     cacheable(request.headers(), &tag, freshness, vary, || {
@@ -201,20 +182,6 @@ impl Draws {
         Err(Problem::unavailable(unknown, RETRY_AFTER))
     }
 
-    /// The record of the round in the path.
-    pub(super) fn record(&self, request: &PublicRequest) -> Result<Arc<Record>, Problem> {
-        let text = request.uri().path().split('/').nth(2).unwrap_or_default();
-        let round = round("round", text)?;
-        let ledger = self.known()?;
-        let record = after(&ledger, round)?.first();
-        record.cloned().ok_or_else(|| {
-            Problem::not_found(match ledger.head() {
-                Some(head) => format!("round {round} has not been drawn; the newest is {}", head.round),
-                None => "nothing has been drawn yet".to_owned(),
-            })
-        })
-    }
-
     /// Adds the age of the view of the Lease when it is old: there may be newer final records than these.
     pub(super) fn with_age(&self, mut response: Response) -> Response {
         let lease = self.lease.borrow();
@@ -228,5 +195,21 @@ impl Draws {
             response.headers_mut().insert(VIEW_AGE.clone(), value);
         }
         response
+    }
+}
+
+impl PublicRequest<Draws> {
+    /// The record of the round in the path.
+    pub(super) fn record(&self) -> Result<Arc<Record>, Problem> {
+        let text = self.uri().path().split('/').nth(2).unwrap_or_default();
+        let round = round("round", text)?;
+        let ledger = self.state.known()?;
+        let record = after(&ledger, round)?.first();
+        record.cloned().ok_or_else(|| {
+            Problem::not_found(match ledger.head() {
+                Some(head) => format!("round {round} has not been drawn; the newest is {}", head.round),
+                None => "nothing has been drawn yet".to_owned(),
+            })
+        })
     }
 }

@@ -1,7 +1,6 @@
 //! Writes the journal entry before the response is sent: an acknowledged number is in the journal.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::request::PublicRequest;
@@ -40,17 +39,11 @@ pub trait JournalSink: Send + Sync + 'static {
     fn record(&self, entry: Entry<'_>) -> impl Future<Output = Result<(), JournalUnavailable>> + Send;
 }
 
-impl<J: JournalSink> JournalSink for Arc<J> {
-    fn record(&self, entry: Entry<'_>) -> impl Future<Output = Result<(), JournalUnavailable>> + Send {
-        (**self).record(entry)
-    }
-}
-
 /// Writes the journal entry of a response before that is sent, or says 503.
-pub(super) async fn record(
+pub(super) async fn record<S>(
     journal: &impl JournalSink,
     clock: &Clock,
-    request: &PublicRequest,
+    request: &PublicRequest<S>,
     count: u64,
     value: Option<i32>,
 ) -> Result<(), Problem> {

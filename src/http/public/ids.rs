@@ -5,12 +5,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::response::Response;
-
 use super::entry::{JournalSink, record};
 use super::numbers::{nothing, values};
-use super::request::PublicRequest;
+use super::request::{Answer, PublicRequest};
 use crate::clock::Clock;
 use crate::server::format::{JsonText, Values};
 use crate::server::problem::Problem;
@@ -32,26 +29,17 @@ pub trait IdSource: Send + Sync + 'static {
     fn take(&self, count: usize) -> impl Future<Output = Result<Vec<u64>, IdsUnavailable>> + Send;
 }
 
-impl<I: IdSource> IdSource for Arc<I> {
-    fn take(&self, count: usize) -> impl Future<Output = Result<Vec<u64>, IdsUnavailable>> + Send {
-        (**self).take(count)
-    }
-}
-
 /// The state of this path.
 #[derive(Debug)]
 pub struct Ids<I, J> {
-    pub source: I,
-    pub journal: J,
+    pub source: Arc<I>,
+    pub journal: Arc<J>,
     pub clock: Clock,
 }
 
 /// `GET /ids?count=1` → `{"values": ["…"]}`, as strings since JavaScript rounds numbers beyond 2^53; text: one a line.
 #[utoipa::path(
-    get,
-    path = "/ids",
-    summary = "Unique ids",
-    tag = "ids",
+    get, path = "/ids", tag = "ids", summary = "Unique ids",
     params(
         ("count" = Option<i64>, Query, description = "Number of values", minimum = 1, maximum = 1_000, example = 2, extensions(("x-default" = json!(1)))),
         ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
@@ -60,17 +48,15 @@ pub struct Ids<I, J> {
         (status = 200, description = "The values", content((Values<String> = "application/json", example = json!({"values": ["117646201850957824", "117646201850957825"]})), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn ids<I: IdSource, J: JournalSink>(
-    State(state): State<Arc<Ids<I, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn ids<I: IdSource, J: JournalSink>(request: PublicRequest<Ids<I, J>>) -> Answer {
     let (query, format) = request.read::<JsonText>(&["count", "format"])?;
     let count = query.integer("count", IDS, 1)?;
     if request.is_head() {
         return Ok(nothing(format));
     }
+    let state = &request.state;
     let ids = state.source.take(count as usize).await;
     let ids = ids.map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))?;
-    record(&state.journal, &state.clock, &request, ids.len() as u64, None).await?;
+    record(&*state.journal, &state.clock, &request, ids.len() as u64, None).await?;
     Ok(values::response(format, ids.iter().map(u64::to_string).collect()))
 }

@@ -3,19 +3,16 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::request::PublicRequest;
+use super::request::{Answer, PublicRequest};
 use crate::clock::Clock;
 use crate::discovery::PeerList;
 use crate::identity::MemberName;
 use crate::lease::LeaseSnapshot;
 use crate::server::format::{Format, JsonText, respond, respond_json};
-use crate::server::problem::Problem;
 
 #[derive(Debug)]
 pub struct Members {
@@ -70,23 +67,15 @@ struct Leader<'a> {
 /// `GET /peers` → `{"self", "resolved_at", "stale", "peers": [{"name", "ordinal", "host", "peer_port", "self"}]}` by
 /// ordinal; text: `name host:port` a line.
 #[utoipa::path(
-    get,
-    path = "/peers",
-    summary = "The members",
-    tag = "members",
-    params(
-        ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
-    ),
+    get, path = "/peers", tag = "members", summary = "The members",
+    params(("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header")),
     responses(
         (status = 200, description = "The members listed in DNS, by ordinal", content((Peers = "application/json"), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn peers(
-    State(state): State<Arc<Members>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn peers(request: PublicRequest<Members>) -> Answer {
     let (_, format) = request.read::<JsonText>(&["format"])?;
-    let list = state.peers.borrow().clone();
+    let list = request.state.peers.borrow().clone();
     if format == Format::Text {
         let mut text = String::new();
         for peer in &list.peers {
@@ -96,7 +85,7 @@ pub(in crate::http) async fn peers(
         return Ok(respond(format, text));
     }
     Ok(respond_json(&Peers {
-        own: state.name.to_string(),
+        own: request.state.name.to_string(),
         resolved_at: list.resolved_at.map(|(_, wall)| wall.timestamp().to_string()),
         stale: list.stale,
         peers: list
@@ -116,24 +105,16 @@ pub(in crate::http) async fn peers(
 /// `GET /leader` → `{"holder", "member", "self", "fence", "acquired_at", "remaining_ms"}`; text: the holder's identity, or
 /// an empty line when nobody holds the lease.
 #[utoipa::path(
-    get,
-    path = "/leader",
-    summary = "The leader, which conducts the draws",
-    tag = "members",
-    params(
-        ("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header"),
-    ),
+    get, path = "/leader", tag = "members", summary = "The leader, which conducts the draws",
+    params(("format" = Option<JsonText>, Query, description = "Format, instead of the Accept header")),
     responses(
         (status = 200, description = "Who holds the lease", content((Leader = "application/json", example = json!({"holder": "rg-1_2c5f0a1e-6b0b-4a3c-8a39-0d3f7a1e9c11-9f31c2d0", "member": "rg-1", "self": true, "fence": 3, "acquired_at": "2027-01-15T08:00:00.250114Z", "remaining_ms": 13870, "view_age_ms": 1130})), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn leader(
-    State(state): State<Arc<Members>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn leader(request: PublicRequest<Members>) -> Answer {
     let (_, format) = request.read::<JsonText>(&["format"])?;
-    let lease = state.lease.borrow().clone();
-    let now = state.clock.boot();
+    let lease = request.state.lease.borrow().clone();
+    let now = request.state.clock.boot();
     let object = lease.object.as_deref();
     let holder = object.and_then(|object| object.spec.held_by());
     if format == Format::Text {

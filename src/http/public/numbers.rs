@@ -24,9 +24,10 @@ use rand::Rng;
 
 use self::values::Value;
 use super::entry::{JournalSink, record};
-use super::request::PublicRequest;
+use super::request::{Answer, PublicRequest};
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
+use crate::generator::random::EntropyError;
 use crate::generator::timed_uuids::TimedUuids;
 use crate::server::format::{Format, respond};
 use crate::server::problem::Problem;
@@ -37,20 +38,15 @@ pub const VALUES: RangeInclusive<i64> = 1..=10_000;
 /// The system has entropy again soon, or never.
 const ENTROPY_RETRY: Duration = Duration::from_secs(1);
 
-/// The operating system gives no entropy for a new seed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("can't generate numbers: {0}")]
-pub struct NumbersUnavailable(pub String);
-
 /// Gives randomness. It never blocks: it is called on the runtime's threads.
 pub trait NumberSource: Send + Sync + 'static {
     /// Calls `make` with a generator.
-    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, NumbersUnavailable>;
+    fn draw<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> Result<T, EntropyError>;
 }
 
-impl From<NumbersUnavailable> for Problem {
-    fn from(error: NumbersUnavailable) -> Problem {
-        Problem::unavailable(error.to_string(), ENTROPY_RETRY)
+impl From<EntropyError> for Problem {
+    fn from(error: EntropyError) -> Problem {
+        Problem::unavailable(format!("can't generate numbers: {error}"), ENTROPY_RETRY)
     }
 }
 
@@ -65,7 +61,7 @@ impl From<DistributionError> for Problem {
 #[derive(Debug)]
 pub struct Numbers<N, J> {
     pub source: Arc<N>,
-    pub journal: J,
+    pub journal: Arc<J>,
     pub clock: Clock,
     pub timed_uuids: TimedUuids,
     /// The UUID of this process.
@@ -73,24 +69,25 @@ pub struct Numbers<N, J> {
     pub version: &'static str,
 }
 
-impl<N: NumberSource, J: JournalSink> Numbers<N, J> {
+type NumberRequest<N, J> = PublicRequest<Numbers<N, J>>;
+
+impl<N: NumberSource, J: JournalSink> NumberRequest<N, J> {
     /// Makes values, writes the journal entry, and answers with them. For HEAD it makes none.
     async fn give<V: Value>(
         &self,
-        request: &PublicRequest,
         format: Format,
         make: impl FnOnce(&mut dyn Rng) -> Result<Vec<V>, DistributionError> + Send,
-    ) -> Result<Response, Problem> {
-        if request.is_head() {
+    ) -> Answer {
+        if self.is_head() {
             return Ok(nothing(format));
         }
-        let values = self.source.draw(make)??;
-        self.record(request, values.len() as u64, None).await?;
+        let values = self.state.source.draw(make)??;
+        self.record(values.len() as u64, None).await?;
         Ok(values::response(format, values))
     }
 
-    async fn record(&self, request: &PublicRequest, count: u64, value: Option<i32>) -> Result<(), Problem> {
-        record(&self.journal, &self.clock, request, count, value).await
+    async fn record(&self, count: u64, value: Option<i32>) -> Result<(), Problem> {
+        record(&*self.state.journal, &self.state.clock, self, count, value).await
     }
 }
 

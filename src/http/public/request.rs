@@ -1,32 +1,41 @@
 //! A request as the public listener's handlers take it.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
+use axum::response::Response;
 
 use crate::server::exchange::Exchange;
 use crate::server::format::{Format, Formats, negotiate};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
 
+/// What every handler returns.
+pub(in crate::http) type Answer = Result<Response, Problem>;
+
 #[derive(Debug)]
-pub struct PublicRequest {
+pub struct PublicRequest<S> {
+    /// Of the group of paths.
+    pub state: Arc<S>,
     pub exchange: Exchange,
     parts: Parts,
 }
 
-impl<S: Sync> FromRequest<S> for PublicRequest {
+impl<S: Send + Sync> FromRequest<Arc<S>> for PublicRequest<S> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<PublicRequest, Problem> {
+    async fn from_request(request: Request, state: &Arc<S>) -> Result<PublicRequest<S>, Problem> {
         let (parts, _) = request.into_parts();
         // The layer around every handler put it there.
         let exchange = parts.extensions.get().copied().ok_or_else(Problem::internal)?;
-        Ok(PublicRequest { exchange, parts })
+        let state = state.clone();
+        Ok(PublicRequest { state, exchange, parts })
     }
 }
 
-impl PublicRequest {
+impl<S> PublicRequest<S> {
     /// Reads the parameters and chooses the format. Refuses any parameter that is not in `known`.
     pub fn read<F: Formats>(&self, known: &[&'static str]) -> Result<(Query<'_>, Format), Problem> {
         let query = Query::parse(self.uri().query(), known)?;

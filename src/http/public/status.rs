@@ -33,13 +33,8 @@ struct Version {
 
 /// `GET /livez` → 200 `{"alive": true}` as long as the runtime answers: only what a restart would repair makes it fail.
 #[utoipa::path(
-    get,
-    path = "/livez",
-    summary = "Whether the process answers",
-    tag = "status",
-    responses(
-        (status = 200, description = "The process answers", body = Live),
-    ),
+    get, path = "/livez", tag = "status", summary = "Whether the process answers",
+    responses((status = 200, description = "The process answers", body = Live)),
 )]
 pub(in crate::http) async fn live() -> Response {
     respond_json(&Live { alive: true })
@@ -47,10 +42,7 @@ pub(in crate::http) async fn live() -> Response {
 
 /// `GET /readyz` → 200 or 503 `{"ready", "stopping", "latches": {…}, "degraded": [{"source", "reason"}]}`.
 #[utoipa::path(
-    get,
-    path = "/readyz",
-    summary = "Whether this member is ready, and what is degraded",
-    tag = "status",
+    get, path = "/readyz", tag = "status", summary = "Whether this member is ready, and what is degraded",
     responses(
         (status = 200, description = "Ready", body = readiness::Status),
         (status = 503, description = "Not ready", body = readiness::Status)
@@ -67,13 +59,8 @@ pub(in crate::http) async fn ready(State(state): State<Arc<Status>>) -> Response
 
 /// `GET /version` → `{"version": text, "protocol": n}`; `protocol` is the newest peer protocol spoken.
 #[utoipa::path(
-    get,
-    path = "/version",
-    summary = "The version",
-    tag = "status",
-    responses(
-        (status = 200, description = "The version of the program, and of the peer protocol", body = Version),
-    ),
+    get, path = "/version", tag = "status", summary = "The version",
+    responses((status = 200, description = "The version of the program, and of the peer protocol", body = Version)),
 )]
 pub(in crate::http) async fn version(State(state): State<Arc<Status>>) -> Response {
     respond_json(&Version {

@@ -10,9 +10,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,6 +19,7 @@ use self::cursor::{Cursor, Next};
 use self::permits::Open;
 pub use self::permits::Streams;
 use super::draws::{Draws, round};
+use super::request::{Answer, PublicRequest};
 use crate::draw::ledger::LedgerSnapshot;
 use crate::record::MAX_INTEGER;
 use crate::server::connection::Endless;
@@ -43,20 +43,15 @@ static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// requested round is after the next draw, because this member is behind or its chain is a different one; `chain`
 /// `{"chain", "from"}`: the chain changed from this round on.
 #[utoipa::path(
-    get,
-    path = "/draws/stream",
-    operation_id = "draw_stream",
-    summary = "A stream of draws",
-    tag = "draws",
+    get, path = "/draws/stream", operation_id = "draw_stream", tag = "draws", summary = "A stream of draws",
     params(
         ("from" = Option<i64>, Query, description = "First round; the next draw without it", minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1),
         ("Last-Event-ID" = Option<i64>, Header, description = "Last round seen, instead of from", minimum = 0, maximum = 9_007_199_254_740_990_i64),
     ),
-    responses(
-        (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
-    ),
+    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String)),
 )]
-pub(in crate::http) async fn stream(State(state): State<Arc<Draws>>, request: Request) -> Result<Response, Problem> {
+pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
+    let state = &request.state;
     let query = Query::parse(request.uri().query(), &["from"])?;
     let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let next = after_last_event(request.headers())?.or(from);

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
-use super::{NumberSource, Numbers, NumbersUnavailable, nothing};
-use crate::generator::random::BYTES_PER_SEED;
+use super::{NumberRequest, NumberSource, nothing};
+use crate::generator::random::{BYTES_PER_SEED, EntropyError};
 use crate::http::public::entry::JournalSink;
-use crate::http::public::request::PublicRequest;
+use crate::http::public::request::Answer;
 use crate::server::format::{BytesJsonText, Format, Raw, Values, respond, respond_json};
-use crate::server::problem::Problem;
 
 /// Raw bytes in one response: a TiB, generated while they are sent.
 pub const BYTES: RangeInclusive<i64> = 1..=1 << 40;
@@ -25,10 +23,7 @@ pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
 
 /// `GET /bytes?count=32` → the bytes; text: lower-case hexadecimal on one line; JSON: `{"values": ["that hexadecimal"]}`.
 #[utoipa::path(
-    get,
-    path = "/bytes",
-    summary = "Random bytes",
-    tag = "numbers",
+    get, path = "/bytes", tag = "numbers", summary = "Random bytes",
     params(
         ("count" = Option<i64>, Query, description = "Number of bytes; at most 1,048,576 as JSON or text", minimum = 1, maximum = 1_099_511_627_776_i64, example = 16, extensions(("x-default" = json!(32)))),
         ("format" = Option<BytesJsonText>, Query, description = "Format, instead of the Accept header", example = "json"),
@@ -37,10 +32,7 @@ pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
         (status = 200, description = "The bytes; in hexadecimal as JSON or text", content((Raw = "application/octet-stream"), (Values<String> = "application/json", example = json!({"values": ["9f0c1d5be37a40c2d8116f24a95e07bb"]})), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let (query, format) = request.read::<BytesJsonText>(&["count", "format"])?;
     let allowed = match format {
         Format::Bytes => BYTES,
@@ -52,12 +44,12 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(
     }
     if format == Format::Bytes {
         // The first part is generated before the journal entry: without entropy nothing is given out.
-        let stream = RandomBytes::new(state.source.clone(), count)?;
-        state.record(&request, count, None).await?;
+        let stream = RandomBytes::new(request.state.source.clone(), count)?;
+        request.record(count, None).await?;
         return Ok(without_ranges(respond(format, Body::new(stream))));
     }
-    let hexadecimal = hex::encode(chunk(&*state.source, count as usize)?);
-    state.record(&request, count, None).await?;
+    let hexadecimal = hex::encode(chunk(&*request.state.source, count as usize)?);
+    request.record(count, None).await?;
     Ok(without_ranges(match format {
         Format::Text => respond(format, hexadecimal + "\n"),
         _ => respond_json(&Values {
@@ -73,7 +65,7 @@ fn without_ranges(mut response: Response) -> Response {
     response
 }
 
-fn chunk(source: &impl NumberSource, count: usize) -> Result<Bytes, NumbersUnavailable> {
+fn chunk(source: &impl NumberSource, count: usize) -> Result<Bytes, EntropyError> {
     let mut bytes = vec![0; count];
     source.draw(|rng| rng.fill_bytes(&mut bytes))?;
     Ok(bytes.into())
@@ -89,7 +81,7 @@ struct RandomBytes<N> {
 }
 
 impl<N: NumberSource> RandomBytes<N> {
-    fn new(source: Arc<N>, count: u64) -> Result<RandomBytes<N>, NumbersUnavailable> {
+    fn new(source: Arc<N>, count: u64) -> Result<RandomBytes<N>, EntropyError> {
         let mut body = RandomBytes {
             source,
             next: None,
@@ -99,7 +91,7 @@ impl<N: NumberSource> RandomBytes<N> {
         Ok(body)
     }
 
-    fn part(&mut self) -> Result<Option<Bytes>, NumbersUnavailable> {
+    fn part(&mut self) -> Result<Option<Bytes>, EntropyError> {
         let size = self.left.min(BYTES_PER_SEED as u64);
         if size == 0 {
             return Ok(None);
@@ -112,12 +104,9 @@ impl<N: NumberSource> RandomBytes<N> {
 
 impl<N: NumberSource> hyper::body::Body for RandomBytes<N> {
     type Data = Bytes;
-    type Error = NumbersUnavailable;
+    type Error = EntropyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, NumbersUnavailable>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EntropyError>>> {
         let part = match self.next.take() {
             Some(part) => Ok(Some(part)),
             None => self.part(),

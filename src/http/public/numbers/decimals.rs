@@ -1,24 +1,15 @@
 //! `/decimals`: floating-point numbers in a range.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
-
-use super::{NumberSource, Numbers, VALUES};
+use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
-use crate::http::public::request::PublicRequest;
+use crate::http::public::request::Answer;
 use crate::server::format::{JsonTextBytes, Raw, Values};
-use crate::server::problem::Problem;
 
 /// `GET /decimals?min=0&max=1&count=1` → `{"values": […]}`, from `min` to below `max`, each the shortest decimal that reads back
 /// as the same double; text: one a line; bytes: 8 each, big-endian IEEE 754.
 #[utoipa::path(
-    get,
-    path = "/decimals",
-    summary = "Random decimals",
-    tag = "numbers",
+    get, path = "/decimals", tag = "numbers", summary = "Random decimals",
     params(
         ("min" = Option<f64>, Query, description = "Minimum", minimum = -1e300, maximum = 1e300, example = 0.0, extensions(("x-default" = json!(0.0)))),
         ("max" = Option<f64>, Query, description = "Upper bound, excluded; greater than min", minimum = -1e300, maximum = 1e300, example = 1.0, extensions(("x-default" = json!(1.0)))),
@@ -29,10 +20,7 @@ use crate::server::problem::Problem;
         (status = 200, description = "The values", content((Values<f64> = "application/json", example = json!({"values": [0.736412093104, 0.061942883501, 0.440857306192]})), (String = "text/plain"), (Raw = "application/octet-stream"))),
     ),
 )]
-pub(in crate::http) async fn decimals<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn decimals<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let (query, format) = request.read::<JsonTextBytes>(&["min", "max", "count", "format"])?;
     let min = query.decimal("min", 0.0)?;
     let max = query.decimal("max", 1.0)?;
@@ -42,5 +30,5 @@ pub(in crate::http) async fn decimals<N: NumberSource, J: JournalSink>(
         return Err(super::reversed(&query, min, max, allowed));
     }
     let make = |rng: &mut dyn rand::Rng| distributions::decimals(rng, min, max, count as usize);
-    state.give(&request, format, make).await
+    request.give(format, make).await
 }

@@ -1,24 +1,16 @@
 //! `/gaussians`: numbers of a normal distribution.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
-
-use super::{NumberSource, Numbers, VALUES};
+use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
-use crate::http::public::request::PublicRequest;
+use crate::http::public::request::Answer;
 use crate::server::format::{JsonTextBytes, Raw, Values};
 use crate::server::problem::Problem;
 
 /// `GET /gaussians?mean=0&deviation=1&count=1` → `{"values": […]}`, each the shortest decimal that reads back as the same double;
 /// text: one a line; bytes: 8 each, big-endian IEEE 754. `deviation` is the standard deviation, at least 0.
 #[utoipa::path(
-    get,
-    path = "/gaussians",
-    summary = "Normally distributed decimals",
-    tag = "numbers",
+    get, path = "/gaussians", tag = "numbers", summary = "Normally distributed decimals",
     params(
         ("mean" = Option<f64>, Query, description = "The mean", minimum = -1e300, maximum = 1e300, example = 100.0, extensions(("x-default" = json!(0.0)))),
         ("deviation" = Option<f64>, Query, description = "The standard deviation", minimum = 0, maximum = 1e300, example = 15.0, extensions(("x-default" = json!(1.0)))),
@@ -29,10 +21,7 @@ use crate::server::problem::Problem;
         (status = 200, description = "The values", content((Values<f64> = "application/json", example = json!({"values": [94.1063027114839, 121.84730951066, 103.20985446183]})), (String = "text/plain"), (Raw = "application/octet-stream"))),
     ),
 )]
-pub(in crate::http) async fn gaussians<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn gaussians<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let (query, format) = request.read::<JsonTextBytes>(&["mean", "deviation", "count", "format"])?;
     let mean = query.decimal("mean", 0.0)?;
     let deviation = query.decimal("deviation", 1.0)?;
@@ -42,5 +31,5 @@ pub(in crate::http) async fn gaussians<N: NumberSource, J: JournalSink>(
         return Err(Problem::parameter("deviation", given, detail, "a number from 0"));
     }
     let make = |rng: &mut dyn rand::Rng| distributions::gaussians(rng, mean, deviation, count as usize);
-    state.give(&request, format, make).await
+    request.give(format, make).await
 }

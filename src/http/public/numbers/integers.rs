@@ -1,14 +1,9 @@
 //! `/integers`: integers in a range.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
-
-use super::{NumberSource, Numbers, VALUES};
+use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
-use crate::http::public::request::PublicRequest;
+use crate::http::public::request::Answer;
 use crate::server::format::{JsonTextBytes, Raw, Values};
 use crate::server::problem::Problem;
 
@@ -18,10 +13,7 @@ use crate::server::problem::Problem;
 /// `min` and `max` may be any i64. JSON has exact integers, but JavaScript's `JSON.parse` rounds those beyond 2^53: a client in
 /// JavaScript should ask for text, or for a smaller range. `unique=true` gives no value twice in one response.
 #[utoipa::path(
-    get,
-    path = "/integers",
-    summary = "Random integers",
-    tag = "numbers",
+    get, path = "/integers", tag = "numbers", summary = "Random integers",
     params(
         ("min" = Option<i64>, Query, description = "Minimum", example = 1, extensions(("x-default" = json!(1)))),
         ("max" = Option<i64>, Query, description = "Maximum, at least min", example = 6, extensions(("x-default" = json!(100)))),
@@ -33,10 +25,7 @@ use crate::server::problem::Problem;
         (status = 200, description = "The values", content((Values<i64> = "application/json", example = json!({"values": [4, 1, 6]})), (String = "text/plain"), (Raw = "application/octet-stream"))),
     ),
 )]
-pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let (query, format) = request.read::<JsonTextBytes>(&["min", "max", "count", "unique", "format"])?;
     let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
     let max = query.integer("max", i64::MIN..=i64::MAX, 100)?;
@@ -60,5 +49,5 @@ pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(
         true => distributions::distinct_integers(rng, min, max, count),
         false => distributions::integers(rng, min, max, count),
     };
-    state.give(&request, format, make).await
+    request.give(format, make).await
 }

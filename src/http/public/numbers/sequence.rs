@@ -1,16 +1,13 @@
 //! `/sequence`: the numbers of java.util.Random, the same for the same seed.
 
-use std::ops::RangeInclusive;
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::header;
 use axum::response::Response;
+use std::ops::RangeInclusive;
 
-use super::{NumberSource, Numbers, VALUES};
+use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::java_random::JavaRandom;
 use crate::http::public::entry::JournalSink;
-use crate::http::public::request::PublicRequest;
+use crate::http::public::request::Answer;
 use crate::server::conditional::{Freshness, Tag, cacheable};
 use crate::server::format::{JsonTextBytes, Raw, Values};
 use crate::server::problem::Problem;
@@ -22,10 +19,7 @@ pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
 /// position `from`; text: one a line; bytes: 4 each, big-endian. `seed` is any i64. The numbers never change, so a client that has
 /// them gets a 304.
 #[utoipa::path(
-    get,
-    path = "/sequence",
-    summary = "Numbers of java.util.Random",
-    tag = "numbers",
+    get, path = "/sequence", tag = "numbers", summary = "Numbers of java.util.Random",
     params(
         ("seed" = i64, Query, description = "As in new java.util.Random(seed)", example = 42),
         ("from" = Option<i64>, Query, description = "Position of the first number, from 0", minimum = 0, maximum = 281_474_976_710_655_i64, extensions(("x-default" = json!(0)))),
@@ -37,10 +31,7 @@ pub const PLACES: RangeInclusive<i64> = 0..=(1 << 48) - 1;
         (status = 304, description = "Not modified"),
     ),
 )]
-pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let (query, format) = request.read::<JsonTextBytes>(&["seed", "from", "count", "format"])?;
     let all = i64::MIN..=i64::MAX;
     if query.text("seed").is_none() {
@@ -58,7 +49,7 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(
     let tag = Tag::new(&[&"java", &seed, &from, &count, &format.name()]);
     let response = match tag.among(request.headers()) {
         true => Response::default(),
-        false => state.give(&request, format, make).await?,
+        false => request.give(format, make).await?,
     };
     let vary = Some(header::ACCEPT);
     Ok(cacheable(request.headers(), &tag, Freshness::Final, vary, || response))

@@ -1,17 +1,13 @@
 //! `/shuffle`: a random order.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::values::Value;
-use super::{NumberSource, Numbers, VALUES};
+use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
-use crate::http::public::request::PublicRequest;
+use crate::http::public::request::Answer;
 use crate::server::format::{JsonText, Values};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
@@ -45,10 +41,7 @@ impl Value for Item {
 /// `GET /shuffle?min=1&max=10` → `{"values": […]}`: the integers from min to max, each once, in a random order; all orders are
 /// equally likely. `GET /shuffle?items=a,b,c`: the items (which can't contain commas). Text: one a line.
 #[utoipa::path(
-    get,
-    path = "/shuffle",
-    summary = "A random order",
-    tag = "numbers",
+    get, path = "/shuffle", tag = "numbers", summary = "A random order",
     params(
         ("min" = Option<i64>, Query, description = "Minimum of the integers to shuffle", example = 1, extensions(("x-default" = json!(1)))),
         ("max" = Option<i64>, Query, description = "Maximum of the integers to shuffle; at most 10,000 integers", example = 5, extensions(("x-default" = json!(10)))),
@@ -59,10 +52,7 @@ impl Value for Item {
         (status = 200, description = "Each item once, in an order chosen uniformly", content((Values<Item> = "application/json", example = json!({"values": [3, 1, 5, 4, 2]})), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let (query, format) = request.read::<JsonText>(&["min", "max", "items", "format"])?;
     if let Some(given) = query.text("items") {
         let items = items(&query, given)?;
@@ -70,7 +60,7 @@ pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
             let order = distributions::permutation(rng, items.len()).into_iter();
             Ok(order.map(|place| Item::Text(items[place].to_owned())).collect())
         };
-        return state.give(&request, format, make).await;
+        return request.give(format, make).await;
     }
     let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
     let max = query.integer("max", i64::MIN..=i64::MAX, 10)?;
@@ -88,7 +78,7 @@ pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(
         let order = distributions::permutation(rng, count as usize).into_iter();
         Ok(order.map(|place| Item::Number(min + place as i64)).collect())
     };
-    state.give(&request, format, make).await
+    request.give(format, make).await
 }
 
 fn items<'a>(query: &Query<'_>, given: &'a str) -> Result<Vec<&'a str>, Problem> {

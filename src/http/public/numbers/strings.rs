@@ -1,17 +1,13 @@
 //! `/strings`: codes, identifiers and the like.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{NumberSource, Numbers, VALUES};
+use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
-use crate::http::public::request::PublicRequest;
+use crate::http::public::request::Answer;
 use crate::server::format::{JsonText, Values, one_of};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
@@ -55,10 +51,7 @@ impl ToSchema for Alphabet {}
 /// `GET /strings?length=16&alphabet=alphanumeric&count=1` → `{"values": ["…"]}`; text: one a line. `characters=abc`,
 /// instead of `alphabet`, gives the characters themselves.
 #[utoipa::path(
-    get,
-    path = "/strings",
-    summary = "Random strings",
-    tag = "numbers",
+    get, path = "/strings", tag = "numbers", summary = "Random strings",
     params(
         ("length" = Option<i64>, Query, description = "Length of each. length × count is at most 1,048,576", minimum = 1, maximum = 1_024, example = 20, extensions(("x-default" = json!(16)))),
         ("alphabet" = Option<Alphabet>, Query, description = "Named set of characters"),
@@ -70,10 +63,7 @@ impl ToSchema for Alphabet {}
         (status = 200, description = "The values", content((Values<String> = "application/json", example = json!({"values": ["x7Tq2LrVd0aZkW9mBcE4", "Hn3oUe8sYp1GfQ6vJt5R", "bM4wKz0iDx7CgA2lSrN9"]})), (String = "text/plain"))),
     ),
 )]
-pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let known = ["length", "alphabet", "characters", "count", "format"];
     let (query, format) = request.read::<JsonText>(&known)?;
     let length = query.integer("length", LENGTHS, 16)?;
@@ -85,7 +75,7 @@ pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(
         return Err(Problem::parameter("count", query.text("count"), detail, allowed));
     }
     let make = |rng: &mut dyn rand::Rng| distributions::strings(rng, &characters, length as usize, count as usize);
-    state.give(&request, format, make).await
+    request.give(format, make).await
 }
 
 /// The characters to choose from.

@@ -1,16 +1,12 @@
 //! `/uuids`: universally unique identifiers.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{NumberSource, Numbers, VALUES};
+use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
-use crate::http::public::request::PublicRequest;
+use crate::http::public::request::Answer;
 use crate::server::format::{JsonTextBytes, Raw, Values, one_of};
 use crate::server::problem::Problem;
 
@@ -28,10 +24,7 @@ impl ToSchema for UuidVersion {}
 /// `GET /uuids?version=4&count=1` → `{"values": ["…"]}`; text: one a line; bytes: 16 each. Version 4 is random; version 7 begins
 /// with the time in milliseconds, and ascends over all responses of this process (RFC 9562).
 #[utoipa::path(
-    get,
-    path = "/uuids",
-    summary = "UUIDs",
-    tag = "numbers",
+    get, path = "/uuids", tag = "numbers", summary = "UUIDs",
     params(
         ("version" = Option<UuidVersion>, Query, description = "4 is random; 7 begins with the time and ascends"),
         ("count" = Option<i64>, Query, description = "Number of values", minimum = 1, maximum = 10_000, example = 3, extensions(("x-default" = json!(1)))),
@@ -41,10 +34,7 @@ impl ToSchema for UuidVersion {}
         (status = 200, description = "The values", content((Values<String> = "application/json", example = json!({"values": ["0b6f2a3e-3c53-4c5a-9d0c-6f6f5a5c2d11", "c7e5a0f4-81d2-4b6e-a3f9-2d7c1e90b853", "5e19d3b8-f2a7-4c04-8b61-90de4fa7c62f"]})), (String = "text/plain"), (Raw = "application/octet-stream"))),
     ),
 )]
-pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(
-    State(state): State<Arc<Numbers<N, J>>>,
-    request: PublicRequest,
-) -> Result<Response, Problem> {
+pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let (query, format) = request.read::<JsonTextBytes>(&["version", "count", "format"])?;
     let timed = match query.text("version") {
         None | Some("4") => false,
@@ -57,9 +47,9 @@ pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(
     let milliseconds = u64::try_from(request.exchange.started.wall.0 / 1_000).unwrap_or(0);
     let make = |rng: &mut dyn rand::Rng| {
         Ok(match timed {
-            true => state.timed_uuids.take(rng, milliseconds, count),
+            true => request.state.timed_uuids.take(rng, milliseconds, count),
             false => distributions::random_uuids(rng, count),
         })
     };
-    state.give(&request, format, make).await
+    request.give(format, make).await
 }
