@@ -11,8 +11,8 @@ use kube::{Client, Config};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use super::describe;
 use super::plugin::Plugin;
+use super::{describe, transport};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -141,7 +141,6 @@ impl Session {
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
         let mut config = config.map_err(|error| unusable(&error))?;
         config.proxy_url = None;
-        config.default_retry = false;
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
         if let (Ok(name), Ok(agent)) = ("user-agent".parse(), agent.parse()) {
             config.headers.push((name, agent));
@@ -183,11 +182,10 @@ impl Session {
             return Ok(client.clone());
         }
         let mut config = self.config.clone();
-        config.connect_timeout = Some(connect);
         if let Some(plugin) = &self.plugin {
             plugin.sign_in(&mut config.auth_info);
         }
-        let client = Client::try_from(config).map_err(|error| StoreError::Refused(unusable(&error)))?;
+        let client = transport::client(config, connect).map_err(|error| StoreError::Refused(unusable(&error)))?;
         Ok(self.client.insert(client).clone())
     }
 }
