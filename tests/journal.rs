@@ -345,7 +345,7 @@ async fn a_reader_that_keeps_the_log_costs_journalling_and_never_the_share() {
     let state = journal
         .wait_for(|state| matches!(state, JournalState::Degraded { .. }))
         .await;
-    let JournalState::Degraded { journalling, reason } = state else {
+    let JournalState::Degraded { journalling, reason, .. } = state else {
         unreachable!();
     };
     assert!(!journalling && reason.contains("reader"), "{reason}");

@@ -87,13 +87,13 @@ impl Writer {
     /// Opens the database if it isn't open, and uses the whole share again if it can.
     fn recover(&mut self) {
         self.retry = None;
-        let failed = matches!(
+        let untested = matches!(
             &*self.publisher.borrow(),
-            JournalState::Degraded { journalling: false, .. }
+            JournalState::Starting | JournalState::Degraded { journalling: false, .. }
         );
         let result = self.open().and_then(|store| {
             let whole = store.regain()?;
-            if failed {
+            if untested {
                 if !whole {
                     store.make_room()?;
                 }
@@ -174,6 +174,7 @@ impl Writer {
             JournalState::Degraded {
                 journalling: false,
                 reason,
+                ..
             } => Err(Arc::clone(reason)),
             _ => Ok(()),
         };
@@ -264,6 +265,7 @@ impl Writer {
         );
         self.publish(JournalState::Degraded {
             journalling: true,
+            full: false,
             reason: reason.into(),
         });
         if self.retry.is_none() {
@@ -281,6 +283,7 @@ impl Writer {
         let reason: Arc<str> = error.to_string().into();
         self.publish(JournalState::Degraded {
             journalling: false,
+            full,
             reason: Arc::clone(&reason),
         });
         self.retry = Some(Box::pin(tokio::time::sleep(self.backoff.next_wait())));
@@ -294,7 +297,7 @@ impl Writer {
                 return false;
             }
             match (&current, &state) {
-                (_, JournalState::Degraded { journalling, reason }) => {
+                (_, JournalState::Degraded { journalling, reason, .. }) => {
                     tracing::warn!(journalling, %reason, "the journal is degraded");
                 }
                 (JournalState::Degraded { .. }, _) => {

@@ -14,7 +14,7 @@ use crate::generator::ids::IdSource;
 use crate::identity::holding_member;
 use crate::journal::JournalState;
 use crate::lease::{LeaseHandle, LeaseSnapshot};
-use crate::readiness::Readiness;
+use crate::readiness::{Latch, Readiness};
 use crate::shutdown::Signal;
 
 /// How often everything is checked. A reason is reported once, on change, and not urgently.
@@ -41,6 +41,9 @@ impl Conditions {
     /// Reports every condition until `stop`.
     pub async fn report(self, readiness: Readiness, mut stop: Signal) {
         loop {
+            if self.journal_could_be_written() {
+                readiness.release(Latch::Journal);
+            }
             readiness.report("lease", self.lease());
             readiness.report("lease-watch", self.lease_watch());
             readiness.report("peers", self.peers());
@@ -96,6 +99,15 @@ impl Conditions {
                 self.voters
             )
         })
+    }
+
+    fn journal_could_be_written(&self) -> bool {
+        match &*self.journal.borrow() {
+            JournalState::Starting => false,
+            JournalState::Working => true,
+            // A full volume costs numbers, and no restart mends it. Anything else may be a mistake of a rollout.
+            JournalState::Degraded { journalling, full, .. } => *journalling || *full,
+        }
     }
 
     fn journal(&self) -> Option<String> {
