@@ -100,11 +100,15 @@ impl Writer {
                 // Opening works even if writing doesn't.
                 store.probe()?;
             }
-            Ok(whole)
+            if store.is_pinned() {
+                store.bound_log()?;
+            }
+            Ok((whole, store.is_pinned()))
         });
         match result {
-            Ok(true) => self.publish(JournalState::Working),
-            Ok(false) => self.degrade_to_remaining_space(),
+            Ok((true, false)) => self.publish(JournalState::Working),
+            Ok((true, true)) => self.degrade_to_growing_log(),
+            Ok((false, _)) => self.degrade_to_remaining_space(),
             Err(error) => {
                 self.fail(error);
             }
@@ -234,6 +238,9 @@ impl Writer {
                 _ => return Err(error),
             }
         }
+        if self.store.as_ref().is_some_and(Store::is_pinned) && *self.publisher.borrow() == JournalState::Working {
+            self.degrade_to_growing_log();
+        }
         // The batch is committed: a failure from here on concerns the next one.
         let after = match &mut self.store {
             Some(store) => store.keep_headroom(),
@@ -259,10 +266,21 @@ impl Writer {
     }
 
     fn degrade_to_remaining_space(&mut self) {
-        let reason = format!(
+        self.degrade(format!(
             "the volume of {} is full: the journal drops its oldest entries early",
             self.config.path.display()
-        );
+        ));
+    }
+
+    fn degrade_to_growing_log(&mut self) {
+        self.degrade(format!(
+            "{}: its log grows while a reader keeps a transaction open, up to the journal's share; end that reader",
+            self.config.path.display()
+        ));
+    }
+
+    /// Entries are stored all the same.
+    fn degrade(&mut self, reason: String) {
         self.publish(JournalState::Degraded {
             journalling: true,
             full: false,
@@ -297,7 +315,12 @@ impl Writer {
                 return false;
             }
             match (&current, &state) {
-                (_, JournalState::Degraded { journalling, reason, .. }) => {
+                (
+                    _,
+                    JournalState::Degraded {
+                        journalling, reason, ..
+                    },
+                ) => {
                     tracing::warn!(journalling, %reason, "the journal is degraded");
                 }
                 (JournalState::Degraded { .. }, _) => {
