@@ -134,6 +134,22 @@ async fn without_an_api_server_only_the_holder_of_the_lease_takes_time_to_stop()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_cannot_grow_is_replaced_by_the_next_holders() {
+    let server = server().await;
+    let leader = elector(&server, "rg-0", Duration::from_secs(3)).await;
+    leader.until_leading().await;
+    for (garbage, fence) in [("9007199254740991", 2), ("18446744073709551615", 3), ("many", 4)] {
+        server.edit(|lease| lease["metadata"]["annotations"]["random-generator/fence"] = garbage.into());
+        eventually("the next fence", async || (leader.fence() == Some(fence)).then_some(())).await;
+        let lease = server.lease().unwrap();
+        assert_eq!(
+            lease["metadata"]["annotations"]["random-generator/fence"],
+            fence.to_string()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_answers_are_lost_goes_on_if_its_writes_landed() {
     let server = server().await;
     let leader = elector(&server, "rg-0", Duration::from_secs(6)).await;
