@@ -3,6 +3,8 @@
 //! It is hyper-util's client with the bounds that this project promises: [`Limits`] bound every request in time and in size,
 //! and the tasks that drive connections end with the client.
 
+mod pooled;
+
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -24,13 +26,16 @@ use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::crypto::ring;
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::Service;
 
-/// Unused connections kept for each host.
+use self::pooled::Pooled;
+
+/// Unused connections kept for each host, and for all together.
 const IDLE_PER_HOST: usize = 2;
+const IDLE: usize = 64;
 
 /// What a client may spend.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +83,7 @@ impl Client {
         let connector = Connector {
             tcp: tcp(GaiResolver::new(), limits),
             tls: Arc::default(),
+            reusable: Arc::new(Semaphore::new(IDLE)),
         };
         let http = legacy::Client::builder(Tasks::default())
             .pool_timer(TokioTimer::new())
@@ -238,13 +244,16 @@ fn tcp<R>(resolver: R, limits: Limits) -> HttpConnector<R> {
 struct Connector {
     tcp: HttpConnector,
     tls: Arc<OnceCell<HttpsConnector<HttpConnector>>>,
+    /// Connections that may be used again.
+    reusable: Arc<Semaphore>,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
-type Connecting = Pin<Box<dyn Future<Output = Result<MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>> + Send>>;
+type Stream = Pooled<MaybeHttpsStream<TokioIo<TcpStream>>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Stream;
     type Error = BoxError;
     type Future = Connecting;
 
@@ -253,13 +262,16 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Connecting {
-        let Connector { mut tcp, tls } = self.clone();
+        let Connector { mut tcp, tls, reusable } = self.clone();
         Box::pin(async move {
-            if uri.scheme() != Some(&Scheme::HTTPS) {
-                return Ok(MaybeHttpsStream::Http(tcp.call(uri).await?));
-            }
-            let tls = tls.get_or_try_init(|| trusting_the_system(tcp)).await?;
-            tls.clone().call(uri).await
+            let stream = match uri.scheme() == Some(&Scheme::HTTPS) {
+                false => MaybeHttpsStream::Http(tcp.call(uri).await?),
+                true => {
+                    let tls = tls.get_or_try_init(|| trusting_the_system(tcp)).await?;
+                    tls.clone().call(uri).await?
+                }
+            };
+            Ok(Pooled::new(stream, reusable))
         })
     }
 }
@@ -291,6 +303,7 @@ mod tests {
     use std::convert::Infallible;
 
     use hyper_util::client::legacy::connect::dns::Name;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -327,5 +340,55 @@ mod tests {
         let stream = stream.expect("in time").unwrap().into_inner();
         assert_eq!(stream.peer_addr().unwrap(), good);
         drop(held);
+    }
+
+    /// Answers one request of each connection, counts those that are open, and ends each with its client.
+    async fn serve(listener: tokio::net::TcpListener, open: tokio::sync::watch::Sender<usize>) {
+        let mut connections = JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let open = open.clone();
+            connections.spawn(async move {
+                open.send_modify(|count| *count += 1);
+                let mut read = [0; 1024];
+                while stream.read(&mut read).await.is_ok_and(|bytes| bytes > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(answer).await.unwrap();
+                }
+                open.send_modify(|count| *count -= 1);
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn of_connections_to_many_hosts_at_once_a_bounded_number_stays_open() {
+        const HOSTS: usize = 100;
+        let open = tokio::sync::watch::Sender::new(0);
+        let (mut servers, mut addresses) = (JoinSet::new(), Vec::new());
+        for _ in 0..HOSTS {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            servers.spawn(serve(listener, open.clone()));
+        }
+        let limits = Limits {
+            connect: Duration::from_secs(20),
+            exchange: Duration::from_secs(20),
+            body: 0,
+            idle: Duration::from_secs(600),
+            repeat: false,
+        };
+        let client = Client::new(limits);
+        let mut count = open.subscribe();
+        for round in 0..2 {
+            let asked = addresses.iter().map(|address| async {
+                let answer = client.send_to(&[*address], Request::new(Full::default())).await;
+                assert_eq!(answer.unwrap().status(), 200);
+            });
+            futures_util::future::join_all(asked).await;
+            timeout(limits.exchange, count.wait_for(|open| *open <= IDLE))
+                .await
+                .unwrap_or_else(|_| panic!("round {round}: {} are open", *open.borrow()))
+                .unwrap();
+        }
+        assert_eq!(*count.borrow(), IDLE, "and those are used again");
     }
 }

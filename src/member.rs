@@ -44,6 +44,9 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     readiness.release(Latch::Entropy);
     let volume = Volume::claim(&config.data_dir, &identity, &clock)?;
     readiness.release(Latch::Volume);
+    if config.journal.durability == config::Durability::None {
+        readiness.release(Latch::Journal);
+    }
     log_start(&identity, &volume);
 
     let mut metrics = Metrics::new(VERSION, &clock);

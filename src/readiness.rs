@@ -23,6 +23,8 @@ pub enum Latch {
     Volume,
     /// The operating system gave a seed for the generator.
     Entropy,
+    /// The journal could be written but for a full volume, or its durability mode doesn't wait for it.
+    Journal,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -30,6 +32,7 @@ pub struct Latches {
     pub listeners: bool,
     pub volume: bool,
     pub entropy: bool,
+    pub journal: bool,
 }
 
 /// One thing that is wrong.
@@ -84,6 +87,7 @@ impl Readiness {
                 Latch::Listeners => &mut state.latches.listeners,
                 Latch::Volume => &mut state.latches.volume,
                 Latch::Entropy => &mut state.latches.entropy,
+                Latch::Journal => &mut state.latches.journal,
             };
             !std::mem::replace(released, true)
         });
@@ -143,8 +147,9 @@ impl State {
             listeners,
             volume,
             entropy,
+            journal,
         } = self.latches;
-        listeners && volume && entropy && !self.stopping
+        listeners && volume && entropy && journal && !self.stopping
     }
 }
 
@@ -184,8 +189,9 @@ mod tests {
         let readiness = Readiness::new();
         readiness.release(Latch::Listeners);
         readiness.release(Latch::Volume);
-        assert!(!readiness.is_ready());
         readiness.release(Latch::Entropy);
+        assert!(!readiness.is_ready());
+        readiness.release(Latch::Journal);
         assert!(readiness.is_ready());
         readiness.stop();
         readiness.release(Latch::Entropy);
@@ -196,7 +202,7 @@ mod tests {
     #[test]
     fn trouble_degrades_and_does_not_make_a_member_unready() {
         let readiness = Readiness::new();
-        for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy] {
+        for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy, Latch::Journal] {
             readiness.release(latch);
         }
         readiness.report("draw", Some("no majority".into()));

@@ -345,7 +345,10 @@ async fn a_reader_that_keeps_the_log_costs_journalling_and_never_the_share() {
     let state = journal
         .wait_for(|state| matches!(state, JournalState::Degraded { .. }))
         .await;
-    let JournalState::Degraded { journalling, reason } = state else {
+    let JournalState::Degraded {
+        journalling, reason, ..
+    } = state
+    else {
         unreachable!();
     };
     assert!(!journalling && reason.contains("reader"), "{reason}");
@@ -355,6 +358,38 @@ async fn a_reader_that_keeps_the_log_costs_journalling_and_never_the_share() {
     journal.handle.record(entry(-1)).await.unwrap();
     assert!(values(&journal.path).is_superset(&acknowledged));
     assert_eq!(journal.metric("journal_recoveries_total"), 1.0);
+    journal.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_a_reader_keeps_grows_while_there_is_room_and_that_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Running::start(dir.path(), Durability::Crash, 16 * MIB);
+    journal.record_all(0..1_000).await;
+    let reader = rusqlite::Connection::open(&journal.path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM entry;").unwrap();
+    let log = || fs::metadata(dir.path().join("journal.db-wal")).unwrap().len() as i64;
+    // Each of these is a commit of its own.
+    let mut value = 1_000;
+    while log() < 6 * MIB as i64 {
+        within(journal.handle.record(entry(value))).await.unwrap();
+        value += 1;
+    }
+    let state = journal
+        .wait_for(|state| matches!(state, JournalState::Degraded { .. }))
+        .await;
+    let JournalState::Degraded {
+        journalling, reason, ..
+    } = state
+    else {
+        unreachable!();
+    };
+    assert!(journalling && reason.contains("end that reader"), "{reason}");
+    drop(reader);
+    journal.working().await;
+    within(journal.handle.record(entry(value))).await.unwrap();
+    assert!(log() < 2 * MIB as i64, "{} bytes", log());
+    assert!(values(&journal.path).is_superset(&(0..=value).collect()));
     journal.stop().await;
 }
 

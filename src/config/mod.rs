@@ -32,6 +32,10 @@ use crate::identity::{MemberName, NameError};
 use crate::record::schedule::Schedule;
 use crate::telemetry::{self, Log, LogFormat};
 
+/// What journal and ledger need at least; `member` compares it with theirs.
+pub const JOURNAL_MIN: u64 = 2 << 20;
+pub const LEDGER_MIN: u64 = 512 << 10;
+
 /// Everything that configures a member.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -161,12 +165,12 @@ impl Config {
             }
         }
         if let Some(max) = args.journal_max {
-            size_within("--journal-max", max, ("256KiB", 256 << 10), ("1024GiB", 1 << 40))?;
+            size_within("--journal-max", max, ("2MiB", JOURNAL_MIN), ("1024GiB", 1 << 40))?;
         }
         size_within(
             "--ledger-max",
             args.ledger_max,
-            ("256KiB", 256 << 10),
+            ("512KiB", LEDGER_MIN),
             ("1GiB", 1 << 30),
         )?;
         let ms = Duration::from_millis;

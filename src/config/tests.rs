@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::check::draw;
-use super::{Access, Config, ConfigError, LeaseStore, ServeArgs, Terminal, cluster_domain};
+use super::{Access, Config, ConfigError, JOURNAL_MIN, LEDGER_MIN, LeaseStore, ServeArgs, Terminal, cluster_domain};
 
 #[derive(Parser)]
 struct Only {
@@ -207,8 +207,10 @@ fn two_listeners_on_one_address_are_refused_by_name() {
 #[test]
 fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
     for (args, bounds) in [
-        ("--journal-max 1KiB", "from 256KiB to 1024GiB"),
-        ("--ledger-max 2GiB", "from 256KiB to 1GiB"),
+        ("--journal-max 1KiB", "from 2MiB to 1024GiB"),
+        ("--journal-max 2047KiB", "from 2MiB to 1024GiB"),
+        ("--ledger-max 511KiB", "from 512KiB to 1GiB"),
+        ("--ledger-max 2GiB", "from 512KiB to 1GiB"),
         ("--drain-limit 1h", "from 0s to 600s"),
         ("--draw-deadline 1ms", "from 100ms to 3600s"),
         ("--discovery-interval 0s", "from 100ms to 3600s"),
@@ -219,6 +221,13 @@ fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn the_smallest_sizes_are_taken() {
+    let smallest = config("--journal-max 2MiB --ledger-max 512KiB", &[]).unwrap();
+    assert_eq!(smallest.journal.max, Some(JOURNAL_MIN));
+    assert_eq!(smallest.ledger_max, LEDGER_MIN);
 }
 
 #[test]

@@ -21,7 +21,9 @@ pub fn move_aside(path: &Path, now: Wall) -> io::Result<PathBuf> {
         target = beside(path, &format!(".corrupt-{date}.{again}"));
     }
     // The log first: if this is interrupted, the database is still found corrupt, and never meets the log of a new one.
-    for ending in ["-wal", "-shm", ""] {
+    // Its index is worth nothing without it.
+    files::remove(&beside(path, "-shm"))?;
+    for ending in ["-wal", ""] {
         match fs::rename(beside(path, ending), beside(&target, ending)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -110,6 +110,8 @@ pub enum JournalState {
     Degraded {
         /// True: entries are stored, in less than the journal's share. False: they are refused in a durable mode, else dropped.
         journalling: bool,
+        /// The volume has no space left. Nothing else is wrong.
+        full: bool,
         /// For the operator.
         reason: Arc<str>,
     },

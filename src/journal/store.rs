@@ -86,6 +86,8 @@ pub struct Store {
     path: PathBuf,
     log: PathBuf,
     budget: Budget,
+    /// The share.
+    max_bytes: u64,
     /// Device and inode, to notice a deleted file: SQLite would go on writing to it.
     file: (u64, u64),
     /// Row ids have no gaps, and only the oldest rows are deleted: the rows are `oldest..next`.
@@ -93,6 +95,8 @@ pub struct Store {
     next: i64,
     /// The current limit, less than the share's while the volume is full.
     max_pages: u64,
+    /// A reader kept the log from being emptied the last time.
+    is_pinned: bool,
 }
 
 impl Store {
@@ -137,10 +141,12 @@ impl Store {
             path: path.to_owned(),
             log: beside(path, "-wal"),
             budget,
+            max_bytes,
             file,
             oldest,
             next,
             max_pages: budget.max_pages,
+            is_pinned: false,
         };
         store.shrink()?;
         Ok(store)
@@ -274,17 +280,50 @@ impl Store {
         }
     }
 
-    /// Empties a long log. SQLite does that itself, unless a reader or a full volume prevents it.
-    fn bound_log(&mut self) -> Result<(), StoreError> {
-        let room = |log: &Path, budget: Budget| length(log) + TRANSACTION_PAGES * FRAME <= budget.log_bytes;
-        if room(&self.log, self.budget) {
+    /// Whether the log has grown because a reader keeps it from being emptied.
+    pub fn is_pinned(&self) -> bool {
+        self.is_pinned
+    }
+
+    /// Empties a long log. SQLite does that itself, unless a reader or a full volume prevents it. While a reader does, the log may
+    /// have what the database doesn't use of the share.
+    pub fn bound_log(&mut self) -> Result<(), StoreError> {
+        if self.log_with_next() <= self.budget.log_bytes {
+            self.is_pinned = false;
             return Ok(());
         }
-        self.empty_log("TRUNCATE")?;
-        match room(&self.log, self.budget) {
-            true => Ok(()),
-            false => Err(StoreError::Pinned(self.path.clone())),
+        // Don't let each commit wait for the same reader.
+        let patience = if self.is_pinned { Duration::ZERO } else { BUSY };
+        self.set_patience(patience)?;
+        let emptied = self.empty_log("TRUNCATE");
+        self.set_patience(BUSY)?;
+        match emptied {
+            Ok(()) if self.log_with_next() <= self.budget.log_bytes => {
+                self.is_pinned = false;
+                Ok(())
+            }
+            Ok(()) | Err(StoreError::Pinned(_)) => {
+                self.is_pinned = true;
+                // Emptying it will write its pages into the database.
+                let database = (self.pages()? + TRANSACTION_PAGES) * u64::from(PAGE);
+                match self.log_with_next() + database + INDEX_BYTES + BALLAST_BYTES <= self.max_bytes {
+                    true => Ok(()),
+                    false => Err(StoreError::Pinned(self.path.clone())),
+                }
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Bytes of the log after the next transaction, at most.
+    fn log_with_next(&self) -> u64 {
+        length(&self.log) + TRANSACTION_PAGES * FRAME
+    }
+
+    fn set_patience(&self, patience: Duration) -> Result<(), StoreError> {
+        self.db
+            .busy_timeout(patience)
+            .map_err(|error| DatabaseError::new(&self.path, error).into())
     }
 
     /// `RESTART` keeps the file's length, which reserves space on a full volume; `TRUNCATE` frees it.

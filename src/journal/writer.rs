@@ -87,24 +87,28 @@ impl Writer {
     /// Opens the database if it isn't open, and uses the whole share again if it can.
     fn recover(&mut self) {
         self.retry = None;
-        let failed = matches!(
+        let untested = matches!(
             &*self.publisher.borrow(),
-            JournalState::Degraded { journalling: false, .. }
+            JournalState::Starting | JournalState::Degraded { journalling: false, .. }
         );
         let result = self.open().and_then(|store| {
             let whole = store.regain()?;
-            if failed {
+            if untested {
                 if !whole {
                     store.make_room()?;
                 }
                 // Opening works even if writing doesn't.
                 store.probe()?;
             }
-            Ok(whole)
+            if store.is_pinned() {
+                store.bound_log()?;
+            }
+            Ok((whole, store.is_pinned()))
         });
         match result {
-            Ok(true) => self.publish(JournalState::Working),
-            Ok(false) => self.degrade_to_remaining_space(),
+            Ok((true, false)) => self.publish(JournalState::Working),
+            Ok((true, true)) => self.degrade_to_growing_log(),
+            Ok((false, _)) => self.degrade_to_remaining_space(),
             Err(error) => {
                 self.fail(error);
             }
@@ -174,6 +178,7 @@ impl Writer {
             JournalState::Degraded {
                 journalling: false,
                 reason,
+                ..
             } => Err(Arc::clone(reason)),
             _ => Ok(()),
         };
@@ -233,6 +238,9 @@ impl Writer {
                 _ => return Err(error),
             }
         }
+        if self.store.as_ref().is_some_and(Store::is_pinned) && *self.publisher.borrow() == JournalState::Working {
+            self.degrade_to_growing_log();
+        }
         // The batch is committed: a failure from here on concerns the next one.
         let after = match &mut self.store {
             Some(store) => store.keep_headroom(),
@@ -258,12 +266,24 @@ impl Writer {
     }
 
     fn degrade_to_remaining_space(&mut self) {
-        let reason = format!(
+        self.degrade(format!(
             "the volume of {} is full: the journal drops its oldest entries early",
             self.config.path.display()
-        );
+        ));
+    }
+
+    fn degrade_to_growing_log(&mut self) {
+        self.degrade(format!(
+            "{}: its log grows while a reader keeps a transaction open, up to the journal's share; end that reader",
+            self.config.path.display()
+        ));
+    }
+
+    /// Entries are stored all the same.
+    fn degrade(&mut self, reason: String) {
         self.publish(JournalState::Degraded {
             journalling: true,
+            full: false,
             reason: reason.into(),
         });
         if self.retry.is_none() {
@@ -281,6 +301,7 @@ impl Writer {
         let reason: Arc<str> = error.to_string().into();
         self.publish(JournalState::Degraded {
             journalling: false,
+            full,
             reason: Arc::clone(&reason),
         });
         self.retry = Some(Box::pin(tokio::time::sleep(self.backoff.next_wait())));
@@ -294,7 +315,12 @@ impl Writer {
                 return false;
             }
             match (&current, &state) {
-                (_, JournalState::Degraded { journalling, reason }) => {
+                (
+                    _,
+                    JournalState::Degraded {
+                        journalling, reason, ..
+                    },
+                ) => {
                     tracing::warn!(journalling, %reason, "the journal is degraded");
                 }
                 (JournalState::Degraded { .. }, _) => {

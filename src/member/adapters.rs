@@ -141,9 +141,9 @@ impl Maintenance for Operator {
         let (condition, detail) = match &*self.journal.state().borrow() {
             JournalState::Starting => ("starting", None),
             JournalState::Working => ("working", None),
-            JournalState::Degraded { journalling, reason } => {
-                (if *journalling { "tight" } else { "failed" }, Some(reason.to_string()))
-            }
+            JournalState::Degraded {
+                journalling, reason, ..
+            } => (if *journalling { "tight" } else { "failed" }, Some(reason.to_string())),
         };
         let (rows, bytes) = self.journal.size();
         admin::Journal {

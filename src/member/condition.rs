@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_election::{LeaseTrouble, StoreError};
+use lease_election::{FENCE_MAX, LeaseTrouble, StoreError};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -13,8 +13,8 @@ use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::generator::ids::IdSource;
 use crate::identity::holding_member;
 use crate::journal::JournalState;
-use crate::lease::{LeaseHandle, LeaseSnapshot};
-use crate::readiness::Readiness;
+use crate::lease::{LeaseHandle, LeaseObject, LeaseSnapshot, annotations};
+use crate::readiness::{Latch, Readiness};
 use crate::shutdown::Signal;
 
 /// How often everything is checked. A reason is reported once, on change, and not urgently.
@@ -41,6 +41,9 @@ impl Conditions {
     /// Reports every condition until `stop`.
     pub async fn report(self, readiness: Readiness, mut stop: Signal) {
         loop {
+            if self.journal_could_be_written() {
+                readiness.release(Latch::Journal);
+            }
             readiness.report("lease", self.lease());
             readiness.report("lease-watch", self.lease_watch());
             readiness.report("peers", self.peers());
@@ -58,20 +61,22 @@ impl Conditions {
 
     fn lease(&self) -> Option<String> {
         let lease = self.lease.borrow();
-        match lease.trouble.as_ref() {
+        match &lease.trouble {
             Some(LeaseTrouble::Absent) => Some(format!("there is no Lease, so nobody leads: {}", self.lease_made_by)),
             Some(LeaseTrouble::Store(error)) => Some(error.to_string()),
-            None => {
-                let holder = lease.object.as_ref()?.spec.held_by()?;
-                holding_member(holder).is_none().then(|| {
-                    format!(
-                        "another program holds the lease, as {holder}, which is no member of set {}: nothing is drawn until it \
-                         gives the lease up or stops renewing it; stop it, or {}",
-                        self.set, self.lease_own
-                    )
-                })
-            }
+            None => unusable_fence(lease.object.as_ref()?).or_else(|| self.foreign_holder(&lease)),
         }
+    }
+
+    fn foreign_holder(&self, lease: &LeaseSnapshot) -> Option<String> {
+        let holder = lease.object.as_ref()?.spec.held_by()?;
+        holding_member(holder).is_none().then(|| {
+            format!(
+                "another program holds the lease, as {holder}, which is no member of set {}: nothing is drawn until it gives \
+                 the lease up or stops renewing it; stop it, or {}",
+                self.set, self.lease_own
+            )
+        })
     }
 
     fn lease_watch(&self) -> Option<String> {
@@ -98,6 +103,15 @@ impl Conditions {
         })
     }
 
+    fn journal_could_be_written(&self) -> bool {
+        match &*self.journal.borrow() {
+            JournalState::Starting => false,
+            JournalState::Working => true,
+            // A full volume costs numbers, and no restart mends it. Anything else may be a mistake of a rollout.
+            JournalState::Degraded { journalling, full, .. } => *journalling || *full,
+        }
+    }
+
     fn journal(&self) -> Option<String> {
         match &*self.journal.borrow() {
             JournalState::Starting | JournalState::Working => None,
@@ -115,6 +129,16 @@ impl Conditions {
             )),
         }
     }
+}
+
+fn unusable_fence(lease: &LeaseObject) -> Option<String> {
+    let (annotations, most) = (annotations(), FENCE_MAX - 1);
+    let found = annotations.unusable_fence(lease)?;
+    let found: String = found.chars().take(100).collect();
+    Some(format!(
+        "annotation {} of the Lease is {found:?}, not a whole number from 0 to {most}: it counts as none, and the next holder replaces it",
+        annotations.fence
+    ))
 }
 
 /// Stands for election while the ledger is writable.

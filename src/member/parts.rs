@@ -15,12 +15,12 @@ use super::stages::Stages;
 use super::{adapters, error, lease_store, spans};
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryMetrics, PeerList};
 use crate::draw::catch_up;
 use crate::draw::conductor::ConductorConfig;
 use crate::draw::contributor::Contributor;
-use crate::draw::ledger::storage::StorageConfig;
+use crate::draw::ledger::storage::{MIN_MAX_BYTES, StorageConfig};
 use crate::draw::ledger::task::{self as ledger, LedgerConfig, LedgerHandle, LedgerMetrics};
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
@@ -32,6 +32,9 @@ use crate::peer::client::{LIMITS, PeerClient};
 use crate::peer::signature::PeerSecret;
 use crate::readiness::Readiness;
 use crate::trace::Spans;
+
+// The smallest sizes that the configuration takes are those that the parts work in.
+const _: () = assert!(config::JOURNAL_MIN == journal::MIN_BYTES && config::LEDGER_MIN == MIN_MAX_BYTES);
 
 /// The longest that a response waits for its journal entry or its id.
 const VOLUME_PATIENCE: Duration = Duration::from_secs(5);

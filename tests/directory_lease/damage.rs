@@ -103,13 +103,56 @@ async fn a_path_that_can_never_hold_a_lease_is_an_error_that_says_what_to_do() {
     assert!(error.contains("the directory above it must exist"), "{error}");
     let file = dir.path().join("lease.db");
     std::fs::write(&file, "SQLite format 3").unwrap();
-    let error = unusable(&file).await;
+    let error = unusable(&file.join("lease")).await;
     assert!(
-        error.contains("Not a directory (os error 20); move away what is there"),
+        error.contains("lease.db is not a directory; name a path in a directory"),
         "{error}"
     );
     assert_eq!(error.lines().count(), 1);
     assert_eq!(std::fs::read_to_string(file).unwrap(), "SQLite format 3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_place_of_the_directory_is_reported_until_it_is_moved_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lease");
+    std::fs::write(&path, "mine").unwrap();
+    let opened = Opened::at(&path).await;
+    let text = refused(opened.store.read().await);
+    assert!(
+        text.contains("Not a directory (os error 20); move away what is there"),
+        "{text}"
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    std::fs::rename(&path, dir.path().join("away")).unwrap();
+    assert_eq!(opened.store.read().await, Ok(None));
+    let object = opened.read().await;
+    // The same while it runs.
+    std::fs::rename(&path, dir.path().join("lease-away")).unwrap();
+    std::fs::write(&path, "mine").unwrap();
+    assert_eq!(refused(opened.store.read().await), text);
+    assert_eq!(refused_write(&opened, &object).await, text);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::rename(dir.path().join("lease-away"), &path).unwrap();
+    assert_eq!(opened.read().await, object);
+    opened.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_of_a_version_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lease");
+    let opened = Opened::at(&path).await;
+    let object = opened.read().await;
+    std::fs::write(path.join("9-junk.current"), "").unwrap();
+    let text = refused(opened.store.read().await);
+    assert!(
+        text.contains("9-junk.current names a version without its file 9-junk.json") && text.contains("move it away"),
+        "{text}"
+    );
+    std::fs::remove_file(path.join("9-junk.current")).unwrap();
+    assert_eq!(opened.read().await, object);
+    opened.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,9 +181,14 @@ async fn a_read_only_file_system_is_read_and_refuses_writes_until_it_is_writable
         text.contains(path.to_str().unwrap()) && text.contains("Read-only"),
         "{text}"
     );
-    let error = unusable(&disk.path().join("another")).await;
-    assert!(error.contains("Read-only"), "{error}");
+    let another = Opened::at(&disk.path().join("another")).await;
+    for text in [text, refused(another.store.read().await)] {
+        assert!(text.contains("remount its file system as writable"), "{text}");
+    }
     disk.remount("rw");
+    assert_eq!(another.store.read().await, Ok(None));
+    another.read().await;
+    another.close().await;
     written(opened.store.write(&object, &change("a", 1)).await);
     opened.close().await;
 }

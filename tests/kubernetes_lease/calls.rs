@@ -256,6 +256,46 @@ async fn requests_in_a_row_share_a_connection_and_one_closed_at_rest_costs_no_do
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_end_is_cut_off() {
+    let bench = Bench::new(ANSWER).await;
+    let base = bench.read().await;
+    bench.server.once("GET", Fault::Endless(200));
+    let error = bench.store.read().await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Unreachable(reason) if reason.contains("length limit exceeded")),
+        "{error}"
+    );
+    bench.server.once("PUT", Fault::Endless(500));
+    let outcome = bench.store.write(&base, &change("a", 1)).await;
+    assert!(matches!(outcome, WriteOutcome::Unknown(_)), "{outcome:?}");
+    eventually("the end of both", async || {
+        (bench.server.flooded().len() == 2).then_some(())
+    })
+    .await;
+    let taken = bench.server.flooded();
+    assert!(taken.iter().all(|bytes| *bytes < 24 << 20), "{taken:?} bytes");
+    bench.read().await;
+}
+
+/// A firewall forgets a connection that is silent, and a machine that is gone answers nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_is_probed_by_tcp() {
+    let bench = Bench::new(ANSWER).await;
+    bench.read().await;
+    // As proc(5) describes it: local address, remote address, state (01 is established), queues, timer (02 is keepalive).
+    let remote = format!("0100007F:{:04X}", bench.server.address.port());
+    eventually("a keepalive timer", async || {
+        let sockets = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        sockets
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .any(|fields| fields[2] == remote && fields[3] == "01" && fields[5].starts_with("02:"))
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_asks_to_wait_is_left_alone_but_not_for_longer_than_an_answer_takes() {
     let bench = Bench::new(SHORT).await;
     let base = bench.read().await;

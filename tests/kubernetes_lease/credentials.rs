@@ -1,12 +1,18 @@
 //! Token, CA certificate and kubeconfig: read again and again, told when they are missing, and healed with no restart.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use lease_election::kubernetes::Access;
 use lease_election::{LeaseStore, StoreError};
+use random_generator::clock::Clock;
+use tokio::time::interval;
 
 use crate::server::{Fault, Server};
-use crate::{ANSWER, Bench, kubeconfig, kubeconfig_of, store};
+use crate::waiting::eventually;
+use crate::{ANSWER, Bench, SHORT, kubeconfig, kubeconfig_of, store};
 
 /// A self-signed certificate that nothing here uses: plain HTTP, but a Pod's CA certificate must be one.
 const CERTIFICATE: &str = include_str!("ca.crt");
@@ -127,6 +133,59 @@ async fn a_token_file_may_end_in_a_newline_and_is_read_again() {
     let sent = bench.server.seen("GET").into_iter().map(|seen| seen.authorization);
     let sent: Vec<String> = sent.flatten().collect();
     assert_eq!(sent, ["Bearer first", "Bearer second"]);
+}
+
+/// As a file on a server that doesn't answer: whoever opens a pipe waits for its writer.
+fn pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_holds_up_no_other_task_and_only_one_thread() {
+    for user in ["tokenFile: hung", "token: secret"] {
+        let (server, directory) = (Server::start().await, tempfile::tempdir().unwrap());
+        server.create("uid-1");
+        let hung = directory.path().join("hung");
+        pipe(&hung);
+        let access = kubeconfig_of(directory.path(), &format!("http://{}", server.address), user);
+        if !user.contains("hung") {
+            let path = directory.path().join("kubeconfig");
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.replace("{server:", "{certificate-authority: hung, server:")).unwrap();
+        }
+        let store = store(access, SHORT);
+        let clock = Clock::system();
+        let mut longest = Duration::ZERO;
+        let ticking = async {
+            let (mut ticks, mut last) = (interval(Duration::from_millis(10)), clock.boot());
+            loop {
+                ticks.tick().await;
+                longest = longest.max(clock.boot().since(last));
+                last = clock.boot();
+            }
+        };
+        let reading = async {
+            for _ in 0..4 {
+                let error = store.read().await.unwrap_err();
+                let named = matches!(&error, StoreError::Unreachable(why) if why.contains("credentials file"));
+                assert!(named, "{error}");
+            }
+        };
+        tokio::select! {
+            () = ticking => unreachable!(),
+            () = reading => {}
+        }
+        assert!(
+            longest < Duration::from_millis(500),
+            "one thread for all, blocked for {longest:?}"
+        );
+        // One thread reads it, however often it was asked for; and what it reads is used.
+        let content = if user.contains("hung") { "first" } else { CERTIFICATE };
+        fs::write(&hung, content).unwrap();
+        fs::remove_file(&hung).unwrap();
+        fs::write(&hung, content).unwrap();
+        eventually("credentials", async || store.read().await.ok()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

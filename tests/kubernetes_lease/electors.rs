@@ -22,7 +22,7 @@ struct Elector {
     handle: LeaseHandle,
     stop: Trigger,
     outcomes: mpsc::Receiver<(u64, CommitOutcome)>,
-    _task: JoinSet<()>,
+    task: JoinSet<()>,
     _directory: tempfile::TempDir,
 }
 
@@ -42,7 +42,7 @@ async fn elector(server: &Server, name: &str, duration: Duration) -> Elector {
         handle,
         stop,
         outcomes,
-        _task: tasks,
+        task: tasks,
         _directory: directory,
     }
 }
@@ -95,6 +95,58 @@ async fn a_set_of_three_asks_less_than_1_2_times_a_second_and_a_release_is_follo
     let metadata = &server.lease().unwrap()["metadata"];
     assert_eq!(metadata["annotations"]["example.com/note"], "keep me");
     assert_eq!(metadata["annotations"]["random-generator/fence"], "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_api_server_only_the_holder_of_the_lease_takes_time_to_stop() {
+    let server = server().await;
+    let duration = Duration::from_secs(30);
+    let mut leader = elector(&server, "rg-0", duration).await;
+    leader.until_leading().await;
+    let mut follower = elector(&server, "rg-1", duration).await;
+    follower.until_followed("rg-0_uid-0").await;
+    for verb in ["GET", "PUT", "WATCH"] {
+        server.always(verb, Some(Fault::HangBefore));
+    }
+    server.close_connections();
+    let mut stranger = elector(&server, "rg-2", duration).await;
+    let clock = Clock::system();
+    let began = clock.boot();
+    for elector in [&mut follower, &mut stranger] {
+        elector.stop.pull();
+        timeout(PATIENCE, elector.task.join_next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    }
+    // It waits for neither a read nor the 13 s that a release may take.
+    let took = clock.boot().since(began);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    leader.stop.pull();
+    timeout(PATIENCE, leader.task.join_next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    let took = clock.boot().since(began);
+    assert!(took > Duration::from_secs(10), "it tried to release it: {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_cannot_grow_is_replaced_by_the_next_holders() {
+    let server = server().await;
+    let leader = elector(&server, "rg-0", Duration::from_secs(3)).await;
+    leader.until_leading().await;
+    for (garbage, fence) in [("9007199254740991", 2), ("18446744073709551615", 3), ("many", 4)] {
+        server.edit(|lease| lease["metadata"]["annotations"]["random-generator/fence"] = garbage.into());
+        eventually("the next fence", async || (leader.fence() == Some(fence)).then_some(())).await;
+        let lease = server.lease().unwrap();
+        assert_eq!(
+            lease["metadata"]["annotations"]["random-generator/fence"],
+            fence.to_string()
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -189,6 +189,11 @@ async fn a_plugin_that_fails_is_reported_in_its_own_words_and_heals() {
         ),
         ("echo '{\"status\": {}}'", ["exec plugin sh", "no token"]),
         ("echo '[]'", ["exec plugin sh", "ExecCredential"]),
+        ("yes", ["exec plugin sh was killed", "printed more than 1048576 bytes"]),
+        (
+            "yes | head -c 3000000 >&2; exit 3",
+            ["exec plugin sh failed (exit status: 3)", "y"],
+        ),
         (&printing(", 'expirationTimestamp': 'soon'"), ["exec plugin sh", "time"]),
     ] {
         plugin(directory.path(), &server, script);

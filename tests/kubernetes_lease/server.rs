@@ -34,6 +34,8 @@ pub enum Fault {
     Close,
     /// A watch that is answered with an event of type ERROR, code 410.
     Expired,
+    /// Answers with this status and one line that never ends.
+    Endless(u16),
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ struct World {
     /// The version of the newest one that a watch has written.
     marked: u64,
     connections: u64,
+    /// Bytes of the endless lines whose client has closed the connection.
+    flooded: Vec<usize>,
 }
 
 #[derive(Clone)]
@@ -187,6 +191,11 @@ impl Server {
         self.closed.send_modify(|count| *count += 1);
     }
 
+    /// How much each client took of an endless line before it closed the connection.
+    pub fn flooded(&self) -> Vec<usize> {
+        self.world.lock().unwrap().flooded.clone()
+    }
+
     pub fn seen(&self, verb: &str) -> Vec<Seen> {
         let all = self.world.lock().unwrap().seen.clone();
         all.into_iter().filter(|seen| seen.verb == verb).collect()
@@ -299,6 +308,11 @@ impl Serving {
             Some(Fault::Page) => return send_text(stream, 200, "", "<html>log in</html>").await,
             Some(Fault::HangBefore) => return std::future::pending().await,
             Some(Fault::Close) => return false,
+            Some(Fault::Endless(code)) => {
+                let taken = flood(stream, *code).await;
+                self.world.lock().unwrap().flooded.push(taken);
+                return false;
+            }
             _ => {}
         }
         if verb == "WATCH" {
@@ -419,6 +433,19 @@ async fn send(stream: &mut TcpStream, code: u16, headers: &str, body: &Value) ->
 async fn send_text(stream: &mut TcpStream, code: u16, headers: &str, body: &str) -> bool {
     let head = format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).await.is_ok()
+}
+
+/// Sends one line for as long as the client reads it.
+async fn flood(stream: &mut TcpStream, code: u16) -> usize {
+    let head = format!("HTTP/1.1 {code} So\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let mut sent = 0;
+    if stream.write_all(head.as_bytes()).await.is_ok() {
+        while stream.write_all(chunk.as_bytes()).await.is_ok() {
+            sent += chunk.len();
+        }
+    }
+    sent
 }
 
 /// None when the client has closed the connection.

@@ -215,6 +215,33 @@ async fn a_watch_that_fails_comes_back_less_and_less_often() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_without_end_costs_a_watch_a_few_mebibytes_and_it_begins_again_later() {
+    for code in [200, 403] {
+        let bench = Bench::new(ANSWER).await;
+        bench.server.once("WATCH", Fault::Endless(code));
+        bench.server.once("WATCH", Fault::Endless(code));
+        let mut watching = watch(&bench);
+        watching.object().await;
+        let clock = Clock::system();
+        let began = clock.boot();
+        eventually("a watch that is usable", async || {
+            (begun(&bench).len() == 3).then_some(())
+        })
+        .await;
+        // 0.5 s and 1 s, 20 % less at most.
+        assert!(clock.boot().since(began) > Duration::from_millis(1_200));
+        eventually("the end of both lines", async || {
+            (bench.server.flooded().len() == 2).then_some(())
+        })
+        .await;
+        // 4 MiB, and what the sockets of both sides hold.
+        let taken = bench.server.flooded();
+        assert!(taken.iter().all(|bytes| *bytes < 24 << 20), "{taken:?} bytes");
+        watching.until(touch(&bench)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watch_ends_when_nobody_listens() {
     let bench = Bench::new(ANSWER).await;
     let Watching { mut events, mut task } = watch(&bench);

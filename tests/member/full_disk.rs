@@ -1,6 +1,8 @@
 //! A real file system of 10 MiB that others fill under a whole member: numbers as the durability mode says, draws as ever,
 //! and all of it back by itself when there is space.
 
+use std::process::Command;
+
 use crate::harness::{Member, Reply, run_command, until};
 use crate::small_disk::SmallDisk;
 
@@ -163,5 +165,40 @@ fn a_volume_with_no_space_from_the_first_is_told_and_heals_where_it_can() {
     member.until_well();
     goes_on(&member, "/");
     goes_on(&member, "/ids");
+    member.stop();
+}
+
+/// As after a rollout with wrong permissions: root may write every file, but not an immutable one.
+#[test]
+fn a_member_is_ready_once_its_journal_could_be_written_and_a_sequence_needs_none() {
+    let disk = SmallDisk::new(10);
+    Member::start(&disk.path(), &[]).stop();
+    let journal = disk.path().join("journal.db");
+    let make_immutable = |how: &str| {
+        let done = Command::new("chattr").arg(how).arg(&journal).status().unwrap();
+        assert!(done.success());
+    };
+    make_immutable("+i");
+    let member = Member::start_unready(&disk.path(), &[]);
+    let reason = until("degraded", || member.degraded("journal"));
+    assert!(reason.contains(journal.to_str().unwrap()), "{reason}");
+    let ready = member.readyz();
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("\"journal\":false"), "{}", ready.text());
+    assert_eq!(member.get("/").unwrap().status, 503);
+    assert_eq!(member.get("/sequence?seed=42").unwrap().status, 200);
+    // It doesn't wait for the journal.
+    member.stop();
+    Member::start(&disk.path(), &["--durability", "none"]).stop();
+    let member = Member::start_unready(&disk.path(), &[]);
+    until("degraded", || member.degraded("journal"));
+    make_immutable("-i");
+    until("ready", || (member.readyz().status == 200).then_some(()));
+    member.until_well();
+    assert_eq!(member.get("/").unwrap().status, 200);
+    // Later trouble only degrades.
+    make_immutable("+i");
+    assert_eq!(member.readyz().status, 200);
+    make_immutable("-i");
     member.stop();
 }

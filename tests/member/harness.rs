@@ -175,6 +175,15 @@ impl Member {
         panic!("no free ports");
     }
 
+    /// Starts `serve` and waits until it answers, ready or not.
+    pub fn start_unready(volume: &Path, more: &[&str]) -> Member {
+        let member = Member::spawn(free_base(), volume, more);
+        until("a live member", || {
+            member.get("/livez").ok().filter(|reply| reply.status == 200)
+        });
+        member
+    }
+
     /// The same at ports known before, as a restarted member has them.
     pub fn start_at(base: u16, volume: &Path, more: &[&str]) -> Member {
         let mut member = Member::spawn(base, volume, more);

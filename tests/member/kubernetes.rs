@@ -47,6 +47,33 @@ pub fn until_leading(member: &Member) {
 }
 
 #[test]
+fn a_fence_that_cannot_grow_is_reported_until_a_holder_replaces_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(Server::start());
+    let (directory, volume) = volume();
+    let path = directory.path().join("kubeconfig");
+    fs::write(&path, kubeconfig(&format!("http://{}", server.address))).unwrap();
+    server.create("uid-1");
+    // Another holder, who will not write for the next hour.
+    server.edit(|lease| {
+        lease["spec"] = serde_json::json!({"holderIdentity": "other", "leaseDurationSeconds": 3600});
+        lease["metadata"]["annotations"]["random-generator/fence"] = "9007199254740991".into();
+    });
+    let arguments = ["--lease-store", "kubernetes", "--kubeconfig", path.to_str().unwrap()];
+    let more = ["--pod-namespace", "lab", "--draw-schedule", "@every 1s"];
+    let member = Member::start(&volume, &[&arguments[..], &more].concat());
+    let told = member.until_degraded("lease", "not a whole number from 0 to 9007199254740990");
+    assert!(
+        told.contains("random-generator/fence") && told.contains("\"9007199254740991\""),
+        "{told}"
+    );
+    server.edit(|lease| lease["spec"]["holderIdentity"] = "".into());
+    until_leading(&member);
+    member.until_round(2);
+    assert_eq!(member.json("/leader")["fence"], 1);
+}
+
+#[test]
 fn whatever_is_missing_of_kubernetes_is_told_and_heals_without_a_restart() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(Server::start());

@@ -116,6 +116,28 @@ fn a_lease_directory_that_goes_away_leaves_nobody_leading_until_it_is_back() {
 }
 
 #[test]
+fn a_member_that_starts_with_a_file_in_place_of_the_lease_directory_serves_and_draws_once_it_is_moved_away() {
+    let (dir, volume) = volume();
+    let lease = dir.path().join("lease");
+    fs::write(&lease, "mine").unwrap();
+    let arguments = [
+        &["--lease-directory", lease.to_str().unwrap()][..],
+        &["--draw-schedule", "@every 1s"],
+    ]
+    .concat();
+    let member = Member::start(&volume, &arguments);
+    let told = serving_until(&member, "lease degraded", || member.degraded("lease"));
+    assert!(
+        told.contains(lease.to_str().unwrap()) && told.contains("move away what is there"),
+        "{told}"
+    );
+    assert_eq!((member.readyz().status, member.round()), (200, 0));
+    fs::remove_file(&lease).unwrap();
+    member.until_round(1);
+    member.until_well();
+}
+
+#[test]
 fn a_lease_that_is_garbage_is_reported_and_replacing_it_heals() {
     let set = Set::start(3, &[]);
     let directory = set.lease_directory();

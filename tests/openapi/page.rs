@@ -88,7 +88,7 @@ async fn member() -> Member {
     let chain = include_str!("../vectors/good.jsonl").lines();
     let chain = chain.map(|line| Arc::new(Record::parse(line).unwrap())).collect();
     member.ledger.send_replace(ledger(chain).into());
-    for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy] {
+    for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy, Latch::Journal] {
         member.readiness.release(latch);
     }
     member

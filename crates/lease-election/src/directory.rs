@@ -70,8 +70,8 @@ enum Request<P> {
 impl<P: Payload> DirectoryLeaseStore<P> {
     /// Opens the directory, and creates it if it is absent or empty. Waits for that at most 3 s.
     ///
-    /// Fails only if waiting can't help: no directory above it, no permission, a file in its place. Each read reports damage,
-    /// since a person can repair it meanwhile.
+    /// Fails only if the path can't hold a Lease: no directory above it, or a file system that can't rename or sync files. Each
+    /// read reports what a person can repair meanwhile: damage, a file in its place, missing permission.
     pub async fn open(
         path: PathBuf,
         annotations: Annotations,
@@ -95,7 +95,7 @@ impl<P: Payload> DirectoryLeaseStore<P> {
                     first = worker.directory.read();
                 }
                 worker.note(&first);
-                let unusable = first.err().filter(|_| !worker.directory.exists());
+                let unusable = first.err().filter(|_| worker.directory.is_hopeless());
                 // An error means that the caller gave up.
                 let _ = ready.send(unusable);
                 worker.serve(&queue, &stop);

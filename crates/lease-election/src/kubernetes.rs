@@ -8,6 +8,8 @@ mod connect;
 mod metrics;
 mod plugin;
 mod refusal;
+mod stream;
+mod transport;
 mod watch;
 
 use std::error::Error as StdError;
@@ -143,18 +145,11 @@ impl<P: Payload> KubernetesLeaseStore<P> {
 
     /// Sends one request and reads its whole answer.
     async fn call(&self, verb: &str, request: BuiltRequest) -> Result<Answer, Failure> {
-        let read_answer = async |client: Client, request: hyper::Request<Vec<u8>>| {
-            let (head, body) = client.send(request.map(Body::from)).await?.into_parts();
-            let body = Limited::new(body, ANSWER_MAX).collect().await;
-            // In seconds; the API server sends no dates.
-            let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
-            let answer = Answer {
-                code: head.status.as_u16(),
-                body: body.map_err(kube::Error::Service)?.to_bytes(),
-            };
-            Ok((answer.code, retry_after.and_then(|text| text.parse().ok()), answer))
+        let exchange = async |client: Client, request: hyper::Request<Vec<u8>>| {
+            let (answer, retry_after) = Answer::read(client.send(request.map(Body::from)).await?).await?;
+            Ok((answer.code, retry_after, answer))
         };
-        self.send(verb, request, read_answer).await
+        self.send(verb, request, exchange).await
     }
 
     /// Runs one exchange with the API server within the time limit. The exchange returns the HTTP status, the seconds of
@@ -169,11 +164,12 @@ impl<P: Payload> KubernetesLeaseStore<P> {
         if self.clock.boot() < *lock(&self.paused_until) {
             return Err(Failure::Unsent(StoreError::Unreachable(refusal::BUSY.to_owned())));
         }
-        let deadline = Instant::now() + self.answer;
+        let began = Instant::now();
         // A third for credentials and a third for connecting leave time for the answer. So a write that is cut off by the
         // deadline is past connecting, and those that were not sent are known.
         let step = self.answer / 3;
         let ready = timeout(step, self.connector.client(&self.clock, step)).await;
+        let deadline = (began + self.answer).max(Instant::now() + 2 * step);
         let result = match ready.unwrap_or_else(|_| Err(connect::slow(step))) {
             Err(error) => Err(Failure::Unsent(error)),
             Ok(client) => match timeout_at(deadline, exchange(client, request)).await {
@@ -258,6 +254,19 @@ impl<P: Payload> LeaseStore<P> for KubernetesLeaseStore<P> {
 }
 
 impl Answer {
+    /// The whole answer, and the seconds of Retry-After.
+    async fn read(response: hyper::Response<Body>) -> Result<(Answer, Option<u64>), kube::Error> {
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_MAX).collect().await;
+        // In seconds; the API server sends no dates.
+        let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
+        let answer = Answer {
+            code: head.status.as_u16(),
+            body: body.map_err(kube::Error::Service)?.to_bytes(),
+        };
+        Ok((answer, retry_after.and_then(|text| text.parse().ok())))
+    }
+
     fn lease<P: Payload>(&self, names: &Annotations) -> Result<LeaseObject<P>, String> {
         let object = serde_json::from_slice(&self.body).map_err(|error| format!("not JSON: {error}"))?;
         object::parse(object, names)

@@ -27,6 +27,6 @@ pub mod task;
 
 pub use elector::{CommitOutcome, CommitRequest, ConfigError, Elector, ElectorConfig};
 pub use leadership::{Leadership, LeaseSnapshot, LeaseTrouble};
-pub use payload::{Annotations, Payload, Stored};
+pub use payload::{Annotations, FENCE_MAX, Payload, Stored};
 pub use store::{LeaseChange, LeaseObject, LeaseSpec, LeaseStore, StoreError, WatchEvent, WriteOutcome};
 pub use task::{LeaseHandle, LeaseTask};

@@ -112,7 +112,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::payload::Stored;
+    use crate::payload::{FENCE_MAX, Stored};
 
     /// Any text but `{}` is one.
     #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,12 +231,31 @@ mod tests {
     }
 
     #[test]
-    fn a_fence_that_is_not_a_number_counts_as_none() {
-        for garbage in [json!("-1"), json!("many"), json!(""), json!(7)] {
+    fn what_is_not_a_fence_that_can_grow_counts_as_none_until_it_is_replaced() {
+        let most = FENCE_MAX.to_string();
+        for garbage in ["-1", "many", "", &most, "18446744073709551615", "18446744073709551616"] {
             let mut damaged = object();
-            damaged["metadata"]["annotations"]["random-generator/fence"] = garbage;
-            assert_eq!(parse(damaged).unwrap().fence, 0);
+            damaged["metadata"]["annotations"]["random-generator/fence"] = json!(garbage);
+            let read = parse(damaged).unwrap();
+            assert_eq!(
+                (read.fence, names().unusable_fence(&read).as_deref()),
+                (0, Some(garbage))
+            );
+            let change = LeaseChange {
+                spec: LeaseSpec::default(),
+                fence: 1,
+                payload: Stored::Absent,
+            };
+            let written = parse(replacement(&read, &change, &names())).unwrap();
+            assert_eq!((written.fence, names().unusable_fence(&written)), (1, None));
         }
+        let mut number = object();
+        number["metadata"]["annotations"]["random-generator/fence"] = json!(7);
+        let read = parse(number).unwrap();
+        assert_eq!((read.fence, names().unusable_fence(&read)), (0, Some("7".to_owned())));
+        let mut greatest = object();
+        greatest["metadata"]["annotations"]["random-generator/fence"] = json!((FENCE_MAX - 1).to_string());
+        assert_eq!(parse(greatest).unwrap().fence, FENCE_MAX - 1);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::store::LeaseObject;
+
 /// A value that the Lease carries. Each write of the Lease carries it along, and [`commit`](crate::LeaseHandle::commit)
 /// replaces it.
 ///
@@ -73,6 +75,13 @@ impl<P> Stored<P> {
     }
 }
 
+/// The greatest fence: the greatest whole number that every reader of JSON takes as it is. One that is as great can't grow.
+pub const FENCE_MAX: u64 = (1 << 53) - 1;
+
+fn read_fence(annotation: &Value) -> Option<u64> {
+    annotation.as_str()?.parse().ok().filter(|fence| *fence < FENCE_MAX)
+}
+
 /// The names of the two annotations that the elector owns on its Lease, such as `example.com/fence`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Annotations {
@@ -91,9 +100,13 @@ impl Annotations {
         }
     }
 
-    /// Takes both out of an object's annotations. A fence that is not a number counts as 0.
+    /// Takes both out of an object's annotations. What is not a fence that can still grow counts as 0, and stays: see
+    /// [`unusable_fence`](Annotations::unusable_fence).
     pub(crate) fn take<P: Payload>(&self, annotations: &mut Map<String, Value>) -> (u64, Stored<P>) {
-        let fence = annotations.remove(&self.fence);
+        let fence = annotations.get(&self.fence).and_then(read_fence);
+        if fence.is_some() {
+            annotations.remove(&self.fence);
+        }
         let payload = match annotations.remove(&self.payload) {
             None | Some(Value::Null) => Stored::Absent,
             Some(Value::String(text)) => match P::parse(&text) {
@@ -102,11 +115,13 @@ impl Annotations {
             },
             Some(other) => Stored::Invalid(other.to_string().into()),
         };
-        let fence = fence
-            .as_ref()
-            .and_then(Value::as_str)
-            .and_then(|text| text.parse().ok());
         (fence.unwrap_or(0), payload)
+    }
+
+    /// What the Lease has in place of a fence, if that is not a whole number below [`FENCE_MAX`]. The next holder replaces it.
+    pub fn unusable_fence<P>(&self, object: &LeaseObject<P>) -> Option<String> {
+        let found = object.carried.get("metadata")?.get("annotations")?.get(&self.fence)?;
+        Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
     }
 
     /// Puts both beside the annotations of others.

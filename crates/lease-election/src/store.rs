@@ -43,7 +43,7 @@ pub struct LeaseObject<P> {
     /// [kep]: https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/5504-comparable-resource-version
     pub version: u64,
     pub spec: LeaseSpec,
-    /// The fence annotation; 0 when it is absent or not a number.
+    /// The fence annotation; 0 when it is absent, or not a fence that can still grow.
     pub fence: u64,
     pub payload: Stored<P>,
     /// What others own: labels, annotations, and any other field. A write carries it along unread.

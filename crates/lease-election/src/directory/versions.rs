@@ -100,6 +100,7 @@ pub(super) struct LeaseDirectory<P> {
     annotations: Annotations,
     /// The newest version seen. It is known to survive a power loss.
     newest: Option<Version>,
+    is_hopeless: bool,
     payload: PhantomData<P>,
 }
 
@@ -109,6 +110,7 @@ impl<P: Payload> LeaseDirectory<P> {
             path,
             annotations,
             newest: None,
+            is_hopeless: false,
             payload: PhantomData,
         }
     }
@@ -198,19 +200,21 @@ impl<P: Payload> LeaseDirectory<P> {
         marker.is_some_and(|marker| fs::symlink_metadata(marker).is_ok())
     }
 
-    pub(super) fn exists(&self) -> bool {
-        self.path.is_dir()
+    /// Whether the last error is one of configuration: this path can't hold a Lease, whatever happens to the files there.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.is_hopeless
     }
 
     fn find(&mut self) -> Result<Option<Found<P>>, StoreError> {
         let mut is_empty = false;
+        let mut lost = None;
         for _ in 0..LOOKS {
             pause();
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let directory = match rustix::fs::open(&self.path, flags, Mode::empty()) {
                 Ok(directory) => directory,
                 Err(rustix::io::Errno::NOENT) => return Ok(None),
-                Err(error) => return Err(self.explain(&error.into())),
+                Err(error) => return Err(self.open_error(&error.into())),
             };
             pause();
             let names = list(&directory).map_err(|error| self.explain(&error))?;
@@ -225,13 +229,20 @@ impl<P: Payload> LeaseDirectory<P> {
                 match json {
                     Ok(json) if !replaced => return self.accept(directory, version, &json, names).map(Some),
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.explain(&error)),
-                    _ => {}
+                    _ => lost = Some(version),
                 }
             }
             thread::sleep(LOOK_AGAIN);
         }
         // An empty directory is created again only now: `rm -r` may be about to remove it, or `cp` to fill it.
-        is_empty.then_some(None).ok_or_else(|| self.damaged(INCOMPLETE))
+        match (is_empty, lost) {
+            (true, _) => Ok(None),
+            (false, None) => Err(self.damaged(INCOMPLETE)),
+            (false, Some(version)) => {
+                let (marker, file) = (version.file(CURRENT), version.file(LEASE));
+                Err(self.damaged(&format!("{marker} names a version without its file {file}")))
+            }
+        }
     }
 
     fn accept(
@@ -297,7 +308,10 @@ impl<P: Payload> LeaseDirectory<P> {
                 let _ = fs::remove_dir_all(&draft);
                 match error.kind() {
                     ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists => Ok(false),
-                    _ => Err(self.explain(&error)),
+                    kind => {
+                        self.is_hopeless = kind == ErrorKind::NotFound || is_unsupported(kind);
+                        Err(self.explain(&error))
+                    }
                 }
             }
         }
@@ -316,21 +330,36 @@ impl<P: Payload> LeaseDirectory<P> {
         }
     }
 
+    /// Why the directory can't be opened.
+    fn open_error(&mut self, error: &io::Error) -> StoreError {
+        if error.kind() == ErrorKind::NotADirectory && !parent(&self.path).is_dir() {
+            self.is_hopeless = true;
+            let (path, above) = (self.path.display(), parent(&self.path).display());
+            return StoreError::Refused(format!(
+                "{path} can't be used: {above} is not a directory; name a path in a directory"
+            ));
+        }
+        self.explain(error)
+    }
+
     fn explain(&self, error: &io::Error) -> StoreError {
         let path = self.path.display();
         let advice = match error.kind() {
-            ErrorKind::NotADirectory => "move away what is there",
+            ErrorKind::NotADirectory => "move away what is there, and a new Lease will be created",
             ErrorKind::ResourceBusy => "it is a mount point: name a directory inside it",
-            ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                "the directory above it must exist, and this user must be able to write to both"
-            }
-            ErrorKind::Unsupported | ErrorKind::InvalidInput | ErrorKind::CrossesDevices => {
+            ErrorKind::NotFound => "the directory above it must exist: create that, or name another",
+            ErrorKind::PermissionDenied => "this user must be able to write to it and to the directory above it",
+            ErrorKind::ReadOnlyFilesystem => "remount its file system as writable, or name a directory on another one",
+            kind if is_unsupported(kind) => {
                 "its file system can't rename or sync files: name a directory on a local disk"
             }
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 return StoreError::Unreachable(format!("{path}: {error}; free space on its file system"));
             }
-            _ => return StoreError::Unreachable(format!("{path}: {error}")),
+            ErrorKind::StaleNetworkFileHandle | ErrorKind::NotConnected | ErrorKind::HostUnreachable => {
+                return StoreError::Unreachable(format!("{path}: {error}; its mount is gone: mount it again"));
+            }
+            _ => return StoreError::Unreachable(format!("{path}: {error}; check its disk or its mount")),
         };
         StoreError::Refused(format!("{path} can't be used: {error}; {advice}"))
     }
@@ -341,6 +370,11 @@ impl<P: Payload> LeaseDirectory<P> {
             "{path} is damaged ({detail}); move it away, and a new Lease will be created"
         ))
     }
+}
+
+fn is_unsupported(kind: ErrorKind) -> bool {
+    use ErrorKind::{CrossesDevices, InvalidInput, Unsupported};
+    matches!(kind, Unsupported | InvalidInput | CrossesDevices)
 }
 
 fn list(directory: &OwnedFd) -> io::Result<Vec<String>> {
@@ -390,5 +424,36 @@ fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn each_error_says_what_to_do_about_it() {
+        let annotations = Annotations {
+            fence: "example.com/fence".into(),
+            payload: "example.com/payload".into(),
+        };
+        let directory = LeaseDirectory::<()>::new("/shared/lease".into(), annotations);
+        for (errno, advice) in [
+            (Errno::NOTDIR, "move away what is there"),
+            (Errno::BUSY, "name a directory inside it"),
+            (Errno::NOENT, "the directory above it must exist"),
+            (Errno::ACCESS, "this user must be able to write to it"),
+            (Errno::ROFS, "remount its file system as writable"),
+            (Errno::INVAL, "name a directory on a local disk"),
+            (Errno::NOSPC, "free space"),
+            (Errno::STALE, "its mount is gone: mount it again"),
+            (Errno::NOTCONN, "its mount is gone: mount it again"),
+            (Errno::IO, "check its disk or its mount"),
+        ] {
+            let text = directory.explain(&errno.into()).to_string();
+            let named = text.contains("/shared/lease") && text.contains(&format!("os error {}", errno.raw_os_error()));
+            assert!(named && text.contains(advice), "{text}");
+        }
     }
 }

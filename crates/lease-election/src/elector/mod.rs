@@ -205,6 +205,17 @@ impl<P: Payload> Elector<P> {
         if self.writing.is_some() {
             return;
         }
+        let mine = self
+            .view
+            .as_ref()
+            .is_some_and(|view| view.object.spec.held_by() == Some(self.config.identity.as_str()));
+        if !mine && self.in_doubt.is_none() {
+            // L8: nothing to release, so nothing to read first.
+            self.finish_resigning();
+        }
+        if self.resigned {
+            return;
+        }
         if self.reading.is_none() && now.boot >= self.next_read {
             self.ops += 1;
             self.reading = Some((self.ops, now.boot));
@@ -214,16 +225,12 @@ impl<P: Payload> Elector<P> {
             return;
         }
         let Some(view) = &self.view else {
-            self.finish_resigning();
             return;
         };
         let object = view.object.clone();
-        let mine = object.spec.held_by() == Some(self.config.identity.as_str());
         if !stands {
             if mine && now.boot >= self.next_write {
                 self.write(Purpose::Release, object, now);
-            } else if !mine {
-                self.finish_resigning();
             }
         } else if let Some(term) = self.term.clone() {
             if let Some(request) = self.commit.take() {

@@ -2,17 +2,23 @@
 //! tokens rotate, and a missing file may appear while the process runs.
 
 use std::error::Error as StdError;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt;
+use kube::config::{ExecConfig, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
-use super::describe;
 use super::plugin::Plugin;
+use super::{describe, transport};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -38,16 +44,23 @@ enum Source {
 
 struct Builder {
     access: Access,
-    session: Mutex<Option<Session>>,
+    state: Mutex<State>,
     /// A request failed: connections may be dead, and files that are not compared may have changed.
     failed: AtomicBool,
     /// The API server rejected the credentials.
     rejected: AtomicBool,
 }
 
+#[derive(Default)]
+struct State {
+    session: Option<Session>,
+    /// Reads the files, on a thread that a file system may block: one at a time, and each call waits for the same.
+    loading: JoinSet<Result<Option<Loaded>, String>>,
+}
+
 /// What was built from the files as they were.
 struct Session {
-    files: Files,
+    files: Arc<Files>,
     config: Config,
     plugin: Option<Plugin>,
     client: Option<Client>,
@@ -63,7 +76,7 @@ impl From<Access> for Connector {
     fn from(access: Access) -> Connector {
         Connector(Source::Built(Box::new(Builder {
             access,
-            session: Mutex::default(),
+            state: Mutex::default(),
             failed: AtomicBool::new(false),
             rejected: AtomicBool::new(false),
         })))
@@ -91,40 +104,87 @@ impl Connector {
 
 impl Builder {
     async fn client(&self, clock: &Clock, connect: Duration) -> Result<Client, StoreError> {
-        let mut current = self.session.lock().await;
-        let usable = match &*current {
-            Some(session) => !self.failed.load(Ordering::Relaxed) && session.files.are_unchanged().await,
-            None => false,
-        };
-        if !usable {
-            let mut opened = Session::open(&self.access).await.map_err(StoreError::Refused)?;
-            self.failed.store(false, Ordering::Relaxed);
-            let rejected = self.rejected.swap(false, Ordering::Relaxed);
-            // The first file is the kubeconfig: while it is the same, its plugin's credential is valid.
-            if let Some(earlier) = current.take()
-                && !rejected
-                && earlier.files.0.first() == opened.files.0.first()
-            {
-                opened.plugin = earlier.plugin;
+        let mut state = self.state.lock().await;
+        let State { session, loading } = &mut *state;
+        loop {
+            let usable = session.as_ref().filter(|_| !self.failed.load(Ordering::Relaxed));
+            let known = usable.map(|session| Arc::clone(&session.files));
+            let is_known = known.is_some();
+            if loading.is_empty() {
+                let access = self.access.clone();
+                loading.spawn_blocking(move || match known {
+                    Some(files) if files.are_unchanged() => Ok(None),
+                    _ => access.load().map(Some),
+                });
             }
-            *current = Some(opened);
-        }
-        match &mut *current {
-            Some(session) => session.client(clock, connect).await,
-            None => Err(slow(Duration::ZERO)),
+            let loaded = match loading.join_next().await {
+                Some(Ok(loaded)) => loaded.map_err(StoreError::Refused)?,
+                Some(Err(panic)) => return Err(StoreError::Refused(panic.to_string())),
+                None => return Err(slow(Duration::ZERO)),
+            };
+            match (loaded, session.as_mut()) {
+                (None, Some(session)) if is_known => return session.client(clock, connect).await,
+                // It began before a request failed.
+                (None, _) => {}
+                (Some(loaded), earlier) => {
+                    self.failed.store(false, Ordering::Relaxed);
+                    let rejected = self.rejected.swap(false, Ordering::Relaxed);
+                    // The first file is the kubeconfig: while it is the same, its plugin's credential is valid.
+                    let earlier =
+                        earlier.filter(|earlier| !rejected && earlier.files.0.first() == loaded.files.0.first());
+                    let plugin = match earlier {
+                        Some(earlier) => earlier.plugin.take(),
+                        None => loaded.exec.map(Plugin::new),
+                    };
+                    let opened = Session {
+                        files: Arc::new(loaded.files),
+                        config: loaded.config,
+                        plugin,
+                        client: None,
+                    };
+                    return session.insert(opened).client(clock, connect).await;
+                }
+            }
         }
     }
 }
 
 impl Session {
-    async fn open(access: &Access) -> Result<Session, String> {
+    async fn client(&mut self, clock: &Clock, connect: Duration) -> Result<Client, StoreError> {
+        if let Some(plugin) = &mut self.plugin
+            && plugin.refresh(clock).await?
+        {
+            self.client = None;
+        }
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let mut config = self.config.clone();
+        if let Some(plugin) = &self.plugin {
+            plugin.sign_in(&mut config.auth_info);
+        }
+        let client = transport::client(config, connect).map_err(|error| StoreError::Refused(unusable(&error)))?;
+        Ok(self.client.insert(client).clone())
+    }
+}
+
+/// What the files say.
+struct Loaded {
+    files: Files,
+    config: Config,
+    exec: Option<ExecConfig>,
+}
+
+impl Access {
+    /// Reads all files. Blocks.
+    fn load(&self) -> Result<Loaded, String> {
         let mut files = Files::default();
-        let kubeconfig = match access {
+        let kubeconfig = match self {
             Access::InCluster { server, credentials } => {
                 let hint = "the Pod needs its ServiceAccount's token mounted (automountServiceAccountToken)";
-                let token = files.read_token(&credentials.join("token"), hint).await?;
+                let token = files.read_token(&credentials.join("token"), hint)?;
                 let ca = credentials.join("ca.crt");
-                files.read(&ca, "the cluster's CA certificate", hint).await?;
+                files.read(&ca, "the cluster's CA certificate", hint)?;
                 let kubeconfig = json!({
                     "clusters": [{"name": "pod", "cluster": {"server": server, "certificate-authority": ca}}],
                     "users": [{"name": "pod", "user": {"token": token}}],
@@ -134,14 +194,15 @@ impl Session {
                 serde_json::from_value(kubeconfig).map_err(|error| error.to_string())?
             }
             Access::Kubeconfig(path) => {
-                files.read(path, "--kubeconfig", READABLE).await?;
+                files.read(path, "--kubeconfig", READABLE)?;
                 Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}", describe(&error)))?
             }
         };
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        // It is async for sources that it doesn't use here.
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).now_or_never();
+        let config = config.ok_or("--kubeconfig: it can't be read at once")?;
         let mut config = config.map_err(|error| unusable(&error))?;
         config.proxy_url = None;
-        config.default_retry = false;
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
         if let (Ok(name), Ok(agent)) = ("user-agent".parse(), agent.parse()) {
             config.headers.push((name, agent));
@@ -158,37 +219,27 @@ impl Session {
         if let Some(file) = user.token_file.take()
             && user.token.is_none()
         {
-            user.token = Some(files.read_token(Path::new(&file), READABLE).await?.into());
+            user.token = Some(files.read_token(Path::new(&file), READABLE)?.into());
+        }
+        // kube reads these when it builds a client, on the calling thread.
+        if let Some(file) = user.client_certificate.take()
+            && user.client_certificate_data.is_none()
+        {
+            let text = files.read(Path::new(&file), "the client certificate", READABLE)?;
+            user.client_certificate_data = Some(STANDARD.encode(text));
+        }
+        if let Some(file) = user.client_key.take()
+            && user.client_key_data.is_none()
+        {
+            let text = files.read(Path::new(&file), "the client's key", READABLE)?;
+            user.client_key_data = Some(STANDARD.encode(text).into());
         }
         // kube runs the plugin three times for each client, on the calling thread and without a limit.
         let exec = user
             .exec
             .take()
             .filter(|_| user.token.is_none() && user.username.is_none());
-        Ok(Session {
-            files,
-            plugin: exec.map(Plugin::new),
-            config,
-            client: None,
-        })
-    }
-
-    async fn client(&mut self, clock: &Clock, connect: Duration) -> Result<Client, StoreError> {
-        if let Some(plugin) = &mut self.plugin
-            && plugin.refresh(clock).await?
-        {
-            self.client = None;
-        }
-        if let Some(client) = &self.client {
-            return Ok(client.clone());
-        }
-        let mut config = self.config.clone();
-        config.connect_timeout = Some(connect);
-        if let Some(plugin) = &self.plugin {
-            plugin.sign_in(&mut config.auth_info);
-        }
-        let client = Client::try_from(config).map_err(|error| StoreError::Refused(unusable(&error)))?;
-        Ok(self.client.insert(client).clone())
+        Ok(Loaded { files, config, exec })
     }
 }
 
@@ -197,29 +248,25 @@ impl Session {
 struct Files(Vec<(PathBuf, Vec<u8>)>);
 
 impl Files {
-    async fn read(&mut self, path: &Path, what: &str, hint: &str) -> Result<String, String> {
-        let found = tokio::fs::read(path).await;
-        let found = found.map_err(|error| format!("{what} {} can't be read: {error}; {hint}", path.display()))?;
+    fn read(&mut self, path: &Path, what: &str, hint: &str) -> Result<String, String> {
+        let found =
+            fs::read(path).map_err(|error| format!("{what} {} can't be read: {error}; {hint}", path.display()))?;
         let text = String::from_utf8_lossy(&found).trim().to_owned();
         self.0.push((path.to_owned(), found));
         Ok(text)
     }
 
-    async fn read_token(&mut self, path: &Path, hint: &str) -> Result<String, String> {
-        let token = self.read(path, "the token", hint).await?;
+    fn read_token(&mut self, path: &Path, hint: &str) -> Result<String, String> {
+        let token = self.read(path, "the token", hint)?;
         match token.is_empty() || token.contains(|c: char| !c.is_ascii_graphic()) {
             true => Err(format!("the token {} is empty or not one word: {hint}", path.display())),
             false => Ok(token),
         }
     }
 
-    async fn are_unchanged(&self) -> bool {
-        for (path, before) in &self.0 {
-            if tokio::fs::read(path).await.ok().as_ref() != Some(before) {
-                return false;
-            }
-        }
-        true
+    fn are_unchanged(&self) -> bool {
+        let unchanged = |(path, before): &(PathBuf, Vec<u8>)| fs::read(path).is_ok_and(|found| found == *before);
+        self.0.iter().all(unchanged)
     }
 }
 

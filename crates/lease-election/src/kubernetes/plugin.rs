@@ -143,16 +143,14 @@ async fn run(exec: ExecConfig, clock: Clock) -> Result<Credential, StoreError> {
     let (out, log) = (child.stdout.take(), child.stderr.take());
     // Dropped before `child`, so that the process id is still the plugin's.
     let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-    let ended = timeout(LIMIT, async {
-        tokio::join!(read_all(out), read_all(log), child.wait())
-    })
-    .await;
-    let Ok((out, log, status)) = ended else {
+    let wait = async { child.wait().await.map_err(|error| format!("was lost: {error}")) };
+    let ended = timeout(LIMIT, async { tokio::try_join!(read_output(out), read_log(log), wait) }).await;
+    let Ok(ended) = ended else {
         let late = format!("the kubeconfig's exec plugin {name} was killed: no credential after {LIMIT:?}");
         return Err(StoreError::Unreachable(late));
     };
+    let (out, log, status) = ended.map_err(refused)?;
     group.0 = None;
-    let status = status.map_err(|error| refused(format!("was lost: {error}")))?;
     if !status.success() {
         let log = String::from_utf8_lossy(&log);
         let said = log
@@ -167,13 +165,28 @@ async fn run(exec: ExecConfig, clock: Clock) -> Result<Credential, StoreError> {
     Credential::new(printed?, &clock).map_err(refused)
 }
 
-async fn read_all(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+async fn read_output(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
         // What can't be read is missing from the credential, which is refused then.
-        let _ = pipe.take(OUTPUT_MAX).read_to_end(&mut bytes).await;
+        let _ = pipe.take(OUTPUT_MAX + 1).read_to_end(&mut bytes).await;
     }
-    bytes
+    match bytes.len() as u64 > OUTPUT_MAX {
+        true => Err(format!(
+            "was killed: it printed more than {OUTPUT_MAX} bytes, and may print one ExecCredential"
+        )),
+        false => Ok(bytes),
+    }
+}
+
+/// Reads the log to its end, so that the plugin doesn't stop at a full pipe, and keeps its beginning.
+async fn read_log(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let _ = (&mut pipe).take(OUTPUT_MAX).read_to_end(&mut bytes).await;
+        let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
+    }
+    Ok(bytes)
 }
 
 impl Credential {

@@ -5,18 +5,17 @@
 //! forgotten (410) means a GET again. Silence has a limit, because a dead connection looks like a Lease that doesn't change;
 //! so has a read that returned a newer version than the watch did.
 
-use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
-use kube::Error;
 use kube::api::WatchParams;
+use kube::client::Body;
 use kube::core::WatchEvent as KubeEvent;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::KubernetesLeaseStore;
+use super::stream::{EventError, Events};
+use super::{Answer, KubernetesLeaseStore, describe};
 use crate::object;
 use crate::payload::Payload;
 use crate::store::{LeaseObject, StoreError, WatchEvent};
@@ -93,21 +92,18 @@ impl<P: Payload> Watch<'_, P> {
             .timeout(rand::random_range(LIFE));
         let request = self.store.requests.watch(&parameters, from);
         let opened = self.store.send("WATCH", request, async |client, request| {
-            match client.request_events::<Value>(request).await {
-                Ok(stream) => Ok((200, None, Ok(stream))),
-                Err(Error::Api(status)) => {
-                    let details = status.details.as_ref();
-                    let seconds = details.map(|details| u64::from(details.retry_after_seconds));
-                    Ok((status.code, seconds.filter(|seconds| *seconds > 0), Err(status)))
-                }
-                Err(error) => Err(error),
+            let response = client.send(request.map(Body::from)).await?;
+            if response.status().is_success() {
+                return Ok((200, None, Ok(Events::new(response.into_body()))));
             }
+            let (answer, retry_after) = Answer::read(response).await?;
+            Ok((answer.code, retry_after, Err(answer)))
         });
-        let stream = match opened.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(status)) if status.code == GONE => return End::Forgotten,
-            Ok(Err(status)) => {
-                self.report(Some(self.store.place.refusal("watch", status.code, &status.message)));
+        let events = match opened.await {
+            Ok(Ok(events)) => events,
+            Ok(Err(answer)) if answer.code == GONE => return End::Forgotten,
+            Ok(Err(answer)) => {
+                self.report(Some(self.store.place.refusal("watch", answer.code, &answer.message())));
                 return End::Failed;
             }
             Err(failure) => {
@@ -117,7 +113,7 @@ impl<P: Payload> Watch<'_, P> {
         };
         self.report(None);
         self.store.metrics.set_watching(true);
-        let end = self.follow(pin!(stream)).await;
+        let end = self.follow(events).await;
         self.store.metrics.set_watching(false);
         end
     }
@@ -137,7 +133,7 @@ impl<P: Payload> Watch<'_, P> {
         }
     }
 
-    async fn follow(&mut self, mut stream: Pin<&mut impl Stream<Item = Result<KubeEvent<Value>, Error>>>) -> End {
+    async fn follow(&mut self, mut events: Events) -> End {
         let mut silent_at = Instant::now() + SILENCE;
         let mut late_at = None;
         loop {
@@ -152,17 +148,18 @@ impl<P: Payload> Watch<'_, P> {
             let until = late_at.map_or(silent_at, |late: Instant| late.min(silent_at));
             let event = tokio::select! {
                 biased;
-                event = timeout_at(until, stream.next()) => event,
+                event = timeout_at(until, events.next()) => event,
                 Ok(()) = self.newest.changed() => continue,
             };
             silent_at = Instant::now() + SILENCE;
             let taken = match event {
-                Ok(Some(Ok(event))) => self.take(event).await,
-                Ok(Some(Err(error))) => {
-                    tracing::debug!(%error, "the watch of the Lease was cut off");
+                Ok(Ok(Some(event))) => self.take(event).await,
+                // Usual at the end of its time.
+                Ok(Ok(None) | Err(EventError::CutOff(_))) => Err(End::Resume),
+                Ok(Err(error)) => {
+                    tracing::debug!(error = describe(&error), "the watch of the Lease failed");
                     Err(End::Failed)
                 }
-                Ok(None) => Err(End::Resume),
                 Err(_) => {
                     tracing::info!(behind, "the watch of the Lease went silent: restarting it");
                     Err(End::Resume)

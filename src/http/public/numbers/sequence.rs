@@ -4,7 +4,7 @@ use axum::http::header;
 use axum::response::Response;
 use std::ops::RangeInclusive;
 
-use super::{NumberRequest, NumberSource, VALUES};
+use super::{NumberRequest, NumberSource, VALUES, nothing, values};
 use crate::generator::java_random::JavaRandom;
 use crate::http::public::entry::JournalSink;
 use crate::http::public::request::Answer;
@@ -41,15 +41,21 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(request: 
     let seed = query.integer("seed", all, 0)?;
     let from = query.integer("from", PLACES, 0)?;
     let count = query.integer("count", VALUES, 4)?;
-    let make = |_: &mut dyn rand::Rng| {
+    let numbers = || -> Vec<i32> {
         let mut random = JavaRandom::new(seed);
         random.skip(from.cast_unsigned());
-        Ok((0..count).map(|_| random.next_int()).collect())
+        (0..count).map(|_| random.next_int()).collect()
     };
     let tag = Tag::new(&[&"java", &seed, &from, &count, &format.name()]);
     let response = match tag.among(request.headers()) {
         true => Response::default(),
-        false => request.give(format, make).await?,
+        false if request.is_head() => nothing(format),
+        false => {
+            let values = numbers();
+            // Anyone can compute them again, so they are given out without a journal too.
+            let _ = request.record(values.len() as u64, None).await;
+            values::response(format, values)
+        }
     };
     let vary = Some(header::ACCEPT);
     Ok(cacheable(request.headers(), &tag, Freshness::Final, vary, || response))
