@@ -129,6 +129,13 @@ fn serve_arguments(
         options.push(("--lease-directory", path(directory)?));
     }
     options.push(("--voters", members.to_string()));
+    let mut passed_options = passed
+        .iter()
+        .map(|argument| argument.split('=').next().unwrap_or_default());
+    if let Some(option) = passed_options.find(|passed| options.iter().any(|(own, _)| own == passed)) {
+        let line = format!("`cluster` sets {option} for each member itself: leave it out");
+        return Err(ClusterError::Arguments(line));
+    }
     let mut arguments = vec!["serve".to_owned()];
     arguments.extend(
         options

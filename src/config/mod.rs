@@ -20,7 +20,7 @@ pub use arguments::{Durability, LeaseStoreArg, LogFormatArg, ServeArgs};
 use check::{collector, draw, lease, listen, size_within, within};
 pub use cluster::ClusterArgs;
 use environment::variable;
-pub use environment::{source_of, unknown_variables};
+pub use environment::{advice, renamed, source_of, unknown_variables};
 pub use error::ConfigError;
 pub use nameservers::NameserverArgs;
 pub use terminal::{ColourArg, Terminal};

@@ -20,6 +20,7 @@ fn config(args: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigErro
     let terminal = Terminal {
         colour: true,
         interactive: true,
+        overwrites: true,
     };
     Config::build(only.serve, terminal, |name| {
         environment

@@ -122,16 +122,16 @@ async fn get(
     resolve: &Resolve,
     clock: &Clock,
 ) -> Result<(), Failure> {
-    let mut note = |line: &str| {
-        if how.verbose {
+    let mut report = |line: &str, news: bool| {
+        if how.verbose || news && !how.quiet {
             note(line);
         }
     };
-    let mut source = Source::open(&how.members, resolve, clock.clone(), &mut note).await?;
+    let mut source = Source::open(&how.members, resolve, clock.clone(), &mut report).await?;
     let mut stderr = io::stderr();
     // Values on the terminal already show progress, and a bar would overwrite them.
     let seen = to_stdout(how) && Terminal::stdout().interactive;
-    let shown = Terminal::stderr().interactive && !how.quiet && !seen;
+    let shown = Terminal::stderr().overwrites && !how.quiet && !seen;
     let unit = match wanted.plan.shape {
         Shape::Bytes => Unit::Bytes,
         Shape::Lines { .. } | Shape::Object => Unit::Values,
