@@ -34,7 +34,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     let clock = Clock::system();
     let readiness = Readiness::new();
-    let mut stop_requests = StopRequests::listen(config.shutdown.with_parent)?;
+    let mut stop_requests = StopRequests::listen(config.shutdown.stop_with_parent)?;
     let open_files = raise_open_files_limit();
     // Before anything else: a port in use is reported at once, and a restarted member is reachable while its volume opens.
     let sockets = Sockets::bind(&config.listen).await?;
@@ -42,7 +42,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     let identity = Identity::new(facts(&config.identity))?;
     random::check_entropy()?;
     readiness.release(Latch::Entropy);
-    let volume = Volume::claim(&config.data_dir, &identity, &clock)?;
+    let volume = Volume::claim(&config.volume.data_dir, &identity, &clock)?;
     readiness.release(Latch::Volume);
     log_start(&identity, &volume);
 
@@ -85,7 +85,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
             tracing::warn!("second stop signal: exiting now");
             result
         }
-        stopped = stages.stop(config.shutdown.delay, config.shutdown.drain_limit) => result.and(stopped),
+        stopped = stages.stop(config.shutdown.shutdown_delay, config.shutdown.drain_limit) => result.and(stopped),
     }
 }
 

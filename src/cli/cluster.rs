@@ -43,7 +43,7 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
     let passed: Vec<String> = std::iter::once("serve".to_owned())
         .chain(args.serve.iter().cloned())
         .collect();
-    let lease_directory = match parse(&passed)?.lease_store {
+    let lease_directory = match parse(&passed)?.lease.lease_store {
         LeaseStoreArg::Directory => Some(layout.lease_directory()),
         LeaseStoreArg::Kubernetes => None,
     };

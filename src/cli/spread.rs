@@ -24,9 +24,6 @@ pub(super) struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// `first` as in [`Spread::new`].
-    ///
-    /// # Errors
-    /// Try again: a Service can't be looked up, or has no members.
     pub(super) async fn open(
         targets: &'a [Target],
         resolve: &'a Resolve,

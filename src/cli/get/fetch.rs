@@ -76,8 +76,6 @@ enum Problem {
 }
 
 impl<'a> Source<'a> {
-    /// # Errors
-    /// Try again: a Service can't be looked up, or has no members.
     pub(super) async fn open(
         targets: &'a [Target],
         resolve: &'a Resolve,

@@ -129,9 +129,6 @@ impl Plan {
     }
 
     /// Checks that `body` is all of batch `number`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     pub(super) fn check(&self, number: u64, body: &Bytes) -> Result<(), String> {
         let expected = self.size(number);
         let found = match self.shape {
