@@ -331,6 +331,14 @@ mod tests {
         (listener, held)
     }
 
+    #[test]
+    fn a_time_limit_is_shown_in_whole_milliseconds() {
+        let third = Duration::from_secs(2) * 2 / 15;
+        assert_eq!(ClientError::Timeout(third).to_string(), "no answer within 266ms");
+        let five = ClientError::Timeout(Duration::from_secs(5));
+        assert_eq!(five.to_string(), "no answer within 5s");
+    }
+
     #[tokio::test]
     async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
         let (gone, held) = silent().await;

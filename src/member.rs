@@ -20,9 +20,9 @@ use self::listeners::{Listening, Sockets};
 use self::parts::Setup;
 use self::stages::{Stages, StopRequests};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::generator::random;
-use crate::identity::{Facts, Identity, Volume};
+use crate::identity::{Identity, Volume};
 use crate::metrics::Metrics;
 use crate::readiness::{Latch, Readiness, ReadinessMetrics};
 use crate::server::limits::raise_open_files_limit;
@@ -39,7 +39,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     // Before anything else: a port in use is reported at once, and a restarted member is reachable while its volume opens.
     let sockets = Sockets::bind(&config.listen).await?;
 
-    let identity = Identity::new(facts(&config.identity))?;
+    let identity = Identity::new(config.identity.clone())?;
     random::check_entropy()?;
     readiness.release(Latch::Entropy);
     let volume = Volume::claim(&config.volume.data_dir, &identity, &clock)?;
@@ -99,14 +99,4 @@ fn log_start(identity: &Identity, volume: &Volume) {
         version = VERSION,
         "starting"
     );
-}
-
-fn facts(identity: &config::Identity) -> Facts {
-    Facts {
-        pod_name: identity.pod_name.to_string(),
-        namespace: identity.namespace.clone(),
-        pod_uid: identity.pod_uid.clone(),
-        pod_ip: identity.pod_ip,
-        node_name: identity.node_name.clone(),
-    }
 }

@@ -60,7 +60,7 @@ pub(super) fn man(args: &ManArgs, command: Command, console: &mut Console<'_>) -
     Ok(())
 }
 
-/// The file's name, which has that of the command above it too (`random-generator-get.1`), and what stands in it.
+/// The page's file name, with the parent command's (`random-generator-get.1`), and its text.
 fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     let page = Man::new(command);
     let mut text = Vec::new();

@@ -4,12 +4,13 @@ use hyper::StatusCode;
 use serde::Deserialize;
 
 use super::Failure;
-use super::console::{Colour, Console, Table};
+use super::console::{Colour, Console};
 use super::failure::note;
 use super::follow::{self, Position, Update, follow};
 use super::target::{Member, Target, first_that_answers, resolver};
 use crate::config::NameserverArgs;
 use crate::record::Record;
+use crate::table::Table;
 
 /// Draws in one page of a member, at most.
 const PAGE: u64 = 1000;

@@ -56,11 +56,7 @@ pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
     }
     let schedule = Schedule::from_crontab(&args.draw.draw_schedule)?;
     if let Some(deadline) = args.draw.draw_deadline {
-        within(
-            "--draw-deadline",
-            deadline,
-            Duration::from_millis(100)..=Duration::from_secs(3600),
-        )?;
+        within("--draw-deadline", deadline, ms(100)..=s(3600))?;
         // The periods of a cron schedule vary: there, the next slot ends the one before.
         let even = schedule.to_string().starts_with("@every");
         if even && deadline > schedule.period_hint(0) {
@@ -134,11 +130,7 @@ pub(super) fn lease(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Lease, ConfigError> {
     let duration = args.lease.lease_duration;
-    within(
-        "--lease-duration",
-        duration,
-        Duration::from_secs(2)..=Duration::from_secs(3600),
-    )?;
+    within("--lease-duration", duration, s(2)..=s(3600))?;
     if duration.subsec_nanos() != 0 {
         return Err(ConfigError::LeaseFraction { duration });
     }
@@ -150,17 +142,13 @@ pub(super) fn lease(
             renew_deadline,
         });
     }
-    if renew_deadline <= Duration::from_secs(1) {
+    if renew_deadline <= s(1) {
         return Err(ConfigError::RenewDeadlineTooShort {
             duration,
             renew_deadline,
         });
     }
-    within(
-        "--lease-retry",
-        retry,
-        Duration::from_millis(10)..=Duration::from_secs(3600),
-    )?;
+    within("--lease-retry", retry, ms(10)..=s(3600))?;
     if renew_deadline * 5 <= retry * 6 {
         return Err(ConfigError::RetryTooLong { renew_deadline, retry });
     }
@@ -170,6 +158,14 @@ pub(super) fn lease(
         renew_deadline,
         retry,
     })
+}
+
+pub(super) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+pub(super) fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 pub(super) fn within(

@@ -12,7 +12,6 @@ mod terminal;
 mod tests;
 pub mod values;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ pub use arguments::{
     DiscoveryArgs, Durability, IdentityArgs, LeaseStoreArg, ListenArgs, LogArgs, LogFormatArg, ServeArgs, ShutdownArgs,
     VolumeArgs,
 };
-use check::{collector, draw, lease, listen, size_within, within};
+use check::{collector, draw, lease, listen, ms, s, size_within, within};
 pub use cluster::ClusterArgs;
 use environment::variable;
 pub use environment::{advice, renamed, source_of, unknown_variables};
@@ -31,14 +30,14 @@ pub use values::Collector;
 
 use lease_election::kubernetes::Access;
 
-use crate::identity::{MemberName, NameError};
+use crate::identity::{Facts, NameError};
 use crate::record::schedule::Schedule;
 use crate::telemetry::{self, Log, LogFormat};
 
 /// Everything that configures a member. A group of arguments that is only checked is here as it was given.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub identity: Identity,
+    pub identity: Facts,
     pub volume: VolumeArgs,
     /// No two addresses collide, except with port 0.
     pub listen: ListenArgs,
@@ -49,15 +48,6 @@ pub struct Config {
     pub log: Log,
     /// Takes spans; always none without the feature `otlp`.
     pub collector: Option<Collector>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub pod_name: MemberName,
-    pub namespace: String,
-    pub pod_uid: Option<String>,
-    pub pod_ip: Option<IpAddr>,
-    pub node_name: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -125,14 +115,8 @@ impl Config {
         if let Some(max) = args.volume.journal_max {
             size_within("--journal-max", max, ("256KiB", 256 << 10), ("1024GiB", 1 << 40))?;
         }
-        size_within(
-            "--ledger-max",
-            args.volume.ledger_max,
-            ("256KiB", 256 << 10),
-            ("1GiB", 1 << 30),
-        )?;
-        let ms = Duration::from_millis;
-        let s = Duration::from_secs;
+        let ledger_max = args.volume.ledger_max;
+        size_within("--ledger-max", ledger_max, ("256KiB", 256 << 10), ("1GiB", 1 << 30))?;
         within(
             "--discovery-interval",
             args.discovery.discovery_interval,
@@ -195,7 +179,7 @@ fn log(args: &LogArgs, stderr: Terminal) -> Result<Log, ConfigError> {
     })
 }
 
-fn identity(args: &IdentityArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Identity, ConfigError> {
+fn identity(args: &IdentityArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Facts, ConfigError> {
     fn parsed<T>(
         given: Option<T>,
         (variable, argument): (&'static str, &'static str),
@@ -219,26 +203,15 @@ fn identity(args: &IdentityArgs, environment: impl Fn(&str) -> Option<String>) -
             .map_err(|_| String::from("an IP address, such as 10.1.2.3"))
     };
     let name = |text: &str| text.parse().map_err(|error: NameError| error.to_string());
-    let args = args.clone();
-    Ok(Identity {
-        pod_name: parsed(args.pod_name, ("POD_NAME", "--pod-name"), &environment, name)?.unwrap_or(MemberName {
-            set: String::from("rg"),
-            ordinal: Some(0),
-        }),
-        namespace: parsed(
-            args.pod_namespace,
-            ("POD_NAMESPACE", "--pod-namespace"),
-            &environment,
-            values::label,
-        )?
-        .unwrap_or_else(|| String::from("default")),
+    let (args, default) = (args.clone(), Facts::default());
+    let namespace = ("POD_NAMESPACE", "--pod-namespace");
+    let namespace = parsed(args.pod_namespace, namespace, &environment, values::label)?;
+    let node = ("NODE_NAME", "--node-name");
+    Ok(Facts {
+        pod_name: parsed(args.pod_name, ("POD_NAME", "--pod-name"), &environment, name)?.unwrap_or(default.pod_name),
+        namespace: namespace.unwrap_or(default.namespace),
         pod_uid: parsed(args.pod_uid, ("POD_UID", "--pod-uid"), &environment, values::uid)?,
         pod_ip: parsed(args.pod_ip, ("POD_IP", "--pod-ip"), &environment, ip)?,
-        node_name: parsed(
-            args.node_name,
-            ("NODE_NAME", "--node-name"),
-            &environment,
-            values::node_name,
-        )?,
+        node_name: parsed(args.node_name, node, &environment, values::node_name)?,
     })
 }
