@@ -24,6 +24,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::CertificateError;
 use rustls::crypto::ring;
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
@@ -67,7 +68,7 @@ pub enum ClientError {
     /// The answer's body was cut off, or is larger than [`Limits::body`].
     #[error("{0}")]
     Body(String),
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {:?}", Duration::from_millis(.0.as_millis() as u64))]
     Timeout(Duration),
 }
 
@@ -221,11 +222,33 @@ fn classify(error: legacy::Error) -> ClientError {
             _ => ClientError::Unreachable(reason),
         };
     }
-    match reason.strip_prefix("invalid peer certificate: ") {
-        None => ClientError::Tls(format!("TLS: {reason}")),
-        Some(why) => ClientError::Tls(format!(
-            "its certificate is not trusted ({why}); the variable SSL_CERT_FILE names a file of certificates to trust"
-        )),
+    ClientError::Tls(match of_rustls(connecting) {
+        Some(rustls::Error::InvalidCertificate(wrong)) => format!("{}; {TRUST}", untrusted(wrong)),
+        Some(rustls::Error::InvalidMessage(_)) => "its answer is not TLS: is it an http:// URL?".to_owned(),
+        Some(other) => format!("TLS: {other}"),
+        None => format!("no certificate to trust can be read; {TRUST}, if it is set"),
+    })
+}
+
+const TRUST: &str = "the variable SSL_CERT_FILE names the file of certificates to trust";
+
+/// hyper-rustls and tokio-rustls wrap it, one `io::Error` in another.
+fn of_rustls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut error = error;
+    while let Some(wrapper) = error.downcast_ref::<io::Error>() {
+        error = wrapper.get_ref()?;
+    }
+    error.downcast_ref()
+}
+
+fn untrusted(wrong: &CertificateError) -> &'static str {
+    match wrong {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name"
+        }
+        CertificateError::UnknownIssuer => "its certificate is not trusted: it has an unknown issuer",
+        _ => "its certificate is not trusted",
     }
 }
 
@@ -319,6 +342,14 @@ mod tests {
             assert!(held.len() < 100, "its queue has no end");
         }
         (listener, held)
+    }
+
+    #[test]
+    fn a_time_limit_is_shown_in_whole_milliseconds() {
+        let third = Duration::from_secs(2) * 2 / 15;
+        assert_eq!(ClientError::Timeout(third).to_string(), "no answer within 266ms");
+        let five = ClientError::Timeout(Duration::from_secs(5));
+        assert_eq!(five.to_string(), "no answer within 5s");
     }
 
     #[tokio::test]

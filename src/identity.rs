@@ -34,9 +34,9 @@ pub struct Identity {
 }
 
 /// A member's identity from the downward API or the arguments.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    pub pod_name: String,
+    pub pod_name: MemberName,
     pub namespace: String,
     pub pod_uid: Option<String>,
     pub pod_ip: Option<IpAddr>,
@@ -45,8 +45,6 @@ pub struct Facts {
 
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error(transparent)]
-    Name(#[from] NameError),
     #[error(
         "namespace {0:?} is not allowed: 1 to 63 of a-z, 0-9 and \"-\", beginning and ending with a letter or digit; \
          set POD_NAMESPACE to the namespace's name"
@@ -61,10 +59,25 @@ pub enum IdentityError {
     Entropy(#[from] SysError),
 }
 
+/// Without any, a member is alone.
+impl Default for Facts {
+    fn default() -> Facts {
+        Facts {
+            pod_name: MemberName {
+                set: "rg".into(),
+                ordinal: Some(0),
+            },
+            namespace: "default".into(),
+            pod_uid: None,
+            pod_ip: None,
+            node_name: None,
+        }
+    }
+}
+
 impl Identity {
     /// Checks the facts, and generates a nonce and a process id.
     pub fn new(facts: Facts) -> Result<Identity, IdentityError> {
-        let name: MemberName = facts.pod_name.parse()?;
         if !is_label(&facts.namespace) {
             return Err(IdentityError::Namespace(facts.namespace));
         }
@@ -74,7 +87,7 @@ impl Identity {
         let mut uuid = [0; 16];
         uuid.copy_from_slice(process);
         let identity = Identity {
-            name,
+            name: facts.pod_name,
             namespace: facts.namespace,
             pod_uid: facts.pod_uid.filter(|uid| !uid.is_empty()),
             pod_ip: facts.pod_ip,
@@ -126,8 +139,7 @@ mod tests {
 
     fn facts(uid: Option<&str>) -> Facts {
         Facts {
-            pod_name: "rg-2".into(),
-            namespace: "default".into(),
+            pod_name: "rg-2".parse().unwrap(),
             pod_uid: uid.map(str::to_owned),
             ..Facts::default()
         }

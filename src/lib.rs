@@ -13,7 +13,7 @@
 //! - [`discovery`]: SRV records become a watch of peer lists.
 //! - [`generator`]: random numbers, ranges without bias, ids from ordinals.
 //! - [`journal`]: what was given out, on the volume; one writer thread, group commit.
-//! - [`backoff`]: waits between attempts. [`files`]: replaces files whole.
+//! - [`backoff`]: waits between attempts. [`files`]: replaces files whole. [`table`]: text in columns.
 //! - [`database`]: opens a SQLite file properly; journal and ledger go through it.
 //! - [`client`]: the one HTTP client, for peers, members, sinks and collectors; TCP or TLS, every request bounded.
 //! - [`server`]: HTTP as every listener serves it.
@@ -53,6 +53,7 @@ pub mod readiness;
 pub mod record;
 pub mod server;
 pub mod shutdown;
+pub mod table;
 pub mod telemetry;
 pub mod trace;
 

@@ -20,9 +20,9 @@ use self::listeners::{Listening, Sockets};
 use self::parts::Setup;
 use self::stages::{Stages, StopRequests};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{Config, Durability};
 use crate::generator::random;
-use crate::identity::{Facts, Identity, Volume};
+use crate::identity::{Identity, Volume};
 use crate::metrics::Metrics;
 use crate::readiness::{Latch, Readiness, ReadinessMetrics};
 use crate::server::limits::raise_open_files_limit;
@@ -34,17 +34,17 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     let clock = Clock::system();
     let readiness = Readiness::new();
-    let mut stop_requests = StopRequests::listen(config.shutdown.with_parent)?;
+    let mut stop_requests = StopRequests::listen(config.shutdown.stop_with_parent)?;
     let open_files = raise_open_files_limit();
     // Before anything else: a port in use is reported at once, and a restarted member is reachable while its volume opens.
     let sockets = Sockets::bind(&config.listen).await?;
 
-    let identity = Identity::new(facts(&config.identity))?;
+    let identity = Identity::new(config.identity.clone())?;
     random::check_entropy()?;
     readiness.release(Latch::Entropy);
-    let volume = Volume::claim(&config.data_dir, &identity, &clock)?;
+    let volume = Volume::claim(&config.volume.data_dir, &identity, &clock)?;
     readiness.release(Latch::Volume);
-    if config.journal.durability == config::Durability::None {
+    if config.volume.durability == Durability::None {
         readiness.release(Latch::Journal);
     }
     log_start(&identity, &volume);
@@ -88,7 +88,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
             tracing::warn!("second stop signal: exiting now");
             result
         }
-        stopped = stages.stop(config.shutdown.delay, config.shutdown.drain_limit) => result.and(stopped),
+        stopped = stages.stop(config.shutdown.shutdown_delay, config.shutdown.drain_limit) => result.and(stopped),
     }
 }
 
@@ -102,14 +102,4 @@ fn log_start(identity: &Identity, volume: &Volume) {
         version = VERSION,
         "starting"
     );
-}
-
-fn facts(identity: &config::Identity) -> Facts {
-    Facts {
-        pod_name: identity.pod_name.to_string(),
-        namespace: identity.namespace.clone(),
-        pod_uid: identity.pod_uid.clone(),
-        pod_ip: identity.pod_ip,
-        node_name: identity.node_name.clone(),
-    }
 }

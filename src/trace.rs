@@ -1,9 +1,8 @@
 //! What a piece of work belongs to: the request that asked for it, and the trace that it is a part of. Log lines say both,
 //! and what is asked of a peer carries the trace on.
 //!
-//! The scope goes with a future and not with a span of `tracing`: it costs a request some copied bytes and no allocation,
-//! and its fields stand in a line whatever the filter says of the code that opened it. The ids of a trace that nobody
-//! brought are made when somebody first wants them.
+//! A scope belongs to a future, not to a span of `tracing`: that costs a request some copied bytes and no allocation, and its
+//! ids are in every log line, whatever the filter says. The ids of a new trace are made when they are first needed.
 
 pub mod context;
 #[cfg(feature = "otlp")]

@@ -20,7 +20,7 @@ use small_disk::SmallDisk;
 /// The share that the journal has of this disk by default.
 fn share(disk: &SmallDisk) -> u64 {
     let identity = Identity::new(Facts {
-        pod_name: "rg-0".into(),
+        pod_name: "rg-0".parse().unwrap(),
         namespace: "default".into(),
         ..Facts::default()
     });

@@ -10,12 +10,13 @@ use std::time::Duration;
 use http_world::{Reply, Running, chain, closed, get, ledger, request};
 use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
-use random_generator::http::admin::{self, Admin, AdminError, Done, Journal, Maintenance};
+use random_generator::http::admin::{self, Admin, Done, Journal, Maintenance};
 use random_generator::http::scrape;
 use random_generator::metrics::Metrics;
 use random_generator::server::exchange::{RequestLimits, Routes};
 use random_generator::server::limits::Limits;
 use random_generator::server::metrics::HttpMetrics;
+use random_generator::server::problem::Problem;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -40,9 +41,9 @@ impl Maintenance for Actions {
         self.level.lock().unwrap().clone()
     }
 
-    fn set_log_level(&self, filter: &str) -> Result<(), AdminError> {
+    fn set_log_level(&self, filter: &str) -> Result<(), Problem> {
         if filter == "wrong" {
-            return Err(AdminError::Invalid("no such level".into()));
+            return Err(Problem::malformed("no such level"));
         }
         *self.level.lock().unwrap() = filter.to_owned();
         Ok(())
@@ -63,7 +64,7 @@ impl Maintenance for Actions {
     }
 
     async fn restart_ledger(&self) -> Done {
-        Err(AdminError::Conflict("this member doesn't hold the lease".into()))
+        Err(Problem::conflict("this member doesn't hold the lease"))
     }
 }
 

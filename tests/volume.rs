@@ -10,7 +10,7 @@ use random_generator::identity::{Facts, Identity, Volume, VolumeError};
 
 fn identity(pod_name: &str, namespace: &str) -> Identity {
     Identity::new(Facts {
-        pod_name: pod_name.into(),
+        pod_name: pod_name.parse().unwrap(),
         namespace: namespace.into(),
         ..Facts::default()
     })

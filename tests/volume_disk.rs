@@ -21,7 +21,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 fn claim(dir: &Path, pod_name: &str) -> Result<Volume, VolumeError> {
     let facts = Facts {
-        pod_name: pod_name.into(),
+        pod_name: pod_name.parse().unwrap(),
         namespace: "default".into(),
         ..Facts::default()
     };

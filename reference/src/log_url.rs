@@ -38,10 +38,7 @@ impl LogUrl {
     /// None, with a warning, for anything but a URL of HTTP.
     pub(super) fn new(url: &str) -> Option<(LogUrl, Poster)> {
         let Some(sink) = parse(url) else {
-            tracing::warn!(
-                url,
-                "LOG_URL is no http://HOST[:PORT][/PATH] or https://...: no number is posted"
-            );
+            tracing::warn!(url, "LOG_URL is not an http:// or https:// URL: no number is posted");
             return None;
         };
         let (queue, waiting) = mpsc::channel(QUEUE);

@@ -43,7 +43,7 @@ pub async fn run(args: ClusterArgs, wiring: ClusterWiring) -> Result<(), Cluster
     let passed: Vec<String> = std::iter::once("serve".to_owned())
         .chain(args.serve.iter().cloned())
         .collect();
-    let lease_directory = match parse(&passed)?.lease_store {
+    let lease_directory = match parse(&passed)?.lease.lease_store {
         LeaseStoreArg::Directory => Some(layout.lease_directory()),
         LeaseStoreArg::Kubernetes => None,
     };
@@ -129,6 +129,13 @@ fn serve_arguments(
         options.push(("--lease-directory", path(directory)?));
     }
     options.push(("--voters", members.to_string()));
+    let mut passed_options = passed
+        .iter()
+        .map(|argument| argument.split('=').next().unwrap_or_default());
+    if let Some(option) = passed_options.find(|passed| options.iter().any(|(own, _)| own == passed)) {
+        let line = format!("`cluster` sets {option} for each member itself: leave it out");
+        return Err(ClusterError::Arguments(line));
+    }
     let mut arguments = vec!["serve".to_owned()];
     arguments.extend(
         options

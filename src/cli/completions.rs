@@ -26,9 +26,6 @@ pub(super) struct ManArgs {
 }
 
 /// Writes the script.
-///
-/// # Errors
-/// I/O: standard output.
 pub(super) fn completions(
     args: &CompletionsArgs,
     mut command: Command,
@@ -44,9 +41,6 @@ pub(super) fn completions(
 }
 
 /// Writes the page, or all of them.
-///
-/// # Errors
-/// I/O: standard output, or the directory.
 pub(super) fn man(args: &ManArgs, command: Command, console: &mut Console<'_>) -> Result<(), Failure> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
@@ -66,7 +60,7 @@ pub(super) fn man(args: &ManArgs, command: Command, console: &mut Console<'_>) -
     Ok(())
 }
 
-/// The file's name, which has that of the command above it too (`random-generator-get.1`), and what stands in it.
+/// The page's file name, with the parent command's (`random-generator-get.1`), and its text.
 fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     let page = Man::new(command);
     let mut text = Vec::new();

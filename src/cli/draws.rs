@@ -4,12 +4,13 @@ use hyper::StatusCode;
 use serde::Deserialize;
 
 use super::Failure;
-use super::console::{Colour, Console, Table};
+use super::console::{Colour, Console};
 use super::failure::note;
 use super::follow::{self, Position, Update, follow};
 use super::target::{Member, Target, first_that_answers, resolver};
 use crate::config::NameserverArgs;
 use crate::record::Record;
+use crate::table::Table;
 
 /// Draws in one page of a member, at most.
 const PAGE: u64 = 1000;
@@ -110,19 +111,12 @@ pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> 
 
 /// The first round to show so that the newest `limit` are shown; none for the oldest kept.
 async fn newest(member: &Member, limit: u64) -> Result<Option<u64>, Failure> {
-    let (path, accept) = ("/draws/latest", "application/json");
-    let answer = member.ask(path, accept).await?;
-    if answer.status == StatusCode::NOT_FOUND {
+    let Some(head) = member.latest_draw().await?.filter(|head| head.round > limit) else {
         return Ok(None);
-    }
-    let body = member.require_success(path, answer)?;
-    let (_, head): (_, Record) = member.read_json(path, &body)?;
-    if head.round <= limit {
-        return Ok(None);
-    }
+    };
     let from = head.round - limit + 1;
-    let kept = member.ask(&format!("/draws/{from}"), accept).await?.status != StatusCode::GONE;
-    Ok(kept.then_some(from))
+    let first = member.ask(&format!("/draws/{from}"), "application/json").await?;
+    Ok((first.status != StatusCode::GONE).then_some(from))
 }
 
 /// Draws in several parts: JSON lines, or a table with one heading.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::exit::Exit;
+pub(super) use crate::table::one_line;
 
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +31,4 @@ impl Failure {
 pub(super) fn note(line: &str) {
     // With standard error closed nobody would read it.
     let _ = writeln!(io::stderr().lock(), "random-generator: {}", one_line(line));
-}
-
-/// Control characters would let text from a file or a peer write to the operator's terminal.
-pub(super) fn one_line(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }

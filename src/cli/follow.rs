@@ -250,7 +250,11 @@ impl<T: FnMut(Update) -> Result<bool, Failure>> Session<'_, T> {
     async fn ahead(&mut self, ahead: &Ahead) -> Result<(), Leave> {
         if self.position.last.is_some()
             && ahead.newest.is_some()
-            && let Some(newest) = self.latest().await?
+            && let Some(newest) = self
+                .member
+                .latest_draw()
+                .await
+                .map_err(|failure| Leave::Failed(failure.line))?
         {
             self.check_chain(&newest)?;
         }
@@ -294,23 +298,6 @@ impl<T: FnMut(Update) -> Result<bool, Failure>> Session<'_, T> {
             Ok(true) => Ok(()),
             Ok(false) => Err(Leave::Closed),
             Err(failure) => Err(Leave::Output(failure)),
-        }
-    }
-
-    /// The newest record; none before the first.
-    async fn latest(&self) -> Result<Option<Record>, Leave> {
-        let answer = self.member.ask("/draws/latest", "application/json").await;
-        let answer = answer.map_err(|failure| Leave::Failed(failure.line))?;
-        match answer.status {
-            StatusCode::NOT_FOUND => Ok(None),
-            StatusCode::OK => {
-                let text = std::str::from_utf8(&answer.body).unwrap_or_default();
-                let record = Record::parse(text.trim_end());
-                record
-                    .map(Some)
-                    .map_err(|error| Leave::Failed(format!("not a member's answer: {error}")))
-            }
-            status => Err(Leave::Failed(status.to_string())),
         }
     }
 }

@@ -13,13 +13,14 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::console::{Colour, Console, Table};
+use super::console::{Colour, Console};
 use super::failure::note;
 use super::{Exit, Failure};
 use crate::clock::Wall;
 use crate::config::values;
 use crate::database::DatabaseError;
 use crate::journal::{self, MAX_PAGE, Row};
+use crate::table::Table;
 
 /// How often a followed journal is read.
 const POLL: Duration = Duration::from_millis(250);

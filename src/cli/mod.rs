@@ -31,7 +31,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::clock::Clock;
-use crate::config::{ClusterArgs, ColourArg, ServeArgs, Terminal};
+use crate::config::{self, ClusterArgs, ColourArg, ServeArgs, Terminal};
 use console::{Colour, Console};
 use tokio::runtime::Runtime;
 
@@ -160,6 +160,11 @@ pub fn report_panics() {
 
 /// Runs `cluster` with what only the command line knows.
 fn run_cluster(args: ClusterArgs) -> Result<(), Failure> {
+    // The members log it too, where nobody may look.
+    for variable in config::unknown_variables(&command()) {
+        let advice = config::advice(&variable);
+        failure::note(&format!("{variable}: unknown variable, ignored; {advice}"));
+    }
     let program = std::env::current_exe().map_err(|error| {
         let line = format!("cannot find the program to start members with: {error}");
         Failure::new(Exit::Io, line)
@@ -189,7 +194,7 @@ fn with_console(
     let (mut out, mut error) = (io::stdout().lock(), io::stderr());
     let mut console = Console {
         out: &mut out,
-        progress: Terminal::stderr().interactive.then_some(&mut error as &mut dyn Write),
+        progress: Terminal::stderr().overwrites.then_some(&mut error as &mut dyn Write),
         colour: Terminal::stdout().with_colour(colour.color).colour,
         clock: Clock::system(),
     };
@@ -287,6 +292,20 @@ mod tests {
             "{}",
             failure.line
         );
+    }
+
+    #[test]
+    fn an_argument_that_was_renamed_is_answered_with_its_new_name() {
+        let error = Cli::try_parse_from(["rg", "serve", "--lease-file", "x"]).unwrap_err();
+        assert_eq!(
+            usage::failure(&error).line,
+            "--lease-file is --lease-directory now; see --help"
+        );
+        assert_eq!(
+            config::advice("RANDOM_GENERATOR_LEASE_FILE"),
+            "it is RANDOM_GENERATOR_LEASE_DIRECTORY now"
+        );
+        assert_eq!(config::advice("RANDOM_GENERATOR_VOTRES"), "see serve --help");
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn usage(error: config::ConfigError) -> Failure {
 fn logging(log: &Log) -> Result<LogControl, Failure> {
     let log = telemetry::start(log).map_err(|error| Failure::new(Exit::Bug, error))?;
     for variable in config::unknown_variables(&Cli::command()) {
-        tracing::warn!(variable, "unknown variable, ignored; see serve --help");
+        tracing::warn!(variable, "unknown variable, ignored; {}", config::advice(&variable));
     }
     Ok(log)
 }

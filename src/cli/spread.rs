@@ -24,9 +24,6 @@ pub(super) struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// `first` as in [`Spread::new`].
-    ///
-    /// # Errors
-    /// Try again: a Service can't be looked up, or has no members.
     pub(super) async fn open(
         targets: &'a [Target],
         resolve: &'a Resolve,
@@ -178,7 +175,7 @@ mod tests {
         let mut spread = spread(2);
         let (failing, _) = spread.pick(at(0), None);
         spread.failed(&failing, at(0), at(1000), None, 1.0);
-        // A question asked before the failure was seen tells nothing new.
+        // Asked before the failure was seen: the same failure.
         spread.failed(&failing, at(500), at(1001), None, 1.0);
         for _ in 0..4 {
             assert_ne!(spread.pick(at(1050), None).0, failing);
@@ -225,7 +222,7 @@ mod tests {
         };
         let targets = ["srv://rg.example".parse().unwrap()];
         let mut members = Members::open(&targets, &resolve, at(0), 0).await.unwrap();
-        // When it is refreshed, how often was asked by then, and how many there are. The second answer is that of nobody.
+        // Time of the refresh, look-ups so far, members then. The second look-up finds no member.
         for (now, turns, count) in [(1999, 1, 2), (2000, 2, 2), (3999, 2, 2), (4000, 3, 3)] {
             members.refresh(at(now)).await;
             assert_eq!(

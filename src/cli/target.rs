@@ -19,6 +19,7 @@ use crate::client::{Client, ClientError, Limits};
 use crate::config::NameserverArgs;
 use crate::discovery::service::public_listeners;
 use crate::discovery::{DiscoveryConfig, Nameservers};
+use crate::record::Record;
 
 /// Of one request.
 const LIMITS: Limits = Limits {
@@ -263,6 +264,17 @@ impl Member {
         }
         let line = format!("{self}{path}: {}: {}", answer.status, explanation(&answer.body));
         Err(Failure::new(Exit::TryAgain, line))
+    }
+
+    /// The newest draw; none before the first.
+    pub(super) async fn latest_draw(&self) -> Result<Option<Record>, Failure> {
+        let path = "/draws/latest";
+        let answer = self.ask(path, "application/json").await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let body = self.require_success(path, answer)?;
+        self.read_json(path, &body).map(|(_, record)| Some(record))
     }
 
     /// GET of JSON: as the member wrote it, and as `T`.

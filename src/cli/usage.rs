@@ -10,6 +10,12 @@ pub(super) fn failure(error: &clap::Error) -> Failure {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return Failure::new(Exit::Usage, "a subcommand is missing; see --help");
     }
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(argument))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && let Some(new) = config::renamed(argument)
+    {
+        return Failure::new(Exit::Usage, format!("{argument} is {new} now; see --help"));
+    }
     let text = error.render().to_string();
     let said: Vec<&str> = text
         .split("\n\n")

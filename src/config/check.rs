@@ -8,10 +8,11 @@ use std::time::Duration;
 use lease_election::kubernetes::Access;
 
 use super::values::show_duration;
-use super::{Collector, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, Listen, ServeArgs};
+use super::{Collector, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, ListenArgs, ServeArgs};
 use crate::record::schedule::Schedule;
 
-pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
+/// No two listeners collide, except with port 0.
+pub(super) fn listen(args: &ListenArgs) -> Result<(), ConfigError> {
     let listeners = [
         ("--public-listen", args.public_listen),
         ("--peer-listen", args.peer_listen),
@@ -31,12 +32,7 @@ pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
             }
         }
     }
-    Ok(Listen {
-        public: args.public_listen,
-        peer: args.peer_listen,
-        admin: args.admin_listen,
-        metrics: args.metrics_listen,
-    })
+    Ok(())
 }
 
 /// A build that can't export ignores OTEL_EXPORTER_OTLP_ENDPOINT, and every build ignores an unusable one: that variable is for
@@ -46,25 +42,21 @@ pub(super) fn collector(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Collector>, ConfigError> {
     let built = cfg!(feature = "otlp");
-    if !built && args.otlp_endpoint.is_some() {
+    if !built && args.log.otlp_endpoint.is_some() {
         return Err(ConfigError::NoOtlp);
     }
     let shared = || environment("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|_| built);
-    let given = args.otlp_endpoint.clone();
+    let given = args.log.otlp_endpoint.clone();
     Ok(given.or_else(|| super::values::collector(&shared()?).ok()))
 }
 
 pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
-    if args.voters > 1 && args.discovery_name.is_none() && args.governing_service.is_none() {
-        return Err(ConfigError::VotersAlone(args.voters));
+    if args.draw.voters > 1 && args.discovery.discovery_name.is_none() && args.discovery.governing_service.is_none() {
+        return Err(ConfigError::VotersAlone(args.draw.voters));
     }
-    let schedule = Schedule::from_crontab(&args.draw_schedule)?;
-    if let Some(deadline) = args.draw_deadline {
-        within(
-            "--draw-deadline",
-            deadline,
-            Duration::from_millis(100)..=Duration::from_secs(3600),
-        )?;
+    let schedule = Schedule::from_crontab(&args.draw.draw_schedule)?;
+    if let Some(deadline) = args.draw.draw_deadline {
+        within("--draw-deadline", deadline, ms(100)..=s(3600))?;
         // The periods of a cron schedule vary: there, the next slot ends the one before.
         let even = schedule.to_string().starts_with("@every");
         if even && deadline > schedule.period_hint(0) {
@@ -73,8 +65,8 @@ pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
     }
     Ok(Draw {
         schedule,
-        deadline: args.draw_deadline,
-        voters: args.voters,
+        deadline: args.draw.draw_deadline,
+        voters: args.draw.voters,
     })
 }
 
@@ -86,29 +78,29 @@ fn lease_store(
     set: &str,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<LeaseStore, ConfigError> {
-    let (store, others) = match args.lease_store {
+    let (store, others) = match args.lease.lease_store {
         LeaseStoreArg::Directory => (
             "directory",
             [
-                ("--lease-name", args.lease_name.is_some()),
-                ("--kubeconfig", args.kubeconfig.is_some()),
+                ("--lease-name", args.lease.lease_name.is_some()),
+                ("--kubeconfig", args.lease.kubeconfig.is_some()),
             ],
         ),
         LeaseStoreArg::Kubernetes => (
             "kubernetes",
-            [("--lease-directory", args.lease_directory.is_some()), ("", false)],
+            [("--lease-directory", args.lease.lease_directory.is_some()), ("", false)],
         ),
     };
     if let Some((argument, _)) = others.into_iter().find(|(_, given)| *given) {
         return Err(ConfigError::OtherStore { argument, store });
     }
-    if args.lease_store == LeaseStoreArg::Directory {
-        let default = || args.data_dir.join("lease");
+    if args.lease.lease_store == LeaseStoreArg::Directory {
+        let default = || args.volume.data_dir.join("lease");
         return Ok(LeaseStore::Directory(
-            args.lease_directory.clone().unwrap_or_else(default),
+            args.lease.lease_directory.clone().unwrap_or_else(default),
         ));
     }
-    let access = match &args.kubeconfig {
+    let access = match &args.lease.kubeconfig {
         Some(path) => Access::Kubeconfig(path.clone()),
         None => {
             let variable = |name| environment(name).filter(|value| !value.is_empty());
@@ -125,7 +117,7 @@ fn lease_store(
         }
     };
     Ok(LeaseStore::Kubernetes {
-        name: args.lease_name.clone().unwrap_or_else(|| set.to_owned()),
+        name: args.lease.lease_name.clone().unwrap_or_else(|| set.to_owned()),
         access,
     })
 }
@@ -137,34 +129,26 @@ pub(super) fn lease(
     set: &str,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Lease, ConfigError> {
-    let duration = args.lease_duration;
-    within(
-        "--lease-duration",
-        duration,
-        Duration::from_secs(2)..=Duration::from_secs(3600),
-    )?;
+    let duration = args.lease.lease_duration;
+    within("--lease-duration", duration, s(2)..=s(3600))?;
     if duration.subsec_nanos() != 0 {
         return Err(ConfigError::LeaseFraction { duration });
     }
-    let renew_deadline = args.lease_renew_deadline.unwrap_or(duration * 2 / 3);
-    let retry = args.lease_retry.unwrap_or(duration * 2 / 15);
+    let renew_deadline = args.lease.lease_renew_deadline.unwrap_or(duration * 2 / 3);
+    let retry = args.lease.lease_retry.unwrap_or(duration * 2 / 15);
     if duration <= renew_deadline {
         return Err(ConfigError::RenewDeadlineTooLong {
             duration,
             renew_deadline,
         });
     }
-    if renew_deadline <= Duration::from_secs(1) {
+    if renew_deadline <= s(1) {
         return Err(ConfigError::RenewDeadlineTooShort {
             duration,
             renew_deadline,
         });
     }
-    within(
-        "--lease-retry",
-        retry,
-        Duration::from_millis(10)..=Duration::from_secs(3600),
-    )?;
+    within("--lease-retry", retry, ms(10)..=s(3600))?;
     if renew_deadline * 5 <= retry * 6 {
         return Err(ConfigError::RetryTooLong { renew_deadline, retry });
     }
@@ -174,6 +158,14 @@ pub(super) fn lease(
         renew_deadline,
         retry,
     })
+}
+
+pub(super) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+pub(super) fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 pub(super) fn within(

@@ -15,8 +15,7 @@ pub(super) fn variable(name: &str) -> Option<OsString> {
 
 /// The variable that set an argument such as `--lease-duration` to `value`, if one did: an error names what the operator wrote.
 pub fn source_of(argument: &str, value: &str) -> Option<String> {
-    let words = argument.trim_start_matches('-').replace('-', "_");
-    let name = format!("{PREFIX}{}", words.to_ascii_uppercase());
+    let name = variable_of(argument);
     (variable(&name)? == value).then_some(name)
 }
 
@@ -26,6 +25,28 @@ pub fn unknown_variables(cli: &Command) -> Vec<String> {
     let texts =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     unknown(cli, &texts.collect())
+}
+
+/// Arguments that have another name now.
+const RENAMED: [(&str, &str); 1] = [("--lease-file", "--lease-directory")];
+
+/// The name that an argument has now, if it had another one.
+pub fn renamed(argument: &str) -> Option<&'static str> {
+    let (_, new) = RENAMED.iter().find(|(old, _)| *old == argument)?;
+    Some(new)
+}
+
+/// What to do about a variable that belongs to no argument.
+pub fn advice(variable: &str) -> String {
+    match RENAMED.iter().find(|(old, _)| variable_of(old) == variable) {
+        Some((_, new)) => format!("it is {} now", variable_of(new)),
+        None => "see serve --help".to_owned(),
+    }
+}
+
+fn variable_of(argument: &str) -> String {
+    let words = argument.trim_start_matches('-').replace('-', "_");
+    format!("{PREFIX}{}", words.to_ascii_uppercase())
 }
 
 fn unknown(cli: &Command, variables: &BTreeMap<String, String>) -> Vec<String> {

@@ -12,15 +12,17 @@ mod terminal;
 mod tests;
 pub mod values;
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use arguments::{Durability, LeaseStoreArg, LogFormatArg, ServeArgs};
-use check::{collector, draw, lease, listen, size_within, within};
+pub use arguments::{
+    DiscoveryArgs, Durability, IdentityArgs, LeaseStoreArg, ListenArgs, LogArgs, LogFormatArg, ServeArgs, ShutdownArgs,
+    VolumeArgs,
+};
+use check::{collector, draw, lease, listen, ms, s, size_within, within};
 pub use cluster::ClusterArgs;
 use environment::variable;
-pub use environment::{source_of, unknown_variables};
+pub use environment::{advice, renamed, source_of, unknown_variables};
 pub use error::ConfigError;
 pub use nameservers::NameserverArgs;
 pub use terminal::{ColourArg, Terminal};
@@ -28,7 +30,7 @@ pub use values::Collector;
 
 use lease_election::kubernetes::Access;
 
-use crate::identity::{MemberName, NameError};
+use crate::identity::{Facts, NameError};
 use crate::record::schedule::Schedule;
 use crate::telemetry::{self, Log, LogFormat};
 
@@ -36,53 +38,20 @@ use crate::telemetry::{self, Log, LogFormat};
 pub const JOURNAL_MIN: u64 = 2 << 20;
 pub const LEDGER_MIN: u64 = 512 << 10;
 
-/// Everything that configures a member.
+/// Everything that configures a member. A group of arguments that is only checked is here as it was given.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub identity: Identity,
-    pub data_dir: PathBuf,
-    pub listen: Listen,
-    pub journal: Journal,
-    /// Bytes reserved for the ledger.
-    pub ledger_max: u64,
+    pub identity: Facts,
+    pub volume: VolumeArgs,
+    /// No two addresses collide, except with port 0.
+    pub listen: ListenArgs,
     pub draw: Draw,
     pub lease: Lease,
-    pub discovery: Discovery,
-    /// Signs messages between members; without it they are not signed.
-    pub peer_secret_file: Option<PathBuf>,
-    pub shutdown: Shutdown,
+    pub discovery: DiscoveryArgs,
+    pub shutdown: ShutdownArgs,
     pub log: Log,
     /// Takes spans; always none without the feature `otlp`.
     pub collector: Option<Collector>,
-    /// Connections that each listener holds at once, at least 1.
-    pub connection_limit: usize,
-    /// Origins whose web pages may read the public listener; `*` is every origin.
-    pub allowed_origins: Vec<String>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub pod_name: MemberName,
-    pub namespace: String,
-    pub pod_uid: Option<String>,
-    pub pod_ip: Option<IpAddr>,
-    pub node_name: Option<String>,
-}
-
-/// Addresses of the four listeners; no two collide, except with port 0.
-#[derive(Clone, Debug)]
-pub struct Listen {
-    pub public: SocketAddr,
-    pub peer: SocketAddr,
-    pub admin: SocketAddr,
-    pub metrics: SocketAddr,
-}
-
-#[derive(Clone, Debug)]
-pub struct Journal {
-    pub durability: Durability,
-    /// Bytes; none for a share of the volume, which the journal computes.
-    pub max: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -115,23 +84,6 @@ pub enum LeaseStore {
     },
 }
 
-#[derive(Clone, Debug)]
-pub struct Discovery {
-    /// The governing Service's DNS name without trailing dot; none for a member that runs alone.
-    pub name: Option<String>,
-    /// Empty for those of /etc/resolv.conf.
-    pub nameservers: Vec<SocketAddr>,
-    pub interval: Duration,
-}
-
-#[derive(Clone, Debug)]
-pub struct Shutdown {
-    pub delay: Duration,
-    pub drain_limit: Duration,
-    /// Stop when standard input closes.
-    pub with_parent: bool,
-}
-
 impl TryFrom<ServeArgs> for Config {
     type Error = ConfigError;
 
@@ -149,65 +101,51 @@ impl Config {
         stderr: Terminal,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
-        let listen = listen(&args)?;
-        let identity = identity(&args, &environment)?;
+        listen(&args.listen)?;
+        let identity = identity(&args.identity, &environment)?;
         let lease = lease(&args, &identity.pod_name.set, &environment)?;
         let draw = draw(&args)?;
         let collector = collector(&args, &environment)?;
         for (argument, path) in [
-            ("--data-dir", Some(&args.data_dir)),
-            ("--lease-directory", args.lease_directory.as_ref()),
-            ("--kubeconfig", args.kubeconfig.as_ref()),
-            ("--peer-secret-file", args.peer_secret_file.as_ref()),
+            ("--data-dir", Some(&args.volume.data_dir)),
+            ("--lease-directory", args.lease.lease_directory.as_ref()),
+            ("--kubeconfig", args.lease.kubeconfig.as_ref()),
+            ("--peer-secret-file", args.discovery.peer_secret_file.as_ref()),
         ] {
             if path.is_some_and(|path| path.as_os_str().is_empty()) {
                 return Err(ConfigError::EmptyPath { argument });
             }
         }
-        if let Some(max) = args.journal_max {
+        if let Some(max) = args.volume.journal_max {
             size_within("--journal-max", max, ("2MiB", JOURNAL_MIN), ("1024GiB", 1 << 40))?;
         }
-        size_within(
-            "--ledger-max",
-            args.ledger_max,
-            ("512KiB", LEDGER_MIN),
-            ("1GiB", 1 << 30),
+        let ledger_max = args.volume.ledger_max;
+        size_within("--ledger-max", ledger_max, ("512KiB", LEDGER_MIN), ("1GiB", 1 << 30))?;
+        within(
+            "--discovery-interval",
+            args.discovery.discovery_interval,
+            ms(100)..=s(3600),
         )?;
-        let ms = Duration::from_millis;
-        let s = Duration::from_secs;
-        within("--discovery-interval", args.discovery_interval, ms(100)..=s(3600))?;
-        within("--shutdown-delay", args.shutdown_delay, s(0)..=s(600))?;
-        within("--drain-limit", args.drain_limit, s(0)..=s(600))?;
-        let log = log(&args, stderr)?;
+        within("--shutdown-delay", args.shutdown.shutdown_delay, s(0)..=s(600))?;
+        within("--drain-limit", args.shutdown.drain_limit, s(0)..=s(600))?;
+        let log = log(&args.log, stderr)?;
+        let discovery_name = args.discovery.discovery_name.or_else(|| {
+            let service = args.discovery.governing_service.as_deref()?;
+            let domain = cluster_domain(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default());
+            Some(format!("{service}.{}.svc.{domain}", identity.namespace))
+        });
         Ok(Config {
-            listen,
-            journal: Journal {
-                durability: args.durability,
-                max: args.journal_max,
-            },
-            ledger_max: args.ledger_max,
+            volume: args.volume,
+            listen: args.listen,
             draw,
             lease,
-            discovery: Discovery {
-                name: args.discovery_name.or_else(|| {
-                    let service = args.governing_service?;
-                    let domain = cluster_domain(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default());
-                    Some(format!("{service}.{}.svc.{domain}", identity.namespace))
-                }),
-                nameservers: args.discovery_nameserver,
-                interval: args.discovery_interval,
+            discovery: DiscoveryArgs {
+                discovery_name,
+                ..args.discovery
             },
-            peer_secret_file: args.peer_secret_file,
-            shutdown: Shutdown {
-                delay: args.shutdown_delay,
-                drain_limit: args.drain_limit,
-                with_parent: args.stop_with_parent,
-            },
+            shutdown: args.shutdown,
             log,
             collector,
-            connection_limit: args.connection_limit.try_into().unwrap_or(usize::MAX),
-            allowed_origins: args.allowed_origins,
-            data_dir: args.data_dir,
             identity,
         })
     }
@@ -224,7 +162,7 @@ fn cluster_domain(resolv_conf: &str) -> String {
     domain.unwrap_or("cluster.local").to_ascii_lowercase()
 }
 
-fn log(args: &ServeArgs, stderr: Terminal) -> Result<Log, ConfigError> {
+fn log(args: &LogArgs, stderr: Terminal) -> Result<Log, ConfigError> {
     let filter = args
         .log_filter
         .parse()
@@ -245,7 +183,7 @@ fn log(args: &ServeArgs, stderr: Terminal) -> Result<Log, ConfigError> {
     })
 }
 
-fn identity(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Identity, ConfigError> {
+fn identity(args: &IdentityArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Facts, ConfigError> {
     fn parsed<T>(
         given: Option<T>,
         (variable, argument): (&'static str, &'static str),
@@ -269,26 +207,15 @@ fn identity(args: &ServeArgs, environment: impl Fn(&str) -> Option<String>) -> R
             .map_err(|_| String::from("an IP address, such as 10.1.2.3"))
     };
     let name = |text: &str| text.parse().map_err(|error: NameError| error.to_string());
-    let args = args.clone();
-    Ok(Identity {
-        pod_name: parsed(args.pod_name, ("POD_NAME", "--pod-name"), &environment, name)?.unwrap_or(MemberName {
-            set: String::from("rg"),
-            ordinal: Some(0),
-        }),
-        namespace: parsed(
-            args.pod_namespace,
-            ("POD_NAMESPACE", "--pod-namespace"),
-            &environment,
-            values::label,
-        )?
-        .unwrap_or_else(|| String::from("default")),
+    let (args, default) = (args.clone(), Facts::default());
+    let namespace = ("POD_NAMESPACE", "--pod-namespace");
+    let namespace = parsed(args.pod_namespace, namespace, &environment, values::label)?;
+    let node = ("NODE_NAME", "--node-name");
+    Ok(Facts {
+        pod_name: parsed(args.pod_name, ("POD_NAME", "--pod-name"), &environment, name)?.unwrap_or(default.pod_name),
+        namespace: namespace.unwrap_or(default.namespace),
         pod_uid: parsed(args.pod_uid, ("POD_UID", "--pod-uid"), &environment, values::uid)?,
         pod_ip: parsed(args.pod_ip, ("POD_IP", "--pod-ip"), &environment, ip)?,
-        node_name: parsed(
-            args.node_name,
-            ("NODE_NAME", "--node-name"),
-            &environment,
-            values::node_name,
-        )?,
+        node_name: parsed(args.node_name, node, &environment, values::node_name)?,
     })
 }

@@ -18,8 +18,10 @@ pub enum ColourArg {
 pub struct Terminal {
     /// Escape sequences for colour are understood and wanted (<https://no-color.org>).
     pub colour: bool,
-    /// A person may be reading: show progress.
+    /// A person may be reading.
     pub interactive: bool,
+    /// A line can be written over: show progress.
+    pub overwrites: bool,
 }
 
 impl Terminal {
@@ -47,9 +49,11 @@ impl Terminal {
     }
 
     fn new(is_terminal: bool, no_color: &OsStr, term: &OsStr) -> Terminal {
+        let overwrites = is_terminal && term != "dumb";
         Terminal {
-            colour: is_terminal && no_color.is_empty() && term != "dumb",
+            colour: overwrites && no_color.is_empty(),
             interactive: is_terminal,
+            overwrites,
         }
     }
 }
@@ -57,6 +61,13 @@ impl Terminal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dumb_terminal_has_a_reader_and_no_line_that_is_written_over() {
+        let terminal = |term| Terminal::new(true, OsStr::new(""), OsStr::new(term));
+        assert!(terminal("dumb").interactive && !terminal("dumb").overwrites);
+        assert!(terminal("xterm").overwrites);
+    }
 
     #[test]
     fn colour_needs_a_terminal_that_understands_it_and_nobody_who_declines() {

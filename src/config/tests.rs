@@ -20,6 +20,7 @@ fn config(args: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigErro
     let terminal = Terminal {
         colour: true,
         interactive: true,
+        overwrites: true,
     };
     Config::build(only.serve, terminal, |name| {
         environment
@@ -44,8 +45,8 @@ fn no_arguments_are_a_useful_member() {
     );
     assert_eq!(config.lease.renew_deadline, Duration::from_secs(10));
     assert_eq!(config.lease.retry, Duration::from_secs(2));
-    assert_eq!(config.ledger_max, 1_572_864);
-    assert_eq!(config.connection_limit, 16_384);
+    assert_eq!(config.volume.ledger_max, 1_572_864);
+    assert_eq!(config.listen.connection_limit, 16_384);
     assert_eq!(config.draw.voters, 1);
     assert!(config.log.colour);
 }
@@ -158,7 +159,10 @@ fn several_voters_need_a_way_to_find_each_other() {
         "{error}"
     );
     let config = config("--voters 3 --discovery-name rg.default.svc.cluster.local.", &[]).unwrap();
-    assert_eq!(config.discovery.name.as_deref(), Some("rg.default.svc.cluster.local"));
+    assert_eq!(
+        config.discovery.discovery_name.as_deref(),
+        Some("rg.default.svc.cluster.local")
+    );
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn the_short_name_of_a_service_becomes_a_name_of_its_cluster() {
         config(args, &[("POD_NAMESPACE", "lab")])
             .unwrap()
             .discovery
-            .name
+            .discovery_name
             .unwrap()
     };
     assert!(name("--voters 3 --governing-service web").starts_with("web.lab.svc."));
@@ -226,8 +230,8 @@ fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
 #[test]
 fn the_smallest_sizes_are_taken() {
     let smallest = config("--journal-max 2MiB --ledger-max 512KiB", &[]).unwrap();
-    assert_eq!(smallest.journal.max, Some(JOURNAL_MIN));
-    assert_eq!(smallest.ledger_max, LEDGER_MIN);
+    assert_eq!(smallest.volume.journal_max, Some(JOURNAL_MIN));
+    assert_eq!(smallest.volume.ledger_max, LEDGER_MIN);
 }
 
 #[test]
@@ -264,7 +268,7 @@ fn nameservers_may_be_repeated() {
         &[],
     )
     .unwrap();
-    assert_eq!(config.discovery.nameservers.len(), 3);
+    assert_eq!(config.discovery.discovery_nameserver.len(), 3);
 }
 
 #[test]

@@ -21,22 +21,8 @@ use crate::server::exchange::{RequestLimits, Routes, read_body};
 use crate::server::format::{Format, respond, respond_json};
 use crate::server::problem::{Problem, shown};
 
-/// Why an operator's request failed, in one line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AdminError {
-    /// The input is wrong: 400.
-    #[error("{0}")]
-    Invalid(String),
-    /// The state doesn't allow it: 409.
-    #[error("{0}")]
-    Conflict(String),
-    /// It failed, or took too long: 503.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// What an action did, in one line.
-pub type Done = Result<String, AdminError>;
+/// What an action did, in one line; or 400: wrong input, 409: the state doesn't allow it, 503: it failed, or took too long.
+pub type Done = Result<String, Problem>;
 
 /// What an operator can do. An action that takes a while bounds its own time; this listener cuts it at 60 s.
 pub trait Maintenance: Send + Sync + 'static {
@@ -46,7 +32,7 @@ pub trait Maintenance: Send + Sync + 'static {
     /// The current filter, as directives of `tracing_subscriber`.
     fn log_level(&self) -> String;
 
-    fn set_log_level(&self, filter: &str) -> Result<(), AdminError>;
+    fn set_log_level(&self, filter: &str) -> Result<(), Problem>;
 
     /// The journal's current condition.
     fn journal(&self) -> Journal;
@@ -160,7 +146,7 @@ async fn set_log_level<M: Maintenance>(
     let body = read_body(request.into_body(), RequestLimits::admin().body).await?;
     let filter = std::str::from_utf8(&body).map_err(|_| Problem::malformed("the filter is not UTF-8"))?;
     let filter = filter.trim();
-    admin.maintenance.set_log_level(filter).map_err(problem)?;
+    admin.maintenance.set_log_level(filter)?;
     tracing::info!(filter, "log level set through the admin listener");
     Ok(done(format!("the log level is {}", shown(filter))))
 }
@@ -226,23 +212,15 @@ async fn ledger<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Response 
 /// `POST /ledger/restore` → replaces a corrupt ledger from its peers.
 async fn restore<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Result<Response, Problem> {
     tracing::warn!("ledger restore requested through the admin listener");
-    admin.maintenance.restore_ledger().await.map(done).map_err(problem)
+    admin.maintenance.restore_ledger().await.map(done)
 }
 
 /// `POST /ledger/restart` → starts a new chain.
 async fn restart<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Result<Response, Problem> {
     tracing::warn!("ledger restart requested through the admin listener");
-    admin.maintenance.restart_ledger().await.map(done).map_err(problem)
+    admin.maintenance.restart_ledger().await.map(done)
 }
 
 fn done(line: String) -> Response {
     respond_json(&serde_json::json!({ "done": line }))
-}
-
-fn problem(error: AdminError) -> Problem {
-    match error {
-        AdminError::Invalid(detail) => Problem::malformed(detail),
-        AdminError::Conflict(detail) => Problem::conflict(detail),
-        AdminError::Failed(detail) => Problem::unavailable(detail, std::time::Duration::from_secs(1)),
-    }
 }

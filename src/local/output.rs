@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::layout::Place;
 use crate::clock::Clock;
+use crate::table::Table;
 
 /// An event of the set; as JSON, one line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -68,7 +69,6 @@ pub struct Output {
     table: Option<Vec<Option<u32>>>,
 }
 
-const BOLD: &str = "\x1b[1m";
 const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
 const PLAIN: &str = "\x1b[0m";
@@ -138,24 +138,13 @@ impl Output {
             writeln!(self.to, "{line}")?;
             return self.to.flush();
         }
-        let volumes = self.places.iter().map(|place| place.volume.display().to_string());
-        let rows: Vec<[String; 4]> = std::iter::once(["member", "url", "volume", "pid"].map(str::to_owned))
-            .chain(self.places.iter().zip(volumes).zip(pids).map(|((place, volume), pid)| {
-                [
-                    place.name.clone(),
-                    url(place),
-                    volume,
-                    pid.map_or("-".to_owned(), |pid| pid.to_string()),
-                ]
-            }))
-            .collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths = [width(0), width(1), width(2)];
-        for (n, [name, url, volume, pid]) in rows.iter().enumerate() {
-            let (begin, end) = if self.colour && n == 0 { (BOLD, PLAIN) } else { ("", "") };
-            let [a, b, c] = widths;
-            writeln!(self.to, "{begin}{name:a$}  {url:b$}  {volume:c$}  {pid}{end}")?;
-        }
+        let rows = self.places.iter().zip(pids).map(|(place, pid)| {
+            let pid = pid.map_or("-".to_owned(), |pid| pid.to_string());
+            vec![place.name.clone(), url(place), place.volume.display().to_string(), pid]
+        });
+        let rows: Vec<_> = rows.collect();
+        let mut table = Table::new(&["member", "url", "volume", "pid"]);
+        write!(self.to, "{}", table.part(&rows, self.colour))?;
         if let Some((service, nameserver)) = self.dns {
             writeln!(
                 self.to,

@@ -18,6 +18,7 @@ use super::output::Event;
 use crate::clock::Clock;
 use crate::files;
 use crate::shutdown::Signal;
+use crate::table::one_line;
 
 /// Before the first restart; doubled with each death soon after.
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
@@ -213,7 +214,7 @@ fn last_line(path: &Path, from: u64) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
     // It may go to a terminal, which it must not control.
-    Some(line.chars().filter(|c| !c.is_control()).collect())
+    Some(one_line(line))
 }
 
 /// Removes the file: the number of an old pid may belong to another process.

@@ -12,7 +12,7 @@ use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::draw::task::Restart;
 use crate::generator::ids::{self, IdsError};
 use crate::generator::random::{self, EntropyError};
-use crate::http::admin::{self, AdminError, Done, Maintenance};
+use crate::http::admin::{self, Done, Maintenance};
 use crate::http::public::entry::{Entry, JournalSink, JournalUnavailable};
 use crate::http::public::ids::{IdSource, IdsUnavailable};
 use crate::http::public::numbers::NumberSource;
@@ -20,10 +20,13 @@ use crate::journal::{self, JournalHandle, JournalState};
 use crate::peer::listener::{Declined, PeerService};
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::record::{Hash, Record};
+use crate::server::problem::Problem;
 use crate::telemetry::LogControl;
 
 /// `Retry-After` of a 503: volumes are tried again about as often.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The same, for what an operator asks.
+const ADMIN_RETRY: Duration = Duration::from_secs(1);
 const RESTART_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn durability(given: config::Durability) -> journal::Durability {
@@ -118,8 +121,8 @@ pub(super) struct Operator {
     pub shutdown: mpsc::Sender<()>,
 }
 
-fn no_ledger() -> AdminError {
-    AdminError::Conflict("a member without ordinal has no ledger".to_owned())
+fn no_ledger() -> Problem {
+    Problem::conflict("a member without ordinal has no ledger")
 }
 
 impl Maintenance for Operator {
@@ -132,9 +135,9 @@ impl Maintenance for Operator {
         self.log.get()
     }
 
-    fn set_log_level(&self, filter: &str) -> Result<(), AdminError> {
+    fn set_log_level(&self, filter: &str) -> Result<(), Problem> {
         let set = self.log.set(filter);
-        set.map_err(|error| AdminError::Invalid(error.to_string()))
+        set.map_err(|error| Problem::malformed(error.to_string()))
     }
 
     fn journal(&self) -> admin::Journal {
@@ -162,20 +165,20 @@ impl Maintenance for Operator {
                 "the corrupt ledger was renamed to {}; a new one fills from the peers",
                 aside.display()
             )),
-            Err(error @ RestoreError::Sound) => Err(AdminError::Conflict(error.to_string())),
-            Err(error) => Err(AdminError::Failed(error.to_string())),
+            Err(error @ RestoreError::Sound) => Err(Problem::conflict(error.to_string())),
+            Err(error) => Err(Problem::unavailable(error.to_string(), ADMIN_RETRY)),
         }
     }
 
     async fn restart_ledger(&self) -> Done {
-        let busy = || AdminError::Failed("the conductor is busy: try again".to_owned());
+        let busy = || Problem::unavailable("the conductor is busy: try again", ADMIN_RETRY);
         let (reply, answer) = oneshot::channel();
         let restarts = self.restarts.as_ref().ok_or_else(no_ledger)?;
         restarts.try_send(reply).map_err(|_| busy())?;
         let Ok(Ok(restarted)) = timeout(RESTART_WITHIN, answer).await else {
             return Err(busy());
         };
-        restarted.map_err(|error| AdminError::Conflict(error.to_string()))?;
+        restarted.map_err(|error| Problem::conflict(error.to_string()))?;
         Ok("a new chain begins with the next slot; the old one is set aside".to_owned())
     }
 }

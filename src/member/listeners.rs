@@ -43,12 +43,12 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub async fn bind(listen: &config::Listen) -> Result<Sockets, MemberError> {
+    pub async fn bind(listen: &config::ListenArgs) -> Result<Sockets, MemberError> {
         Ok(Sockets {
-            public: bind("--public-listen", listen.public).await?,
-            peer: bind("--peer-listen", listen.peer).await?,
-            admin: bind("--admin-listen", listen.admin).await?,
-            metrics: bind("--metrics-listen", listen.metrics).await?,
+            public: bind("--public-listen", listen.public_listen).await?,
+            peer: bind("--peer-listen", listen.peer_listen).await?,
+            admin: bind("--admin-listen", listen.admin_listen).await?,
+            metrics: bind("--metrics-listen", listen.metrics_listen).await?,
         })
     }
 }
@@ -82,12 +82,12 @@ impl Listening<'_> {
             Routes::new(name, limits, self.clock.clone(), http.clone(), prefix).with_spans(parts.spans.clone())
         };
         let public_limits = Limits {
-            connections: self.config.connection_limit,
+            connections: self.config.listen.connection_limit as usize,
             ..Limits::public()
         }
         .within(self.open_files);
         let streams = Streams::register(&mut metrics.registry, public_limits.streams());
-        let origins = AllowedOrigins::new(&self.config.allowed_origins);
+        let origins = AllowedOrigins::new(&self.config.listen.allowed_origins);
         let public_routes = routes("public", RequestLimits::public()).with_allowed_origins(origins);
         let public = public::router(self.public(parts, streams), public_routes);
         let peer = peer::router(

@@ -100,7 +100,7 @@ impl Setup<'_> {
     /// Starts all parts.
     pub async fn start(mut self) -> Result<Parts, MemberError> {
         let spans = spans::start(self.config, self.identity, self.registry, self.stages);
-        let secret = self.config.peer_secret_file.as_deref();
+        let secret = self.config.discovery.peer_secret_file.as_deref();
         let secret = secret.map(error::read_secret).transpose()?;
         let journal = self.start_journal()?;
         let ids = self.start_ids()?;
@@ -136,8 +136,8 @@ impl Setup<'_> {
     fn start_journal(&mut self) -> Result<JournalHandle, MemberError> {
         let config = JournalConfig {
             path: self.volume.dir().join("journal.db"),
-            durability: adapters::durability(self.config.journal.durability),
-            max_bytes: match self.config.journal.max {
+            durability: adapters::durability(self.config.volume.durability),
+            max_bytes: match self.config.volume.journal_max {
                 Some(bytes) => bytes,
                 None => journal::default_max_bytes(self.volume).map_err(|source| MemberError::Volume {
                     path: self.volume.dir().to_owned(),
@@ -164,11 +164,11 @@ impl Setup<'_> {
 
     fn start_discovery(&mut self) -> Result<watch::Receiver<Arc<PeerList>>, MemberError> {
         let config = DiscoveryConfig {
-            governing: self.config.discovery.name.clone(),
-            nameservers: self.config.discovery.nameservers.clone().into(),
+            governing: self.config.discovery.discovery_name.clone(),
+            nameservers: self.config.discovery.discovery_nameserver.clone().into(),
             member: self.identity.name.clone(),
-            peer_port: self.config.listen.peer.port(),
-            interval: self.config.discovery.interval,
+            peer_port: self.config.listen.peer_listen.port(),
+            interval: self.config.discovery.discovery_interval,
             timeout: DiscoveryConfig::TIMEOUT,
         };
         let metrics = DiscoveryMetrics::register(self.registry);
@@ -204,7 +204,7 @@ impl Setup<'_> {
         let config = LedgerConfig {
             path: self.volume.dir().join("ledger.db"),
             storage: StorageConfig {
-                max_bytes: self.config.ledger_max,
+                max_bytes: self.config.volume.ledger_max,
             },
             contributor: Contributor {
                 set: set.clone(),

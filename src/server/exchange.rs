@@ -23,7 +23,8 @@ use axum::routing::future::RouteFuture;
 use axum::routing::{MethodRouter, Route};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tower::{Layer, Service};
+use tower::Service;
+use tower::layer::layer_fn;
 
 use super::cors::{self, AllowedOrigins};
 use super::metrics::{HttpMetrics, RouteMetrics, label};
@@ -177,10 +178,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     fn layered(&self, route: &'static str, handlers: MethodRouter<S>) -> MethodRouter<S> {
-        handlers.layer(ExchangeLayer(Arc::new(RouteContext {
+        let context = Arc::new(RouteContext {
             metrics: self.shared.metrics.route(self.shared.listener, route),
             shared: self.shared.clone(),
-        })))
+        });
+        handlers.layer(layer_fn(move |inner: Route| ExchangeService {
+            context: context.clone(),
+            inner: Arc::new(inner),
+        }))
     }
 }
 
@@ -188,20 +193,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 struct RouteContext {
     metrics: RouteMetrics,
     shared: Arc<Shared>,
-}
-
-#[derive(Clone)]
-struct ExchangeLayer(Arc<RouteContext>);
-
-impl Layer<Route> for ExchangeLayer {
-    type Service = ExchangeService;
-
-    fn layer(&self, inner: Route) -> ExchangeService {
-        ExchangeService {
-            context: self.0.clone(),
-            inner: Arc::new(inner),
-        }
-    }
 }
 
 #[derive(Clone)]

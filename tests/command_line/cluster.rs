@@ -46,3 +46,29 @@ fn the_lease_may_be_elsewhere_by_an_argument_or_by_a_variable() {
     assert_eq!(wrong.code, Some(64), "{}", wrong.stderr);
     assert!(wrong.line().contains("'paper'"), "{}", wrong.line());
 }
+
+#[test]
+fn what_cluster_sets_itself_and_what_was_renamed_is_refused_in_one_line_that_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let cluster = ["cluster", "--members", "1", "--data-dir", data.to_str().unwrap()];
+    for (argument, expected) in [
+        (
+            "--lease-directory",
+            "`cluster` sets --lease-directory for each member itself",
+        ),
+        ("--pod-name", "`cluster` sets --pod-name for each member itself"),
+        ("--lease-file", "--lease-file is --lease-directory now"),
+    ] {
+        for value in [&[argument, "rg-7"][..], &[&format!("{argument}=rg-7")]] {
+            let refused = run_command(program().args(cluster).args(value));
+            assert_eq!(refused.code, Some(64), "{}", refused.stderr);
+            assert!(refused.line().contains(expected), "{}", refused.stderr);
+        }
+    }
+    assert!(!data.exists());
+    let mut command = program();
+    command.args(cluster).args(["--pod-name", "rg-7"]);
+    let hinted = run_command(command.env("RANDOM_GENERATOR_LEASE_FILE", "lease.db")).stderr;
+    assert!(hinted.contains("RANDOM_GENERATOR_LEASE_DIRECTORY"), "{hinted}");
+}

@@ -47,8 +47,14 @@ fn a_certificate_that_is_not_trusted_is_one_line_that_says_so() {
     let other = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls/server.pem");
     let missing = dir.path().join("missing.pem");
     for (trusted, expected) in [
-        (other, "certificate is not trusted (UnknownIssuer)"),
-        (missing, "no native root CA certificates found"),
+        (
+            other,
+            "certificate is not trusted: it has an unknown issuer; the variable SSL_CERT_FILE",
+        ),
+        (
+            missing,
+            "no certificate to trust can be read; the variable SSL_CERT_FILE",
+        ),
     ] {
         for arguments in [&["leader", &public][..], &["draws", "--follow", &public]] {
             let refused = trusting(&trusted, arguments);
@@ -56,5 +62,26 @@ fn a_certificate_that_is_not_trusted_is_one_line_that_says_so() {
             assert!(refused.line().contains(expected), "{}", refused.stderr);
             assert!(refused.line().contains(&public), "{}", refused.stderr);
         }
+    }
+}
+
+#[test]
+fn a_server_without_tls_and_one_with_its_own_authority_are_refused_in_plain_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = Member::start(&dir.path().join("rg-0"), &[]);
+    let without_tls = format!("https://{}", local(member.base));
+    let refused = trusting(&authority(), &["leader", &without_tls]);
+    assert_eq!(refused.code, Some(75), "{}", refused.stderr);
+    assert!(
+        refused.line().ends_with("its answer is not TLS: is it an http:// URL?"),
+        "{}",
+        refused.stderr
+    );
+    // The server's certificate in place of an authority's.
+    let with_tls = format!("https://{}", in_front_of(local(member.base)));
+    let server = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls/server.pem");
+    let refused = trusting(&server, &["leader", &with_tls]);
+    for name in ["UnknownIssuer", "CaUsedAsEndEntity", "OtherError", "errors:"] {
+        assert!(!refused.stderr.contains(name), "{}", refused.stderr);
     }
 }

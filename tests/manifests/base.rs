@@ -20,7 +20,7 @@ fn workloads() -> Vec<Value> {
 fn every_variable_is_an_argument_that_serve_takes() {
     for workload in workloads() {
         let config = configuration(&workload);
-        assert_eq!(config.data_dir.to_str(), Some("/logs"));
+        assert_eq!(config.volume.data_dir.to_str(), Some("/logs"));
     }
 }
 
@@ -30,16 +30,16 @@ fn ports_are_those_that_the_member_listens_on() {
         let listen = configuration(&workload).listen;
         for (name, port) in ports(&workload) {
             let address = match name.as_str() {
-                "http" => listen.public,
-                "peer" => listen.peer,
-                "metrics" => listen.metrics,
+                "http" => listen.public_listen,
+                "peer" => listen.peer_listen,
+                "metrics" => listen.metrics_listen,
                 _ => panic!("{name} is no listener"),
             };
             assert_eq!(u64::from(address.port()), port, "{name}");
             assert!(address.ip().is_unspecified(), "{name} is for others, not for {address}");
         }
         assert!(
-            listen.admin.ip().is_loopback(),
+            listen.admin_listen.ip().is_loopback(),
             "the admin listener asks for no password"
         );
     }
@@ -91,7 +91,7 @@ fn members_are_found_by_the_name_of_their_governing_service() {
     let set = base.get("StatefulSet", "rg");
     let governing = at(set, "/spec/serviceName").as_str().unwrap();
     base.get("Service", governing);
-    let name = configuration(set).discovery.name.expect("a name to look up");
+    let name = configuration(set).discovery.discovery_name.expect("a name to look up");
     assert!(name.starts_with(&format!("{governing}.default.svc.")), "{name}");
     assert_eq!(variables(set)["RANDOM_GENERATOR_GOVERNING_SERVICE"], governing);
 }
@@ -161,9 +161,9 @@ fn the_grace_period_is_longer_than_every_stage_of_stopping() {
     let stages = text("src/member/stages.rs");
     for workload in workloads() {
         let shutdown = configuration(&workload).shutdown;
-        assert!(shutdown.delay.as_secs() >= 5, "endpoints need a moment to go");
+        assert!(shutdown.shutdown_delay.as_secs() >= 5, "endpoints need a moment to go");
         let most = constant(&stages, "LEADING_LIMIT")
-            + shutdown.delay.as_secs()
+            + shutdown.shutdown_delay.as_secs()
             + shutdown.drain_limit.as_secs()
             + constant(&stages, "LISTENERS_SLACK")
             + constant(&stages, "SUPPORT_LIMIT");

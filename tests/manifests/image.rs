@@ -38,7 +38,7 @@ fn both_images_run_as_the_user_and_on_the_ports_that_the_manifests_name() {
     let numbers = ports(base.workload()).into_values().map(|port| port.to_string());
     let mut numbers: Vec<_> = numbers.collect();
     numbers.sort();
-    let directory = configuration(base.workload()).data_dir.display().to_string();
+    let directory = configuration(base.workload()).volume.data_dir.display().to_string();
     for name in ["member", "workshop"] {
         let lines = stage(name);
         let has = |wanted: &str| {

@@ -129,7 +129,7 @@ fn a_name_prefix_or_suffix_alone_makes_a_second_set_that_shares_nothing_with_the
         assert!(
             config
                 .discovery
-                .name
+                .discovery_name
                 .unwrap()
                 .starts_with(&format!("{name}.default.svc."))
         );
@@ -221,7 +221,7 @@ fn a_secured_member_reads_its_secret_from_the_secret_that_make_makes() {
     let Some(kubectl) = renderer() else { return };
     let manifests = rendered(&kubectl, "secured");
     let set = manifests.get("StatefulSet", "rg");
-    let path = configuration(set).peer_secret_file.expect("a peer secret");
+    let path = configuration(set).discovery.peer_secret_file.expect("a peer secret");
     let mounts = at(set, "/spec/template/spec/containers/0/volumeMounts")
         .as_array()
         .unwrap();

@@ -29,7 +29,7 @@ const OTHERS: [(&str, &str); 10] = [
         "`--otlp-endpoint`, where that is not given, in a build with the feature `otlp`",
     ),
     ("NO_COLOR", "no colour on a terminal, whatever it says"),
-    ("TERM", "no colour where it is `dumb`"),
+    ("TERM", "no colour and no progress bar where it is `dumb`"),
 ];
 
 /// The value's kind and its help, parted from the default that the help tells of.

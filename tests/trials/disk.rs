@@ -101,12 +101,7 @@ fn bytes(volume: &Path, prefix: &str) -> u64 {
 
 /// What the journal may take of this volume.
 fn journal_share(volume: &Path) -> u64 {
-    let facts = Facts {
-        pod_name: "rg-0".into(),
-        namespace: "default".into(),
-        ..Facts::default()
-    };
-    let volume = Volume::claim(volume, &Identity::new(facts).unwrap(), &Clock::system()).unwrap();
+    let volume = Volume::claim(volume, &Identity::new(Facts::default()).unwrap(), &Clock::system()).unwrap();
     let share = default_max_bytes(&volume).unwrap();
     assert_eq!(share, volume.space().unwrap().total / 10 * 6);
     share

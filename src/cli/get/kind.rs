@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::plan::{DECIMALS, IDS, INTEGERS, NUMBERS_AS_TEXT, Part, Plan, Shape, TEXT_BYTES, TEXTS, VALUES};
+use super::plan::{DECIMALS, IDS, INTEGERS, NUMBERS_AS_TEXT, Plan, Shape, TEXT_BYTES, TEXTS, VALUES};
 use crate::cli::target::Target;
 use crate::cli::{Exit, Failure};
 use crate::config::{NameserverArgs, values};
@@ -154,13 +154,9 @@ impl Kind {
                 how,
             } => return Ok((integers(*min, *max, count.count, *unique)?, how)),
             Kind::Bytes { count, hex, how } => {
-                return Ok((
-                    Wanted {
-                        hex: *hex,
-                        ..Plan::bytes(*count).into()
-                    },
-                    how,
-                ));
+                let mut wanted = Wanted::from(Plan::bytes(*count));
+                wanted.hex = *hex;
+                return Ok((wanted, how));
             }
             Kind::Ids { count, how } => (count.of("/ids", &[], IDS, NUMBERS_AS_TEXT), how),
             Kind::Decimals { min, max, count, how } => {
@@ -183,12 +179,9 @@ impl Kind {
                 count,
                 how,
             } => {
+                let [alphabet, characters] = [alphabet.clone(), characters.clone()];
                 let length_given = ("length", Some(length.to_string()));
-                let query = [
-                    length_given,
-                    ("alphabet", alphabet.clone()),
-                    ("characters", characters.clone()),
-                ];
+                let query = [length_given, ("alphabet", alphabet), ("characters", characters)];
                 // A character may have four bytes.
                 let batch = (TEXT_BYTES / (length * 4 + 1)).clamp(1, VALUES);
                 (count.of("/strings", &query, batch, TEXTS), how)
@@ -200,13 +193,7 @@ impl Kind {
             Kind::Shuffle { min, max, items, how } => (shuffle(*min, *max, items.as_deref())?, how),
             Kind::Sequence { seed, count, how } => {
                 let plan = count.of("/sequence", &[("seed", Some(seed.to_string()))], VALUES, INTEGERS);
-                (
-                    Plan {
-                        part: Part::Place,
-                        ..plan
-                    },
-                    how,
-                )
+                (plan.by_place(), how)
             }
             Kind::Number { how } => {
                 let shape = if how.json { Shape::Object } else { INTEGERS };

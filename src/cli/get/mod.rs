@@ -15,7 +15,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::console::Progress;
 use super::failure::note;
@@ -25,6 +24,7 @@ use crate::clock::{Boot, Clock};
 use crate::config::Terminal;
 use crate::config::values::show_duration;
 use crate::generator::distinct::Distinct;
+use crate::shutdown::StopSignals;
 use bar::{Unit, bar};
 use fetch::Source;
 use form::Form;
@@ -54,7 +54,7 @@ pub(super) async fn run(args: &Args, clock: Clock) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, line));
     }
     // Catch signals before the draft file exists: an uncaught one would leave it behind.
-    let signals = (!to_stdout).then(Signals::catch).flatten();
+    let signals = (!to_stdout).then(|| StopSignals::listen().ok()).flatten();
     let sink = match &how.output {
         Some(path) if !to_stdout => Sink::file(path)?,
         _ => Sink::stdout()?,
@@ -81,32 +81,8 @@ pub(super) async fn run(args: &Args, clock: Clock) -> Result<(), Failure> {
     };
     tokio::select! {
         biased;
-        () = signals.received() => Err(Failure::new(Exit::TryAgain, interrupted)),
+        () = signals.next() => Err(Failure::new(Exit::TryAgain, interrupted)),
         got = getting => got,
-    }
-}
-
-/// Catches SIGINT and SIGTERM, so that they don't end the process.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// None when they can't be caught: then they end the process as usual.
-    fn catch() -> Option<Signals> {
-        Some(Signals {
-            interrupt: signal(SignalKind::interrupt()).ok()?,
-            terminate: signal(SignalKind::terminate()).ok()?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            biased;
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 
@@ -122,16 +98,16 @@ async fn get(
     resolve: &Resolve,
     clock: &Clock,
 ) -> Result<(), Failure> {
-    let mut note = |line: &str| {
-        if how.verbose {
+    let mut report = |line: &str, news: bool| {
+        if how.verbose || news && !how.quiet {
             note(line);
         }
     };
-    let mut source = Source::open(&how.members, resolve, clock.clone(), &mut note).await?;
+    let mut source = Source::open(&how.members, resolve, clock.clone(), &mut report).await?;
     let mut stderr = io::stderr();
     // Values on the terminal already show progress, and a bar would overwrite them.
     let seen = to_stdout(how) && Terminal::stdout().interactive;
-    let shown = Terminal::stderr().interactive && !how.quiet && !seen;
+    let shown = Terminal::stderr().overwrites && !how.quiet && !seen;
     let unit = match wanted.plan.shape {
         Shape::Bytes => Unit::Bytes,
         Shape::Lines { .. } | Shape::Object => Unit::Values,

@@ -39,13 +39,13 @@ pub(super) struct Plan {
     pub(super) total: u64,
     /// Number of them in one answer, at least 1.
     pub(super) batch: u64,
-    pub(super) part: Part,
+    part: Part,
     pub(super) shape: Shape,
 }
 
 /// How a path selects one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+enum Part {
     /// By `count`.
     Count,
     /// By `count`, and the position of the first as `from`: without it every answer would be the same.
@@ -93,11 +93,15 @@ impl Plan {
     }
 
     /// The path itself decides the number of values.
-    pub(super) fn whole(self) -> Plan {
-        Plan {
-            part: Part::Whole,
-            ..self
-        }
+    pub(super) fn whole(mut self) -> Plan {
+        self.part = Part::Whole;
+        self
+    }
+
+    /// The path gives the same values each time, from the position that is asked for.
+    pub(super) fn by_place(mut self) -> Plan {
+        self.part = Part::Place;
+        self
     }
 
     pub(super) fn batches(&self) -> u64 {
@@ -129,9 +133,6 @@ impl Plan {
     }
 
     /// Checks that `body` is all of batch `number`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     pub(super) fn check(&self, number: u64, body: &Bytes) -> Result<(), String> {
         let expected = self.size(number);
         let found = match self.shape {

@@ -115,8 +115,6 @@ impl Drop for Draft {
 }
 
 impl Sink {
-    /// # Errors
-    /// I/O.
     pub(super) fn stdout() -> Result<Sink, Failure> {
         let name = "standard output".to_owned();
         // A descriptor of its own: the thread must not wait for the lock of the standard library's.
@@ -127,9 +125,6 @@ impl Sink {
     }
 
     /// The file at `path` stays until [`finish`](Sink::finish) replaces it. A device or a pipe is written directly.
-    ///
-    /// # Errors
-    /// I/O: the file can't be created.
     pub(super) fn file(path: &Path) -> Result<Sink, Failure> {
         let name = path.display().to_string();
         match destination(path).map_err(|error| failed(&name, &error))? {
@@ -199,9 +194,6 @@ impl Sink {
     }
 
     /// Waits until everything is written, and names the file. False when the reader left before the end.
-    ///
-    /// # Errors
-    /// As [`put`](Sink::put).
     pub(super) async fn finish(mut self) -> Result<bool, Failure> {
         if !self.end().await? {
             return Ok(false);
