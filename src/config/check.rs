@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::values::show_duration;
 use super::{ClusterAccess, Collector, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, Listen, ServeArgs};
+use crate::record::Voters;
 use crate::record::schedule::Schedule;
 
 pub(super) fn listen(args: &ServeArgs) -> Result<Listen, ConfigError> {
@@ -52,10 +53,16 @@ pub(super) fn collector(
     Ok(given.or_else(|| super::values::collector(&shared()?).ok()))
 }
 
-pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
-    if args.voters > 1 && args.discovery_name.is_none() && args.governing_service.is_none() {
+/// `ordinal` is this member's own.
+pub(super) fn draw(args: &ServeArgs, ordinal: Option<u16>) -> Result<Draw, ConfigError> {
+    let alone = args.discovery_name.is_none() && args.governing_service.is_none();
+    if alone && args.voters.count > 1 {
         return Err(ConfigError::VotersAlone(args.voters));
     }
+    let voters = match ordinal {
+        Some(first) if alone => Voters { first, count: 1 },
+        _ => args.voters,
+    };
     let schedule = Schedule::from_crontab(&args.draw_schedule)?;
     if let Some(deadline) = args.draw_deadline {
         within(
@@ -72,7 +79,7 @@ pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
     Ok(Draw {
         schedule,
         deadline: args.draw_deadline,
-        voters: args.voters,
+        voters,
     })
 }
 
