@@ -13,7 +13,8 @@ def lp(*parts):  # 1.1: each part after its length, numbers as 8 bytes, texts as
     return b"".join(len(part).to_bytes(8, "big") + part for part in raw)
 def hashed(algorithm, *parts): return hashlib.new(algorithm, lp(*parts)).hexdigest()
 def canonical(value): return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-def majority(record, voters): return 2 * sum(item["ordinal"] < voters for item in record["contributions"]) > voters
+def span(voters): return range(voters) if type(voters) is int else range(int(voters.split("-")[0]), int(voters.split("-")[1]) + 1)
+def majority(record, voters): return 2 * sum(item["ordinal"] in span(voters) for item in record["contributions"]) > len(span(voters))
 def reveals_of(record): return [(item["ordinal"], bytes.fromhex(item["reveal"])) for item in record["contributions"] if item["reveal"]]
 def unix(slot): return (datetime.datetime.strptime(slot, "%Y-%m-%dT%H:%M:%SZ") - EPOCH) // datetime.timedelta(seconds=1)
 
@@ -24,19 +25,20 @@ def nullable(check): return lambda value: value is None or check(value)
 def many(most, members): return lambda value: type(value) is list and len(value) <= most and all(exactly(item, members) for item in value)
 def exactly(value, members): return type(value) is dict and value.keys() == members.keys() and all(members[m](value[m]) for m in members)
 HASH, ORDINAL, REASON = text("[0-9a-f]{64}"), integer(0, 1023), text("unpublished|unreachable|timeout|refused|invalid|ledger")
-INSTANT = text("(?!9999)[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+RANGE, INSTANT = text("[1-9][0-9]{0,3}-[1-9][0-9]{0,3}"), text("(?!9999)[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 CONTRIBUTION = {"member": text(".*"), "next_commitment": HASH, "ordinal": ORDINAL, "reveal": nullable(HASH)}
 RECORD = {
-    "schema": integer(1, 1), "set": text("[a-z0-9-]{1,52}"), "chain": text("[0-9a-f]{32}"), "round": integer(1), "schedule": text(".*"),
+    "schema": integer(1, 2), "set": text("[a-z0-9-]{1,52}"), "chain": text("[0-9a-f]{32}"), "round": integer(1), "schedule": text(".*"),
     "slot": lambda value: INSTANT(value) and unix(value) >= 0, "missed": integer(0, MOST_MISSED), "holder": text(r"[!#-\[\]-~]{1,253}"),
-    "fence": integer(1), "voters": integer(1, 32), "previous": nullable(HASH), "hash": HASH, "output": nullable(text("[0-9a-f]{128}")),
+    "voters": lambda value: integer(1, 32)(value) or RANGE(value) and 1 <= len(span(value)) <= 32 and span(value)[-1] <= 1023,
+    "fence": integer(1), "previous": nullable(HASH), "hash": HASH, "output": nullable(text("[0-9a-f]{128}")),
     "contributions": many(32, CONTRIBUTION), "missing": many(64, {"ordinal": ORDINAL, "reason": REASON})}
-
 def parse(line):
     record = json.loads(line.decode())
-    # Of a repeated member only one is left in `record`, so this notices it too.
+    # This also notices a repeated member, of which `record` has one only.
     need("form", canonical(record).encode() + b"\n" == line, "it is not canonical JSON (RFC 8785) and a line feed")
     known = exactly(record, RECORD) and all(item["member"] == f"{record['set']}-{item['ordinal']}" for item in record["contributions"])
+    known = known and (record["schema"] == 2) == (type(record["voters"]) is str)
     need("form", known, "it has not exactly the members of a record, each of its type and within its bounds, and members' names")
     return record
 def cron_field(field, low, high):
@@ -64,7 +66,6 @@ def slots_between(schedule, after, before):  # 1.3: instants strictly between tw
     span = ((day * DAY, EPOCH + datetime.timedelta(days=day)) for day in range((after + 1) // DAY, (before - 1) // DAY + 1))
     instants = (start + hour * 3600 + minute * 60 for start, date in span if on(date) for hour in hours for minute in minutes)
     return sum(itertools.islice((1 for instant in instants if after < instant < before), MOST_MISSED))
-
 def check_alone(record):
     slot, number, reveals = unix(record["slot"]), record["round"], reveals_of(record)
     need("slot", slots_between(record["schedule"], slot - 1, slot + 1) == 1, f"{record['slot']} is no instant of {record['schedule']!r}")
@@ -93,7 +94,6 @@ def check_after(before, record):
         need("reveal", opens, f"that of ordinal {ordinal} does not open a commitment of the record before")
     need("majority", majority(record, before["voters"]), "fewer than a majority of the voters of the record before contributed")
     return record
-
 def integers(record, low, high, count, unique):  # 1.4: what the output of this record decides
     asked, swapped, values = lp("random-generator/integers/1", low % 2**64, high % 2**64, int(unique)), {}, []
     blocks = (hmac.digest(bytes.fromhex(record["output"]), asked + lp(number), "sha512") for number in itertools.count())

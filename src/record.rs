@@ -6,6 +6,7 @@ pub mod integers;
 mod parse;
 pub mod schedule;
 pub mod secrets;
+mod voters;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 
 use parse::no_majority;
 pub use parse::{MAX_HOLDER, MAX_SET, MAX_TEXT, RecordError, Rule};
+pub use voters::{Voters, VotersError};
 
 /// RFC 8785 numbers are doubles; integers beyond this would not survive a reader in JavaScript.
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
@@ -25,7 +27,9 @@ pub const MAX_MISSING: usize = 64;
 pub const MAX_ORDINAL: u16 = 1023;
 /// `missed` counts no further: counting must not take minutes after a set slept for months.
 pub const MAX_MISSED: u64 = 100_000;
-pub const SCHEMA: u64 = 1;
+/// Of a record whose voters are a number, and of one whose voters are a range that doesn't begin with ordinal 0. A set without
+/// start ordinal writes the first, which every version reads.
+pub const SCHEMAS: [u64; 2] = [1, 2];
 /// 9998-12-31T23:59:59Z, the last slot: jiff's timestamps end within the year 9999.
 pub const MAX_SLOT: Slot = Slot(253_370_764_799);
 
@@ -205,13 +209,13 @@ pub struct Record {
     #[schema(minimum = 1)]
     pub round: u64,
     pub schedule: String,
-    #[schema(minimum = 1, maximum = 1)]
+    #[schema(minimum = 1, maximum = 2)]
     pub schema: u64,
     pub set: String,
     #[schema(value_type = String, format = "date-time")]
     pub slot: Slot,
-    #[schema(minimum = 1, maximum = 32)]
-    pub voters: u16,
+    #[schema(inline)]
+    pub voters: Voters,
 }
 
 /// A record before its output and hash are known.
@@ -225,7 +229,7 @@ pub struct Draft {
     pub missed: u64,
     pub holder: String,
     pub fence: u64,
-    pub voters: u16,
+    pub voters: Voters,
     pub previous: Option<Hash>,
     pub contributions: Vec<Contribution>,
     pub missing: Vec<Missing>,
@@ -245,7 +249,7 @@ impl Draft {
             missed: 0,
             holder: format!("rg-0_local-{fence}"),
             fence,
-            voters: 1,
+            voters: 1.into(),
             previous: previous.map(|record| record.hash),
             contributions: Vec::new(),
             missing: Vec::new(),
@@ -268,7 +272,7 @@ impl Draft {
             previous: self.previous,
             round: self.round,
             schedule: self.schedule,
-            schema: SCHEMA,
+            schema: schema(self.voters),
             set: self.set,
             slot: self.slot,
             voters: self.voters,
@@ -279,6 +283,12 @@ impl Draft {
         record.hash = record.computed_hash();
         record
     }
+}
+
+/// The schema of a record with these voters.
+pub(super) fn schema(voters: Voters) -> u64 {
+    let [counted, ranged] = SCHEMAS;
+    if voters.first == 0 { counted } else { ranged }
 }
 
 impl Record {

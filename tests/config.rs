@@ -58,7 +58,7 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         &refusal(&["serve", "--public-listen", "8080"], &[]),
         &["--public-listen", "0.0.0.0:8080"],
     );
-    names(&refusal(&["serve", "--voters", "33"], &[]), &["--voters", "1..=32"]);
+    names(&refusal(&["serve", "--voters", "33"], &[]), &["--voters", "1 to 32"]);
     names(&refusal(&["serve", "--pod-name", "RG_0"], &[]), &["--pod-name", "rg-0"]);
     names(
         &refusal(&["serve", "--draw-schedule", "@reboot"], &[]),

@@ -146,7 +146,7 @@ fn keep() -> KeepRequest {
         from: "rg-0".into(),
         holder: "rg-0_uid-nonce".into(),
         fence: 1,
-        voters: 3,
+        voters: 3.into(),
         chain: Hex([7; 16]),
         round: 4,
         slot: Slot(1_800_000_100),

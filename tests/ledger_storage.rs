@@ -43,7 +43,7 @@ fn record(round: u64, members: u16) -> Arc<Record> {
         missed: 0,
         holder: "rg-0_0b1c3f3e-2e0c-4b3a-9f59-0d9fb4b2b0a1-5f0e".to_owned(),
         fence: 3,
-        voters: members,
+        voters: members.into(),
         previous,
         contributions: (0..members)
             .map(|ordinal| Contribution {

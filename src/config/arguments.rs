@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::values;
 use crate::identity::MemberName;
+use crate::record::Voters;
 
 /// When an acknowledged number is in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -151,9 +152,9 @@ pub struct DrawArgs {
     /// How long after a slot's scheduled time it may still be drawn [default: half the period, at most 30s]
     #[arg(long, env = "RANDOM_GENERATOR_DRAW_DEADLINE", value_name = "DURATION", value_parser = values::duration)]
     pub draw_deadline: Option<Duration>,
-    /// Ordinals 0 to N − 1 are the voters: a majority of them must store a draw before the next one; 1 to 32
-    #[arg(long, env = "RANDOM_GENERATOR_VOTERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32), default_value = "1")]
-    pub voters: u16,
+    /// The voters: a majority of them must store a draw before the next one. N for the ordinals 0 to N − 1, or a range such as 5-7; 1 to 32 of them. A member without governing Service votes alone, whatever its ordinal
+    #[arg(long, env = "RANDOM_GENERATOR_VOTERS", value_name = "N or A-B", value_parser = clap::value_parser!(Voters), default_value = "1")]
+    pub voters: Voters,
 }
 
 #[derive(Args, Clone, Debug)]

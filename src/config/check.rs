@@ -9,6 +9,7 @@ use lease_election::kubernetes::Access;
 
 use super::values::show_duration;
 use super::{Collector, ConfigError, Draw, Lease, LeaseStore, LeaseStoreArg, ListenArgs, ServeArgs};
+use crate::record::Voters;
 use crate::record::schedule::Schedule;
 
 /// No two listeners collide, except with port 0.
@@ -50,10 +51,17 @@ pub(super) fn collector(
     Ok(given.or_else(|| super::values::collector(&shared()?).ok()))
 }
 
-pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
-    if args.draw.voters > 1 && args.discovery.discovery_name.is_none() && args.discovery.governing_service.is_none() {
-        return Err(ConfigError::VotersAlone(args.draw.voters));
+/// `ordinal` is this member's own.
+pub(super) fn draw(args: &ServeArgs, ordinal: Option<u16>) -> Result<Draw, ConfigError> {
+    let alone = args.discovery.discovery_name.is_none() && args.discovery.governing_service.is_none();
+    let given = args.draw.voters;
+    if alone && given.count > 1 {
+        return Err(ConfigError::VotersAlone(given));
     }
+    let voters = match ordinal {
+        Some(first) if alone => Voters { first, count: 1 },
+        _ => given,
+    };
     let schedule = Schedule::from_crontab(&args.draw.draw_schedule)?;
     if let Some(deadline) = args.draw.draw_deadline {
         within("--draw-deadline", deadline, ms(100)..=s(3600))?;
@@ -66,7 +74,7 @@ pub(super) fn draw(args: &ServeArgs) -> Result<Draw, ConfigError> {
     Ok(Draw {
         schedule,
         deadline: args.draw.draw_deadline,
-        voters: args.draw.voters,
+        voters,
     })
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::values::show_duration;
+use crate::record::Voters;
 use crate::record::schedule::{Schedule, ScheduleError};
 
 /// Arguments that are out of bounds or contradict each other: exit 64, and one line that names them and what is allowed.
@@ -62,7 +63,7 @@ pub enum ConfigError {
     #[error(
         "--voters {0} needs --discovery-name or, in a Pod, --governing-service, so that members find each other; a member that runs alone has --voters 1"
     )]
-    VotersAlone(u16),
+    VotersAlone(Voters),
     #[error("{first} and {second} are both {address}: give each listener an address of its own")]
     SameAddress {
         first: &'static str,

@@ -31,6 +31,7 @@ pub use values::Collector;
 use lease_election::kubernetes::Access;
 
 use crate::identity::{Facts, NameError};
+use crate::record::Voters;
 use crate::record::schedule::Schedule;
 use crate::telemetry::{self, Log, LogFormat};
 
@@ -59,8 +60,8 @@ pub struct Draw {
     pub schedule: Schedule,
     /// How long after its scheduled time a slot may be drawn; none for half the period, at most 30 s.
     pub deadline: Option<Duration>,
-    /// 1 to 32.
-    pub voters: u16,
+    /// A member without governing Service is its own voter.
+    pub voters: Voters,
 }
 
 /// `duration` > `renew_deadline` > 1.2 × `retry`, and `renew_deadline` > 1 s.
@@ -104,7 +105,7 @@ impl Config {
         listen(&args.listen)?;
         let identity = identity(&args.identity, &environment)?;
         let lease = lease(&args, &identity.pod_name.set, &environment)?;
-        let draw = draw(&args)?;
+        let draw = draw(&args, identity.pod_name.ordinal)?;
         let collector = collector(&args, &environment)?;
         for (argument, path) in [
             ("--data-dir", Some(&args.volume.data_dir)),

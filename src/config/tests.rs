@@ -47,7 +47,7 @@ fn no_arguments_are_a_useful_member() {
     assert_eq!(config.lease.retry, Duration::from_secs(2));
     assert_eq!(config.volume.ledger_max, 1_572_864);
     assert_eq!(config.listen.connection_limit, 16_384);
-    assert_eq!(config.draw.voters, 1);
+    assert_eq!(config.draw.voters, 1.into());
     assert!(config.log.colour);
 }
 
@@ -198,6 +198,19 @@ fn the_short_name_of_a_service_becomes_a_name_of_its_cluster() {
 }
 
 #[test]
+fn a_member_without_governing_service_is_its_own_voter_whatever_its_ordinal() {
+    let voters = |args: &str, pod: &str| config(args, &[("POD_NAME", pod)]).unwrap().draw.voters.to_string();
+    for args in ["", "--voters 1", "--voters 7-7"] {
+        assert_eq!(voters(args, "rg-5"), "5-5", "{args}");
+        assert_eq!(voters(args, "rg-0"), "1", "{args}");
+    }
+    let named = "--discovery-name rg.default.svc.cluster.local";
+    assert_eq!(voters(named, "rg-5"), "1");
+    assert_eq!(voters(&format!("{named} --voters 5-7"), "rg-5"), "5-7");
+    assert!(refusal("--voters 5-7").contains("--voters 5-7 needs --discovery-name"));
+}
+
+#[test]
 fn two_listeners_on_one_address_are_refused_by_name() {
     let error = refusal("--peer-listen 127.0.0.1:8080");
     assert!(
@@ -239,7 +252,7 @@ fn a_schedule_is_checked_at_the_door_and_against_its_deadline() {
     let with = |schedule: &str, deadline: &str| {
         let args = ["serve", "--draw-schedule", schedule, "--draw-deadline", deadline];
         let error = |args: ServeArgs| {
-            draw(&args)
+            draw(&args, Some(0))
                 .map(|draw| draw.schedule.to_string())
                 .map_err(|e| e.to_string())
         };

@@ -9,7 +9,7 @@ use crate::peer::message::{
     Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, MOST_PASSED_OVER, Refusal, VERSION,
 };
 use crate::record::secrets::commitment;
-use crate::record::{MAX_CONTRIBUTIONS, MAX_INTEGER, Record};
+use crate::record::{MAX_INTEGER, Record};
 
 /// A holder whose clock is further ahead would draw a slot before its time.
 const EARLY_MS: i64 = 5_000;
@@ -146,8 +146,8 @@ fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
     if request.round == 0 || request.round >= MAX_INTEGER || request.fence == 0 || request.fence > MAX_INTEGER {
         return malformed("round and fence are from 1 to 2^53 - 1");
     }
-    if request.voters == 0 || usize::from(request.voters) > MAX_CONTRIBUTIONS {
-        return malformed("voters are 1 to 32");
+    if !request.voters.is_valid() {
+        return malformed("voters are 1 to 32 ordinals, up to 1023");
     }
     if request.holder.is_empty() || request.holder.len() > 253 {
         return malformed("holder has 1 to 253 characters");
@@ -211,7 +211,7 @@ mod tests {
             from: "rg-1".to_owned(),
             holder: holder.to_owned(),
             fence,
-            voters: 1,
+            voters: 1.into(),
             chain: CHAIN,
             round,
             slot: slot(round),

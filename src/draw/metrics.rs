@@ -13,8 +13,8 @@ use super::conductor::{AskError, ConductorConfig, Obstacle, Report};
 use crate::clock::Wall;
 use crate::metrics::{register, register_with_unit};
 use crate::peer::message::Refusal;
-use crate::record::Reason;
 use crate::record::schedule::Schedule;
+use crate::record::{Reason, Voters};
 
 /// Outcomes of a slot.
 const OUTCOMES: [&str; 5] = ["drawn", "no_majority", "recovering", "not_committed", "undecided"];
@@ -56,6 +56,7 @@ pub struct DrawMetrics {
     questions: Family<Question, Counter>,
     states: Family<State, Gauge>,
     voters: Gauge,
+    voting: Voters,
     period: Gauge,
     schedule: Option<Schedule>,
     /// The outcome of the last request to each member.
@@ -115,6 +116,7 @@ impl DrawMetrics {
                 "Time between the slots around now, by the schedule",
                 Unit::Seconds,
             ),
+            voting: 0.into(),
             schedule: None,
             members: BTreeMap::new(),
         };
@@ -142,7 +144,8 @@ impl DrawMetrics {
 
     /// Sets what doesn't change while this member runs.
     pub(super) fn begin(&mut self, config: &ConductorConfig, now: Wall) {
-        self.voters.set(i64::from(config.voters));
+        self.voters.set(i64::from(config.voters.count));
+        self.voting = config.voters;
         self.schedule = Some(config.schedule.clone());
         self.set_period(now);
     }
@@ -211,8 +214,8 @@ impl DrawMetrics {
             let count = self.members.values().filter(|answer| **answer == state).count();
             self.set(state, count);
         }
-        let voters = u16::try_from(self.voters.get()).unwrap_or(0);
-        let unpublished = (0..voters).filter(|ordinal| !published.contains(ordinal)).count();
+        let voters = self.voting.ordinals();
+        let unpublished = voters.filter(|ordinal| !published.contains(ordinal)).count();
         self.set(UNPUBLISHED, if leads { unpublished } else { 0 });
     }
 

@@ -8,3 +8,4 @@ pub mod ledger;
 mod metrics;
 pub mod task;
 mod voter;
+pub mod voting;

@@ -17,11 +17,12 @@ use super::conductor::{Action, AskError, Conductor, ConductorConfig, Event, Obst
 use super::ledger::task::LedgerHandle;
 pub use super::metrics::DrawMetrics;
 use super::voter::Voter;
+use super::voting;
 use crate::clock::{Boot, Clock};
 use crate::discovery::PeerList;
 use crate::lease::LeaseHandle;
 use crate::peer::client::PeerClient;
-use crate::record::Slot;
+use crate::record::{Slot, Voters};
 use crate::shutdown::Signal;
 use crate::trace::{self, Kind, Scope, Spans, TraceContext, Work};
 
@@ -30,12 +31,14 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const QUIET_RECOVERY: Duration = Duration::from_secs(1);
 
 /// An operator's request to start a new chain.
-pub type Restart = tokio::sync::oneshot::Sender<Result<(), NotHolder>>;
+pub type Restart = tokio::sync::oneshot::Sender<Result<(), RestartRefused>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this member does not hold the lease; {} does", holder.as_deref().unwrap_or("no member"))]
-pub struct NotHolder {
-    pub holder: Option<String>,
+pub enum RestartRefused {
+    #[error("this member does not hold the lease; {} does", .0.as_deref().unwrap_or("no member"))]
+    NotHolder(Option<String>),
+    #[error("a new chain needs a majority of the voters: {0}")]
+    NoMajority(String),
 }
 
 /// The other parts that the conductor uses.
@@ -53,6 +56,7 @@ pub struct DrawParts {
 pub struct DrawTask {
     conductor: Conductor,
     ordinal: u16,
+    voters: Voters,
     clock: Clock,
     parts: DrawParts,
     /// Why this leader can't draw; none if it can, or doesn't lead.
@@ -84,6 +88,7 @@ impl DrawTask {
         parts.metrics.begin(&config, clock.wall());
         let task = DrawTask {
             ordinal: config.ordinal,
+            voters: config.voters,
             conductor: Conductor::new(config),
             clock,
             parts,
@@ -132,7 +137,7 @@ impl DrawTask {
         }
     }
 
-    /// Accepts an operator's request for a new chain if this member leads.
+    /// Accepts an operator's request for a new chain if this member leads, and enough voters are published to draw one.
     fn restart(&self, reply: Restart) -> Option<Event> {
         let lease = self.parts.lease.snapshots();
         let snapshot = lease.borrow();
@@ -141,10 +146,18 @@ impl DrawTask {
             .object
             .as_ref()
             .and_then(|object| object.spec.held_by().map(str::to_owned));
-        let answer = if leads { Ok(()) } else { Err(NotHolder { holder }) };
+        let list = self.parts.peers.borrow();
+        let published: Vec<u16> = list.peers.iter().map(|peer| peer.ordinal).collect();
+        let there = self.voters.ordinals().filter(|ordinal| published.contains(ordinal));
+        let answer = match voting::unpublished(self.voters, &published) {
+            _ if !leads => Err(RestartRefused::NotHolder(holder)),
+            Some(missing) if !self.voters.is_majority(there.count()) => Err(RestartRefused::NoMajority(missing)),
+            _ => Ok(()),
+        };
+        let accepted = answer.is_ok();
         // The client may have gone; the request still counts.
         let _ = reply.send(answer);
-        leads.then_some(Event::Restart)
+        accepted.then_some(Event::Restart)
     }
 
     fn step(&mut self, event: Event, requests: &mut Requests) {
@@ -269,7 +282,7 @@ impl DrawTask {
             Report::Missed { slot, obstacle } => {
                 let why = match obstacle {
                     Obstacle::NoMajority { missing } => {
-                        format!("no majority of voters answered (missing: {})", list(missing))
+                        format!("no majority of voters answered (missing: {})", voting::list(missing))
                     }
                     Obstacle::Recovering => match &self.waiting {
                         Some(waiting) => waiting.why.clone(),
@@ -283,13 +296,13 @@ impl DrawTask {
             Report::Undecided { slot } => {
                 tracing::warn!(%slot, "slot undecided: the record was sent, but the answer was lost");
             }
-            Report::Waiting { missing } => {
-                let missing = list(missing);
+            Report::Waiting {
+                missing,
+                unpublished,
+                first,
+            } => {
                 let since = self.waiting.as_ref().map_or(self.clock.boot(), |waiting| waiting.since);
-                let why = format!(
-                    "can't recover the chain: waiting for a majority of voters (missing: {missing}); \
-                     if they are lost for good, `random-generator ledger restart` on the holder starts a new chain"
-                );
+                let why = voting::waiting(missing, *unpublished, *first);
                 // Other voters are missing now: report it again.
                 self.waiting = Some(Waiting {
                     since,
@@ -322,12 +335,6 @@ impl DrawTask {
             changed
         });
     }
-}
-
-/// `ordinal 0, ordinal 1`.
-fn list(ordinals: &[u16]) -> String {
-    let names: Vec<String> = ordinals.iter().map(|ordinal| format!("ordinal {ordinal}")).collect();
-    names.join(", ")
 }
 
 /// Waits for the answer to a request, within a span of its own.

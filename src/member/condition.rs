@@ -10,11 +10,13 @@ use tokio::time::sleep;
 
 use crate::discovery::PeerList;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
+use crate::draw::voting;
 use crate::generator::ids::IdSource;
 use crate::identity::holding_member;
 use crate::journal::JournalState;
 use crate::lease::{LeaseHandle, LeaseObject, LeaseSnapshot, annotations};
 use crate::readiness::{Latch, Readiness};
+use crate::record::Voters;
 use crate::shutdown::Signal;
 
 /// How often everything is checked. A reason is reported once, on change, and not urgently.
@@ -30,7 +32,7 @@ pub(super) struct Conditions {
     pub lease_own: &'static str,
     pub set: String,
     pub peers: watch::Receiver<Arc<PeerList>>,
-    pub voters: u16,
+    pub voters: Voters,
     pub journal: watch::Receiver<JournalState>,
     pub ids: IdSource,
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
@@ -94,13 +96,8 @@ impl Conditions {
         list.resolved_at?;
         // A member without ordinal takes no part in draws: it needs no voters.
         self.draw.as_ref()?;
-        let published = list.peers.iter().filter(|peer| peer.ordinal < self.voters).count();
-        (2 * published <= usize::from(self.voters)).then(|| {
-            format!(
-                "DNS publishes {published} of {} voters: too few for a draw; check the governing Service and --discovery-name",
-                self.voters
-            )
-        })
+        let published: Vec<u16> = list.peers.iter().map(|peer| peer.ordinal).collect();
+        voting::unpublished(self.voters, &published)
     }
 
     fn journal_could_be_written(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{ChainId, Commitment, Hash, Record, Reveal, Slot};
+use crate::record::{ChainId, Commitment, Hash, Record, Reveal, Slot, Voters};
 
 /// The version this build speaks. A member accepts this and the one before (there is none before 1).
 pub const VERSION: u32 = 1;
@@ -39,13 +39,13 @@ pub struct KeepRequest {
     /// Its lease identity.
     pub holder: String,
     pub fence: u64,
-    pub voters: u16,
+    pub voters: Voters,
     pub chain: ChainId,
     pub round: u64,
     pub slot: Slot,
     /// The record of `round` − 1; none for round 1.
     pub head: Option<Arc<Record>>,
-    /// False for ordinals beyond the lowest 32: they keep only.
+    /// False beyond 32 members: the others keep only.
     pub contribute: bool,
     /// A person started this chain although members have older records.
     pub restart: bool,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    Contribution, MAX_CONTRIBUTIONS, MAX_INTEGER, MAX_MISSED, MAX_MISSING, MAX_ORDINAL, Record, SCHEMA, output,
+    Contribution, MAX_CONTRIBUTIONS, MAX_INTEGER, MAX_MISSED, MAX_MISSING, MAX_ORDINAL, Record, Voters, output, schema,
 };
 use crate::record::schedule::Schedule;
 
@@ -158,11 +158,14 @@ impl Record {
     }
 
     fn check_bounds(&self) -> Result<(), String> {
-        within("schema", self.schema, SCHEMA, SCHEMA)?;
+        within("schema", self.schema, schema(self.voters), schema(self.voters))?;
         within("round", self.round, 1, MAX_INTEGER)?;
         within("missed", self.missed, 0, MAX_MISSED)?;
         within("fence", self.fence, 1, MAX_INTEGER)?;
-        within("voters", self.voters.into(), 1, MAX_CONTRIBUTIONS as u64)?;
+        within("voters", self.voters.count.into(), 1, MAX_CONTRIBUTIONS as u64)?;
+        if !self.voters.is_valid() {
+            return Err(format!("voters: {} go beyond ordinal {MAX_ORDINAL}", self.voters));
+        }
         within(
             "contributions",
             self.contributions.len() as u64,
@@ -227,18 +230,18 @@ impl Record {
         }
     }
 
-    /// Whether more than half of the voters 0 to `voters` − 1 contributed.
-    pub fn has_majority_of(&self, voters: u16) -> bool {
-        let voted = self.contributions.iter().filter(|c| c.ordinal < voters).count();
-        2 * voted > usize::from(voters)
+    /// Whether more than half of these voters contributed.
+    pub fn has_majority_of(&self, voters: Voters) -> bool {
+        let voted = self.contributions.iter().filter(|c| voters.contains(c.ordinal));
+        voters.is_majority(voted.count())
     }
 }
 
-pub(super) fn no_majority(voters: u16, whose: &str) -> String {
+pub(super) fn no_majority(voters: Voters, whose: &str) -> String {
     format!(
-        "fewer than {} of {whose} (ordinals 0 to {}) contributed",
-        voters / 2 + 1,
-        voters.saturating_sub(1)
+        "fewer than {} of {whose} ({}) contributed",
+        voters.count / 2 + 1,
+        voters.describe()
     )
 }
 

@@ -68,7 +68,7 @@ fn record() -> Record {
         missed: 0,
         holder: "rg-0_u-n".to_owned(),
         fence: 3,
-        voters: 1,
+        voters: 1.into(),
         previous: None,
         contributions: vec![Contribution {
             member: "rg-0".to_owned(),

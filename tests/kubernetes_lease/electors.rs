@@ -264,7 +264,7 @@ async fn after_a_refusal_a_commit_waits_as_every_other_write_does() {
         missed: 0,
         holder: "rg-0_uid-0".to_owned(),
         fence: 1,
-        voters: 1,
+        voters: 1.into(),
         previous: None,
         contributions: vec![contribution],
         missing: vec![],

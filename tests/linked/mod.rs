@@ -18,7 +18,7 @@ pub fn linked(chain: u8, slot: i64, rounds: RangeInclusive<u64>) -> Vec<Record> 
             missed: 0,
             holder: "rg-0_uid-nonce".into(),
             fence: 1,
-            voters: 1,
+            voters: 1.into(),
             previous: records.last().map(|record| record.hash),
             contributions: vec![Contribution {
                 member: "rg-0".into(),

@@ -101,7 +101,7 @@ fn the_voters_are_the_members_of_the_set() {
     let base = Manifests::base();
     let set = base.get("StatefulSet", "rg");
     assert_eq!(
-        u64::from(configuration(set).draw.voters),
+        u64::from(configuration(set).draw.voters.count),
         seconds(set, "/spec/replicas")
     );
 }

@@ -243,7 +243,7 @@ fn a_secured_member_reads_its_secret_from_the_secret_that_make_makes() {
 fn a_singleton_is_alone_and_nobody_drains_it_unasked() {
     let Some(kubectl) = renderer() else { return };
     let manifests = rendered(&kubectl, "singleton");
-    assert_eq!(configuration(manifests.get("StatefulSet", "rg")).draw.voters, 1);
+    assert_eq!(configuration(manifests.get("StatefulSet", "rg")).draw.voters, 1.into());
     let budget = manifests.get("PodDisruptionBudget", "random-generator");
     assert_eq!(at(budget, "/spec/maxUnavailable"), &json!(0));
 
@@ -251,7 +251,7 @@ fn a_singleton_is_alone_and_nobody_drains_it_unasked() {
     let workload = deployment.get("Deployment", "singleton");
     assert_eq!(at(workload, "/spec/replicas"), &json!(1));
     assert_eq!(at(workload, "/spec/strategy"), &json!({"type": "Recreate"}));
-    assert_eq!(configuration(workload).draw.voters, 1);
+    assert_eq!(configuration(workload).draw.voters, 1.into());
     let budget = deployment.get("PodDisruptionBudget", "singleton");
     assert_eq!(at(budget, "/spec/maxUnavailable"), &json!(0));
 }

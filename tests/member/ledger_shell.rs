@@ -123,7 +123,7 @@ fn following(round: u64, previous: Option<Hash>) -> Record {
         missed: 0,
         holder: "rg-0_uid-00000001".into(),
         fence: 1,
-        voters: 1,
+        voters: 1.into(),
         previous,
         contributions: vec![Contribution {
             member: "rg-0".into(),
@@ -145,7 +145,7 @@ fn keep(record: &Record) -> Arc<KeepRequest> {
         from: "rg-0".into(),
         holder: record.holder.clone(),
         fence: 1,
-        voters: 1,
+        voters: 1.into(),
         chain: record.chain,
         round: 2,
         slot: Slot(record.slot.0 + 1),

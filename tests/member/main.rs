@@ -24,4 +24,5 @@ mod origins;
 mod other_sets;
 mod outages;
 mod peer_messages;
+mod start_ordinals;
 mod streams;

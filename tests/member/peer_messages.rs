@@ -28,7 +28,7 @@ fn keep() -> Value {
         from: "rg-7".into(),
         holder: HOLDER.into(),
         fence: 100,
-        voters: 1,
+        voters: 1.into(),
         chain: Hex(*b"a chain of draws"),
         round: 1,
         slot: Slot(Clock::system().wall().seconds()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use random_generator::lease::{Head, LeaseObject};
+use random_generator::record::Voters;
 
 use crate::oracle::Verdict;
 use crate::process::Volume;
@@ -46,6 +47,9 @@ pub enum Fault {
     /// At the next change of voters in the Lease the set splits, and then loses the Lease.
     SplitAtChange,
     TurnOver,
+    /// The set moves to another start ordinal, and the old members leave.
+    Move,
+    Leave,
 }
 
 impl Plan {
@@ -64,7 +68,7 @@ impl Plan {
         let schedule = ["@every 2s", "@every 5s", "@every 10s"][rng.random_range(0..3)];
         Plan {
             members,
-            voters,
+            voters: voters.into(),
             duration: Duration::from_millis(duration),
             renew_deadline: Duration::from_millis(renew_deadline),
             retry: Duration::from_millis(retry),
@@ -154,6 +158,8 @@ impl World {
             Fault::ReplaceLease => self.replace_lease(),
             Fault::SplitAtChange => self.split = Some(Split::Armed),
             Fault::TurnOver => self.turn_over(),
+            Fault::Move => self.move_voters(),
+            Fault::Leave if self.t < self.plan.faults_until => self.leave(),
             Fault::DeleteLease => self.delete_lease(),
             Fault::SetBack => self.set_back(),
             Fault::DamageRecord => self.damage(),
@@ -189,7 +195,10 @@ impl World {
             Fault::KillAndWipe => {
                 self.met("killed and wiped", id);
                 self.kill(id);
-                self.wipe(ordinal);
+                // Those that could give a new volume the chain may have left.
+                if self.left == 0 {
+                    self.wipe(ordinal);
+                }
                 let at = self.later(1, 10);
                 self.schedule_fault(at, Fault::Return(ordinal));
             }
@@ -234,7 +243,19 @@ impl World {
     }
 
     fn change_voters(&mut self) {
-        self.plan.voters = self.rng.random_range(1..=self.plan.members);
+        if self.moving {
+            return;
+        }
+        let count = self.rng.random_range(1..=self.plan.members);
+        let first = match self.ranges {
+            true => self.rng.random_range(0..=self.plan.members - count),
+            false => 0,
+        };
+        self.plan.voters = Voters { first, count };
+        self.restart_all();
+    }
+
+    pub fn restart_all(&mut self) {
         let mut at = self.t;
         for ordinal in (0..self.plan.members).rev() {
             self.schedule_fault(at, Fault::Restart(ordinal));
@@ -262,6 +283,9 @@ impl World {
     }
 
     fn come_back(&mut self, ordinal: u16) {
+        if ordinal < self.left {
+            return;
+        }
         let running = self.current[usize::from(ordinal)].is_some_and(|id| self.processes[id].alive);
         if !running {
             self.start(ordinal);

@@ -7,7 +7,7 @@ use random_generator::draw::conductor::Report;
 use random_generator::lease::{Head, LeaseObject};
 use random_generator::peer::message::{Given, KeepRequest};
 use random_generator::record::chain;
-use random_generator::record::{ChainId, Hash, Record, Slot};
+use random_generator::record::{ChainId, Hash, Record, Slot, Voters};
 
 use crate::process::{Process, Volume};
 
@@ -37,9 +37,12 @@ pub struct Oracle {
     pub lost_at: u64,
 }
 
-fn majority_holds(voters: u16, holders: &BTreeSet<u16>) -> bool {
-    let holding = holders.iter().filter(|ordinal| **ordinal < voters).count();
-    2 * holding > usize::from(voters)
+fn majority_holds(voters: Voters, holders: &BTreeSet<u16>) -> bool {
+    voters.is_majority(count(voters, holders))
+}
+
+fn count(voters: Voters, members: &BTreeSet<u16>) -> usize {
+    members.iter().filter(|ordinal| voters.contains(**ordinal)).count()
 }
 
 pub fn holders(record: &Record, volumes: &[Volume]) -> BTreeSet<u16> {
@@ -129,10 +132,10 @@ impl Oracle {
             Head::Valid(previous) => {
                 chain::follows(previous, record).map_err(|error| format!("a record that doesn't follow: {error}"))?;
                 for voters in [record.voters, previous.voters] {
-                    let keep = holders(previous, volumes).iter().filter(|o| **o < voters).count();
+                    let keep = count(voters, &holders(previous, volumes));
                     // A volume lost after it answered is the claim's own exception.
-                    let lost = self.wiped.iter().filter(|o| **o < voters).count();
-                    if 2 * (keep + lost) <= usize::from(voters) {
+                    let lost = count(voters, &self.wiped);
+                    if !voters.is_majority(keep + lost) {
                         return Err(format!(
                             "round {} was drawn, and only {keep} keep the one before",
                             record.round
@@ -176,7 +179,7 @@ impl Oracle {
                 .filter(|o| !self.wiped.contains(o))
                 .copied()
                 .collect();
-            let wiped_before = |before: &Arc<Record>| self.wiped.iter().any(|ordinal| *ordinal < before.voters);
+            let wiped_before = |before: &Arc<Record>| count(before.voters, &self.wiped) > 0;
             let before = secured.previous.and_then(|previous| self.finals.get(&previous));
             let excused = before.is_some_and(wiped_before) && !self.majority_before_holds(secured, &kept);
             if majority_holds(secured.voters, &kept) && !excused && !self.is_past_of(secured, record) {

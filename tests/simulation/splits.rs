@@ -1,7 +1,9 @@
-//! Faults that take more than one step: what only a network that splits at the worst moment can show. Every fourth seed has one.
+//! Faults that take more than one step: what only a network that splits at the worst moment can show, or a set that moves to other
+//! ordinals. Three seeds of eight have one.
 
 use rand::RngExt;
 use random_generator::lease::LeaseObject;
+use random_generator::record::Voters;
 
 use crate::faults::Fault;
 use crate::world::{SECOND, World};
@@ -26,6 +28,11 @@ impl World {
                     at += self.rng.random_range(5 * SECOND..20 * SECOND);
                 }
             }
+            4 if self.plan.members > 1 => {
+                self.moving = true;
+                let at = self.rng.random_range(5 * SECOND..last);
+                self.schedule_fault(at, Fault::Move);
+            }
             6 => {
                 let at = self.rng.random_range(8 * SECOND..last);
                 self.schedule_fault(at, Fault::SplitAtChange);
@@ -33,6 +40,38 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// The set moves to another start ordinal: the upper half of its members become the voters.
+    pub fn move_voters(&mut self) {
+        let first = self.plan.members / 2;
+        let count = self.plan.members - first;
+        self.plan.voters = Voters { first, count };
+        self.restart_all();
+        self.schedule_fault(self.t + 5 * SECOND, Fault::Leave);
+    }
+
+    /// The lower half leave for good, once two records name the others as voters.
+    pub fn leave(&mut self) {
+        let named = self
+            .oracle
+            .finals
+            .values()
+            .filter(|record| record.voters == self.plan.voters)
+            .count();
+        if named < 2 {
+            return self.schedule_fault(self.t + 5 * SECOND, Fault::Leave);
+        }
+        self.left = self.plan.voters.first;
+        for id in 0..self.processes.len() {
+            if self.processes[id].alive && self.processes[id].ordinal < self.left {
+                self.met("left for good", id);
+                self.kill(id);
+            }
+        }
+        let left = self.left;
+        self.published.retain(|ordinal| *ordinal >= left);
+        self.publish_members();
     }
 
     /// While the holder can't reach the store, the Lease is deleted and created again.
@@ -62,7 +101,9 @@ impl World {
             return;
         }
         self.split = Some(Split::Begun);
-        let deaf = |ordinal: u16| if old < new { ordinal < old } else { ordinal >= new };
+        // A majority of the voters before, of whom the voters of the new record need none.
+        let leaving = old.ordinals().filter(|ordinal| !new.contains(*ordinal)).count();
+        let deaf = |ordinal: u16| old.contains(ordinal) && (!old.is_majority(leaving) || !new.contains(ordinal));
         for id in 0..self.processes.len() {
             if id != by && self.processes[id].alive && deaf(self.processes[id].ordinal) {
                 self.met("deaf to a change of N", id);

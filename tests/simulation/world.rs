@@ -12,8 +12,8 @@ use random_generator::clock::Boot;
 use random_generator::draw::conductor;
 use random_generator::draw::ledger::{Condition, LedgerSnapshot, Write};
 use random_generator::lease::LeaseSnapshot;
-use random_generator::record::Record;
 use random_generator::record::schedule::Schedule;
+use random_generator::record::{Record, Voters};
 
 use crate::faults::Fault;
 use crate::happening::{Ask, Call, Happening, Input};
@@ -32,7 +32,7 @@ const MOST_WAKES: u64 = 500;
 /// What a seed decides before anything happens.
 pub struct Plan {
     pub members: u16,
-    pub voters: u16,
+    pub voters: Voters,
     pub duration: Duration,
     pub renew_deadline: Duration,
     pub retry: Duration,
@@ -58,6 +58,12 @@ pub struct World {
     /// How often each fault met each state.
     pub met: BTreeMap<(&'static str, &'static str), u64>,
     pub split: Option<Split>,
+    /// Voters become any range of the members, and not only the first.
+    pub ranges: bool,
+    /// The set moves to other ordinals: nothing else changes its voters.
+    pub moving: bool,
+    /// Ordinals below have left for good.
+    pub left: u16,
     pub trace: Option<VecDeque<String>>,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     happenings: BTreeMap<u64, Happening>,
@@ -84,6 +90,9 @@ impl World {
             oracle: Oracle::default(),
             met: BTreeMap::new(),
             split: None,
+            ranges: seed.is_multiple_of(2),
+            moving: false,
+            left: 0,
             trace: traced.then(VecDeque::new),
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),

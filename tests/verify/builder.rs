@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use random_generator::record::schedule::Schedule;
 use random_generator::record::secrets::{Seed, commitment};
-use random_generator::record::{Contribution, Draft, Hex, MAX_MISSED, Missing, Reason, Record, output};
+use random_generator::record::{Contribution, Draft, Hex, MAX_MISSED, Missing, Reason, Record, Voters, output};
 
 /// Unix time of 2026-11-21T06:00:00Z, where chains begin.
 pub const START: i64 = 1_795_240_800;
@@ -16,7 +16,7 @@ pub struct Round {
     pub missing: Vec<(u16, Reason)>,
     /// These begin with a new ledger.
     pub lost: Vec<u16>,
-    pub voters: u16,
+    pub voters: Voters,
     pub schedule: String,
     /// So many slots are skipped.
     pub skip: u64,
@@ -30,7 +30,7 @@ impl Default for Round {
             contributors: vec![0, 1, 2],
             missing: Vec::new(),
             lost: Vec::new(),
-            voters: 3,
+            voters: 3.into(),
             schedule: "@every 10s".into(),
             skip: 0,
             holder: 0,
@@ -166,12 +166,12 @@ pub fn eventful() -> Vec<Record> {
     // Scaled up to five voters, then down to three.
     chain.draw(Round {
         contributors: vec![0, 1, 2, 3, 4],
-        voters: 5,
+        voters: 5.into(),
         ..second()
     });
     chain.draw(Round {
         contributors: vec![0, 1, 2, 3],
-        voters: 5,
+        voters: 5.into(),
         missing: vec![(4, Reason::Ledger)],
         ..second()
     });
@@ -204,6 +204,32 @@ pub fn eventful() -> Vec<Record> {
         missing: vec![(2, Reason::Unreachable)],
         fence: 4,
         ..usual()
+    });
+    chain.records
+}
+
+/// A set that moves from start ordinal 0 to 3: both its old and its new voters keep each record meanwhile.
+pub fn moved() -> Vec<Record> {
+    let mut chain = Builder::new();
+    chain.draw(Round::default());
+    let both = |voters: &str| Round {
+        contributors: (0..6).collect(),
+        voters: voters.parse().unwrap(),
+        ..Round::default()
+    };
+    chain.draw(both("3"));
+    chain.draw(both("0-5"));
+    chain.draw(both("3-5"));
+    chain.draw(both("3-5"));
+    for voters in ["3-5", "3-5", "4-6"] {
+        chain.draw(Round {
+            contributors: vec![3, 4, 5, 1023],
+            ..both(voters)
+        });
+    }
+    chain.draw(Round {
+        contributors: vec![4, 5],
+        ..both("4-6")
     });
     chain.records
 }

@@ -1,7 +1,7 @@
 //! Random chains verify; a random record changed and sealed again is refused, by both verifiers alike.
 
 use proptest::prelude::*;
-use random_generator::record::{Contribution, Hex, Missing, Reason, Record, Slot};
+use random_generator::record::{Contribution, Hex, Missing, Reason, Record, Slot, Voters};
 
 use crate::both::{Case, python, rust};
 use crate::builder::{Builder, Round, lines, reseal};
@@ -19,7 +19,7 @@ const SCHEDULES: [&str; 6] = [
 struct Step {
     answering: u16,
     lost: u16,
-    voters: u16,
+    voters: Voters,
     schedule: usize,
     skip: u64,
     new_term: bool,
@@ -31,31 +31,32 @@ fn step() -> impl Strategy<Value = Step> {
         any::<u16>(),
         any::<u16>(),
         any::<u16>(),
-        1..8u16,
+        (0..4u16, 1..8u16),
         0..SCHEDULES.len(),
         skip,
         any::<bool>(),
     )
-        .prop_map(|(answering, rare, lost, voters, schedule, skip, new_term)| Step {
-            answering,
-            lost: rare & lost,
-            voters,
-            schedule,
-            skip,
-            new_term,
-        })
+        .prop_map(
+            |(answering, rare, lost, (first, count), schedule, skip, new_term)| Step {
+                answering,
+                lost: rare & lost,
+                voters: Voters { first, count },
+                schedule,
+                skip,
+                new_term,
+            },
+        )
 }
 
 /// Members as they happen to answer, and as many more as both majorities need.
 fn chain(steps: &[Step]) -> Vec<Record> {
     let mut builder = Builder::new();
-    let (mut fence, mut voters_before) = (1, 1);
+    let (mut fence, mut voters_before) = (1, 1.into());
     for step in steps {
         fence += u64::from(step.new_term);
-        let needed = (voters_before.max(step.voters)) / 2 + 1;
-        // The lowest ordinals are voters of both.
+        let needed = |voters: Voters, n| voters.contains(n) && n <= voters.first + voters.count / 2;
         let contributors: Vec<u16> = (0..10)
-            .filter(|n| *n < needed || step.answering & (1 << n) != 0)
+            .filter(|n| needed(voters_before, *n) || needed(step.voters, *n) || step.answering & (1 << n) != 0)
             .collect();
         let absent = (0..12).filter(|n| !contributors.contains(n));
         let reasons = [
@@ -100,7 +101,7 @@ const BREACHES: [fn(&mut Record, &Record); 14] = [
         })
     },
     |r, _| r.contributions[0].reveal = Some(Hex([1; 32])),
-    |r, _| r.voters = 32,
+    |r, _| r.voters = 32.into(),
     |r, _| r.slot = Slot(r.slot.0 * 2 + 253_370_764_799),
     |r, _| {
         let (ordinal, member) = (1000, "rg-1000".to_owned());

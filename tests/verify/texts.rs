@@ -27,6 +27,11 @@ pub fn broken() -> Vec<Vector> {
             list: format!("{first}\n{text}\n").into_bytes(),
         }
     };
+    let ranged = |name, voters: &str| {
+        let text = second.replacen("\"schema\":1", "\"schema\":2", 1);
+        let text = text.replacen("\"voters\":3", &format!("\"voters\":\"{voters}\""), 1);
+        raw(name, 2, format!("{first}\n{text}\n"))
+    };
     let end = second.len() - 1;
     let hash = records[1].hash.to_string();
     vec![
@@ -68,6 +73,11 @@ pub fn broken() -> Vec<Vector> {
             "\"missed\":0",
             "\"missed\":100000000000000000000000",
         ),
+        ranged("form-with-a-range-from-0", "0-2"),
+        ranged("form-with-a-leading-zero-in-a-range", "03-5"),
+        ranged("form-with-a-range-of-other-digits", "٣-5"),
+        ranged("form-with-half-a-range", "3-"),
+        ranged("form-with-a-number-as-a-range", "3"),
         changed("form-with-nan", "\"missed\":0", "\"missed\":NaN"),
         changed("form-with-null-for-a-number", "\"missed\":0", "\"missed\":null"),
         changed("form-with-null-for-a-list", "\"missing\":[]", "\"missing\":null"),

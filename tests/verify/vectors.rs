@@ -2,7 +2,7 @@
 
 use random_generator::record::{Hex, Missing, Reason, Record, Slot};
 
-use crate::builder::{Builder, Round, eventful, lines, reseal, short};
+use crate::builder::{Builder, Round, eventful, lines, moved, reseal, short};
 use crate::texts;
 
 pub struct Vector {
@@ -36,6 +36,7 @@ fn good() -> Vec<Vector> {
         vector("good", "verified", &records, None),
         vector("good-with-head", "verified", &records, head(&records[14])),
         vector("good-from-round-5", "verified", &records[4..], None),
+        vector("good-with-ranges-of-voters", "verified", &moved(), None),
         vector("good-one-record", "verified", &brief[..1], None),
         vector("head-of-a-cut-tail", "head", &brief[..2], head(&brief[2])),
         vector("head-of-another-round", "head", &brief, head(&brief[1])),
@@ -76,8 +77,8 @@ fn broken_records() -> Vec<Vector> {
         at("round-beyond-2-53", "form", 0, |r| r.round = 1 << 53),
         at("fence-0", "form", 0, |r| r.fence = 0),
         at("fence-beyond-2-53", "form", 1, |r| r.fence = 1 << 53),
-        at("voters-0", "form", 0, |r| r.voters = 0),
-        at("voters-33", "form", 0, |r| r.voters = 33),
+        at("voters-0", "form", 0, |r| r.voters = 0.into()),
+        at("voters-33", "form", 0, |r| r.voters = 33.into()),
         at("missed-beyond-the-limit", "form", 12, |r| r.missed = 100_001),
         at("set-of-53-characters", "form", 0, |r| r.set = "a".repeat(53)),
         at("set-in-capitals", "form", 0, |r| r.set = "RG".into()),
@@ -195,14 +196,14 @@ fn broken_records() -> Vec<Vector> {
         }),
         at("majority-of-its-voters", "majority", 1, |r| r.contributions.truncate(1)),
         at("majority-is-more-than-half", "majority", 0, |r| {
-            r.voters = 4;
+            r.voters = 4.into();
             r.contributions.truncate(2)
         }),
         at("majority-of-members-that-are-no-voters", "majority", 2, |r| {
             r.contributions.drain(1..3);
         }),
         at("majority-of-the-voters-before", "majority", 7, |r| {
-            r.voters = 3;
+            r.voters = 3.into();
             r.contributions.truncate(2)
         }),
         at("set-changed", "set", 1, |r| {
@@ -223,6 +224,7 @@ fn broken_records() -> Vec<Vector> {
         list("records-swapped", "round", 2, &swapped),
         list("record-twice", "round", 2, &[all[0].clone(), all[0].clone()]),
     ];
+    vectors.extend(broken_ranges());
     vectors.extend(broken_seals());
     vectors.push(fork());
     vectors
@@ -236,6 +238,41 @@ fn missing(ordinals: &[u16]) -> Vec<Missing> {
             reason: Reason::Timeout,
         })
         .collect()
+}
+
+/// Voters that are a range.
+fn broken_ranges() -> Vec<Vector> {
+    let at = |name, rule, index: usize, change: fn(&mut Record)| {
+        let mut records = moved();
+        records.truncate(index + 1);
+        change(&mut records[index]);
+        records[index] = reseal(records[index].clone());
+        Vector {
+            name,
+            rule,
+            line: index as u64 + 1,
+            head: None,
+            list: lines(&records),
+        }
+    };
+    vec![
+        at("schema-1-with-a-range", "form", 3, |r| r.schema = 1),
+        at("voters-0-in-a-range", "form", 3, |r| {
+            (r.voters.first, r.voters.count) = (3, 0)
+        }),
+        at("voters-33-in-a-range", "form", 3, |r| r.voters.count = 33),
+        at("voters-beyond-ordinal-1023", "form", 3, |r| r.voters.first = 1022),
+        at("majority-below-a-range", "majority", 5, |r| {
+            r.contributions.drain(1..3);
+        }),
+        at("majority-of-a-range-before", "majority", 7, |r| {
+            (r.voters.first, r.voters.count) = (4, 1);
+            r.contributions.retain(|c| c.ordinal == 4)
+        }),
+        at("majority-of-a-number-before", "majority", 3, |r| {
+            r.contributions.retain(|c| c.ordinal > 3)
+        }),
+    ]
 }
 
 /// Output and hash that aren't made true again.

@@ -78,7 +78,7 @@ mod tests {
             missed: 0,
             holder: "rg-0_uid-nonce".into(),
             fence,
-            voters: 1,
+            voters: 1.into(),
             previous: previous.map(|record| record.hash),
             contributions: Vec::new(),
             missing: Vec::new(),

@@ -9,7 +9,7 @@ use crate::clock::Boot;
 use crate::lease::Head;
 use crate::peer::message::{KeepAnswer, KeepRequest, Refusal, VERSION};
 use crate::record::secrets::commitment;
-use crate::record::{ChainId, Contribution, Draft, Hash, MAX_CONTRIBUTIONS, Missing, Reason, Record, Slot};
+use crate::record::{ChainId, Contribution, Draft, Hash, MAX_CONTRIBUTIONS, Missing, Reason, Record, Slot, Voters};
 
 pub(super) struct Collection {
     pub fence: u64,
@@ -17,8 +17,9 @@ pub(super) struct Collection {
     pub base: Head,
     head: Option<Arc<Record>>,
     /// Voters of the record before the head, if known.
-    voters_before: Option<u16>,
+    voters_before: Option<Voters>,
     set: String,
+    voters: Voters,
     chain: ChainId,
     round: u64,
     restart: bool,
@@ -31,7 +32,7 @@ pub(super) struct Collection {
 
 /// One member of the collection.
 struct Member {
-    /// False beyond the lowest 32: such a member only stores the head.
+    /// False beyond 32: such a member only stores the head.
     contributes: bool,
     ask: Option<u64>,
     state: State,
@@ -62,6 +63,7 @@ impl Collection {
             head,
             voters_before: None,
             set: config.set.clone(),
+            voters: config.voters,
             restart,
             passed_over: Vec::new(),
             slot,
@@ -85,13 +87,23 @@ impl Collection {
         self
     }
 
-    /// Adds newly published members; the lowest 32 contribute.
+    /// Adds newly published members. 32 contribute: voters first, because a record needs a majority of them, then the lowest.
     pub fn publish(&mut self, published: &[u16]) {
         for ordinal in published {
             self.members.entry(*ordinal).or_insert_with(Member::new);
         }
-        for (place, member) in self.members.values_mut().enumerate() {
-            member.contributes = place < MAX_CONTRIBUTIONS;
+        let before = self.head.as_ref().map(|head| head.voters);
+        let rank = |ordinal: &u16| match before {
+            _ if self.voters.contains(*ordinal) => 0,
+            Some(before) if before.contains(*ordinal) => 1,
+            _ => 2,
+        };
+        let mut order: Vec<u16> = self.members.keys().copied().collect();
+        order.sort_by_key(|ordinal| (rank(ordinal), *ordinal));
+        for (place, ordinal) in order.iter().enumerate() {
+            if let Some(member) = self.members.get_mut(ordinal) {
+                member.contributes = place < MAX_CONTRIBUTIONS;
+            }
         }
     }
 
@@ -188,15 +200,15 @@ impl Collection {
 
     /// The missing voters while some majority is missing: of today's voters, of the head's, and of those before the head, whom a
     /// member that knows only that older record would ask in a recovery.
-    pub fn lacks_majority(&self, voters: u16) -> Option<Vec<u16>> {
+    pub fn lacks_majority(&self, voters: Voters) -> Option<Vec<u16>> {
         let before = self.head.as_ref().map(|head| head.voters);
         [Some(voters), before, self.voters_before]
             .into_iter()
             .flatten()
             .find_map(|voters| {
-                let missing: Vec<u16> = (0..voters).filter(|ordinal| !self.has_kept(*ordinal)).collect();
-                let kept = usize::from(voters) - missing.len();
-                (2 * kept <= usize::from(voters)).then_some(missing)
+                let missing: Vec<u16> = voters.ordinals().filter(|ordinal| !self.has_kept(*ordinal)).collect();
+                let kept = usize::from(voters.count) - missing.len();
+                (!voters.is_majority(kept)).then_some(missing)
             })
     }
 
@@ -231,7 +243,7 @@ impl Collection {
     pub fn record(&self, config: &ConductorConfig) -> Record {
         let mut contributions = Vec::new();
         let mut missing: BTreeMap<u16, Reason> = BTreeMap::new();
-        for ordinal in 0..config.voters {
+        for ordinal in config.voters.ordinals() {
             missing.insert(ordinal, Reason::Unpublished);
         }
         for (ordinal, member) in &self.members {
@@ -281,5 +293,31 @@ impl Member {
             ask: None,
             state: State::Waiting,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voters_contribute_first_and_then_the_lowest() {
+        let contributors = |voters: &str, published: std::ops::Range<u16>| {
+            let config = ConductorConfig {
+                set: "rg".to_owned(),
+                ordinal: 0,
+                identity: "rg-0_u-01234567".to_owned(),
+                voters: voters.parse().unwrap(),
+                schedule: "@every 1s".parse().unwrap(),
+                deadline: None,
+                lease_duration: Duration::from_secs(15),
+            };
+            let mut collection = Collection::new(&config, 1, &Head::Absent, None, Slot(0));
+            collection.publish(&published.collect::<Vec<_>>());
+            let contribute = collection.members.iter().filter(|(_, member)| member.contributes);
+            contribute.map(|(ordinal, _)| *ordinal).collect::<Vec<_>>()
+        };
+        assert_eq!(contributors("3", 0..40), (0..32).collect::<Vec<_>>());
+        assert_eq!(contributors("37-39", 0..40), (0..29).chain(37..40).collect::<Vec<_>>());
     }
 }

@@ -9,7 +9,7 @@ use crate::draw::ledger::LedgerSnapshot;
 use crate::lease::{CommitRequest, LeaseSnapshot};
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::record::schedule::Schedule;
-use crate::record::{Record, Slot};
+use crate::record::{Record, Slot, Voters};
 
 #[derive(Clone, Debug)]
 pub struct ConductorConfig {
@@ -17,8 +17,7 @@ pub struct ConductorConfig {
     pub ordinal: u16,
     /// The lease identity.
     pub identity: String,
-    /// N, 1 to 32.
-    pub voters: u16,
+    pub voters: Voters,
     pub schedule: Schedule,
     /// How long after its scheduled time a slot may be drawn; none for half the period, at most 30 s.
     pub deadline: Option<Duration>,
@@ -111,6 +110,10 @@ pub enum Report {
     /// Recovery waits for these voters.
     Waiting {
         missing: Vec<u16>,
+        /// DNS lists none of them.
+        unpublished: bool,
+        /// Nobody is known to have a record: a first chain needs every voter.
+        first: bool,
     },
 }
 

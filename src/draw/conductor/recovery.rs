@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ASK_AGAIN, AskError};
+use super::{ASK_AGAIN, AskError, Report};
 use crate::clock::Boot;
 use crate::lease::Head;
 use crate::peer::message::HeadsAnswer;
-use crate::record::{Hash, Record};
+use crate::record::{Hash, Record, Voters};
 
 pub(super) struct Recovery {
     set: String,
@@ -17,11 +17,11 @@ pub(super) struct Recovery {
     /// All known records; the newest decides who the voters are.
     known: Vec<Arc<Record>>,
     /// The voters if there is no record.
-    own_voters: u16,
+    own_voters: Voters,
     /// Each voter's head, or none if its ledger is empty.
     answers: BTreeMap<u16, Option<Arc<Record>>>,
     pending: BTreeMap<u16, (u64, Boot)>,
-    reported: Option<Vec<u16>>,
+    reported: Option<(Vec<u16>, bool, bool)>,
 }
 
 pub(super) enum Found {
@@ -39,7 +39,7 @@ impl Recovery {
         base: Head,
         own: Option<Arc<Record>>,
         reported: Option<Arc<Record>>,
-        own_voters: u16,
+        own_voters: Voters,
     ) -> Recovery {
         let known = [own, reported, base.valid().cloned()].into_iter().flatten();
         Recovery {
@@ -54,8 +54,8 @@ impl Recovery {
         }
     }
 
-    /// The number of voters, by the newest record.
-    fn voters(&self) -> u16 {
+    /// The voters that the newest record names.
+    fn voters(&self) -> Voters {
         self.newest().map_or(self.own_voters, |newest| newest.voters)
     }
 
@@ -66,7 +66,8 @@ impl Recovery {
     pub fn to_ask(&self, now: Boot, published: &[u16]) -> Vec<u16> {
         let idle = |ordinal: &u16| self.pending.get(ordinal).is_none_or(|(_, again)| now >= *again);
         let open = |ordinal: &u16| !self.answers.contains_key(ordinal) && idle(ordinal);
-        (0..self.voters())
+        self.voters()
+            .ordinals()
             .filter(|o| published.contains(o) && open(o))
             .collect()
     }
@@ -101,10 +102,10 @@ impl Recovery {
     /// The result so far.
     pub fn found(&self) -> Found {
         let voters = self.voters();
-        let counted = || self.answers.range(..voters);
+        let counted = || self.answers.range(voters.ordinals());
         let with_head = counted().filter(|(_, head)| head.is_some()).count();
-        let all = counted().count() == usize::from(voters);
-        if 2 * with_head > usize::from(voters) || all {
+        let all = counted().count() == usize::from(voters.count);
+        if voters.is_majority(with_head) || all {
             let heads = counted().filter_map(|(_, head)| head.as_ref());
             let Some(newest) = heads.chain(self.base.valid()).max_by_key(|head| head.age()) else {
                 // The voters lost the chain; a member without a vote may still have it.
@@ -117,7 +118,8 @@ impl Recovery {
             return newest.cloned().map_or(Found::Nothing, Found::Newest);
         }
         Found::Missing(
-            (0..voters)
+            voters
+                .ordinals()
                 .filter(|ordinal| !self.answers.contains_key(ordinal))
                 .collect(),
         )
@@ -129,18 +131,26 @@ impl Recovery {
         self.known.iter().filter(newer).map(|known| known.hash)
     }
 
-    /// Whether this list of missing voters differs from the last one reported.
-    pub fn is_news(&mut self, missing: &[u16]) -> bool {
-        let news = self.reported.as_deref() != Some(missing);
-        if news {
-            self.reported = Some(missing.to_vec());
-        }
-        news
+    /// What to report of these missing voters, if it differs from the last report.
+    pub fn waiting(&mut self, missing: Vec<u16>, published: &[u16]) -> Option<Report> {
+        let unpublished = !missing.iter().any(|ordinal| published.contains(ordinal));
+        let first = self.newest().is_none();
+        let now = Some((missing.clone(), unpublished, first));
+        (self.reported != now).then(|| {
+            self.reported = now;
+            Report::Waiting {
+                missing,
+                unpublished,
+                first,
+            }
+        })
     }
 
     pub fn wake_at(&self, published: &[u16]) -> Boot {
         let open = |ordinal: &u16| published.contains(ordinal) && !self.answers.contains_key(ordinal);
-        let asked = (0..self.voters())
+        let asked = self
+            .voters()
+            .ordinals()
             .filter(open)
             .filter_map(|ordinal| self.pending.get(&ordinal));
         asked.map(|(_, again)| *again).min().unwrap_or(Boot(u64::MAX))
@@ -154,7 +164,7 @@ mod tests {
 
     /// A recovery of three voters that know of no record, all asked.
     fn recovery() -> Recovery {
-        let mut recovery = Recovery::new("rg", 1, Head::Absent, None, None, 3);
+        let mut recovery = Recovery::new("rg", 1, Head::Absent, None, None, 3.into());
         for ordinal in recovery.to_ask(Boot(0), &[0, 1, 2]) {
             recovery.asked(ordinal, u64::from(ordinal), Boot(0));
         }

@@ -114,7 +114,7 @@ fn conductor() -> Conductor {
         set: "rg".to_owned(),
         ordinal: 0,
         identity: IDENTITY.to_owned(),
-        voters: 1,
+        voters: 1.into(),
         schedule: "@every 10s".parse().unwrap(),
         deadline: None,
         lease_duration: Duration::from_secs(15),

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::collection::Collection;
 use super::recovery::{Found, Recovery};
-use super::{Action, Conductor, NewChain, Obstacle, Report};
+use super::{Action, Conductor, NewChain, Obstacle};
 use crate::clock::Now;
 use crate::lease::{CommitRequest, Head, LeaseSnapshot};
 use crate::peer::message::{HeadsRequest, MOST_PASSED_OVER, VERSION};
@@ -123,8 +123,8 @@ impl Conductor {
         let fence = recovery.fence;
         match recovery.found() {
             Found::Missing(missing) => {
-                if recovery.is_news(&missing) {
-                    self.actions.push(Action::Report(Report::Waiting { missing }));
+                if let Some(report) = recovery.waiting(missing, &self.published) {
+                    self.actions.push(Action::Report(report));
                 }
                 self.set_obstacle(Obstacle::Recovering);
             }

@@ -170,7 +170,7 @@ mod tests {
                 missed: 0,
                 holder: "rg-0_uid-nonce".into(),
                 fence: 1,
-                voters: 1,
+                voters: 1.into(),
                 previous: records.last().map(|record| record.hash),
                 contributions: Vec::new(),
                 missing: Vec::new(),
