@@ -60,7 +60,14 @@ fn a_fence_that_cannot_grow_is_reported_until_a_holder_replaces_it() {
         lease["metadata"]["annotations"]["random-generator/fence"] = "9007199254740991".into();
     });
     let arguments = ["--lease-store", "kubernetes", "--kubeconfig", path.to_str().unwrap()];
-    let more = ["--pod-namespace", "lab", "--draw-schedule", "@every 1s"];
+    let more = [
+        "--lease-name",
+        "random-generator",
+        "--pod-namespace",
+        "lab",
+        "--draw-schedule",
+        "@every 1s",
+    ];
     let member = Member::start(&volume, &[&arguments[..], &more].concat());
     let told = member.until_degraded("lease", "not a whole number from 0 to 9007199254740990");
     assert!(
