@@ -56,6 +56,36 @@ fn cut(member: &Member, reason: &str) -> bool {
 }
 
 #[tokio::test]
+async fn a_request_of_http_1_1_names_one_host_and_an_unknown_path_has_no_allow() {
+    let member = Member::start(limits()).await;
+    for (request, expected) in [
+        ("GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n", "HTTP/1.1 400 "),
+        (
+            "GET /livez HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 400 ",
+        ),
+        ("GET /livez HTTP/1.0\r\n\r\n", "HTTP/1.0 200 "),
+        (
+            "GET /nowhere HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 404 ",
+        ),
+    ] {
+        let mut stream = connect(&member).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(SOON, stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(answer.starts_with(expected), "{request}: {answer}");
+        assert!(
+            !answer.to_ascii_lowercase().contains("\r\nallow:"),
+            "{request}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_half_sent_request_is_closed_in_time() {
     let member = Member::start(Limits {
         header_time: Duration::from_millis(100),

@@ -126,6 +126,7 @@ pub async fn run(settings: Settings) -> Result<(), ServiceError> {
         clock,
         // Nothing scrapes them: the image has no path for metrics.
         metrics: HttpMetrics::register(&mut Registry::default()),
+        closing: listener_stops.clone(),
     };
     listeners.spawn(async {
         listener

@@ -129,6 +129,7 @@ impl Listening<'_> {
                 limits: Limits { drain_time, ..limits },
                 clock: self.clock.clone(),
                 metrics: http.clone(),
+                closing: stages.leading.signal(),
             };
             stages.listeners.spawn(name, |stop| listener.run(stop));
         }

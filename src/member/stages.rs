@@ -53,6 +53,11 @@ impl Stage {
         }
     }
 
+    /// Begins as the first thing of a stop, if this is the first stage.
+    pub fn signal(&self) -> Signal {
+        self.signal.clone()
+    }
+
     pub fn spawn<F>(&mut self, name: &'static str, part: impl FnOnce(Signal) -> F)
     where
         F: Future<Output: End> + Send + 'static,

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderValue, header};
 use futures_util::FutureExt;
 use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
@@ -24,6 +25,7 @@ use tower::Service;
 
 use super::limits::Limits;
 use crate::clock::{Boot, Clock};
+use crate::shutdown::Signal;
 
 /// Between requests.
 const WAITING: u8 = 0;
@@ -169,6 +171,7 @@ pub(crate) async fn serve(
     router: Router,
     activity: Arc<Activity>,
     limits: &Limits,
+    closing: Signal,
 ) -> Option<Cut> {
     // hyper allocates its buffers when it first polls the socket: a silent connection gets none.
     tokio::select! {
@@ -190,10 +193,15 @@ pub(crate) async fn serve(
         let activity = activity.clone();
         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             activity.begin_answer();
-            let activity = activity.clone();
+            let (activity, closing) = (activity.clone(), closing.clone());
             let response = router.clone().call(request.map(Body::new));
             async move {
-                response.await.map(|response| {
+                response.await.map(|mut response| {
+                    if closing.is_requested() {
+                        // hyper closes the connection after it. Its client asks on another one, perhaps another member.
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(header::CONNECTION, close);
+                    }
                     let endless = response.extensions().get::<Endless>().is_some();
                     activity.answer(endless);
                     response.map(|inner| Answer {

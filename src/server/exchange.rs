@@ -17,10 +17,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
-use axum::routing::{MethodRouter, Route};
+use axum::routing::{MethodRouter, Route, any};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::Service;
@@ -162,7 +162,8 @@ impl Routes {
 
     /// Returns the router, with a 404 for all other paths.
     pub fn finish(self) -> Router {
-        let other = MethodRouter::new().fallback(|| async { Problem::not_found("no such path") });
+        // Not as a fallback: axum answers that with an empty `Allow`.
+        let other = any(|| async { Problem::not_found("no such path") });
         let other = self.layered("other", other);
         self.router.fallback_service(other)
     }
@@ -320,6 +321,10 @@ fn has_body(method: &Method) -> bool {
 
 /// Checks what its head alone shows to be wrong with a request.
 fn check_head(request: &Request, limits: &RequestLimits) -> Option<Problem> {
+    // RFC 9112, 3.2.
+    if request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1 {
+        return Some(Problem::malformed("a request of HTTP/1.1 has exactly one header Host"));
+    }
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, str::len) > URI_MAX {
         return Some(Problem::uri_too_long(URI_MAX));

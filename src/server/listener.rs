@@ -37,6 +37,8 @@ pub struct Listener {
     pub limits: Limits,
     pub clock: Clock,
     pub metrics: HttpMetrics,
+    /// From this on each answer is the last one of its connection, and says so.
+    pub closing: Signal,
 }
 
 /// Sent to a client when every connection has a request in flight.
@@ -60,6 +62,7 @@ impl Listener {
             limits,
             clock,
             metrics,
+            closing,
         } = self;
         let mut builder = http1::Builder::new();
         builder
@@ -75,6 +78,7 @@ impl Listener {
             gauge: metrics.connections(name),
             clock,
             metrics,
+            closing,
             tasks: JoinSet::new(),
             activities: HashMap::new(),
             giving_way: 0,
@@ -93,6 +97,7 @@ struct Connections {
     router: Router,
     clock: Clock,
     metrics: HttpMetrics,
+    closing: Signal,
     gauge: Gauge,
     tasks: JoinSet<Option<Cut>>,
     activities: HashMap<Id, Arc<Activity>>,
@@ -145,10 +150,10 @@ impl Connections {
         let _ = stream.set_nodelay(true);
         let activity = Activity::new(self.clock.clone());
         let (builder, router) = (self.builder.clone(), self.router.clone());
-        let (limits, shared) = (self.limits.clone(), activity.clone());
+        let (limits, shared, closing) = (self.limits.clone(), activity.clone(), self.closing.clone());
         let task = self
             .tasks
-            .spawn(async move { connection::serve(stream, &builder, router, shared, &limits).await });
+            .spawn(async move { connection::serve(stream, &builder, router, shared, &limits, closing).await });
         self.activities.insert(task.id(), activity);
         self.gauge.inc();
     }

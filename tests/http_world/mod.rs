@@ -81,6 +81,7 @@ impl Running {
             limits,
             clock,
             metrics,
+            closing: signal.clone(),
         };
         let mut task = JoinSet::new();
         task.spawn(listener.run(signal));

@@ -1,7 +1,7 @@
 //! Ending as asked: in order, with what is under way finished.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -83,6 +83,57 @@ fn sigint_sighup_and_the_admin_listener_end_it_as_sigterm_does() {
     let reply = crate::harness::ask(member.base + 2, "POST", "/shutdown", &[], b"").unwrap();
     assert_eq!(reply.status, 202);
     assert_eq!(member.ended().0, Some(0));
+}
+
+/// A client that keeps its connection alive until an answer says that it is the last. The number of answers, or how one was lost.
+fn ask_until_closed(port: u16) -> io::Result<usize> {
+    let mut writer = TcpStream::connect(("127.0.0.1", port))?;
+    writer.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut reader = BufReader::new(writer.try_clone()?);
+    for answers in 1.. {
+        writer.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")?;
+        let (mut status, mut length, mut last) = (String::new(), 0, false);
+        reader.read_line(&mut status)?;
+        if !status.starts_with("HTTP/1.1 200 ") {
+            return Err(io::Error::other(format!("{answers}: {status:?}")));
+        }
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            match line.trim_end().to_ascii_lowercase().split_once(": ") {
+                Some(("content-length", text)) => length = text.parse().unwrap(),
+                Some(("connection", "close")) => last = true,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        reader.read_exact(&mut vec![0; length])?;
+        if last {
+            return match reader.read(&mut [0])? {
+                0 => Ok(answers),
+                _ => Err(io::Error::other("more came after the last answer")),
+            };
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn clients_on_keep_alive_are_told_to_go_and_lose_no_request() {
+    for _ in 0..20 {
+        let (_dir, volume) = volume();
+        let member = Member::start(&volume, &["--shutdown-delay", "1s"]);
+        let port = member.base;
+        let clients: Vec<_> = (0..8)
+            .map(|_| std::thread::spawn(move || ask_until_closed(port)))
+            .collect();
+        member.signal(Signal::TERM);
+        for client in clients {
+            client.join().unwrap().unwrap();
+        }
+        let (code, log) = member.ended();
+        assert_eq!(code, Some(0), "{log}");
+    }
 }
 
 #[test]
