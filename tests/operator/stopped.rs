@@ -136,6 +136,9 @@ fn an_api_server_that_is_gone_is_found_out_from_metrics_and_logs() {
     let set = OnKubernetes::start();
     set.server.create("uid-1");
     set.member.until_round(1);
+    // It reported, a moment ago, that there was no Lease.
+    let degraded = "random_generator_degraded{source=\"lease\"}";
+    until("it is well", || (set.member.metric(degraded) == 0.0).then_some(()));
     let before = (section.values(&[&set.member]), section.lines(&[&set.member]));
     let closed = std::net::TcpListener::bind(("127.0.0.1", 0))
         .unwrap()
@@ -155,6 +158,9 @@ fn a_lease_that_was_deleted_is_found_out_from_metrics_and_logs() {
     let set = OnKubernetes::start();
     set.server.create("uid-1");
     set.member.until_round(1);
+    // It reported, a moment ago, that there was no Lease.
+    let degraded = "random_generator_degraded{source=\"lease\"}";
+    until("it is well", || (set.member.metric(degraded) == 0.0).then_some(()));
     let before = (section.values(&[&set.member]), section.lines(&[&set.member]));
     set.server.delete();
     section.is_shown(before, &[&set.member]);
