@@ -140,7 +140,10 @@ impl Reader {
         match field {
             "" if line.is_empty() => {
                 let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
-                if !data.is_empty() {
+                if name == "position" {
+                    let next = self.id.parse::<u64>().unwrap() + 1;
+                    assert_eq!(data, [format!("{{\"next\":{next}}}")]);
+                } else if !data.is_empty() {
                     let (data, id) = (data.join("\n"), self.id.clone());
                     self.events.push_back(Event { name, data, id });
                 }
@@ -410,7 +413,7 @@ async fn a_healthy_stream_is_cut_by_no_limit_of_requests_and_says_that_it_is_the
 }
 
 #[tokio::test]
-async fn one_stream_more_than_allowed_is_a_503_until_another_ends() {
+async fn one_stream_more_than_allowed_is_asked_to_come_back_until_another_ends() {
     let streams = StreamLimits { open: 2, ..patient() };
     let member = member_with(streams).await;
     let open = |count| format!("random_generator_http_draw_streams {count}\n");
@@ -420,8 +423,16 @@ async fn one_stream_more_than_allowed_is_a_503_until_another_ends() {
     );
     assert!(member.metrics().contains(&open(2)));
     let refused = member.get("/draws/stream").await;
-    assert_eq!(refused.problem()["status"], 503);
-    assert_eq!(refused.header("retry-after"), Some("5"));
+    // Not 503: an EventSource would give up for good.
+    assert_eq!(
+        (refused.status, refused.header("content-type")),
+        (200, Some("text/event-stream"))
+    );
+    assert!(
+        refused.text().starts_with("retry: 5000\n: all 2 streams "),
+        "{}",
+        refused.text()
+    );
     // A wrong request is told so, and takes no place.
     assert_eq!(member.get("/draws/stream?from=0").await.status, 400);
     drop(first);

@@ -56,7 +56,7 @@ pub fn table() -> String {
         ),
         (
             Problem::unavailable("", soon),
-            "the journal or the ids can't be stored, the ledger can't be read, all streams are in use, or the member is overloaded; `Retry-After` says when to try again",
+            "the journal or the ids can't be stored, the ledger can't be read, or the member is overloaded; `Retry-After` says when to try again",
         ),
     ];
     let made: BTreeSet<&str> = all

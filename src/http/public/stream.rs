@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -39,7 +39,7 @@ static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// record in canonical JSON. It begins after the round of `Last-Event-ID`, else with the round `from`, else with the next
 /// draw. A reader that reconnects sends both, and the header is newer.
 ///
-/// Other events: `gap` `{"from", "oldest"}`: rounds before `oldest` are not kept here; `ahead` `{"from", "newest", "chain"}`: the
+/// The first event is `position` `{"next"}`: the round that comes next; its id is the round before. Other events: `gap` `{"from", "oldest"}`: rounds before `oldest` are not kept here; `ahead` `{"from", "newest", "chain"}`: the
 /// requested round is after the next draw, because this member is behind or its chain is a different one; `chain`
 /// `{"chain", "from"}`: the chain changed from this round on.
 #[utoipa::path(
@@ -55,8 +55,11 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     let query = Query::parse(request.uri().query(), &["from"])?;
     let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let next = after_last_event(request.headers())?.or(from);
-    let known = state.known()?;
-    let open = state.streams.open()?;
+    let place = state.known().and_then(|known| Ok((known, state.streams.open()?)));
+    let (known, open) = match place {
+        Ok(place) => place,
+        Err(problem) => return Ok(come_back(&problem)),
+    };
     let (cursor, first) = Cursor::new(next, &known);
     let reader = Reader {
         ledger: state.ledger.clone(),
@@ -78,6 +81,16 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     headers.insert(BUFFERING.clone(), HeaderValue::from_static("no"));
     response.extensions_mut().insert(Endless);
     Ok(state.with_age(response))
+}
+
+/// For "not now". An EventSource gives up for good at any status but 200 (WHATWG HTML, 9.2.2); this one reconnects.
+fn come_back(problem: &Problem) -> Response {
+    let wait = problem.retry_after.unwrap_or_default().as_millis();
+    let kind = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (kind, format!("retry: {wait}\n: {}\n\n", problem.detail)).into_response()
 }
 
 /// The round after that of `Last-Event-ID`. An empty one doesn't count.

@@ -31,13 +31,15 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// Begins with `next`, by default with the next draw. Also returns the text before all events: its id is the round before
-    /// the first, so that a reader who is cut off before the first event misses nothing.
+    /// Begins with `next`, by default with the next draw. Also returns the event before all others: its id is the round before
+    /// the first, so that a reader who is cut off before the first draw misses nothing. It has data, because some clients forget
+    /// the id of an event without.
     pub fn new(next: Option<u64>, ledger: &LedgerSnapshot) -> (Cursor, String) {
         let newest = ledger.head().map(|head| head.round);
         let after = newest.map_or(1, |newest| newest + 1);
         let next = next.unwrap_or(after);
-        let mut text = format!("id: {}\n\n", next - 1);
+        let mut text = format!("id: {}\n", next - 1);
+        event(&mut text, "position", format_args!("{{\"next\":{next}}}"));
         if next > after {
             ahead(&mut text, next, ledger.head());
         }
