@@ -102,4 +102,9 @@ fn log_start(identity: &Identity, volume: &Volume) {
         version = VERSION,
         "starting"
     );
+    if identity.name.ordinal.is_none() {
+        tracing::info!(
+            "serves numbers, but neither leads nor draws: its name has no ordinal, as the names of a StatefulSet's Pods have"
+        );
+    }
 }

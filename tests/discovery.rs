@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dns::{Fault, TestDns};
 use random_generator::clock::Clock;
+use random_generator::discovery::service::public_listeners;
 use random_generator::discovery::{Discovery, DiscoveryConfig, DiscoveryMetrics, Nameservers, Peer, PeerList};
 use random_generator::identity::MemberName;
 use random_generator::shutdown;
@@ -210,6 +211,21 @@ async fn an_answer_cut_off_even_over_tcp_keeps_the_list_and_says_why() {
         list.trouble.as_ref().unwrap().contains("more members"),
         "{:?}",
         list.trouble
+    );
+}
+
+#[tokio::test]
+async fn commands_get_the_name_of_a_member_whose_address_is_not_to_be_had_and_the_addresses_of_the_others() {
+    let dns = TestDns::start().await;
+    dns.publish(0..3);
+    dns.set(Fault::NoAddressOfOne);
+    let nameservers = Nameservers::At(vec![dns.address]);
+    let found = public_listeners(SERVICE, &nameservers, Duration::from_millis(400))
+        .await
+        .unwrap();
+    assert_eq!(
+        found,
+        ["10.0.0.0:8081", &format!("rg-1.{SERVICE}:8091"), "10.0.0.2:8101"]
     );
 }
 

@@ -184,13 +184,33 @@ async fn metrics_are_open_metrics_of_every_part() {
     let router = scrape::router(Arc::new(root.registry), routes);
     let running = Running::start("metrics", router, Limits::internal(), http).await;
     get(running.address, "/metrics").await;
-    let reply = get(running.address, "/metrics").await;
+    // As Prometheus 3 asks for it.
+    let accept =
+        "accept: application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n";
+    let reply = request(running.address, "GET", "/metrics", accept, b"").await;
     assert_eq!(
         reply.header("content-type"),
         Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
     );
     let text = reply.text();
     assert!(text.ends_with("# EOF\n"));
+    for accept in ["", "accept: */*\r\n", "accept: text/plain;version=0.0.4\r\n"] {
+        let reply = request(running.address, "GET", "/metrics", accept, b"").await;
+        let kind = "text/plain; version=0.0.4; charset=utf-8";
+        assert_eq!(reply.header("content-type"), Some(kind), "{accept}");
+        let older = reply.text();
+        for line in [
+            "# TYPE random_generator_build_info gauge",
+            "random_generator_build_info{version=\"1.2.3\"} 1",
+            "# TYPE random_generator_http_requests_total counter",
+            "# TYPE random_generator_process_resident_memory_bytes gauge",
+        ] {
+            assert!(older.lines().any(|found| found == line), "no {line} in\n{older}");
+        }
+        let samples = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(samples(older), samples(text), "{older}");
+        assert!(!older.contains("# EOF") && !older.contains("# UNIT"), "{older}");
+    }
     for line in [
         "random_generator_build_info{version=\"1.2.3\"} 1",
         "random_generator_process_resident_memory_bytes ",

@@ -217,7 +217,7 @@ mod tests {
         let resolve = move |_: String| -> BoxFuture<'static, _> {
             let turn = turns.fetch_add(1, Ordering::SeqCst);
             let ports: &[u16] = [&[1, 2][..], &[], &[1, 2, 3]][turn];
-            let found = ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect();
+            let found = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
             Box::pin(async move { Ok(found) })
         };
         let targets = ["srv://rg.example".parse().unwrap()];

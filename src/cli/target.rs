@@ -2,7 +2,6 @@
 //! function says otherwise.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -52,8 +51,8 @@ impl PartialEq for Member {
     }
 }
 
-/// Finds the public listeners of a Service. Bounded in time; the error is text for the user.
-pub type Resolve = dyn Fn(String) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>>;
+/// Finds the public listeners of a Service, as HOST:PORT. Bounded in time; the error is text for the user.
+pub type Resolve = dyn Fn(String) -> BoxFuture<'static, Result<Vec<String>, String>>;
 
 /// Asks these DNS servers.
 pub(super) fn resolver(nameservers: &NameserverArgs) -> Box<Resolve> {
@@ -129,7 +128,8 @@ impl Target {
         if found.is_empty() {
             return Err(failed("it has no members now".into()));
         }
-        Ok(found.into_iter().map(Member::from).collect())
+        let members = found.iter().map(|authority| Member::at(format!("http://{authority}")));
+        Ok(members.collect())
     }
 }
 
@@ -158,12 +158,6 @@ pub(super) async fn first_that_answers(targets: &[Target], resolve: &Resolve) ->
         }
     }
     Ok(last)
-}
-
-impl From<SocketAddr> for Member {
-    fn from(address: SocketAddr) -> Member {
-        Member::at(format!("http://{address}"))
-    }
 }
 
 impl FromStr for Member {
@@ -338,12 +332,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_means_the_first_of_its_members_that_answers() {
-        let closed: Vec<SocketAddr> = (0..2)
+        let closed: Vec<String> = (0..2)
             .map(|_| {
-                std::net::TcpListener::bind("127.0.0.1:0")
-                    .unwrap()
-                    .local_addr()
-                    .unwrap()
+                let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+                bound.local_addr().unwrap().to_string()
             })
             .collect();
         let resolve = move |service: String| -> BoxFuture<'static, _> {

@@ -127,7 +127,7 @@ pub struct ListenArgs {
     /// Address for maintenance; anyone who can reach it may use it
     #[arg(long, env = "RANDOM_GENERATOR_ADMIN_LISTEN", value_name = "IP:PORT", value_parser = values::address, default_value = "127.0.0.1:8082")]
     pub admin_listen: SocketAddr,
-    /// Address for metrics, as OpenMetrics text
+    /// Address for metrics, as text for Prometheus
     #[arg(long, env = "RANDOM_GENERATOR_METRICS_LISTEN", value_name = "IP:PORT", value_parser = values::address, default_value = "0.0.0.0:9797")]
     pub metrics_listen: SocketAddr,
     /// Maximum number of open connections to the public listener, 1 to 1000000

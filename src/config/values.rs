@@ -97,6 +97,21 @@ fn is_label(text: &str, most: usize) -> bool {
 /// A DNS name of several labels, in lower case and without its trailing dot.
 pub fn domain(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if name.contains("$(") {
+        return Err(String::from(
+            "a name without $(…): Kubernetes replaces a variable only if it is named earlier in the same list; or use --governing-service",
+        ));
+    }
+    if is_label(&name, 63) {
+        return Err(format!(
+            "the whole name, such as {name}.default.svc.cluster.local; or use --governing-service {name}"
+        ));
+    }
+    if name.ends_with(".svc") {
+        return Err(format!(
+            "the name with the cluster's domain, such as {name}.cluster.local; or use --governing-service"
+        ));
+    }
     // `_peer._tcp.` and 63 characters of a member's name go in front of it, within the 253 of a DNS name.
     if name.len() > 178 || !name.split('.').all(|part| is_label(part, 63)) {
         return Err(String::from(
@@ -259,6 +274,19 @@ mod tests {
         );
         for wrong in ["", ".", "a..b", "_peer._tcp.rg.default.svc", "rg default"] {
             assert!(domain(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_discovery_name_that_no_dns_answers_is_refused_with_what_to_write() {
+        for (wrong, hint) in [
+            ("rg", "rg.default.svc.cluster.local"),
+            ("rg.", "--governing-service rg"),
+            ("rg.default.svc", "rg.default.svc.cluster.local"),
+            ("rg.$(POD_NAMESPACE).svc.cluster.local", "named earlier"),
+        ] {
+            let refused = domain(wrong).unwrap_err();
+            assert!(refused.contains(hint), "{wrong}: {refused}");
         }
     }
 }

@@ -10,12 +10,9 @@ use futures_util::StreamExt;
 use hickory_resolver::proto::rr::{Name, RData};
 
 use super::answer::{self, Record};
-use super::resolver::{NoAnswer, Resolver, outcome};
+use super::resolver::{ADDRESS_LOOKUPS, NoAnswer, Resolver, outcome};
 use super::{Nameservers, Peer, PeerList};
 use crate::identity::MemberName;
-
-/// Concurrent address look-ups, for servers that send no additional section.
-const ADDRESS_LOOKUPS: usize = 16;
 
 /// Looks up one SRV name.
 #[derive(Debug)]

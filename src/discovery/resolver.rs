@@ -20,6 +20,8 @@ use super::Nameservers;
 
 /// The payload size that fits an Ethernet frame on every path (DNS flag day 2020); longer answers come over TCP.
 const EDNS_PAYLOAD: u16 = 1232;
+/// Concurrent address look-ups, for servers that send no additional section.
+pub(super) const ADDRESS_LOOKUPS: usize = 16;
 /// Aliases that are followed one after the other; a loop ends here.
 const MOST_ALIASES: usize = 4;
 

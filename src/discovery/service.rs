@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use hickory_resolver::proto::rr::{Name, RData};
 
 use super::Nameservers;
-use super::resolver::{NoAnswer, Resolver};
+use super::resolver::{ADDRESS_LOOKUPS, NoAnswer, Resolver};
 
-/// Looks up the addresses of `_http._tcp.SERVICE`, by ascending name of the target; empty when nobody is published. The name is
-/// absolute with or without a dot at the end. The whole look-up is abandoned after three times `timeout`.
+/// Looks up `_http._tcp.SERVICE`: ADDRESS:PORT of each target, by ascending name, or HOST:PORT of one without an address; empty
+/// when nobody is published. The name is absolute with or without a dot at the end. The whole look-up is abandoned after three
+/// times `timeout`.
 ///
 /// # Errors
 /// DNS gave no answer; the text says why.
@@ -17,7 +19,7 @@ pub async fn public_listeners(
     service: &str,
     nameservers: &Nameservers,
     timeout: Duration,
-) -> Result<Vec<SocketAddr>, String> {
+) -> Result<Vec<String>, String> {
     let name = format!("_http._tcp.{}.", service.trim_end_matches('.'));
     let look_up = async {
         let mut resolver = Resolver::new(nameservers.clone(), timeout);
@@ -36,13 +38,16 @@ pub async fn public_listeners(
             })
             .collect();
         targets.sort();
-        let mut found = Vec::new();
-        for (host, port) in targets {
-            let addresses = resolver.addresses(&host).await;
-            let addresses = addresses.map_err(|outcome| format!("the address query for {host} failed: {outcome}"))?;
-            found.extend(addresses.first().map(|address| SocketAddr::new(*address, port)));
-        }
-        Ok(found)
+        let resolver = &resolver;
+        let listeners = futures_util::stream::iter(targets).map(async |(host, port)| {
+            let addresses = resolver.addresses(&host).await.unwrap_or_default();
+            match addresses.first() {
+                Some(address) => SocketAddr::new(*address, port).to_string(),
+                // Whoever asks it learns that it can't be reached.
+                None => format!("{host}:{port}"),
+            }
+        });
+        Ok(listeners.buffered(ADDRESS_LOOKUPS).collect().await)
     };
     match tokio::time::timeout(timeout * 3, look_up).await {
         Ok(found) => found,

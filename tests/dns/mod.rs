@@ -27,6 +27,8 @@ pub enum Fault {
     AlwaysTruncate,
     /// As AlwaysTruncateUdp, and TCP connections end at once.
     NoTcp,
+    /// SRV records only, and SERVFAIL for the addresses of member 1.
+    NoAddressOfOne,
     /// The SRV name is an alias, a CNAME, of the real one.
     Alias,
 }
@@ -235,6 +237,7 @@ fn answer(bytes: &[u8], state: &Mutex<State>, tcp: bool) -> Option<(Message, u16
         Fault::ServFail => ResponseCode::ServFail,
         Fault::Refused => ResponseCode::Refused,
         Fault::NxDomain => ResponseCode::NXDomain,
+        Fault::NoAddressOfOne if query.name().to_ascii().starts_with("rg-1.") => ResponseCode::ServFail,
         _ => ResponseCode::NoError,
     };
     message.metadata.response_code = code;
@@ -256,7 +259,7 @@ fn answer(bytes: &[u8], state: &Mutex<State>, tcp: bool) -> Option<(Message, u16
                     let srv = RData::SRV(SRV::new(0, 100, *port, target.clone()));
                     message.add_answer(Record::from_rdata(owner.clone(), 300, srv));
                 }
-                if ![Fault::NoAdditional, Fault::Alias].contains(&state.fault) {
+                if ![Fault::NoAdditional, Fault::NoAddressOfOne, Fault::Alias].contains(&state.fault) {
                     for n in &state.ordinals {
                         message.additionals.push(Record::from_rdata(host(*n), 300, address(*n)));
                     }

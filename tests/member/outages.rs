@@ -206,6 +206,7 @@ fn a_member_without_ordinal_misses_neither_peers_nor_a_majority() {
     let (code, log) = member.ended();
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("degraded"), "{log}");
+    assert_eq!(log.matches("neither leads nor draws").count(), 1, "{log}");
 }
 
 #[test]

@@ -22,7 +22,15 @@ fn exposed() -> BTreeMap<String, Metric> {
     let mut all = BTreeMap::new();
     for member in [&alone, &other.member] {
         let text = until("all four listeners", || {
-            let text = ask(member.base + 3, "GET", "/metrics", &[], b"").unwrap().text();
+            let text = ask(
+                member.base + 3,
+                "GET",
+                "/metrics",
+                &[("accept", "application/openmetrics-text")],
+                b"",
+            )
+            .unwrap()
+            .text();
             let listeners = ["public", "peer", "admin", "metrics"];
             let there = |name: &&str| text.contains(&format!("http_connections{{listener=\"{name}\"}}"));
             listeners.iter().all(there).then_some(text)
@@ -40,7 +48,7 @@ fn every_metric_that_a_member_exposes_is_well_formed_and_documented_and_no_other
     let mut page = String::from(
         "# Metrics\n\n\
          For anyone who scrapes a member. Generated from what members expose (`make docs`); a test checks it.\n\n\
-         A member's metrics listener (`--metrics-listen`, port 9797) answers `GET /metrics` with OpenMetrics text. Query a \
+         A member's metrics listener (`--metrics-listen`, port 9797) answers `GET /metrics` with OpenMetrics text, or with that of Prometheus before it (0.0.4), as `Accept` says. Query a \
          counter with `_total` after its name, a histogram with `_bucket`, `_sum` or `_count`, an info with `_info`. \
          Times are in seconds, sizes in bytes, shares from 0 to 1. \
          Counters by reason start at 0, so that `increase()` sees the first event.\n\n\

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::{PATIENCE, until};
+use crate::harness::{Member, PATIENCE, ask, until, volume};
 use crate::page;
 use crate::set::Set;
 
@@ -181,6 +181,25 @@ impl Drop for Prometheus {
         let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    let Some(promtool) = find("promtool") else { return };
+    let (_directory, volume) = volume();
+    let member = Member::start(&volume, &["--draw-schedule", "@every 1s"]);
+    member.until_round(1);
+    let text = ask(member.base + 3, "GET", "/metrics", &[], b"").unwrap().text();
+    let mut child = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

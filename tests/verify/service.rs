@@ -1,6 +1,6 @@
 //! `srv://SERVICE`: the public listeners that a Service publishes, asked of the DNS server of `cluster`.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn a_service_gives_the_public_listeners_of_its_members_and_nobody_when_it_
 
     let ask = async |service: &str| public_listeners(service, &nameservers, Duration::from_secs(5)).await;
     let expected = ["127.0.0.1:8080", "127.0.0.2:8090", "127.0.0.3:8100"];
-    let expected: Vec<SocketAddr> = expected.map(|address| address.parse().unwrap()).to_vec();
+    let expected = expected.map(str::to_owned).to_vec();
     assert_eq!(ask(SERVICE).await, Ok(expected.clone()));
     assert_eq!(ask(&format!("{SERVICE}.")).await, Ok(expected));
     assert_eq!(ask("other.default.svc.cluster.local").await, Ok(Vec::new()));
