@@ -71,6 +71,7 @@ async fn periodic(set: &Set) {
 async fn lines_on_the_node(set: &Set) -> usize {
     let pods = object(set, "pods?labelSelector=app=on-the-node").await;
     let mut pod = shell_pod(set, "node-looker", "sleep 600");
+    pod["spec"]["securityContext"] = serde_json::json!({"runAsUser": 0});
     pod["spec"]["nodeName"] = pods["items"][0]["spec"]["nodeName"].clone();
     pod["spec"]["volumes"] = serde_json::json!([{"name": "logs", "hostPath": {"path": "/tmp/random-generator-logs"}}]);
     pod["spec"]["containers"][0]["volumeMounts"] = serde_json::json!([{"name": "logs", "mountPath": "/logs"}]);
