@@ -41,10 +41,12 @@ pub(super) struct Conditions {
 
 impl Conditions {
     /// Reports every condition until `stop`.
-    pub async fn report(self, readiness: Readiness, mut stop: Signal) {
+    pub async fn report(mut self, readiness: Readiness, mut stop: Signal) {
+        let mut awaits_journal = true;
         loop {
-            if self.journal_could_be_written() {
+            if awaits_journal && self.journal_could_be_written() {
                 readiness.release(Latch::Journal);
+                awaits_journal = false;
             }
             readiness.report("lease", self.lease());
             readiness.report("lease-watch", self.lease_watch());
@@ -56,6 +58,8 @@ impl Conditions {
             tokio::select! {
                 biased;
                 () = stop.requested() => return,
+                // A start must not wait for the next look.
+                Ok(()) = self.journal.changed(), if awaits_journal => {}
                 () = sleep(CHECK_EVERY) => {}
             }
         }
