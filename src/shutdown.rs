@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal as Unix, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// `timeout`, `kill` of a group and some supervisors send several signals at once, and mean one.
+/// timeout(1), a `kill` of the process group and some supervisors send several signals at once, and mean one request.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
 
 /// Starts one stage of the shutdown. So does dropping it: no part outlives its owner.
@@ -43,7 +43,8 @@ impl Signal {
     }
 }
 
-/// SIGTERM, SIGINT and SIGHUP, none of which ends the process any more. What ignored SIGHUP before, as under nohup(1), still does.
+/// SIGTERM, SIGINT and SIGHUP, which no longer kill the process. A process that was started with SIGHUP ignored, as by nohup(1), goes
+/// on ignoring it.
 #[derive(Debug)]
 pub struct StopSignals {
     terminate: Unix,

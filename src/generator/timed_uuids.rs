@@ -1,8 +1,8 @@
 //! UUIDs of version 7 that ascend for as long as the process runs (RFC 9562, 5.7 and 6.2, method 2: monotonic random).
 //!
-//! The first of a millisecond has 74 random bits, of which the highest is 0; each later one exceeds the one before by a random
-//! number of 1 to 2^32. A clock that stands still or steps back continues the last millisecond, and a millisecond that is used
-//! up continues in the next, ahead of the clock.
+//! The first UUID of a millisecond gets a random number of 74 bits, with the highest bit 0 to leave room above it. Each further one
+//! adds a random step of 1 to 2^32. If the clock stands still or is set back, the steps go on from the last UUID. When a
+//! millisecond has no room left, the next one is used, ahead of the clock.
 
 use std::sync::{Mutex, PoisonError};
 
