@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use crate::cluster::every;
-use crate::group::{Group, Step};
+use crate::group::{Group, Start, Step};
 use crate::plan::{LEASE, Plan};
 use crate::steps;
 
@@ -54,7 +54,7 @@ fn group(name: &'static str, steps: Vec<Step>) -> Group {
         plan: Plan::quick("overlays/kind")
             .with("DRAW_SCHEDULE", "@every 2s")
             .with("SHUTDOWN_DELAY", "1s"),
-        members: 3,
+        start: Start::Drawing(3),
         steps,
     }
 }

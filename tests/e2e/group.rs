@@ -23,12 +23,21 @@ pub struct Step {
     pub test: Test,
 }
 
+/// What a set has before the first test.
+#[derive(Clone, Copy)]
+pub enum Start {
+    Empty,
+    /// So many members are ready.
+    Ready(u16),
+    /// And each has a draw. A first chain needs every voter: a fault before it stops all draws, as it should.
+    Drawing(u16),
+}
+
 /// Tests of one set, in this order.
 pub struct Group {
     pub name: &'static str,
     pub plan: Plan,
-    /// As many members are ready before the first.
-    pub members: u16,
+    pub start: Start,
     pub steps: Vec<Step>,
 }
 
@@ -111,11 +120,20 @@ impl Run {
                 verdict.namespaces.push(name.clone());
                 name
             };
-            let (cluster, plan, members) = (self.cluster.clone(), group.plan.clone(), group.members);
+            let (cluster, plan, start) = (self.cluster.clone(), group.plan.clone(), group.start);
             let made = async move {
                 let set = Set::deploy(cluster, &name, plan).await;
-                if members > 0 {
-                    set.until_ready(members).await;
+                match start {
+                    Start::Empty => {}
+                    Start::Ready(members) => {
+                        set.until_ready(members).await;
+                    }
+                    Start::Drawing(members) => {
+                        set.until_ready(members).await;
+                        for ordinal in 0..members {
+                            set.until_round(ordinal, 1).await;
+                        }
+                    }
                 }
                 set
             };

@@ -6,7 +6,7 @@ use axum::http::Request;
 use serde_json::Value;
 
 use crate::cluster::until;
-use crate::group::Group;
+use crate::group::{Group, Start};
 use crate::plan::Plan;
 use crate::set::Set;
 use crate::{access, handover, scaling, steps};
@@ -16,7 +16,7 @@ pub fn group() -> Group {
         name: "members",
         // The Pods that these tests delete need not serve for long after they are asked to end.
         plan: Plan::quick("overlays/kind").with("SHUTDOWN_DELAY", "1s"),
-        members: 3,
+        start: Start::Drawing(3),
         steps: steps![
             a_rollout_ends_with_a_ready_member_for_each_ordinal_each_on_a_volume_of_its_own,
             access::no_pod_security_warning_comes_where_restricted_is_warned_of_and_a_privileged_control_gets_one,

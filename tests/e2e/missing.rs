@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::cluster::until;
-use crate::group::Group;
+use crate::group::{Group, Start};
 use crate::logs::each_change_is_told_once;
 use crate::plan::Plan;
 use crate::set::Set;
@@ -15,7 +15,7 @@ pub fn group() -> Group {
     Group {
         name: "missing",
         plan: Plan::quick("overlays/parallel").with("SHUTDOWN_DELAY", "1s"),
-        members: 3,
+        start: Start::Drawing(3),
         steps: steps![
             no_lease_is_told_and_heals_without_a_restart,
             no_permission_is_told_and_heals_without_a_restart,
@@ -38,7 +38,7 @@ pub fn token_group() -> Group {
     Group {
         name: "token",
         plan,
-        members: 3,
+        start: Start::Ready(3),
         steps: steps![a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_restart],
     }
 }

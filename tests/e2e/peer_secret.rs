@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cluster::until;
-use crate::group::Group;
+use crate::group::{Group, Start};
 use crate::plan::Plan;
 use crate::set::Set;
 use crate::steps;
@@ -12,7 +12,7 @@ pub fn group() -> Group {
     Group {
         name: "peer-secret",
         plan: Plan::quick("overlays/secured").with("SHUTDOWN_DELAY", "1s"),
-        members: 3,
+        start: Start::Drawing(3),
         steps: steps![a_member_with_another_peer_secret_is_refused_and_named_and_the_others_go_on],
     }
 }

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::cluster::{run, until};
-use crate::group::Group;
+use crate::group::{Group, Start};
 use crate::plan::Plan;
 use crate::set::Set;
 use crate::steps;
@@ -28,7 +28,7 @@ pub fn group() -> Group {
     Group {
         name: "singleton",
         plan: Plan::nothing(),
-        members: 0,
+        start: Start::Empty,
         steps: steps![no_two_jobs_run_at_once_by_the_fence_that_their_target_accepted_whatever_ends_a_holder],
     }
 }

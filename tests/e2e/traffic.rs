@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cluster::{every, until};
-use crate::group::Group;
+use crate::group::{Group, Start};
 use crate::plan::Plan;
 use crate::set::Set;
 use crate::steps;
@@ -17,7 +17,7 @@ pub fn group() -> Group {
         name: "traffic",
         // With the manifests' own lease times and schedule.
         plan: Plan::of("base"),
-        members: 3,
+        start: Start::Drawing(3),
         steps: steps![a_set_of_n_makes_under_1_plus_a_tenth_of_n_minus_1_requests_a_second_as_the_api_server_counts],
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::chain::longest_gap;
 use crate::client::{Client, shell_pod};
 use crate::cluster::{every, until};
-use crate::group::Group;
+use crate::group::{Group, Start};
 use crate::plan::{LEASE, Plan};
 use crate::set::Set;
 use crate::steps;
@@ -17,7 +17,7 @@ pub fn group() -> Group {
         name: "updates",
         // With the manifests' own delay after SIGTERM: it is what keeps requests from failing.
         plan: Plan::quick("overlays/kind"),
-        members: 3,
+        start: Start::Drawing(3),
         steps: steps![
             srv_lists_every_pod_ready_or_not_and_all_members_agree_on_peers,
             a_rolling_update_under_load_through_the_client_service_fails_no_request_and_misses_no_slot_beyond_a_lease_time,

@@ -9,7 +9,7 @@ use axum::http::{Request, StatusCode};
 use serde_json::Value;
 
 use crate::cluster::{Said, until};
-use crate::group::Group;
+use crate::group::{Group, Start};
 use crate::plan::{Plan, root};
 use crate::set::Set;
 use crate::steps;
@@ -19,7 +19,7 @@ pub fn groups() -> Vec<Group> {
     let group = |name, steps| Group {
         name,
         plan: Plan::nothing(),
-        members: 0,
+        start: Start::Empty,
         steps,
     };
     vec![
