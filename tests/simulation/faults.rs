@@ -50,6 +50,9 @@ pub enum Fault {
     /// The set moves to another start ordinal, and the old members leave.
     Move,
     Leave,
+    /// Somebody is asked to stop, and ends.
+    Stop,
+    End(usize),
 }
 
 impl Plan {
@@ -136,9 +139,16 @@ impl World {
         match fault {
             Fault::Resume(id) => self.resume_if_paused(id),
             Fault::Return(ordinal) => self.come_back(ordinal),
+            Fault::End(id) => self.end(id)?,
+            Fault::Stop => {
+                if let Some(id) = self.victim() {
+                    self.stop(id)?;
+                }
+            }
             Fault::Heal(id) => {
                 self.processes[id].cut_store = false;
                 self.processes[id].cut_peers = false;
+                self.processes[id].disturbed_at = self.t;
             }
             Fault::CreateLease => {
                 if self.store.object.is_none() {
@@ -357,6 +367,7 @@ impl World {
             let process = &mut self.processes[id];
             process.cut_store = false;
             process.cut_peers = false;
+            process.disturbed_at = self.t;
             process.wall_offset = process.wall_offset.clamp(-1_500_000, 1_500_000);
             let ordinal = process.ordinal;
             if self.processes[id].alive && self.current[usize::from(ordinal)] != Some(id) {

@@ -12,6 +12,7 @@ mod network;
 mod oracle;
 mod process;
 mod splits;
+mod stops;
 mod store;
 mod trace;
 mod world;

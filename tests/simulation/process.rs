@@ -79,6 +79,10 @@ pub struct Process {
     /// Cut off from the store, and from its peers.
     pub cut_store: bool,
     pub cut_peers: bool,
+    /// When it was last cut from the store, paused, or freed of that (µs).
+    pub disturbed_at: u64,
+    /// Since when it is asked to stop (µs).
+    pub stopping: Option<u64>,
     /// Its boot-time clock gains so many millionths.
     pub drift: i64,
     /// Its wall clock is off by so many microseconds.
@@ -140,6 +144,8 @@ impl Process {
             detached: false,
             cut_store: false,
             cut_peers: false,
+            disturbed_at: 0,
+            stopping: None,
             drift: 0,
             wall_offset: 0,
             lease: None,

@@ -105,6 +105,7 @@ impl World {
         }
         world.plan_faults();
         world.plan_splits(seed);
+        world.plan_stops(seed);
         world
     }
 
@@ -189,6 +190,7 @@ impl World {
 
     pub fn resume(&mut self, id: usize) {
         self.processes[id].paused = false;
+        self.processes[id].disturbed_at = self.t;
         if let Some(at) = &mut self.processes[id].saw_other {
             *at = self.t;
         }
@@ -299,7 +301,7 @@ impl World {
                 elector::Action::Commit { ticket, outcome } => {
                     self.within(id, Input::Conductor(conductor::Event::Committed { ticket, outcome }));
                 }
-                elector::Action::Resigned => {}
+                elector::Action::Resigned => return self.resigned(id),
             }
         }
         let wake = self.processes[id].elector.wake_at();

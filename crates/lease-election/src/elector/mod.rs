@@ -152,6 +152,9 @@ impl<P: Payload> Elector<P> {
 
     /// When to call [`Elector::step`] with a tick, if nothing else happens before.
     pub fn wake_at(&self) -> Option<Boot> {
+        if self.resigned {
+            return None;
+        }
         let read = (self.reading.is_none() && self.writing.is_none()).then_some(self.next_read);
         let term = self.term.as_ref().map(|term| term.renew_deadline);
         read.into_iter().chain(term).chain(self.next_write_at()).min()
@@ -164,7 +167,7 @@ impl<P: Payload> Elector<P> {
         }
         let view = self.view.as_ref()?;
         if view.object.spec.held_by() == Some(self.config.identity.as_str()) && (self.resigning || !self.standing) {
-            return Some(self.next_write);
+            return Some(self.release_at());
         }
         if self.resigning || !self.standing {
             return None;
@@ -175,6 +178,14 @@ impl<P: Payload> Elector<P> {
                 let free = view.free_at(&self.config.identity, self.config.duration);
                 Some(free.max(self.out_until).max(self.next_write))
             }
+        }
+    }
+
+    /// L8, L11: at once, but for a refusal. The retry time is that of renewals.
+    fn release_at(&self) -> Boot {
+        match self.write_trouble {
+            Some(_) => self.next_write,
+            None => Boot(0),
         }
     }
 
@@ -189,11 +200,8 @@ impl<P: Payload> Elector<P> {
         }
         let stands = self.standing && !self.resigning && now.boot >= self.out_until;
         if !stands {
-            // Leadership ends before the release is sent, not with its answer. The release is sent at once, not when the next
-            // renewal would have been due.
-            if self.term.take().is_some() {
-                self.next_write = now.boot;
-            }
+            // Leadership ends before the release is sent, not with its answer.
+            self.term = None;
         }
         // L11: after a refusal the next write waits, whatever its purpose.
         let refused = self.write_trouble.is_some() && now.boot < self.next_write;
@@ -229,7 +237,7 @@ impl<P: Payload> Elector<P> {
         };
         let object = view.object.clone();
         if !stands {
-            if mine && now.boot >= self.next_write {
+            if mine && now.boot >= self.release_at() {
                 self.write(Purpose::Release, object, now);
             }
         } else if let Some(term) = self.term.clone() {
