@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256, Sha512};
 use utoipa::ToSchema;
 
 use parse::no_majority;
-pub use parse::{MAX_HOLDER, MAX_SET, MAX_TEXT, RecordError, Rule};
+pub use parse::{MAX_SET, MAX_TEXT, RecordError, Rule, is_holder};
 pub use voters::{Voters, VotersError};
 
 /// RFC 8785 numbers are doubles; integers beyond this would not survive a reader in JavaScript.

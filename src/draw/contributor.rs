@@ -9,7 +9,7 @@ use crate::peer::message::{
     Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, MOST_PASSED_OVER, Refusal, VERSION,
 };
 use crate::record::secrets::commitment;
-use crate::record::{MAX_INTEGER, Record};
+use crate::record::{MAX_INTEGER, Record, is_holder};
 
 /// A holder whose clock is further ahead would draw a slot before its time.
 const EARLY_MS: i64 = 5_000;
@@ -82,6 +82,7 @@ impl Contributor {
     /// another can't answer from memory.
     pub fn heads(&self, ledger: &Ledger, request: &HeadsRequest) -> Result<(Vec<Write>, HeadsAnswer), Refusal> {
         self.check_addressee(request.version, &request.set)?;
+        well_formed_term(request.fence, &request.holder)?;
         let promise = promise(ledger, None, request.fence, &request.holder)?;
         let answer = HeadsAnswer {
             version: VERSION,
@@ -137,20 +138,29 @@ fn may_follow(request: &KeepRequest, newest: &Record) -> bool {
     head.age() >= newest.age() || (passed_over() && request.fence > newest.fence)
 }
 
+fn malformed(detail: &str) -> Result<(), Refusal> {
+    Err(Refusal::Malformed {
+        detail: detail.to_owned(),
+    })
+}
+
+fn well_formed_term(fence: u64, holder: &str) -> Result<(), Refusal> {
+    if !(1..=MAX_INTEGER).contains(&fence) {
+        return malformed("a fence is from 1 to 2^53 - 1");
+    }
+    if !is_holder(holder) {
+        return malformed("a holder has 1 to 253 printable ASCII characters, no space, quote or backslash");
+    }
+    Ok(())
+}
+
 fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
-    let malformed = |detail: &str| {
-        Err(Refusal::Malformed {
-            detail: detail.to_owned(),
-        })
-    };
-    if request.round == 0 || request.round >= MAX_INTEGER || request.fence == 0 || request.fence > MAX_INTEGER {
-        return malformed("round and fence are from 1 to 2^53 - 1");
+    well_formed_term(request.fence, &request.holder)?;
+    if !(1..MAX_INTEGER).contains(&request.round) {
+        return malformed("a round is from 1 to 2^53 - 2");
     }
     if !request.voters.is_valid() {
         return malformed("voters are 1 to 32 ordinals, up to 1023");
-    }
-    if request.holder.is_empty() || request.holder.len() > 253 {
-        return malformed("holder has 1 to 253 characters");
     }
     if request.passed_over.len() > MOST_PASSED_OVER {
         return malformed("at most 32 records are passed over");
@@ -256,6 +266,66 @@ mod tests {
     }
 
     #[test]
+    fn a_keep_that_is_not_well_formed_is_refused() {
+        let mut ledger = ledger();
+        let opening = request(None, 1, "a");
+        let first = drawn(&opening, &ask(&mut ledger, &opening).unwrap());
+        let next = request(Some(&first), 1, "a");
+        let altered = Arc::new(Record {
+            fence: 9,
+            ..Record::clone(&first)
+        });
+        let wrongs: [(&str, fn(&mut KeepRequest)); 13] = [
+            ("a round 0", |wrong| wrong.round = 0),
+            ("too great a round", |wrong| wrong.round = MAX_INTEGER),
+            ("a fence 0", |wrong| wrong.fence = 0),
+            ("too great a fence", |wrong| wrong.fence = MAX_INTEGER + 1),
+            ("no voters", |wrong| wrong.voters = 0.into()),
+            ("no holder", |wrong| wrong.holder.clear()),
+            ("a long holder", |wrong| wrong.holder = "a".repeat(254)),
+            ("a holder with a space", |wrong| wrong.holder = "a b".to_owned()),
+            ("much passed over", |wrong| {
+                wrong.passed_over = vec![Hex([1; 32]); MOST_PASSED_OVER + 1]
+            }),
+            ("no head", |wrong| wrong.head = None),
+            ("a restart", |wrong| wrong.restart = true),
+            ("another chain", |wrong| wrong.chain = Hex([8; 16])),
+            ("a slot not later", |wrong| wrong.slot = slot(1)),
+        ];
+        for (what, wrong) in wrongs {
+            let mut request = next.clone();
+            wrong(&mut request);
+            let refused = contributor().keep(&ledger, &request, wall(2));
+            assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{what}: {refused:?}");
+        }
+        for request in [
+            KeepRequest {
+                round: 3,
+                ..next.clone()
+            },
+            KeepRequest {
+                head: Some(altered),
+                ..next.clone()
+            },
+        ] {
+            let refused = contributor().keep(&ledger, &request, wall(2));
+            assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{refused:?}");
+        }
+        let refused = |request| contributor().keep(&ledger, &request, wall(2)).unwrap_err();
+        let version = KeepRequest {
+            version: 2,
+            ..next.clone()
+        };
+        assert_eq!(refused(version), Refusal::Version { speaks: 1 });
+        let set = KeepRequest {
+            set: "web".to_owned(),
+            ..next.clone()
+        };
+        assert_eq!(refused(set), Refusal::Set { set: "rg".to_owned() });
+        assert!(ask(&mut ledger, &next).is_ok());
+    }
+
+    #[test]
     fn a_fence_below_the_promise_is_refused_and_so_is_another_holder_with_the_same() {
         let mut ledger = ledger();
         ask(&mut ledger, &request(None, 5, "a")).unwrap();
@@ -323,6 +393,15 @@ mod tests {
         let (writes, answer) = contributor().heads(&ledger(), &request).unwrap();
         assert_eq!((answer.head, answer.fence), (None, 4));
         assert!(matches!(&writes[..], [Write::Promise(promise)] if promise.fence == 4 && promise.holder == "a"));
+        for (fence, holder) in [(0, "a"), (MAX_INTEGER + 1, "a"), (4, ""), (4, "a b")] {
+            let request = HeadsRequest {
+                fence,
+                holder: holder.to_owned(),
+                ..request.clone()
+            };
+            let refused = contributor().heads(&ledger(), &request);
+            assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{fence} {holder:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,13 @@ use crate::record::schedule::Schedule;
 pub const MAX_TEXT: usize = 64 * 1024;
 /// A set's name and an ordinal of up to ten digits make a Pod's name, which is a label of 63 characters.
 pub const MAX_SET: usize = 52;
-pub const MAX_HOLDER: usize = 253;
+const MAX_HOLDER: usize = 253;
+
+/// Whether a record may name this holder: printable ASCII without space, `"` and `\`.
+pub fn is_holder(identity: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    (1..=MAX_HOLDER).contains(&identity.len()) && identity.bytes().all(allowed)
+}
 
 /// The rules of a chain, named as in `docs/protocol.md`, 1.3. Every verifier reports the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -177,8 +183,7 @@ impl Record {
         if !(1..=MAX_SET).contains(&self.set.len()) || !self.set.bytes().all(in_set) {
             return Err(format!("set: expected 1 to {MAX_SET} of a-z, 0-9 and -"));
         }
-        let in_holder = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
-        if !(1..=MAX_HOLDER).contains(&self.holder.len()) || !self.holder.bytes().all(in_holder) {
+        if !is_holder(&self.holder) {
             return Err(format!("holder: expected 1 to {MAX_HOLDER} printable ASCII characters"));
         }
         for contribution in &self.contributions {

@@ -161,6 +161,7 @@ impl Recovery {
 mod tests {
     use super::*;
     use crate::peer::message::VERSION;
+    use crate::record::{Contribution, Draft, Hex, Slot};
 
     /// A recovery of three voters that know of no record, all asked.
     fn recovery() -> Recovery {
@@ -202,5 +203,109 @@ mod tests {
         assert!(matches!(recovery.found(), Found::Missing(missing) if missing == [1, 2]));
         assert!(recovery.to_ask(Boot(0), &[0, 1, 2]).is_empty(), "not at once again");
         assert_eq!(recovery.to_ask(Boot(0) + ASK_AGAIN, &[0, 1, 2]), [1]);
+    }
+
+    fn record(chain: u8, fence: u64, voters: u16) -> Arc<Record> {
+        let contributions = (0..voters).map(|ordinal| Contribution {
+            member: format!("rg-{ordinal}"),
+            next_commitment: Hex([9; 32]),
+            ordinal,
+            reveal: None,
+        });
+        let draft = Draft {
+            chain: Hex([chain; 16]),
+            contributions: contributions.collect(),
+            voters: voters.into(),
+            schedule: "@every 10s".to_owned(),
+            slot: Slot(1_700_000_000),
+            ..Draft::after(None, fence)
+        };
+        Arc::new(draft.seal())
+    }
+
+    fn has(recovery: &mut Recovery, ordinal: u16, head: &Arc<Record>) {
+        let answer = HeadsAnswer {
+            version: VERSION,
+            set: "rg".to_owned(),
+            member: format!("rg-{ordinal}"),
+            ordinal,
+            head: Some(head.clone()),
+            fence: 1,
+        };
+        recovery.on_answer(u64::from(ordinal), ordinal, Ok(answer), Boot(0));
+    }
+
+    #[test]
+    fn a_newer_head_that_names_other_voters_changes_whose_answers_are_needed() {
+        let (older, newer) = (record(7, 1, 3), record(7, 2, 5));
+        let mut recovery = recovery();
+        has(&mut recovery, 0, &older);
+        has(&mut recovery, 1, &newer);
+        assert!(matches!(recovery.found(), Found::Missing(missing) if missing == [2, 3, 4]));
+        assert_eq!(
+            recovery.to_ask(Boot(0), &[0, 1, 2, 3, 4]),
+            [3, 4],
+            "what came still counts"
+        );
+        has(&mut recovery, 2, &older);
+        assert!(matches!(recovery.found(), Found::Newest(found) if found == newer));
+    }
+
+    #[test]
+    fn a_head_that_does_not_verify_or_is_of_another_set_does_not_count() {
+        let good = record(7, 1, 3);
+        let altered = Record {
+            fence: 9,
+            ..Record::clone(&good)
+        };
+        let of_another_set = Record {
+            set: "web".to_owned(),
+            ..Record::clone(&good)
+        };
+        for bad in [altered, of_another_set] {
+            let mut recovery = recovery();
+            has(&mut recovery, 0, &Arc::new(bad));
+            has(&mut recovery, 1, &good);
+            assert!(matches!(recovery.found(), Found::Missing(missing) if missing == [0, 2]));
+        }
+    }
+
+    #[test]
+    fn the_lease_and_members_without_a_vote_count_when_what_they_have_is_newer() {
+        let (older, newer) = (record(7, 1, 3), record(7, 2, 3));
+        let bases = [Head::Valid(newer.clone()), Head::Absent];
+        for (base, ahead) in bases.into_iter().zip([None, Some(newer.clone())]) {
+            let mut recovery = Recovery::new("rg", 1, base, None, ahead, 3.into());
+            for ordinal in recovery.to_ask(Boot(0), &[0, 1, 2]) {
+                recovery.asked(ordinal, u64::from(ordinal), Boot(0));
+            }
+            has(&mut recovery, 0, &older);
+            has(&mut recovery, 1, &older);
+            assert!(matches!(recovery.found(), Found::Newest(found) if found == newer));
+        }
+        // Of another chain it counts only in the Lease.
+        let lost = record(8, 2, 3);
+        let mut recovery = Recovery::new("rg", 1, Head::Absent, None, Some(lost.clone()), 3.into());
+        for ordinal in recovery.to_ask(Boot(0), &[0, 1, 2]) {
+            recovery.asked(ordinal, u64::from(ordinal), Boot(0));
+        }
+        has(&mut recovery, 0, &older);
+        has(&mut recovery, 1, &older);
+        assert!(matches!(recovery.found(), Found::Newest(found) if found == older));
+        assert_eq!(recovery.passed_over(&older).collect::<Vec<_>>(), [lost.hash]);
+    }
+
+    #[test]
+    fn the_newest_known_record_says_who_is_asked_and_without_one_this_members_own_voters_are() {
+        let asked = |own: Option<Arc<Record>>, base, reported| {
+            let recovery = Recovery::new("rg", 1, base, own, reported, 2.into());
+            recovery.to_ask(Boot(0), &[0, 1, 2, 3, 4]).len()
+        };
+        let (older, newer) = (record(7, 1, 3), record(7, 2, 5));
+        assert_eq!(asked(None, Head::Absent, None), 2);
+        assert_eq!(asked(Some(newer.clone()), Head::Valid(older.clone()), None), 5);
+        assert_eq!(asked(Some(older.clone()), Head::Valid(newer.clone()), None), 5);
+        assert_eq!(asked(Some(older.clone()), Head::Absent, Some(newer)), 5);
+        assert_eq!(asked(Some(older), Head::Absent, None), 3);
     }
 }

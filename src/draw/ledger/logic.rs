@@ -233,7 +233,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Draft;
+    use crate::record::{Contribution, Draft, Hex};
 
     fn after(previous: Option<&Arc<Record>>, fence: u64) -> Arc<Record> {
         Arc::new(Draft::after(previous.map(|record| &**record), fence).seal())
@@ -310,8 +310,37 @@ mod tests {
     #[test]
     fn a_record_that_was_not_asked_for_is_not_taken() {
         let ledger = ledger();
-        let asked = after(None, 1);
-        assert!(ledger.fill(asked.hash, &[after(None, 2)]).is_empty());
+        let complete = |draft: Draft| {
+            let contribution = Contribution {
+                member: "rg-0".to_owned(),
+                next_commitment: Hex([9; 32]),
+                ordinal: 0,
+                reveal: None,
+            };
+            let draft = Draft {
+                contributions: vec![contribution],
+                ..draft
+            };
+            Arc::new(draft.seal())
+        };
+        let first = complete(Draft::after(None, 1));
+        let asked = complete(Draft::after(Some(&first), 1));
+        let other = complete(Draft::after(None, 2));
+        let stored = |records: &[&Arc<Record>]| {
+            let records: Vec<_> = records.iter().map(|record| Arc::clone(record)).collect();
+            ledger.fill(asked.hash, &records).len()
+        };
+        assert_eq!(stored(&[&asked, &first]), 2);
+        assert_eq!(stored(&[&other]), 0);
+        assert_eq!(stored(&[&first]), 0, "an ancestor was not asked for");
+        assert_eq!(
+            stored(&[&asked, &other, &first]),
+            1,
+            "not what came before the one before it"
+        );
+        // Without contributions it breaks a rule, though its hash is right.
+        let hollow = after(Some(&first), 1);
+        assert!(ledger.fill(hollow.hash, &[hollow.clone()]).is_empty());
     }
 
     #[test]

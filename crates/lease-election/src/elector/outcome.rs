@@ -191,7 +191,7 @@ impl<P: Payload> Elector<P> {
         let renew_deadline = sent.sent_at + self.config.renew_deadline;
         match sent.purpose {
             Purpose::Acquire => {
-                if now.boot < renew_deadline && self.fence_floor < sent.change.fence && !self.resigning {
+                if now.boot < renew_deadline {
                     self.term = Some(Term {
                         uid: sent.base.uid.clone(),
                         fence: sent.change.fence,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_election::elector::Event;
-use lease_election::{Stored, WatchEvent, WriteOutcome};
+use lease_election::{Leadership, Stored, WatchEvent, WriteOutcome};
 
 use crate::bench::{Bench, Count, Object, RENEW_DEADLINE, SECOND, object, valid};
 
@@ -26,7 +26,11 @@ fn a_write_that_comes_back_after_its_deadline_begins_no_term() {
     let mut bench = Bench::that_saw(object(10, None));
     bench.wait(RENEW_DEADLINE);
     bench.writes();
-    assert!(!bench.leads());
+    let leadership = bench.snapshot.map(|snapshot| snapshot.leadership);
+    assert!(
+        matches!(leadership, Some(Leadership::Follower { .. })),
+        "{leadership:?}"
+    );
 }
 
 #[test]
@@ -71,6 +75,12 @@ fn a_view_that_it_did_not_write_ends_the_term() {
         bench.sees(found);
         assert!(!bench.leads(), "another {what}");
     }
+    let mut bench = Bench::leading();
+    bench.looks(Some(Object {
+        uid: "another".to_owned(),
+        ..mine()
+    }));
+    assert!(!bench.leads(), "another uid");
     let mut bench = Bench::leading();
     bench.sees(mine());
     assert!(bench.leads(), "a label ends no term");

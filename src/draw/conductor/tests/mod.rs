@@ -1,3 +1,8 @@
+//! The conductor, event by event.
+
+mod chains;
+mod slots;
+
 use std::sync::Arc;
 
 use lease_election::{Leadership, LeaseSpec};
@@ -108,57 +113,15 @@ fn refused_by_the_other(ask: u64, head: &Arc<Record>) -> Event {
     }
 }
 
-/// A holder that is the only voter.
-fn conductor() -> Conductor {
+/// A holder of so many voters.
+fn conductor(voters: u16) -> Conductor {
     Conductor::new(ConductorConfig {
         set: "rg".to_owned(),
         ordinal: 0,
         identity: IDENTITY.to_owned(),
-        voters: 1.into(),
+        voters: voters.into(),
         schedule: "@every 10s".parse().unwrap(),
         deadline: None,
         lease_duration: Duration::from_secs(15),
     })
-}
-
-#[test]
-fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voters_have_none() {
-    let (mut rng, forgotten) = (StdRng::seed_from_u64(0), first(7, 3));
-    let mut conductor = conductor();
-    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
-    let actions = conductor.step(at(0), holding(5, Head::Absent, at(0)), &mut rng);
-    let actions = conductor.step(at(0), answered(&actions, None), &mut rng);
-    let (ask, _) = asked_of_the_other(&actions);
-    let actions = conductor.step(at(1), refused_by_the_other(ask, &forgotten), &mut rng);
-    assert_eq!(actions, [Action::Look], "it may stand in the Lease by now");
-    // The lease was lost and taken again meanwhile: work under the old fence is abandoned.
-    let actions = conductor.step(at(2), holding(6, Head::Absent, at(2)), &mut rng);
-    let actions = conductor.step(at(2), answered(&actions, None), &mut rng);
-    let [Action::Commit(request)] = &actions[..] else {
-        panic!("{actions:?}");
-    };
-    assert_eq!(request.payload, forgotten);
-}
-
-#[test]
-fn a_member_with_another_chain_that_no_voter_has_is_asked_to_pass_over_it() {
-    let (mut rng, forgotten, standing) = (StdRng::seed_from_u64(0), first(7, 3), first(8, 1));
-    let mut conductor = conductor();
-    let lease = |fence, now| holding(fence, Head::Valid(standing.clone()), now);
-    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
-    let actions = conductor.step(at(0), lease(5, at(0)), &mut rng);
-    let (ask, request) = asked_of_the_other(&actions);
-    assert_eq!(request.passed_over, []);
-    conductor.step(at(1), refused_by_the_other(ask, &forgotten), &mut rng);
-    // The current draw continues; the next one considers it.
-    let actions = conductor.step(at(2), lease(6, at(2)), &mut rng);
-    let actions = conductor.step(at(2), answered(&actions, Some(standing.clone())), &mut rng);
-    let (ask, request) = asked_of_the_other(&actions);
-    assert_eq!(
-        (&request.head, &request.passed_over[..]),
-        (&Some(standing.clone()), &[forgotten.hash][..])
-    );
-    // A second report of the same record changes nothing.
-    let actions = conductor.step(at(2), refused_by_the_other(ask, &forgotten), &mut rng);
-    assert_eq!(actions, []);
 }

@@ -1,0 +1,107 @@
+//! Which chain a holder goes on with: 3.4, 1, and 3.5.
+
+use super::*;
+
+#[test]
+fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voters_have_none() {
+    let (mut rng, forgotten) = (StdRng::seed_from_u64(0), first(7, 3));
+    let mut conductor = conductor(1);
+    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
+    let actions = conductor.step(at(0), holding(5, Head::Absent, at(0)), &mut rng);
+    let actions = conductor.step(at(0), answered(&actions, None), &mut rng);
+    let (ask, _) = asked_of_the_other(&actions);
+    let actions = conductor.step(at(1), refused_by_the_other(ask, &forgotten), &mut rng);
+    assert_eq!(actions, [Action::Look], "it may stand in the Lease by now");
+    // The lease was lost and taken again meanwhile: work under the old fence is abandoned.
+    let actions = conductor.step(at(2), holding(6, Head::Absent, at(2)), &mut rng);
+    let actions = conductor.step(at(2), answered(&actions, None), &mut rng);
+    let [Action::Commit(request)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(request.payload, forgotten);
+}
+
+#[test]
+fn a_member_with_another_chain_that_no_voter_has_is_asked_to_pass_over_it() {
+    let (mut rng, forgotten, standing) = (StdRng::seed_from_u64(0), first(7, 3), first(8, 1));
+    let mut conductor = conductor(1);
+    let lease = |fence, now| holding(fence, Head::Valid(standing.clone()), now);
+    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
+    let actions = conductor.step(at(0), lease(5, at(0)), &mut rng);
+    let (ask, request) = asked_of_the_other(&actions);
+    assert_eq!(request.passed_over, []);
+    conductor.step(at(1), refused_by_the_other(ask, &forgotten), &mut rng);
+    // The current draw continues; the next one considers it.
+    let actions = conductor.step(at(2), lease(6, at(2)), &mut rng);
+    let actions = conductor.step(at(2), answered(&actions, Some(standing.clone())), &mut rng);
+    let (ask, request) = asked_of_the_other(&actions);
+    assert_eq!(
+        (&request.head, &request.passed_over[..]),
+        (&Some(standing.clone()), &[forgotten.hash][..])
+    );
+    // A second report of the same record changes nothing.
+    let actions = conductor.step(at(2), refused_by_the_other(ask, &forgotten), &mut rng);
+    assert_eq!(actions, []);
+}
+
+#[test]
+fn a_record_that_a_member_is_ahead_with_counts_only_once_the_lease_was_seen_again() {
+    let (mut rng, standing, newer) = (StdRng::seed_from_u64(0), first(7, 1), first(7, 3));
+    let mut conductor = conductor(1);
+    let lease = |now| holding(5, Head::Valid(standing.clone()), now);
+    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
+    let actions = conductor.step(at(0), lease(at(0)), &mut rng);
+    let (ask, _) = asked_of_the_other(&actions);
+    let actions = conductor.step(at(1), refused_by_the_other(ask, &newer), &mut rng);
+    assert_eq!(actions, [Action::Look]);
+    // The slot passes without a draw. What was seen of the Lease is from before the refusal.
+    let asks_for_heads = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Heads { .. }));
+    let actions = conductor.step(at(10), lease(at(1)), &mut rng);
+    assert!(!asks_for_heads(&actions), "{actions:?}");
+    conductor.step(at(15), Event::Tick, &mut rng);
+    let actions = conductor.step(at(20), lease(at(20)), &mut rng);
+    assert!(asks_for_heads(&actions), "{actions:?}");
+}
+
+#[test]
+fn what_is_no_record_of_this_set_makes_nobody_ahead() {
+    let (mut rng, standing) = (StdRng::seed_from_u64(0), first(7, 1));
+    let of_another_set = Record {
+        set: "web".to_owned(),
+        ..Record::clone(&first(7, 3))
+    };
+    let altered = Record {
+        fence: 9,
+        ..Record::clone(&first(7, 3))
+    };
+    for record in [of_another_set, altered] {
+        let mut conductor = conductor(1);
+        conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
+        let actions = conductor.step(at(0), holding(5, Head::Valid(standing.clone()), at(0)), &mut rng);
+        let (ask, _) = asked_of_the_other(&actions);
+        let actions = conductor.step(at(1), refused_by_the_other(ask, &Arc::new(record)), &mut rng);
+        assert_eq!(actions, []);
+    }
+}
+
+#[test]
+fn a_lease_whose_record_is_as_new_as_every_voters_is_left_as_it_is() {
+    let (mut rng, standing) = (StdRng::seed_from_u64(0), first(8, 4));
+    let mut conductor = conductor(1);
+    let lease = |fence, now| holding(fence, Head::Valid(standing.clone()), now);
+    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
+    let actions = conductor.step(at(0), lease(5, at(0)), &mut rng);
+    let (ask, _) = asked_of_the_other(&actions);
+    conductor.step(at(1), refused_by_the_other(ask, &first(7, 4)), &mut rng);
+    for (answer, round) in [(Some(first(8, 1)), 1), (None, 2)] {
+        let now = at(1 + round);
+        let actions = conductor.step(now, lease(5 + round, now), &mut rng);
+        let is_heads = |action: &Action| matches!(action, Action::Heads { .. });
+        if !actions.iter().any(is_heads) {
+            break;
+        }
+        let actions = conductor.step(now, answered(&actions, answer), &mut rng);
+        let commits = actions.iter().any(|action| matches!(action, Action::Commit(_)));
+        assert!(!commits, "{actions:?}");
+    }
+}

@@ -1,0 +1,226 @@
+//! How a holder draws a slot: 3.4.
+
+use super::*;
+use crate::lease::CommitRequest;
+use crate::peer::message::{Given, KeepAnswer};
+use crate::record::{ChainId, Reason};
+
+const CHAIN: ChainId = Hex([7; 16]);
+
+fn millis(after: Now, millis: u64) -> Now {
+    Now {
+        boot: after.boot + Duration::from_millis(millis),
+        wall: Wall(after.wall.0 + i64::try_from(millis).unwrap() * 1_000),
+    }
+}
+
+/// A holder of three voters, asked for the draw after `head`: what each was asked.
+struct Draw {
+    conductor: Conductor,
+    rng: StdRng,
+    head: Arc<Record>,
+    asked: Vec<(u16, u64, Arc<KeepRequest>)>,
+    other: Vec<Action>,
+}
+
+impl Draw {
+    fn begun() -> Draw {
+        let mut draw = Draw {
+            conductor: conductor(3),
+            rng: StdRng::seed_from_u64(0),
+            head: first(7, 3),
+            asked: Vec::new(),
+            other: Vec::new(),
+        };
+        draw.step(at(0), Event::Published(Arc::from([0, 1, 2])));
+        let lease = holding(5, Head::Valid(draw.head.clone()), at(0));
+        draw.step(at(0), lease);
+        assert_eq!(draw.asked.len(), 3);
+        draw
+    }
+
+    fn step(&mut self, now: Now, event: Event) {
+        (self.asked, self.other) = (Vec::new(), Vec::new());
+        for action in self.conductor.step(now, event, &mut self.rng) {
+            match action {
+                Action::Keep { ask, ordinal, request } => self.asked.push((ordinal, ask, request)),
+                other => self.other.push(other),
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        now: Now,
+        (ordinal, ask, _): &(u16, u64, Arc<KeepRequest>),
+        result: Result<KeepAnswer, AskError>,
+    ) {
+        self.step(
+            now,
+            Event::Kept {
+                ask: *ask,
+                ordinal: *ordinal,
+                result,
+            },
+        );
+    }
+
+    fn good(&self, ordinal: u16) -> KeepAnswer {
+        KeepAnswer {
+            version: VERSION,
+            set: "rg".to_owned(),
+            member: format!("rg-{ordinal}"),
+            ordinal,
+            chain: CHAIN,
+            round: 2,
+            kept: Some(self.head.hash),
+            contribution: Some(Given {
+                reveal: None,
+                next_commitment: Hex([1; 32]),
+            }),
+        }
+    }
+
+    fn commit(&self) -> Option<&CommitRequest> {
+        self.other.iter().find_map(|action| match action {
+            Action::Commit(request) => Some(request),
+            _ => None,
+        })
+    }
+
+    fn missing(&self) -> Vec<(u16, Reason)> {
+        let record = &self.commit().expect("a commit").payload;
+        record
+            .missing
+            .iter()
+            .map(|missing| (missing.ordinal, missing.reason))
+            .collect()
+    }
+}
+
+#[test]
+fn a_majority_waits_a_second_for_the_others_and_no_longer() {
+    let mut draw = Draw::begun();
+    let asked = draw.asked.clone();
+    for member in &asked[..2] {
+        draw.answer(millis(at(0), 10), member, Ok(draw.good(member.0)));
+        assert_eq!(draw.commit(), None);
+    }
+    draw.step(millis(at(0), 999), Event::Tick);
+    assert_eq!(draw.commit(), None);
+    draw.step(at(1), Event::Tick);
+    assert_eq!(draw.missing(), [(2, Reason::Timeout)]);
+
+    let mut draw = Draw::begun();
+    let asked = draw.asked.clone();
+    for member in &asked {
+        draw.answer(millis(at(0), 10), member, Ok(draw.good(member.0)));
+    }
+    assert_eq!(draw.missing(), [], "all have answered");
+}
+
+#[test]
+fn an_answer_to_another_question_does_not_count() {
+    let wrongs: [fn(&mut KeepAnswer); 8] = [
+        |answer| answer.version += 1,
+        |answer| answer.set = "web".to_owned(),
+        |answer| answer.ordinal = 1,
+        |answer| answer.chain = Hex([8; 16]),
+        |answer| answer.round = 3,
+        |answer| answer.kept = None,
+        |answer| answer.contribution = None,
+        |answer| answer.contribution.as_mut().unwrap().reveal = Some(Hex([2; 32])),
+    ];
+    for (number, wrong) in wrongs.into_iter().enumerate() {
+        let mut draw = Draw::begun();
+        let asked = draw.asked.clone();
+        let mut answer = draw.good(2);
+        wrong(&mut answer);
+        draw.answer(at(0), &asked[2], Ok(answer));
+        for member in &asked[..2] {
+            draw.answer(at(0), member, Ok(draw.good(member.0)));
+        }
+        draw.step(at(1), Event::Tick);
+        assert_eq!(draw.missing(), [(2, Reason::Invalid)], "{number}");
+    }
+}
+
+#[test]
+fn a_member_that_failed_is_asked_again_a_fifth_of_a_second_later() {
+    let mut draw = Draw::begun();
+    let asked = draw.asked.clone();
+    draw.answer(at(0), &asked[1], Err(AskError::Unreachable));
+    draw.step(millis(at(0), 199), Event::Tick);
+    assert_eq!(draw.asked, []);
+    draw.step(millis(at(0), 200), Event::Tick);
+    let again: Vec<u16> = draw.asked.iter().map(|(ordinal, ..)| *ordinal).collect();
+    assert_eq!(again, [1]);
+    // The answer to the first request is late.
+    draw.answer(millis(at(0), 210), &asked[1], Ok(draw.good(1)));
+    draw.answer(millis(at(0), 210), &asked[0], Ok(draw.good(0)));
+    draw.step(at(1), Event::Tick);
+    assert_eq!(draw.commit(), None, "no majority");
+}
+
+#[test]
+fn a_refusal_by_its_fence_asks_for_a_greater_one() {
+    let mut draw = Draw::begun();
+    let asked = draw.asked.clone();
+    draw.answer(at(0), &asked[1], Err(AskError::Refused(Refusal::Fence { fence: 8 })));
+    assert_eq!(draw.other, [Action::Floor(8)]);
+}
+
+#[test]
+fn a_commit_that_did_not_happen_is_begun_again_and_one_that_did_ends_the_slot() {
+    let committed = |outcome| {
+        let mut draw = Draw::begun();
+        for member in &draw.asked.clone() {
+            draw.answer(at(0), member, Ok(draw.good(member.0)));
+        }
+        let ticket = draw.commit().unwrap().ticket;
+        draw.step(at(0), Event::Committed { ticket, outcome });
+        assert_eq!(draw.asked, []);
+        draw
+    };
+    for outcome in [CommitOutcome::NotCommitted, CommitOutcome::Undecided] {
+        let mut draw = committed(outcome);
+        draw.step(millis(at(0), 199), Event::Tick);
+        assert_eq!(draw.asked, []);
+        draw.step(millis(at(0), 200), Event::Tick);
+        assert_eq!(draw.asked.len(), 3, "{outcome:?}");
+    }
+    // What was seen of the Lease is from before the commit: nothing is begun on it.
+    let mut draw = committed(CommitOutcome::Committed);
+    draw.step(at(1), Event::Tick);
+    draw.step(at(10), Event::Tick);
+    assert_eq!(draw.asked, []);
+    let lease = holding(6, Head::Valid(draw.head.clone()), at(10));
+    draw.step(at(10), lease);
+    assert_eq!(draw.asked.len(), 3, "another fence is another view");
+}
+
+#[test]
+fn a_slot_is_drawn_until_its_deadline_and_never_later() {
+    for (millis_after, asked) in [(4_999, 3), (5_000, 0)] {
+        let mut conductor = conductor(3);
+        let mut rng = StdRng::seed_from_u64(0);
+        let now = millis(at(0), millis_after);
+        conductor.step(now, Event::Published(Arc::from([0, 1, 2])), &mut rng);
+        let actions = conductor.step(now, holding(5, Head::Valid(first(7, 3)), now), &mut rng);
+        assert_eq!(actions.len(), asked, "{millis_after} ms after the slot");
+    }
+}
+
+#[test]
+fn work_under_another_fence_or_on_another_record_is_dropped() {
+    for lease in [(6, first(7, 3)), (5, first(7, 4))] {
+        let mut draw = Draw::begun();
+        let asked = draw.asked.clone();
+        draw.step(at(0), holding(lease.0, Head::Valid(lease.1), at(0)));
+        assert_eq!(draw.asked.len(), 3, "it begins again");
+        for member in &asked {
+            draw.answer(at(0), member, Ok(draw.good(member.0)));
+        }
+        assert_eq!(draw.commit(), None, "answers of before count");
+    }
+}
