@@ -221,6 +221,20 @@ fn an_idle_client_does_not_hold_up_the_end() {
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
+/// Some of these stop while the lease is being acquired: it is given back then, and not a retry (2 s) later.
+#[test]
+fn a_member_that_has_only_just_started_stops_at_once() {
+    for _ in 0..10 {
+        let (_dir, volume) = volume();
+        let member = Member::start(&volume, &[]);
+        let clock = Clock::system();
+        let began = clock.boot();
+        member.stop();
+        let took = clock.boot().since(began);
+        assert!(took < Duration::from_millis(1_500), "{took:?}");
+    }
+}
+
 #[test]
 fn a_stream_gives_draws_as_they_come_and_ends_in_order_with_the_member() {
     let (_dir, volume) = volume();
