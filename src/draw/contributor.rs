@@ -275,6 +275,13 @@ mod tests {
             fence: 9,
             ..Record::clone(&first)
         });
+        let mut of_another_set = Record {
+            set: "web".to_owned(),
+            ..Record::clone(&first)
+        };
+        of_another_set.contributions[0].member = "web-0".to_owned();
+        of_another_set.hash = of_another_set.computed_hash();
+        assert_eq!(of_another_set.check(), Ok(()));
         let wrongs: [(&str, fn(&mut KeepRequest)); 13] = [
             ("a round 0", |wrong| wrong.round = 0),
             ("too great a round", |wrong| wrong.round = MAX_INTEGER),
@@ -305,6 +312,10 @@ mod tests {
             },
             KeepRequest {
                 head: Some(altered),
+                ..next.clone()
+            },
+            KeepRequest {
+                head: Some(Arc::new(of_another_set)),
                 ..next.clone()
             },
         ] {
