@@ -454,6 +454,13 @@ mod tests {
         next.passed_over = vec![taken.hash];
         assert_eq!(ask(&mut here, &next), Err(Refusal::Ahead { head: lost.clone() }));
         next.passed_over = vec![lost.hash];
+        // A record of the same fence would be no newer.
+        let same_fence = KeepRequest {
+            fence: lost.fence,
+            holder: lost.holder.clone(),
+            ..next.clone()
+        };
+        assert_eq!(ask(&mut here, &same_fence), Err(Refusal::Ahead { head: lost.clone() }));
         assert_eq!(ask(&mut here, &next).unwrap().kept, Some(taken.hash));
 
         // Of the same chain nothing can be passed over: the older head is the one that was set back.
