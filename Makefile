@@ -122,6 +122,10 @@ bench: ## Compare a member's answers per second with a bare axum handler's; need
 schemathesis: ## Send a member everything docs/openapi.json allows, and much that it doesn't; installs schemathesis once
 	tests/schemathesis/run
 
+.PHONY: stream-clients
+stream-clients: ## Cut off clients of the stream of draws in every way: none may lose a draw or get one twice; installs them once
+	tests/stream_clients/run
+
 .PHONY: mutants
 mutants: ## Plant each bug of tests/mutations, and show which test or seed fails
 	tests/mutations/run
