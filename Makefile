@@ -151,6 +151,10 @@ reference-images: ## Build the stand-in for the reference image: k8spatterns/ran
 reference-cost: ## Measure the reference image's stand-in beside nginx: answers per second, start, memory; needs nginx, wrk and two idle processors
 	tests/reference_cost/run
 
+.PHONY: reference-actuator
+reference-actuator: ## Compare the actuator of the reference image's stand-in with Spring Boot's; needs Java 17, Maven and the network
+	tests/reference_actuator/run
+
 .PHONY: reproducible
 reproducible: ## Build this commit twice in different places, and compare the binaries
 	tests/reproducible/run
