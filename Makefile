@@ -122,6 +122,10 @@ bench: ## Compare a member's answers per second with a bare axum handler's; need
 schemathesis: ## Send a member everything docs/openapi.json allows, and much that it doesn't; installs schemathesis once
 	tests/schemathesis/run
 
+.PHONY: stream-clients
+stream-clients: ## Cut off clients of the stream of draws in every way: none may lose a draw or get one twice; installs them once
+	tests/stream_clients/run
+
 .PHONY: mutants
 mutants: ## Plant each bug of tests/mutations, and show which test or seed fails
 	tests/mutations/run
@@ -146,6 +150,10 @@ reference-images: ## Build the stand-in for the reference image: k8spatterns/ran
 .PHONY: reference-cost
 reference-cost: ## Measure the reference image's stand-in beside nginx: answers per second, start, memory; needs nginx, wrk and two idle processors
 	tests/reference_cost/run
+
+.PHONY: reference-actuator
+reference-actuator: ## Compare the actuator of the reference image's stand-in with Spring Boot's; needs Java 17, Maven and the network
+	tests/reference_actuator/run
 
 .PHONY: reproducible
 reproducible: ## Build this commit twice in different places, and compare the binaries

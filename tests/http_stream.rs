@@ -433,6 +433,19 @@ async fn one_stream_more_than_allowed_is_asked_to_come_back_until_another_ends()
         "{}",
         refused.text()
     );
+    let resumed = request(
+        member.running.address,
+        "GET",
+        "/draws/stream",
+        "last-event-id: 41\r\n",
+        b"",
+    )
+    .await;
+    assert!(
+        resumed.text().starts_with("retry: 5000\nid: 41\n: all 2 streams "),
+        "it must keep its id: {}",
+        resumed.text()
+    );
     // A wrong request is told so, and takes no place.
     assert_eq!(member.get("/draws/stream?from=0").await.status, 400);
     drop(first);

@@ -15,7 +15,10 @@ use super::info::processors;
 use super::{JSON, Shared, with};
 use crate::memory::{MB, Memory};
 
-const ACTUATOR: &str = "application/vnd.spring-boot.actuator.v3+json";
+const V3: &str = "application/vnd.spring-boot.actuator.v3+json";
+const V2: &str = "application/vnd.spring-boot.actuator.v2+json";
+/// Of those that a client wants alike, the first.
+const MEDIA_TYPES: [&str; 3] = [V3, V2, JSON];
 /// Groups that Spring Boot 2.7 adds on Kubernetes, and their components.
 const PROBES: [&str; 2] = ["liveness", "readiness"];
 const PROBE_STATES: [&str; 2] = ["livenessState", "readinessState"];
@@ -54,13 +57,17 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>, headers: HeaderMap
     shared.in_wanted_type(&headers, &uri, code(up), &health)
 }
 
-/// `ping`, `diskSpace` and what probes ask for; others have no path in the image, and its 404 is empty.
+/// `ping`, `diskSpace` and what probes ask for; others have no path in the image, and its 404 is empty, but for a client that
+/// wants none of its types.
 pub(super) async fn component(
     State(shared): State<Arc<Shared>>,
     Path(component): Path<String>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
+    if preferred(&headers).is_none() {
+        return shared.fault(StatusCode::NOT_ACCEPTABLE, &uri);
+    }
     let found = match component.as_str() {
         "ping" => always_up(),
         "diskSpace" => disk_space().await,
@@ -128,16 +135,27 @@ impl Shared {
         })
     }
 
-    /// The actuator's own type, or plain JSON where the client wants that more.
+    /// In the type that the client prefers. Version 2 has other words for the components of a whole.
     fn in_wanted_type(&self, headers: &HeaderMap, uri: &Uri, status: StatusCode, body: &Value) -> Response {
-        let (own, plain) = (wanted(headers, ACTUATOR), wanted(headers, JSON));
-        let media_type = match own.max(plain) {
-            0 => return self.fault(StatusCode::NOT_ACCEPTABLE, uri),
-            most if most == own => ACTUATOR,
-            _ => JSON,
+        let Some(media_type) = preferred(headers) else {
+            return self.fault(StatusCode::NOT_ACCEPTABLE, uri);
         };
+        let mut body = body.clone();
+        if media_type == V2
+            && let Some(components) = body.as_object_mut().and_then(|whole| whole.remove("components"))
+        {
+            body["details"] = components;
+        }
         let mut response = with(media_type, body.to_string());
         *response.status_mut() = status;
         response
     }
+}
+
+fn preferred(headers: &HeaderMap) -> Option<&'static str> {
+    let most = MEDIA_TYPES.iter().map(|media_type| wanted(headers, media_type)).max()?;
+    let mut alike = MEDIA_TYPES
+        .into_iter()
+        .filter(|media_type| wanted(headers, media_type) == most);
+    alike.next().filter(|_| most > 0)
 }

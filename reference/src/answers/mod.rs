@@ -73,7 +73,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/actuator/health", get(actuator::health).fallback(only_get))
         .route("/actuator/health/", get(actuator::health).fallback(only_get))
         .route(
-            "/actuator/health/{component}",
+            "/actuator/health/{*component}",
             get(actuator::component).fallback(only_get),
         )
         .fallback(async |State(shared): State<Arc<Shared>>, uri: Uri| shared.fault(StatusCode::NOT_FOUND, &uri))

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::service::Service;
 
 const ACTUATOR: &str = "application/vnd.spring-boot.actuator.v3+json";
+const VERSION_2: &str = "application/vnd.spring-boot.actuator.v2+json";
 
 #[test]
 fn health_has_the_components_of_the_image() {
@@ -52,6 +53,12 @@ fn the_type_is_the_actuators_or_plain_json_when_asked_for() {
         (Some("application/json"), "application/json"),
         (Some("application/json, */*;q=0.1"), "application/json"),
         (Some(ACTUATOR), ACTUATOR),
+        (Some(VERSION_2), VERSION_2),
+        (Some("application/*"), ACTUATOR),
+        (
+            Some("application/json;q=0.5, application/vnd.spring-boot.actuator.v2+json"),
+            VERSION_2,
+        ),
     ] {
         let headers: Vec<_> = accept.map(|accept| ("accept", accept)).into_iter().collect();
         for path in ["/actuator", "/actuator/health", "/actuator/health/ping"] {
@@ -62,6 +69,28 @@ fn the_type_is_the_actuators_or_plain_json_when_asked_for() {
                 "{path} {accept:?}"
             );
         }
+    }
+}
+
+#[test]
+fn version_2_of_health_has_details_instead_of_components() {
+    let service = Service::start(&[("X_SERVICE_HOST", "10.0.0.1"), ("X_SERVICE_PORT", "80")]);
+    let health = service.ask("GET", "/actuator/health", &[("accept", VERSION_2)]).json();
+    assert_eq!(health["components"], json!(null));
+    assert_eq!(health["groups"], json!(["liveness", "readiness"]));
+    assert_eq!(health["details"]["ping"], json!({"status": "UP"}));
+    assert_eq!(health["details"]["diskSpace"]["details"]["exists"], json!(true));
+}
+
+#[test]
+fn who_accepts_none_of_its_types_gets_406_whatever_the_component() {
+    let service = Service::start(&[]);
+    for path in ["ping", "db", "liveness", "liveness/ping"] {
+        let path = format!("/actuator/health/{path}");
+        let reply = service.ask("GET", &path, &[("accept", "text/plain")]);
+        assert_eq!(reply.status, 406, "{path}");
+        // An error is JSON all the same.
+        assert_eq!(reply.json()["error"], json!("Not Acceptable"), "{path}");
     }
 }
 
@@ -80,6 +109,8 @@ fn single_components_are_ping_and_disk_space() {
         "readiness",
         "livenessState",
         "readinessState",
+        "ping/ping",
+        "liveness/livenessState",
     ] {
         let reply = service.get(&format!("/actuator/health/{other}"));
         assert_eq!((reply.status, reply.text().as_str()), (404, ""), "{other}");
@@ -105,9 +136,13 @@ fn with_a_service_beside_it_health_has_the_groups_that_probes_ask_for() {
         );
     }
     for path in ["db", "liveness/livenessState", "readiness/ping"] {
-        assert_eq!(service.get(&format!("/actuator/health/{path}")).status, 404, "{path}");
+        let reply = service.get(&format!("/actuator/health/{path}"));
+        assert_eq!((reply.status, reply.text().as_str()), (404, ""), "{path}");
     }
-    assert_eq!(service.ask("POST", "/actuator/health/liveness", &[]).status, 405);
+    for path in ["liveness", "liveness/livenessState", "db"] {
+        let path = format!("/actuator/health/{path}");
+        assert_eq!(service.ask("POST", &path, &[]).status, 405, "{path}");
+    }
     // A toggle changes health as a whole, and no group.
     service.get("/toggle-live");
     assert_eq!(service.get("/actuator/health").status, 503);

@@ -54,11 +54,12 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     let state = &request.state;
     let query = Query::parse(request.uri().query(), &["from"])?;
     let from = query.text("from").map(|text| round("from", text)).transpose()?;
-    let next = after_last_event(request.headers())?.or(from);
+    let last = last_event(request.headers())?;
+    let next = last.map(|last| last + 1).or(from);
     let place = state.known().and_then(|known| Ok((known, state.streams.open()?)));
     let (known, open) = match place {
         Ok(place) => place,
-        Err(problem) => return Ok(come_back(&problem)),
+        Err(problem) => return Ok(come_back(&problem, last)),
     };
     let (cursor, first) = Cursor::new(next, &known);
     let reader = Reader {
@@ -83,18 +84,20 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     Ok(state.with_age(response))
 }
 
-/// For "not now". An EventSource gives up for good at any status but 200 (WHATWG HTML, 9.2.2); this one reconnects.
-fn come_back(problem: &Problem) -> Response {
+/// For "not now". An EventSource gives up for good at any status but 200 (WHATWG HTML, 9.2.2); this one reconnects. The reader's
+/// own id is repeated, because some forget theirs at a block without.
+fn come_back(problem: &Problem, last: Option<u64>) -> Response {
     let wait = problem.retry_after.unwrap_or_default().as_millis();
     let kind = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (kind, format!("retry: {wait}\n: {}\n\n", problem.detail)).into_response()
+    let id = last.map_or(String::new(), |last| format!("id: {last}\n"));
+    (kind, format!("retry: {wait}\n{id}: {}\n\n", problem.detail)).into_response()
 }
 
-/// The round after that of `Last-Event-ID`. An empty one doesn't count.
-fn after_last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+/// The round of `Last-Event-ID`. An empty one doesn't count.
+fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let mut given = headers.get_all(&LAST_EVENT_ID).iter();
     let wrong = || Problem::malformed("Last-Event-ID is not a round: send the id of the last event, at most once");
     match (given.next(), given.next()) {
@@ -102,8 +105,7 @@ fn after_last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         (Some(value), None) if value.is_empty() => Ok(None),
         (Some(value), None) => {
             let text = value.to_str().map_err(|_| wrong())?;
-            let last = integer("Last-Event-ID", text, 0..=MAX_INTEGER as i64 - 1)? as u64;
-            Ok(Some(last + 1))
+            Ok(Some(integer("Last-Event-ID", text, 0..=MAX_INTEGER as i64 - 1)? as u64))
         }
         (Some(_), Some(_)) => Err(wrong()),
     }
