@@ -282,7 +282,8 @@ mod tests {
         of_another_set.contributions[0].member = "web-0".to_owned();
         of_another_set.hash = of_another_set.computed_hash();
         assert_eq!(of_another_set.check(), Ok(()));
-        let wrongs: [(&str, fn(&mut KeepRequest)); 13] = [
+        type Wrong = fn(&mut KeepRequest);
+        let wrongs: [(&str, Wrong); 13] = [
             ("a round 0", |wrong| wrong.round = 0),
             ("too great a round", |wrong| wrong.round = MAX_INTEGER),
             ("a fence 0", |wrong| wrong.fence = 0),

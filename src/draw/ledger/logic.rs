@@ -340,7 +340,7 @@ mod tests {
         );
         // Without contributions it breaks a rule, though its hash is right.
         let hollow = after(Some(&first), 1);
-        assert!(ledger.fill(hollow.hash, &[hollow.clone()]).is_empty());
+        assert!(ledger.fill(hollow.hash, std::slice::from_ref(&hollow)).is_empty());
     }
 
     #[test]

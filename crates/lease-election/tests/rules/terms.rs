@@ -63,7 +63,8 @@ fn a_view_that_it_did_not_write_ends_the_term() {
             ..bench.view().cloned().unwrap()
         }
     };
-    let others: [(&str, fn(&mut Object)); 3] = [
+    type Change = fn(&mut Object);
+    let others: [(&str, Change); 3] = [
         ("holder", |object| object.spec.holder = Some("other".to_owned())),
         ("fence", |object| object.fence = 9),
         ("payload", |object| object.payload = valid(5, 5)),
