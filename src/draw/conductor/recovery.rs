@@ -258,10 +258,15 @@ mod tests {
             fence: 9,
             ..Record::clone(&good)
         };
-        let of_another_set = Record {
+        let mut of_another_set = Record {
             set: "web".to_owned(),
             ..Record::clone(&good)
         };
+        for contribution in &mut of_another_set.contributions {
+            contribution.member = contribution.member.replace("rg", "web");
+        }
+        of_another_set.hash = of_another_set.computed_hash();
+        assert_eq!(of_another_set.check(), Ok(()));
         for bad in [altered, of_another_set] {
             let mut recovery = recovery();
             has(&mut recovery, 0, &Arc::new(bad));
@@ -285,6 +290,13 @@ mod tests {
         }
         // Of another chain it counts only in the Lease.
         let lost = record(8, 2, 3);
+        let mut recovery = Recovery::new("rg", 1, Head::Valid(lost.clone()), None, None, 3.into());
+        for ordinal in recovery.to_ask(Boot(0), &[0, 1, 2]) {
+            recovery.asked(ordinal, u64::from(ordinal), Boot(0));
+        }
+        has(&mut recovery, 0, &older);
+        has(&mut recovery, 1, &older);
+        assert!(matches!(recovery.found(), Found::Newest(found) if found == lost));
         let mut recovery = Recovery::new("rg", 1, Head::Absent, None, Some(lost.clone()), 3.into());
         for ordinal in recovery.to_ask(Boot(0), &[0, 1, 2]) {
             recovery.asked(ordinal, u64::from(ordinal), Boot(0));

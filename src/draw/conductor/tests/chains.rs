@@ -101,3 +101,63 @@ fn a_member_is_not_ahead_with_what_is_no_newer_than_the_leases_record() {
         asked_of_the_other(&actions);
     }
 }
+
+#[test]
+fn a_recovery_under_another_fence_or_on_another_record_is_dropped() {
+    let asks = |actions: &[Action]| -> Vec<u64> {
+        let fence = |action: &Action| match action {
+            Action::Heads { request, .. } => Some(request.fence),
+            _ => None,
+        };
+        actions.iter().filter_map(fence).collect()
+    };
+    let mut rng = StdRng::seed_from_u64(0);
+    let mut conductor = conductor(1);
+    conductor.step(at(0), Event::Published(Arc::from([0])), &mut rng);
+    let first_asks = conductor.step(at(0), holding(5, Head::Absent, at(0)), &mut rng);
+    assert_eq!(asks(&first_asks), [5]);
+    let actions = conductor.step(at(1), holding(6, Head::Absent, at(1)), &mut rng);
+    assert_eq!(asks(&actions), [6]);
+    let actions = conductor.step(at(1), answered(&first_asks, None), &mut rng);
+    assert_eq!(actions, [], "an answer of before counts");
+    let damaged = Head::Invalid(Arc::from("{}"));
+    let actions = conductor.step(at(2), holding(6, damaged, at(2)), &mut rng);
+    assert_eq!(asks(&actions), [6]);
+}
+
+#[test]
+fn a_restart_waits_for_a_fence_beyond_every_promise_and_ends_when_another_takes_the_lease() {
+    let (mut rng, standing) = (StdRng::seed_from_u64(0), first(7, 3));
+    let beyond = 5 + (1 << 20);
+    let lease = |fence, now| holding(fence, Head::Valid(standing.clone()), now);
+    let restarted = |rng: &mut StdRng| {
+        let mut conductor = conductor(1);
+        conductor.step(at(0), Event::Published(Arc::from([0, 1])), rng);
+        conductor.step(at(0), lease(5, at(0)), rng);
+        assert_eq!(conductor.step(at(1), Event::Restart, rng), [Action::Floor(beyond)]);
+        conductor
+    };
+    let mut conductor = restarted(&mut rng);
+    let actions = conductor.step(at(2), lease(beyond, at(2)), &mut rng);
+    assert!(!asked_of_the_other(&actions).1.restart, "the fence isn't above it");
+    let actions = conductor.step(at(3), lease(beyond + 1, at(3)), &mut rng);
+    let (_, request) = asked_of_the_other(&actions);
+    assert!(request.restart);
+    assert_eq!((&request.head, request.round), (&None, 1));
+    assert_ne!(request.chain, standing.chain);
+
+    let mut conductor = restarted(&mut rng);
+    let Event::Lease(snapshot) = lease(6, at(2)) else {
+        unreachable!()
+    };
+    let mut object = LeaseObject::clone(snapshot.object.as_ref().unwrap());
+    object.spec.holder = Some("rg-1_u-n".to_owned());
+    let snapshot = LeaseSnapshot {
+        leadership: Leadership::Follower { holder: None },
+        object: Some(Arc::new(object)),
+        ..LeaseSnapshot::clone(&snapshot)
+    };
+    conductor.step(at(2), Event::Lease(Arc::new(snapshot)), &mut rng);
+    let actions = conductor.step(at(3), lease(beyond + 1, at(3)), &mut rng);
+    assert!(!asked_of_the_other(&actions).1.restart);
+}

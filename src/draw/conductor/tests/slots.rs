@@ -212,6 +212,22 @@ fn a_slot_is_drawn_until_its_deadline_and_never_later() {
 }
 
 #[test]
+fn a_slot_that_the_lease_has_a_record_of_is_not_drawn_again() {
+    let mut rng = StdRng::seed_from_u64(0);
+    for (slot, asked) in [(1_799_999_990, 3), (1_800_000_000, 0), (1_800_000_010, 0)] {
+        let head = Draft {
+            slot: Slot(slot),
+            schedule: "@every 10s".to_owned(),
+            ..Draft::after(None, 3)
+        };
+        let mut conductor = conductor(3);
+        conductor.step(at(0), Event::Published(Arc::from([0, 1, 2])), &mut rng);
+        let lease = holding(5, Head::Valid(Arc::new(head.seal())), at(0));
+        assert_eq!(conductor.step(at(0), lease, &mut rng).len(), asked, "{slot}");
+    }
+}
+
+#[test]
 fn work_under_another_fence_or_on_another_record_is_dropped() {
     for lease in [(6, first(7, 3)), (5, first(7, 4))] {
         let mut draw = Draw::begun();
