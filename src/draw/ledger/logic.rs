@@ -356,5 +356,30 @@ mod tests {
         assert_eq!(rounds(&ledger).first(), Some(&(7, 1)));
         ledger.prune(0).iter().for_each(|write| ledger.apply(write));
         assert_eq!(rounds(&ledger), [(9, 1), (10, 1)]);
+
+        // One that was stored for a holder, and isn't in the Lease yet, or was there for a moment.
+        let newest = after(None, 2);
+        ledger.apply(&Write::Record(newest.clone()));
+        ledger.prune(0).iter().for_each(|write| ledger.apply(write));
+        assert_eq!(ledger.newest().map(|record| record.hash), Some(newest.hash));
+    }
+
+    #[test]
+    fn a_record_that_is_newer_than_the_head_may_be_final_and_is_not_set_aside() {
+        let mut ledger = ledger();
+        let first = after(None, 1);
+        let second = after(Some(&first), 1);
+        let stored = after(Some(&first), 2);
+        see(&mut ledger, &first);
+        see(&mut ledger, &second);
+        ledger
+            .with_asides(vec![Write::Record(stored.clone())])
+            .iter()
+            .for_each(|write| ledger.apply(write));
+        let aside = |ledger: &Ledger| ledger.snapshot(Condition::Writable).aside.len();
+        assert_eq!(aside(&ledger), 0);
+        see(&mut ledger, &stored);
+        assert_eq!(rounds(&ledger), [(1, 1), (2, 2)]);
+        assert_eq!(aside(&ledger), 1, "the one that it replaced");
     }
 }
