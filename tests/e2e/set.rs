@@ -213,6 +213,16 @@ impl Set {
         .await
     }
 
+    /// Waits until the controller has seen the newest template: a Pod deleted before it may come back with the old one, and a Pod
+    /// that never becomes ready isn't replaced.
+    pub async fn until_observed(&self) {
+        let observed = async || match self.cluster.get(&self.path("statefulsets/rg")).await? {
+            set if set.pointer("/status/observedGeneration") == set.pointer("/metadata/generation") => Ok(()),
+            set => Err(set["status"].to_string()),
+        };
+        until("a status of the newest template", observed).await;
+    }
+
     pub async fn delete_pod(&self, ordinal: u16) {
         self.cluster
             .delete(&self.path(&format!("pods/rg-{ordinal}")))

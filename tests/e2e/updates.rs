@@ -107,6 +107,7 @@ async fn srv_lists_every_pod_ready_or_not_and_all_members_agree_on_peers(set: Se
     assert!(!set.pod(2).await.unwrap().ready);
 
     set.apply(&set.plan).await;
+    set.until_observed().await;
     set.delete_pod(2).await;
     set.until_ready(3).await;
     set.cluster.delete(&set.path("pods/dns")).await.unwrap();
@@ -219,6 +220,7 @@ async fn a_bad_image_stops_at_its_first_member_and_is_taken_back_and_meanwhile_t
 
     // A StatefulSet waits for the Pod that can't start, also when the template is as before: a person deletes it.
     set.apply(&set.plan).await;
+    set.until_observed().await;
     set.delete_pod(2).await;
     let ready = async || match set.pod(2).await? {
         pod if pod.ready => Ok(()),
