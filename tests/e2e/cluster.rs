@@ -29,7 +29,7 @@ const COMMAND: Duration = Duration::from_secs(120);
 pub struct Given {
     /// Of the member.
     pub image: String,
-    /// Has a shell, wget and nslookup: what busybox has.
+    /// Has a shell, tar, wget and nslookup: what busybox has.
     pub client_image: String,
     pub kubectl: String,
     /// Breaks things; only the faults need it.
