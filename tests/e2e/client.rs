@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::{PATIENCE, every, run, until};
 use crate::plan::root;
-use crate::set::{Pod, Set};
+use crate::pod::Pod;
+use crate::set::Set;
 
 /// Each failure a line of its own, so that none is lost; the total now and then.
 const LOAD: &str = r#"

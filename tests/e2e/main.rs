@@ -11,6 +11,7 @@ mod access;
 mod chain;
 mod client;
 mod cluster;
+mod describe;
 mod faults;
 mod group;
 mod handover;
@@ -21,8 +22,10 @@ mod members;
 mod missing;
 mod peer_secret;
 mod plan;
+mod pod;
 mod reference;
 mod scaling;
+mod second;
 mod set;
 mod singleton;
 mod traffic;
@@ -103,6 +106,7 @@ fn given(faults: bool) -> Result<Given, String> {
 fn set_groups() -> Vec<Group> {
     vec![
         updates::group(),
+        second::group(),
         members::group(),
         missing::group(),
         missing::token_group(),
