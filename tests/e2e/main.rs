@@ -20,6 +20,7 @@ mod keep_alive;
 mod logs;
 mod members;
 mod missing;
+mod ordinals;
 mod peer_secret;
 mod plan;
 mod pod;
@@ -107,6 +108,7 @@ fn set_groups() -> Vec<Group> {
     vec![
         updates::group(),
         second::group(),
+        ordinals::group(),
         members::group(),
         missing::group(),
         missing::token_group(),
