@@ -12,6 +12,7 @@ mod chain;
 mod client;
 mod cluster;
 mod describe;
+mod discovery;
 mod faults;
 mod group;
 mod handover;
@@ -115,6 +116,7 @@ fn set_groups() -> Vec<Group> {
         traffic::group(),
         peer_secret::group(),
         singleton::group(),
+        discovery::group(),
     ]
 }
 
