@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{PATIENCE, every, run, until};
+use crate::cluster::{BUILD, PATIENCE, every, run_within, until};
 use crate::plan::root;
 use crate::pod::Pod;
 use crate::set::Set;
@@ -55,11 +55,11 @@ impl Client {
         Client::start(set, name, WATCH, urls, "0.3", Some(node)).await
     }
 
-    /// Eight clients of a Service's address, and two of each Pod, which keep their connections. A Pod's clients wait for
-    /// [`Client::meet`] when theirs has ended.
+    /// Five clients of a Service's address and one of each Pod, which keep their connections. A Pod's client waits for
+    /// [`Client::announce`] when its own has ended.
     pub async fn keep_alive(set: &Set, name: &str, service: &str, pods: &[Pod]) -> Client {
-        let mut targets = vec![service.to_owned(); 8];
-        targets.extend(pods.iter().flat_map(|pod| [address_file(pod), address_file(pod)]));
+        let mut targets = vec![service.to_owned(); 5];
+        targets.extend(pods.iter().map(address_file));
         let client = Client::create(set, name, KEEP_ALIVE, &targets, "", None).await;
         let program = build_keep_alive(&set.folder).await;
         let running = async || {
@@ -78,7 +78,7 @@ impl Client {
         client
     }
 
-    /// Clients of a Pod of this ordinal ask this one from now on.
+    /// The client of this ordinal's Pods may ask this one from now on.
     pub async fn announce(&self, pod: &Pod) {
         self.shell(&format!("echo {}:8080 >>{}", pod.ip, address_file(pod)))
             .await;
@@ -196,7 +196,7 @@ impl Client {
     }
 }
 
-/// The file in which keep-alive clients of this ordinal's Pods find their addresses.
+/// The file in which the keep-alive client of this ordinal's Pods finds their addresses.
 fn address_file(pod: &Pod) -> String {
     format!("/tmp/{}", pod.name)
 }
@@ -213,7 +213,9 @@ async fn build_keep_alive(folder: &Path) -> String {
     ];
     let files = [source.to_str().unwrap(), "-o", &program];
     let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
-    run(rustc, &[&flags[..], &files].concat()).await.expect_ok();
+    run_within(BUILD, rustc, &[&flags[..], &files].concat())
+        .await
+        .expect_ok();
     program
 }
 

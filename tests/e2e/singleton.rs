@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-use crate::cluster::{run, until};
+use crate::cluster::{BUILD, run_within, until};
 use crate::group::{Group, Start};
 use crate::plan::Plan;
 use crate::set::Set;
@@ -80,7 +80,7 @@ struct Jobs {
 impl Jobs {
     async fn build(set: &Set) -> Jobs {
         let package = ["build", "--workspace", "--example", "singleton_job"];
-        run(env!("CARGO"), &package).await.expect_ok();
+        run_within(BUILD, env!("CARGO"), &package).await.expect_ok();
         // This test is in the folder deps beside it.
         let this = std::env::current_exe().unwrap();
         let program = this.ancestors().nth(2).unwrap().join("examples/singleton_job");
