@@ -169,6 +169,10 @@ impl Run {
         let mended = self.cluster.mend_all(None).await;
         let namespaces = self.told().namespaces.clone();
         let cleared = async {
+            // All at once; some wait for the grace period of a Pod.
+            for namespace in &namespaces {
+                let _ = self.cluster.delete(&format!("/api/v1/namespaces/{namespace}")).await;
+            }
             for namespace in &namespaces {
                 let path = format!("/api/v1/namespaces/{namespace}");
                 until(&format!("the end of {namespace}"), async || {
