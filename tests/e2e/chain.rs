@@ -28,17 +28,16 @@ impl Seen {
 impl Set {
     /// Everything that a member keeps, verified.
     pub async fn verified(&self, ordinal: u16) -> Vec<Record> {
+        let name = self.member(ordinal);
         let read = async || self.text(ordinal, "/draws?format=jsonl").await;
-        let lines = until(&format!("the draws of rg-{ordinal}"), read).await;
+        let lines = until(&format!("the draws of {name}"), read).await;
         let mut verifier = Verifier::new();
         let mut records = Vec::new();
         for line in lines.split_inclusive('\n') {
             let record = verifier.push_line(line.as_bytes());
-            records.push(record.unwrap_or_else(|error| panic!("rg-{ordinal}: {error}")).clone());
+            records.push(record.unwrap_or_else(|error| panic!("{name}: {error}")).clone());
         }
-        verifier
-            .finish(None)
-            .unwrap_or_else(|error| panic!("rg-{ordinal}: {error}"));
+        verifier.finish(None).unwrap_or_else(|error| panic!("{name}: {error}"));
         records
     }
 
@@ -57,7 +56,7 @@ impl Set {
                     from => Err(format!("rounds from {from}")),
                 }
             };
-            let records = until(&format!("the whole chain at rg-{ordinal}"), whole).await;
+            let records = until(&format!("the whole chain at {}", self.member(*ordinal)), whole).await;
             for record in &records {
                 seen.take(record);
             }

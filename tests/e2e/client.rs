@@ -1,11 +1,14 @@
 //! A Pod that asks members as other Pods do, on a node of choice: it goes on when the API server doesn't, and tells afterwards what
 //! it was answered. It writes to a file of its own: a node may rotate or drop the log of a container.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{PATIENCE, every, until};
+use crate::cluster::{BUILD, PATIENCE, every, run_within, until};
+use crate::plan::root;
+use crate::pod::Pod;
 use crate::set::Set;
 
 /// Each failure a line of its own, so that none is lost; the total now and then.
@@ -32,6 +35,9 @@ while :; do
   sleep "$PAUSE"
 done"#;
 
+/// Runs what [`Client::keep_alive`] copies.
+const KEEP_ALIVE: &str = "until [ -e /tmp/begin ]; do sleep 0.1; done; exec /tmp/keep-alive $URLS >/tmp/answers";
+
 /// Dropped, it is left to the deletion of its namespace.
 pub struct Client {
     set: Set,
@@ -49,7 +55,53 @@ impl Client {
         Client::start(set, name, WATCH, urls, "0.3", Some(node)).await
     }
 
+    /// Five clients of a Service's address and one of each Pod, which keep their connections. A Pod's client waits for
+    /// [`Client::announce`] when its own has ended.
+    pub async fn keep_alive(set: &Set, name: &str, service: &str, pods: &[Pod]) -> Client {
+        let mut targets = vec![service.to_owned(); 5];
+        targets.extend(pods.iter().map(address_file));
+        let client = Client::create(set, name, KEEP_ALIVE, &targets, "", None).await;
+        let program = build_keep_alive(&set.folder).await;
+        let running = async || {
+            let said = set.kubectl(&["exec", name, "--", "true"]).await;
+            if said.ok { Ok(()) } else { Err(said.err) }
+        };
+        until(&format!("{name}, running"), running).await;
+        set.kubectl(&["cp", &program, &format!("{name}:/tmp/keep-alive")])
+            .await
+            .expect_ok();
+        for pod in pods {
+            client.announce(pod).await;
+        }
+        client.shell("touch /tmp/begin").await;
+        client.until_answered().await;
+        client
+    }
+
+    /// The client of this ordinal's Pods may ask this one from now on.
+    pub async fn announce(&self, pod: &Pod) {
+        self.shell(&format!("echo {}:8080 >>{}", pod.ip, address_file(pod)))
+            .await;
+    }
+
+    async fn shell(&self, script: &str) {
+        let command = ["exec", &self.name, "--", "sh", "-c", script];
+        self.set.kubectl(&command).await.expect_ok();
+    }
+
+    /// How many connections to a Pod of this ordinal ended because an answer said so.
+    pub async fn ended(&self, pod: &Pod) -> usize {
+        let ended = format!("ended {}", address_file(pod));
+        self.log().await.lines().filter(|line| *line == ended).count()
+    }
+
     async fn start(set: &Set, name: &str, script: &str, urls: &[String], pause: &str, node: Option<&str>) -> Client {
+        let client = Client::create(set, name, script, urls, pause, node).await;
+        client.until_answered().await;
+        client
+    }
+
+    async fn create(set: &Set, name: &str, script: &str, urls: &[String], pause: &str, node: Option<&str>) -> Client {
         let env = json!([{"name": "URLS", "value": urls.join(" ")}, {"name": "PAUSE", "value": pause}]);
         let mut pod = shell_pod(set, name, script);
         pod["spec"]["containers"][0]["env"] = env;
@@ -57,16 +109,18 @@ impl Client {
             pod["spec"]["nodeName"] = json!(node);
         }
         set.cluster.create(&set.path("pods"), &pod).await.unwrap();
-        let client = Client {
+        Client {
             set: set.clone(),
             name: name.to_owned(),
-        };
-        let first = async || match client.log().await {
+        }
+    }
+
+    async fn until_answered(&self) {
+        let first = async || match self.log().await {
             log if log.lines().count() > 0 => Ok(()),
             log => Err(log),
         };
-        until(&format!("the first answer to {name}"), first).await;
-        client
+        until(&format!("the first answer to {}", self.name), first).await;
     }
 
     /// Empty as long as it can't be read: its container may not have begun yet.
@@ -140,6 +194,29 @@ impl Client {
             .await
             .unwrap();
     }
+}
+
+/// The file in which the keep-alive client of this ordinal's Pods finds their addresses.
+fn address_file(pod: &Pod) -> String {
+    format!("/tmp/{}", pod.name)
+}
+
+/// Builds the keep-alive client as one static file; returns its path.
+async fn build_keep_alive(folder: &Path) -> String {
+    let program = folder.join("keep-alive").to_str().unwrap().to_owned();
+    let source = root().join("tests/e2e/keep_alive.rs");
+    let flags = [
+        "--edition=2024",
+        "-O",
+        "-Ctarget-feature=+crt-static",
+        "-Cstrip=symbols",
+    ];
+    let files = [source.to_str().unwrap(), "-o", &program];
+    let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
+    run_within(BUILD, rustc, &[&flags[..], &files].concat())
+        .await
+        .expect_ok();
+    program
 }
 
 /// A Pod with a shell, which runs a script, as `restricted` as the members.

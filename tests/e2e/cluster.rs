@@ -23,13 +23,15 @@ const LOOK: Duration = Duration::from_millis(100);
 const ANSWER: Duration = Duration::from_secs(5);
 /// One command. `kubectl drain` and a node's revival take longest.
 const COMMAND: Duration = Duration::from_secs(120);
+/// A build beside everything else, of what may not have been built before.
+pub const BUILD: Duration = Duration::from_secs(400);
 
 /// What the tests are given.
 #[derive(Clone, Debug)]
 pub struct Given {
     /// Of the member.
     pub image: String,
-    /// Has a shell, wget and nslookup: what busybox has.
+    /// Has a shell, tar, wget and nslookup: what busybox has.
     pub client_image: String,
     pub kubectl: String,
     /// Breaks things; only the faults need it.
@@ -240,6 +242,10 @@ impl Undo {
 
 /// Runs a command to its end.
 pub async fn run(program: impl AsRef<Path>, arguments: &[&str]) -> Said {
+    run_within(COMMAND, program, arguments).await
+}
+
+pub async fn run_within(limit: Duration, program: impl AsRef<Path>, arguments: &[&str]) -> Said {
     let program = program.as_ref();
     let child = Command::new(program)
         .args(arguments)
@@ -247,9 +253,9 @@ pub async fn run(program: impl AsRef<Path>, arguments: &[&str]) -> Said {
         .kill_on_drop(true)
         .output();
     let told = format!("{} {}", program.display(), arguments.join(" "));
-    let output = timeout(COMMAND, child)
+    let output = timeout(limit, child)
         .await
-        .unwrap_or_else(|_| panic!("{told}: not done within {COMMAND:?}"))
+        .unwrap_or_else(|_| panic!("{told}: not done within {limit:?}"))
         .unwrap_or_else(|error| panic!("{told}: {error}"));
     Said {
         ok: output.status.success(),

@@ -143,7 +143,24 @@ impl Run {
         caught((step.test)(set)).await
     }
 
+    /// Begins the deletion of a namespace. Its Pods end before: as long as one is there, Kubernetes looks again only after half of its
+    /// grace period.
     async fn delete(&self, namespace: &str) -> Result<(), String> {
+        let pods = format!("/api/v1/namespaces/{namespace}/pods");
+        for kind in ["statefulsets", "deployments", "replicasets"] {
+            self.cluster
+                .delete(&format!("/apis/apps/v1/namespaces/{namespace}/{kind}"))
+                .await?;
+        }
+        self.cluster.delete(&pods).await?;
+        let ended = async {
+            let none = async || match self.cluster.get(&pods).await?["items"].as_array() {
+                Some(pods) if pods.is_empty() => Ok(()),
+                pods => Err(format!("{} Pods", pods.map_or(0, Vec::len))),
+            };
+            until(&format!("the end of the Pods of {namespace}"), none).await;
+        };
+        let _ = timeout(Duration::from_secs(30), ended).await;
         self.cluster.delete(&format!("/api/v1/namespaces/{namespace}")).await
     }
 
@@ -152,6 +169,10 @@ impl Run {
         let mended = self.cluster.mend_all(None).await;
         let namespaces = self.told().namespaces.clone();
         let cleared = async {
+            // All at once; some wait for the grace period of a Pod.
+            for namespace in &namespaces {
+                let _ = self.cluster.delete(&format!("/api/v1/namespaces/{namespace}")).await;
+            }
             for namespace in &namespaces {
                 let path = format!("/api/v1/namespaces/{namespace}");
                 until(&format!("the end of {namespace}"), async || {

@@ -59,16 +59,7 @@ async fn a_rollout_ends_with_a_ready_member_for_each_ordinal_each_on_a_volume_of
         record => Err(record.to_string()),
     };
     until("a draw that all three contribute to", all).await;
-    let degraded = async || {
-        for ordinal in 0..3 {
-            let says = set.json(ordinal, "/readyz").await?;
-            if says["degraded"] != Value::Array(Vec::new()) {
-                return Err(says.to_string());
-            }
-        }
-        Ok(())
-    };
-    until("members of which none is degraded", degraded).await;
+    set.until_undegraded(&[0, 1, 2]).await;
     set.check_chain(&[0, 1, 2]).await;
 }
 

@@ -87,8 +87,8 @@ async fn taken_and_given(set: &Set, what: &Missing<'_>, take: &impl AsyncFn(), g
         assert!(set.degraded(ordinal, what.source).await.unwrap().is_some());
     }
     give().await;
+    set.until_undegraded(&[0, 1, 2]).await;
     for ordinal in 0..3 {
-        until_well(set, ordinal).await;
         until_metric(set, ordinal, what.metric, |value| value != what.value).await;
     }
     set.until_draws_go_on(&[0, 1, 2], 2).await;
@@ -102,14 +102,6 @@ async fn until_metric(set: &Set, ordinal: u16, name: &str, right: impl Fn(f64) -
         right(value).then_some(()).ok_or_else(|| value.to_string())
     };
     until(&format!("{name} at rg-{ordinal}"), measured).await;
-}
-
-async fn until_well(set: &Set, ordinal: u16) {
-    let well = async || match set.json(ordinal, "/readyz").await? {
-        says if says["degraded"] == json!([]) => Ok(()),
-        says => Err(says.to_string()),
-    };
-    until(&format!("rg-{ordinal}, not degraded"), well).await;
 }
 
 async fn no_lease_is_told_and_heals_without_a_restart(set: Set) {
@@ -269,9 +261,7 @@ async fn a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_resta
         .await
         .unwrap();
     nudge(&set).await;
-    for ordinal in 0..3 {
-        until_well(&set, ordinal).await;
-    }
+    set.until_undegraded(&[0, 1, 2]).await;
     set.until_draws_go_on(&[0, 1, 2], 2).await;
     load.stop_without_failure().await;
     assert_eq!(set.restarts().await, restarts, "a member was started again");

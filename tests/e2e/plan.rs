@@ -10,9 +10,13 @@ use std::time::Duration;
 pub struct Plan {
     /// Below k8s/; `base` or `overlays/…`; empty where the tests apply manifests themselves.
     pub overlay: &'static str,
+    /// What the names of all objects begin with beyond the overlay's own, and end with.
+    pub prefix: &'static str,
+    pub suffix: &'static str,
     /// Variables of the member, without their prefix.
     pub settings: Vec<(&'static str, String)>,
-    /// A merge patch of the StatefulSet's Pod template's spec, in JSON, besides.
+    /// Merge patches of the StatefulSet's spec and of its Pod template's, in JSON, besides.
+    pub spec: Option<serde_json::Value>,
     pub pod: Option<serde_json::Value>,
     pub image: Option<String>,
     /// Changes the template, and so makes a new revision.
@@ -29,7 +33,10 @@ impl Plan {
     pub fn of(overlay: &'static str) -> Plan {
         Plan {
             overlay,
+            prefix: "",
+            suffix: "",
             settings: Vec::new(),
+            spec: None,
             pod: None,
             image: None,
             revision: None,
@@ -61,6 +68,12 @@ impl Plan {
         self
     }
 
+    /// The name of an object, such as `rg`.
+    pub fn named(&self, object: &str) -> String {
+        let own = if self.overlay == "overlays/second" { "web-" } else { "" };
+        format!("{}{own}{object}{}", self.prefix, self.suffix)
+    }
+
     /// Writes the kustomization into `folder`, for `kubectl apply --kustomize`.
     pub fn write(&self, folder: &Path, image: &str) {
         fs::create_dir_all(folder).unwrap();
@@ -88,6 +101,7 @@ impl Plan {
         if let Some(pod) = &self.pod {
             patches.push(patch(&serde_json::json!({"template": {"spec": pod}})));
         }
+        patches.extend(self.spec.as_ref().map(patch));
         // JSON is YAML.
         let kustomization = serde_json::json!({
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -95,6 +109,8 @@ impl Plan {
             "resources": [relative(folder, &root().join("k8s").join(self.overlay))],
             "images": [{"name": "random-generator", "newName": name, "newTag": tag}],
             "patches": patches,
+            "namePrefix": self.prefix,
+            "nameSuffix": self.suffix,
         });
         fs::write(folder.join("kustomization.yaml"), kustomization.to_string()).unwrap();
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::chain::Seen;
 use crate::cluster::{Cluster, PATIENCE, Said, Undo, every, run, until};
 use crate::plan::Plan;
+use crate::pod::{Pod, ordinal_of, text};
 
 /// Clones are of the same set.
 #[derive(Clone)]
@@ -26,70 +27,12 @@ pub struct Set {
     pub seen: Arc<Mutex<Seen>>,
 }
 
-#[derive(Clone, Debug)]
-pub struct Pod {
-    pub name: String,
-    pub ordinal: u16,
-    pub uid: String,
-    pub ip: String,
-    pub node: String,
-    pub ready: bool,
-    pub terminating: bool,
-    pub restarts: u64,
-    /// The volume behind its claim.
-    pub claim: String,
-    pub revision: String,
-    pub waits_for: String,
-}
-
 /// Who holds the lease, by the Lease itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub ordinal: u16,
     pub identity: String,
     pub fence: u64,
-}
-
-pub fn ordinal_of(name: &str) -> u16 {
-    let ordinal = name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok());
-    ordinal.unwrap_or_else(|| panic!("{name} has no ordinal"))
-}
-
-fn text(object: &Value, pointer: &str) -> String {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
-}
-
-impl Pod {
-    fn of(object: &Value) -> Pod {
-        let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-        let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
-        let name = text(object, "/metadata/name");
-        let volumes = object.pointer("/spec/volumes").and_then(Value::as_array);
-        let claim = volumes
-            .into_iter()
-            .flatten()
-            .map(|volume| text(volume, "/persistentVolumeClaim/claimName"));
-        Pod {
-            ordinal: ordinal_of(&name),
-            uid: text(object, "/metadata/uid"),
-            ip: text(object, "/status/podIP"),
-            node: text(object, "/spec/nodeName"),
-            ready: conditions.is_some_and(|conditions| conditions.iter().any(ready)),
-            terminating: object.pointer("/metadata/deletionTimestamp").is_some(),
-            restarts: object
-                .pointer("/status/containerStatuses/0/restartCount")
-                .and_then(Value::as_u64)
-                .unwrap_or(0),
-            claim: claim.into_iter().find(|claim| !claim.is_empty()).unwrap_or_default(),
-            revision: text(object, "/metadata/labels/controller-revision-hash"),
-            waits_for: text(object, "/status/containerStatuses/0/state/waiting/reason"),
-            name,
-        }
-    }
 }
 
 impl Set {
@@ -131,11 +74,41 @@ impl Set {
         set
     }
 
+    /// Another set in the same namespace. It goes with the namespace, or by [`Set::delete`].
+    pub async fn beside(&self, plan: Plan) -> Set {
+        let mut set = Set {
+            folder: self.folder.join(plan.named("rg")),
+            plan,
+            seen: Arc::default(),
+            ..self.clone()
+        };
+        set.applied = set.apply(&set.plan).await;
+        set
+    }
+
+    /// Begins the deletion of all that the plan has; claims stay.
+    pub async fn delete(&self) {
+        let arguments = ["delete", "--kustomize", self.folder.to_str().unwrap(), "--wait=false"];
+        self.kubectl(&arguments).await.expect_ok();
+    }
+
+    /// A member's name.
+    pub fn member(&self, ordinal: u16) -> String {
+        format!("{}-{ordinal}", self.plan.named("rg"))
+    }
+
+    /// The StatefulSet.
+    pub async fn object(&self) -> Result<Value, String> {
+        self.cluster
+            .get(&self.path(&format!("statefulsets/{}", self.plan.named("rg"))))
+            .await
+    }
+
     pub fn path(&self, resource: &str) -> String {
         let group = match resource.split(['/', '?']).next().unwrap() {
             "leases" => "apis/coordination.k8s.io/v1",
-            "statefulsets" => "apis/apps/v1",
-            "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
+            "statefulsets" | "deployments" => "apis/apps/v1",
+            "roles" | "rolebindings" => "apis/rbac.authorization.k8s.io/v1",
             "endpointslices" => "apis/discovery.k8s.io/v1",
             _ => "api/v1",
         };
@@ -156,8 +129,18 @@ impl Set {
     }
 
     pub async fn pods(&self) -> Result<Vec<Pod>, String> {
-        let path = self.path("pods?labelSelector=app.kubernetes.io/component=member");
-        let list = self.cluster.get(&path).await?;
+        let name = self.plan.named("random-generator");
+        self.pods_with(&format!(
+            "app.kubernetes.io/component=member,app.kubernetes.io/name={name}"
+        ))
+        .await
+    }
+
+    pub async fn pods_with(&self, labels: &str) -> Result<Vec<Pod>, String> {
+        let list = self
+            .cluster
+            .get(&self.path(&format!("pods?labelSelector={labels}")))
+            .await?;
         let mut pods: Vec<Pod> = list["items"].as_array().unwrap().iter().map(Pod::of).collect();
         pods.sort_by_key(|pod| pod.ordinal);
         Ok(pods)
@@ -165,7 +148,7 @@ impl Set {
 
     pub async fn pod(&self, ordinal: u16) -> Result<Pod, String> {
         let found = self.pods().await?.into_iter().find(|pod| pod.ordinal == ordinal);
-        found.ok_or_else(|| format!("no rg-{ordinal}"))
+        found.ok_or_else(|| format!("no {}", self.member(ordinal)))
     }
 
     /// Waits until exactly these many members are there, each ready, and of the newest revision where no partition holds it back.
@@ -175,7 +158,7 @@ impl Set {
 
     pub async fn until_ready_within(&self, limit: Duration, members: u16) -> Vec<Pod> {
         let ready = async || {
-            let set = self.cluster.get(&self.path("statefulsets/rg")).await?;
+            let set = self.object().await?;
             if set.pointer("/status/observedGeneration") != set.pointer("/metadata/generation") {
                 return Err("its status is old".to_owned());
             }
@@ -213,9 +196,19 @@ impl Set {
         .await
     }
 
+    /// Waits until the controller has seen the newest template: a Pod deleted before it may come back with the old one, and a Pod
+    /// that never becomes ready isn't replaced.
+    pub async fn until_observed(&self) {
+        let observed = async || match self.object().await? {
+            set if set.pointer("/status/observedGeneration") == set.pointer("/metadata/generation") => Ok(()),
+            set => Err(set["status"].to_string()),
+        };
+        until("a status of the newest template", observed).await;
+    }
+
     pub async fn delete_pod(&self, ordinal: u16) {
         self.cluster
-            .delete(&self.path(&format!("pods/rg-{ordinal}")))
+            .delete(&self.path(&format!("pods/{}", self.member(ordinal))))
             .await
             .unwrap();
     }
@@ -237,7 +230,7 @@ impl Set {
 
     /// Through the API server, which every cluster offers.
     pub fn proxy(&self, ordinal: u16, port: u16, path: &str) -> String {
-        self.path(&format!("pods/rg-{ordinal}:{port}/proxy{path}"))
+        self.path(&format!("pods/{}:{port}/proxy{path}", self.member(ordinal)))
     }
 
     pub async fn asked(&self, request: Request<Vec<u8>>) -> Result<(StatusCode, String), String> {
@@ -248,13 +241,13 @@ impl Set {
     pub async fn text(&self, ordinal: u16, path: &str) -> Result<String, String> {
         match self.answer(ordinal, path).await? {
             (StatusCode::OK, body) => Ok(body),
-            (status, body) => Err(format!("rg-{ordinal}{path}: {status}: {body}")),
+            (status, body) => Err(format!("{}{path}: {status}: {body}", self.member(ordinal))),
         }
     }
 
     pub async fn json(&self, ordinal: u16, path: &str) -> Result<Value, String> {
         let body = self.text(ordinal, path).await?;
-        serde_json::from_str(&body).map_err(|error| format!("rg-{ordinal}{path}: {error}: {body}"))
+        serde_json::from_str(&body).map_err(|error| format!("{}{path}: {error}: {body}", self.member(ordinal)))
     }
 
     /// The value of a metric, by its name and labels as they are written, without the prefix.
@@ -267,7 +260,7 @@ impl Set {
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix(&name)?.strip_prefix(' ')?.parse().ok());
-        line.ok_or_else(|| format!("rg-{ordinal} has no metric {name}"))
+        line.ok_or_else(|| format!("{} has no metric {name}", self.member(ordinal)))
     }
 
     /// What `/readyz` says is wrong with one part.
@@ -278,8 +271,20 @@ impl Set {
         Ok(found.map(|degraded| text(degraded, "/reason")))
     }
 
+    pub async fn until_undegraded(&self, ordinals: &[u16]) {
+        for ordinal in ordinals {
+            let well = async || match self.json(*ordinal, "/readyz").await? {
+                says if says["degraded"] == json!([]) => Ok(()),
+                says => Err(says.to_string()),
+            };
+            until(&format!("{}, not degraded", self.member(*ordinal)), well).await;
+        }
+    }
+
     pub async fn lease(&self) -> Result<Value, String> {
-        self.cluster.get(&self.path("leases/random-generator")).await
+        self.cluster
+            .get(&self.path(&format!("leases/{}", self.plan.named("random-generator"))))
+            .await
     }
 
     pub async fn held(&self) -> Result<Holder, String> {
@@ -326,7 +331,7 @@ impl Set {
                 record["round"].as_u64().ok_or(body)
             }
             (StatusCode::NOT_FOUND, body) if body.contains("urn:") || body.contains("title") => Ok(0),
-            (status, body) => Err(format!("rg-{ordinal}: {status}: {body}")),
+            (status, body) => Err(format!("{}: {status}: {body}", self.member(ordinal))),
         }
     }
 
@@ -335,7 +340,7 @@ impl Set {
             newest if newest >= round => Ok(()),
             newest => Err(format!("round {newest}")),
         };
-        until(&format!("round {round} at rg-{ordinal}"), there).await;
+        until(&format!("round {round} at {}", self.member(ordinal)), there).await;
     }
 
     /// Waits until these members have drawn so many rounds more than any of them shows now.
@@ -359,45 +364,5 @@ impl Set {
     /// To be done when the test ends, however it ends; `Cluster::mend` does it earlier.
     pub fn mend_later(&self, command: &[&str]) -> Undo {
         self.cluster.mend_later(&self.namespace, command)
-    }
-
-    /// What a person would look at first.
-    pub async fn describe(&self) -> String {
-        let mut told = String::new();
-        let looks: [&[&str]; 3] = [
-            &["get", "pods,leases,pvc", "--output", "wide"],
-            &["get", "leases", "--output", "yaml"],
-            &["get", "events", "--sort-by", "lastTimestamp"],
-        ];
-        for look in looks {
-            let said = self.kubectl(look).await;
-            let lines: Vec<&str> = said.out.lines().collect();
-            told.push_str(&format!(
-                "$ kubectl {}\n{}\n",
-                look.join(" "),
-                lines[lines.len().saturating_sub(60)..].join("\n")
-            ));
-        }
-        for pod in self.pods().await.unwrap_or_default() {
-            for path in ["/readyz", "/draws/latest"] {
-                let said = self.answer(pod.ordinal, path).await;
-                told.push_str(&format!("{}{path}: {said:?}\n", pod.name));
-            }
-            for what in ["journal", "ledger"] {
-                let ask = [
-                    "exec",
-                    &pod.name,
-                    "--",
-                    "/usr/local/bin/random-generator",
-                    "admin",
-                    what,
-                ];
-                let said = self.kubectl(&ask).await;
-                told.push_str(&format!("{}, {what}:\n{}{}", pod.name, said.out, said.err));
-            }
-            let log = self.kubectl(&["logs", &pod.name, "--tail", "25", "--timestamps"]).await;
-            told.push_str(&format!("{}:\n{}{}", pod.name, log.out, log.err));
-        }
-        told
     }
 }

@@ -20,7 +20,7 @@ pub fn group() -> Group {
         start: Start::Drawing(3),
         steps: steps![
             srv_lists_every_pod_ready_or_not_and_all_members_agree_on_peers,
-            a_rolling_update_under_load_through_the_client_service_fails_no_request_and_misses_no_slot_beyond_a_lease_time,
+            a_rolling_update_under_load_loses_no_request_new_connection_or_kept_and_misses_no_slot_beyond_a_lease_time,
             a_canary_under_load_through_the_client_service_fails_no_request_and_misses_no_slot_beyond_a_lease_time,
             a_bad_image_stops_at_its_first_member_and_is_taken_back_and_meanwhile_the_pdb_refuses_a_drain,
         ],
@@ -107,6 +107,7 @@ async fn srv_lists_every_pod_ready_or_not_and_all_members_agree_on_peers(set: Se
     assert!(!set.pod(2).await.unwrap().ready);
 
     set.apply(&set.plan).await;
+    set.until_observed().await;
     set.delete_pod(2).await;
     set.until_ready(3).await;
     set.cluster.delete(&set.path("pods/dns")).await.unwrap();
@@ -129,12 +130,17 @@ async fn under_load(set: &Set, what: &str, change: impl AsyncFnOnce()) {
     assert!(gap <= LEASE.as_secs() + 1, "{gap} s without a draw");
 }
 
-async fn a_rolling_update_under_load_through_the_client_service_fails_no_request_and_misses_no_slot_beyond_a_lease_time(
+async fn a_rolling_update_under_load_loses_no_request_new_connection_or_kept_and_misses_no_slot_beyond_a_lease_time(
     set: Set,
 ) {
     let before = set.until_ready(3).await;
+    let service = set.service_url().await.replace("http://", "").replace('/', ":80");
+    let keep_alive = Client::keep_alive(&set, "keep-alive", &service, &before).await;
     under_load(&set, "rolling update", async || {
         set.apply(&set.plan.clone().revision("two")).await;
+        for old in before.iter().rev() {
+            keep_alive.announce(&set.until_replaced(old).await).await;
+        }
         let after = set.until_ready(3).await;
         assert!(
             before
@@ -144,6 +150,14 @@ async fn a_rolling_update_under_load_through_the_client_service_fails_no_request
         );
     })
     .await;
+    let mut ended = Vec::new();
+    for pod in &before {
+        ended.push(keep_alive.ended(pod).await);
+    }
+    let total = keep_alive.stop_without_failure().await;
+    assert_eq!(ended, [1; 3], "a Pod's client had more than one connection to it");
+    println!("        {total} requests over connections that were kept, none lost");
+    assert!(total > 5000, "{total} requests are no load");
 }
 
 async fn a_canary_under_load_through_the_client_service_fails_no_request_and_misses_no_slot_beyond_a_lease_time(
@@ -219,6 +233,7 @@ async fn a_bad_image_stops_at_its_first_member_and_is_taken_back_and_meanwhile_t
 
     // A StatefulSet waits for the Pod that can't start, also when the template is as before: a person deletes it.
     set.apply(&set.plan).await;
+    set.until_observed().await;
     set.delete_pod(2).await;
     let ready = async || match set.pod(2).await? {
         pod if pod.ready => Ok(()),

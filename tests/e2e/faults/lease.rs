@@ -1,7 +1,5 @@
 //! The Lease is lost or changed by hand. The newest record is on the volumes of a majority, and they bring it back.
 
-use serde_json::Value;
-
 use crate::cluster::until;
 use crate::members::volume;
 use crate::set::{Holder, Set};
@@ -19,16 +17,7 @@ async fn goes_on_after(set: &Set, before: &Holder) {
     let chain = set.check_chain(&[0, 1, 2]).await;
     let last = chain.last().unwrap();
     assert!(last.fence > before.fence, "{} after {}", last.fence, before.fence);
-    let well = async || {
-        for ordinal in 0..3 {
-            let says = set.json(ordinal, "/readyz").await?;
-            if says["degraded"] != Value::Array(Vec::new()) {
-                return Err(says.to_string());
-            }
-        }
-        Ok(())
-    };
-    until("members of which none is degraded", well).await;
+    set.until_undegraded(&[0, 1, 2]).await;
 }
 
 pub async fn delete_and_apply_with_the_claims_kept_go_on_with_the_same_chain(set: Set) {

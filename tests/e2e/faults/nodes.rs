@@ -4,7 +4,8 @@ use super::{RENEW_DEADLINE, unix_time};
 use crate::client::Client;
 use crate::cluster::{Undo, until};
 use crate::members::{ids, ordinal_in};
-use crate::set::{Pod, Set, ordinal_of};
+use crate::pod::{Pod, ordinal_of};
+use crate::set::Set;
 
 /// The number by which the fault command knows a node: what its name ends with.
 fn number(node: &str) -> String {
