@@ -8,6 +8,7 @@ use clap::Parser;
 
 use super::check::draw;
 use super::{Access, Config, ConfigError, JOURNAL_MIN, LEDGER_MIN, LeaseStore, ServeArgs, Terminal, cluster_domain};
+use crate::listen::ListenAddress;
 
 #[derive(Parser)]
 struct Only {
@@ -47,6 +48,10 @@ fn no_arguments_are_a_useful_member() {
     assert_eq!(config.lease.retry, Duration::from_secs(2));
     assert_eq!(config.volume.ledger_max, 1_572_864);
     assert_eq!(config.listen.connection_limit, 16_384);
+    assert_eq!(config.listen.public_listen, ListenAddress::All(8080));
+    assert_eq!(config.listen.peer_listen, ListenAddress::All(8081));
+    assert_eq!(config.listen.admin_listen, ListenAddress::Localhost(8082));
+    assert_eq!(config.listen.metrics_listen, ListenAddress::All(9797));
     assert_eq!(config.draw.voters, 1.into());
     assert!(config.log.colour);
 }
