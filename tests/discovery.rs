@@ -223,10 +223,12 @@ async fn commands_get_the_name_of_a_member_whose_address_is_not_to_be_had_and_th
     let found = public_listeners(SERVICE, &nameservers, Duration::from_millis(400))
         .await
         .unwrap();
+    let named: Vec<&str> = found.iter().map(|listener| listener.authority.as_str()).collect();
     assert_eq!(
-        found,
+        named,
         ["10.0.0.0:8081", &format!("rg-1.{SERVICE}:8091"), "10.0.0.2:8101"]
     );
+    assert!(found[1].addresses.is_empty());
 }
 
 #[tokio::test]
@@ -407,4 +409,84 @@ fn a_wrong_name_and_no_nameserver_are_refused_with_the_reason() {
     wrong.governing = Some("rg..local".to_owned());
     assert!(refused(wrong).contains("\"rg..local\" is not a DNS name"));
     assert!(refused(config(Nameservers::At(Vec::new()))).contains("no nameserver"));
+}
+
+fn addresses(list: &PeerList, at: usize) -> Vec<String> {
+    list.peers[at].addresses.iter().map(IpAddr::to_string).collect()
+}
+
+#[tokio::test]
+async fn a_member_may_have_addresses_of_either_family_or_of_both() {
+    for fault in [Fault::None, Fault::NoAdditional] {
+        let r = running(|_| {}).await;
+        r.dns.publish(0..4);
+        r.dns.place(0, &["2001:db8::1"]);
+        r.dns.place(2, &["2001:db8::2", "10.0.0.2"]);
+        r.dns.place(3, &["::ffff:10.0.0.3"]);
+        r.dns.set(fault);
+        let list = r.refresh().await;
+        assert_eq!(addresses(&list, 0), ["2001:db8::1"], "{fault:?}");
+        assert_eq!(addresses(&list, 1), ["10.0.0.1"], "{fault:?}");
+        assert_eq!(addresses(&list, 2), ["10.0.0.2", "2001:db8::2"], "{fault:?}");
+        assert_eq!(addresses(&list, 3), ["10.0.0.3"], "{fault:?}: IPv4 as such");
+        assert_eq!(list.trouble, None);
+    }
+}
+
+#[tokio::test]
+async fn a_query_for_one_family_that_fails_does_not_take_the_member_for_one_without_address() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.dns.place(1, &["2001:db8::1"]);
+    r.dns.place(2, &["10.0.0.2", "2001:db8::2"]);
+    r.dns.set(Fault::NoIpv6);
+    let list = r.refresh().await;
+    assert_eq!(names(&list), ["rg-0", "rg-2"]);
+    assert_eq!(addresses(&list, 1), ["10.0.0.2"]);
+    let trouble = list.trouble.clone().unwrap();
+    assert!(trouble.contains("rg-1") && trouble.contains("servfail"), "{trouble}");
+    r.dns.set(Fault::None);
+    assert_eq!(names(&*r.refresh().await), ["rg-0", "rg-1", "rg-2"]);
+    r.dns.set(Fault::NoIpv6);
+    let list = r.refresh().await;
+    assert_eq!(addresses(&list, 1), ["2001:db8::1"], "the previous one");
+}
+
+#[tokio::test]
+async fn silence_about_one_family_holds_the_other_up_only_briefly() {
+    let long = Duration::from_secs(20);
+    let r = running(|config| config.timeout = long).await;
+    r.dns.publish(0..3);
+    r.dns.set(Fault::SilentIpv6);
+    let began = r.clock.boot();
+    assert_eq!(names(&*r.refresh().await), ["rg-0", "rg-1", "rg-2"]);
+    assert!(r.clock.boot().since(began) < long / 2, "it waited for the silent one");
+}
+
+#[tokio::test]
+async fn a_nameserver_may_have_an_ipv6_address() {
+    let dns = TestDns::start_at("[::1]:0").await;
+    dns.publish(0..3);
+    let config = config(Nameservers::At(vec![dns.address]));
+    let r = start(config, dns);
+    assert_eq!(names(&*r.refresh().await), ["rg-0", "rg-1", "rg-2"]);
+    r.dns.set(Fault::AlwaysTruncateUdp);
+    assert_eq!(names(&*r.refresh().await), ["rg-0", "rg-1", "rg-2"], "over TCP");
+    assert!(r.dns.tcp_queries() > 0);
+}
+
+#[tokio::test]
+async fn a_service_lists_every_address_of_its_listeners() {
+    let dns = TestDns::start().await;
+    dns.publish(0..2);
+    dns.place(0, &["2001:db8::1"]);
+    dns.place(1, &["2001:db8::2", "10.0.0.2"]);
+    let servers = Nameservers::At(vec![dns.address]);
+    let found = public_listeners(SERVICE, &servers, DiscoveryConfig::TIMEOUT)
+        .await
+        .unwrap();
+    assert_eq!(found[0].authority, "[2001:db8::1]:8081");
+    assert_eq!(found[1].authority, "10.0.0.2:8091");
+    let all: Vec<String> = found[1].addresses.iter().map(SocketAddr::to_string).collect();
+    assert_eq!(all, ["10.0.0.2:8091", "[2001:db8::2]:8091"]);
 }

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use hickory_resolver::proto::rr::{Name, RData};
 
 use super::answer::{self, Record};
-use super::resolver::{ADDRESS_LOOKUPS, NoAnswer, Resolver, outcome};
+use super::resolver::{ADDRESS_LOOKUPS, NoAnswer, Resolver, address_of, outcome};
 use super::{Nameservers, Peer, PeerList};
 use crate::identity::MemberName;
 
@@ -83,19 +83,11 @@ impl Lookup {
                     host: host_of(&srv.target),
                     port: srv.port,
                 }),
-                RData::A(a) => {
-                    _ = addresses
-                        .entry(host_of(&record.name))
-                        .or_default()
-                        .insert(IpAddr::V4(a.0))
+                _ => {
+                    if let Some(address) = address_of(record) {
+                        addresses.entry(host_of(&record.name)).or_default().insert(address);
+                    }
                 }
-                RData::AAAA(aaaa) => {
-                    _ = addresses
-                        .entry(host_of(&record.name))
-                        .or_default()
-                        .insert(IpAddr::V6(aaaa.0));
-                }
-                _ => {}
             }
         }
         if records.is_empty() {

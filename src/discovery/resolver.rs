@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::select;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
+use tokio::time::timeout;
 
 use super::Nameservers;
 
@@ -22,6 +25,8 @@ use super::Nameservers;
 const EDNS_PAYLOAD: u16 = 1232;
 /// Concurrent address look-ups, for servers that send no additional section.
 pub(super) const ADDRESS_LOOKUPS: usize = 16;
+/// Once a host has addresses of one family, a query for the other gets this part of its time.
+const SECOND_FAMILY: u32 = 4;
 /// Aliases that are followed one after the other; a loop ends here.
 const MOST_ALIASES: usize = 4;
 
@@ -85,7 +90,8 @@ impl Resolver {
         }
     }
 
-    /// The addresses of a host; empty when none is published.
+    /// The addresses of a host, IPv4 before IPv6; empty when none is published. hickory's own look-up of both families takes a
+    /// failure of one for "none" if the other is empty, and waits for both to the end.
     ///
     /// # Errors
     /// What kept DNS from answering, in a word.
@@ -94,10 +100,27 @@ impl Resolver {
             return Err("failed");
         };
         // The dot makes it absolute: no search domain is tried.
-        match resolver.lookup_ip(format!("{host}.")).await {
-            Ok(addresses) => Ok(addresses.iter().collect()),
-            Err(error) if error.is_no_records_found() => Ok(BTreeSet::new()),
-            Err(error) => Err(outcome(&error)),
+        let name = &Name::from_ascii(format!("{host}.")).map_err(|_| "failed")?;
+        let ask = |kind| async move {
+            match resolver.lookup(name.clone(), kind).await {
+                Ok(found) => Ok(found.answers().iter().filter_map(address_of).collect()),
+                Err(error) if error.is_no_records_found() => Ok(BTreeSet::new()),
+                Err(error) => Err(outcome(&error)),
+            }
+        };
+        let (ipv4, ipv6) = (pin!(ask(RecordType::A)), pin!(ask(RecordType::AAAA)));
+        let (first, rest) = select(ipv4, ipv6).await.factor_first();
+        let second = match &first {
+            // Some servers never answer for a family that they don't have.
+            Ok(found) if !found.is_empty() => timeout(self.timeout / SECOND_FAMILY, rest)
+                .await
+                .unwrap_or_else(|_| Ok(BTreeSet::new())),
+            _ => rest.await,
+        };
+        match (first, second) {
+            (Ok(first), Ok(second)) => Ok(&first | &second),
+            (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.is_empty() => Ok(found),
+            (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }
 
@@ -138,7 +161,6 @@ fn build(config: ResolverConfig, timeout: Duration) -> Result<TokioResolver, Net
     options.attempts = 1;
     options.edns0 = true;
     options.edns_payload_len = EDNS_PAYLOAD;
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.use_hosts_file = ResolveHosts::Never;
     // No cache: every look-up queries a server. The caller's interval limits how often.
     options.cache_size = 0;
@@ -177,6 +199,15 @@ async fn alias_of(resolver: &TokioResolver, name: &Name) -> Option<Name> {
         RData::CNAME(target) if record.name == *name => Some(target.0.clone()),
         _ => None,
     })
+}
+
+/// IPv4 as such, also where an AAAA record has it as `::ffff:192.0.2.1`.
+pub(super) fn address_of(record: &Record) -> Option<IpAddr> {
+    match &record.data {
+        RData::A(a) => Some(IpAddr::V4(a.0)),
+        RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0).to_canonical()),
+        _ => None,
+    }
 }
 
 /// Why DNS gave no answer, as the metric says it.

@@ -106,7 +106,7 @@ impl Place {
     pub fn published(&self) -> Published {
         Published {
             name: self.name.clone(),
-            address: Ipv4Addr::LOCALHOST,
+            addresses: vec![Ipv4Addr::LOCALHOST.into()],
             http_port: self.public_port,
             peer_port: self.peer_port(),
         }
