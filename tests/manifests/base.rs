@@ -76,6 +76,9 @@ fn services_send_to_ports_that_the_pods_have() {
         assert_eq!(found, wanted);
     }
     assert_eq!(at(governing, "/spec/clusterIP"), "None");
+    for service in [governing, client] {
+        assert_eq!(at(service, "/spec/ipFamilyPolicy"), "PreferDualStack");
+    }
     assert_eq!(at(governing, "/spec/publishNotReadyAddresses"), &json!(true));
     // An SRV record holds the port of the Service, which reaches a Pod with nothing between: it must be the Pod's own.
     for port in at(governing, "/spec/ports").as_array().unwrap() {
