@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod dns;
+mod families;
 mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -489,4 +490,46 @@ async fn a_service_lists_every_address_of_its_listeners() {
     assert_eq!(found[1].authority, "10.0.0.2:8091");
     let all: Vec<String> = found[1].addresses.iter().map(SocketAddr::to_string).collect();
     assert_eq!(all, ["10.0.0.2:8091", "[2001:db8::2]:8091"]);
+}
+
+/// Starts itself again where this server is configured and has its address.
+#[tokio::test]
+async fn a_nameserver_may_be_link_local_with_its_zone() {
+    const RESOLV_CONF: &str = "nameserver fe80::1%lo\n";
+    if std::fs::read_to_string("/etc/resolv.conf").is_ok_and(|text| text == RESOLV_CONF) {
+        return ask_a_link_local_nameserver().await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let resolv_conf = dir.path().join("resolv.conf");
+    std::fs::write(&resolv_conf, RESOLV_CONF).unwrap();
+    // SIOCSIFADDR of netdevice(7), with the index of lo.
+    let script = format!(
+        "python3 -c 'import fcntl, socket, struct\n\
+         address = socket.inet_pton(socket.AF_INET6, \"fe80::1\") + struct.pack(\"Ii\", 64, 1)\n\
+         fcntl.ioctl(socket.socket(socket.AF_INET6), 0x8916, address)'\n\
+         mount --bind {} /etc/resolv.conf\n\
+         exec {} --exact a_nameserver_may_be_link_local_with_its_zone\n",
+        resolv_conf.display(),
+        std::env::current_exe().unwrap().display()
+    );
+    let ended = families::in_own_network(&[], &script).output().unwrap();
+    let stdout = String::from_utf8(ended.stdout).unwrap();
+    assert!(ended.status.success() && stdout.contains("1 passed"), "{stdout}");
+}
+
+async fn ask_a_link_local_nameserver() {
+    let dns = TestDns::start_at("[fe80::1%1]:53").await;
+    dns.publish(0..3);
+    let named = Nameservers::At(vec![dns.address]);
+    let mut r = start(config(Nameservers::ResolvConf), dns);
+    for servers in [Nameservers::ResolvConf, named] {
+        r = start(config(servers), r.dns);
+        for fault in [Fault::None, Fault::NoAdditional, Fault::AlwaysTruncateUdp] {
+            r.dns.set(fault);
+            let list = r.refresh().await;
+            assert_eq!(names(&list), ["rg-0", "rg-1", "rg-2"], "{fault:?}: {:?}", list.trouble);
+            // Its own addresses the kernel finds without a zone by UDP, but not by TCP.
+            assert!(!list.stale, "{fault:?}: {:?}", list.trouble);
+        }
+    }
 }

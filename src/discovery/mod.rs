@@ -8,6 +8,7 @@ mod lookup;
 mod metrics;
 mod resolver;
 pub mod service;
+mod zone;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub fn without_ipv6(mut command: Command, dir: &Path) -> Command {
     command
 }
 
-/// Runs a shell script in a network of its own, where `lo` is up and every port is free, after these settings below
+/// Runs a shell script in a network and with mounts of its own, where `lo` is up and every port is free, after these settings below
 /// /proc/sys/net/ipv6/conf or /proc/sys/net/ipv6 were made.
 pub fn in_own_network(settings: &[(&str, &str)], script: &str) -> Command {
     let mut all = String::from("set -e\n");
@@ -43,6 +43,6 @@ pub fn in_own_network(settings: &[(&str, &str)], script: &str) -> Command {
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");
     }
-    command.args(["--net", "--pid", "--fork", "--kill-child", "sh", "-c", &all]);
+    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", &all]);
     command
 }
