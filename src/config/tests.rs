@@ -114,6 +114,8 @@ fn the_api_server_is_the_pods_own_unless_a_kubeconfig_names_another() {
     for (host, server) in [
         ("10.96.0.1", "https://10.96.0.1:443"),
         ("fd00::1", "https://[fd00::1]:443"),
+        ("::1", "https://[::1]:443"),
+        ("[::1]", "https://[::1]:443"),
     ] {
         let pod = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", "443")];
         let expected = LeaseStore::Kubernetes {
