@@ -492,6 +492,34 @@ async fn a_service_lists_every_address_of_its_listeners() {
     assert_eq!(all, ["10.0.0.2:8091", "[2001:db8::2]:8091"]);
 }
 
+#[tokio::test]
+async fn every_trouble_names_the_name_that_was_asked() {
+    for fault in [
+        Fault::Silence,
+        Fault::ServFail,
+        Fault::Refused,
+        Fault::AlwaysTruncate,
+        Fault::NoTcp,
+        Fault::NoAddressOfOne,
+    ] {
+        let r = running(|_| {}).await;
+        r.dns.publish(0..3);
+        r.dns.set(fault);
+        let trouble = r.refresh().await.trouble.clone().unwrap();
+        assert!(
+            trouble.contains(&format!("_peer._tcp.{SERVICE}.")),
+            "{fault:?}: {trouble}"
+        );
+        let servers = Nameservers::At(vec![r.dns.address]);
+        if let Err(trouble) = public_listeners(SERVICE, &servers, Duration::from_millis(400)).await {
+            assert!(
+                trouble.contains(&format!("_http._tcp.{SERVICE}.")),
+                "{fault:?}: {trouble}"
+            );
+        }
+    }
+}
+
 /// Starts itself again where this server is configured and has its address.
 #[tokio::test]
 async fn a_nameserver_may_be_link_local_with_its_zone() {

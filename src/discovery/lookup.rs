@@ -32,13 +32,6 @@ pub struct Found {
 }
 
 impl Found {
-    pub fn timeout(limit: Duration) -> Found {
-        Found::failed(
-            "timeout",
-            format!("no answer from DNS within {:.1} s", limit.as_secs_f64()),
-        )
-    }
-
     fn failed(outcome: &'static str, trouble: String) -> Found {
         Found {
             outcome,
@@ -62,6 +55,15 @@ impl Lookup {
             name,
             resolver: Resolver::new(nameservers, timeout),
         }
+    }
+
+    /// The result of a look-up that the caller gave up after `limit`.
+    pub fn abandoned(&self, limit: Duration) -> Found {
+        let limit = limit.as_secs_f64();
+        Found::failed(
+            "timeout",
+            format!("no answer from DNS for {} within {limit:.1} s", self.name),
+        )
     }
 
     /// Looks up the published members of `member`'s set. The caller bounds the time. Cancel-safe. `before` gives the addresses
@@ -150,7 +152,9 @@ impl Lookup {
         Found {
             outcome: "found",
             peers: Some(peers),
-            trouble: trouble.line(&member.set),
+            trouble: trouble
+                .line(&member.set)
+                .map(|line| format!("in the answer for {}: {line}", self.name).into()),
         }
     }
 }
@@ -170,7 +174,7 @@ fn no_answer(name: &Name, error: &NoAnswer) -> Found {
         NoAnswer::Dns(error) if error.is_no_records_found() => return Found::nobody("empty"),
         NoAnswer::Dns(error) => error,
         NoAnswer::Tcp(_) => return Found::failed("truncated", format!("DNS for {name}: {error}")),
-        NoAnswer::Configuration(_) => return Found::failed("failed", error.to_string()),
+        NoAnswer::Configuration(_) => return Found::failed("failed", format!("DNS for {name}: {error}")),
     };
     let outcome = outcome(error);
     let trouble = match outcome {
@@ -183,4 +187,23 @@ fn no_answer(name: &Name, error: &NoAnswer) -> Found {
         _ => format!("the DNS query for {name} failed: {error}"),
     };
     Found::failed(outcome, trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::net::NetError;
+
+    use super::*;
+
+    #[test]
+    fn trouble_before_any_question_names_what_was_to_be_asked() {
+        let name = Name::from_ascii("_peer._tcp.rg.example.").unwrap();
+        let no_resolver = no_answer(&name, &NoAnswer::Configuration(NetError::NoConnections));
+        let lookup = Lookup::new(name, Nameservers::ResolvConf, Duration::from_secs(1));
+        let abandoned = lookup.abandoned(Duration::from_secs(3));
+        for found in [no_resolver, abandoned] {
+            let trouble = found.trouble.unwrap();
+            assert!(trouble.contains("DNS for _peer._tcp.rg.example."), "{trouble}");
+        }
+    }
 }
