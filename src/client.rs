@@ -3,18 +3,21 @@
 //! It is hyper-util's client with the bounds that this project promises: [`Limits`] bound every request in time and in size,
 //! and the tasks that drive connections end with the client.
 
+mod addresses;
 mod pooled;
 
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::http::uri::{PathAndQuery, Scheme};
@@ -29,11 +32,14 @@ use rustls::crypto::ring;
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 use tower::Service;
 
+use self::addresses::Addresses;
 use self::pooled::Pooled;
 
+/// An address that doesn't answer is waited for so long before the next is tried as well (RFC 8305, 8, as hyper-util has it).
+const HEAD_START: Duration = Duration::from_millis(300);
 /// Unused connections kept for each host, and for all together.
 const IDLE_PER_HOST: usize = 2;
 const IDLE: usize = 64;
@@ -72,6 +78,11 @@ pub enum ClientError {
     Timeout(Duration),
 }
 
+type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, ClientError>> + Send + 'a>>;
+
+/// An exchange that has a connection.
+struct Connected<'a>(Exchange<'a>);
+
 /// Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -81,8 +92,19 @@ pub struct Client {
 
 impl Client {
     pub fn new(limits: Limits) -> Client {
+        Client::connecting_to(Addresses::OfHost(GaiResolver::new()), limits)
+    }
+
+    /// A client of one server, which is at some of these addresses: they are tried in this order, and the two families side by
+    /// side. The host of a URL is only named to the server.
+    pub fn at(addresses: Vec<SocketAddr>, limits: Limits) -> Client {
+        Client::connecting_to(Addresses::Given(addresses.into()), limits)
+    }
+
+    fn connecting_to(addresses: Addresses, limits: Limits) -> Client {
         let connector = Connector {
-            tcp: tcp(GaiResolver::new(), limits),
+            given: matches!(addresses, Addresses::Given(_)),
+            tcp: tcp(addresses, limits),
             tls: Arc::default(),
             reusable: Arc::new(Semaphore::new(IDLE)),
         };
@@ -120,53 +142,57 @@ impl Client {
         addresses: &[SocketAddr],
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Bytes>, ClientError> {
-        let deadline = Instant::now() + self.limits.exchange;
+        let exchange = self.limits.exchange;
+        // An address that swallows what is sent to it leaves time for each of the others.
+        let head_start = HEAD_START.min(exchange / (addresses.len().max(1) as u32));
         let attempts = async {
             let mut last = ClientError::Unreachable("it has no address".into());
-            for (tried, address) in addresses.iter().enumerate() {
-                // An address that swallows what is sent to it leaves as much for each of the others. The last may have it all.
-                let left = deadline.saturating_duration_since(Instant::now());
-                let share = match addresses.len() - tried {
-                    1 => Duration::MAX,
-                    untried => left / untried as u32,
-                };
-                match self.send_to_one(*address, request.clone(), share).await {
-                    Err(ClientError::Unreachable(reason)) => {
-                        last = ClientError::Unreachable(format!("{address}: {reason}"));
-                    }
-                    answer => return answer,
+            let (mut untried, mut connecting) = (addresses.iter(), FuturesUnordered::new());
+            let mut start_next = true;
+            loop {
+                if start_next && let Some(address) = untried.next() {
+                    connecting.push(self.connect(*address, request.clone()));
                 }
+                start_next = tokio::select! {
+                    biased;
+                    connected = connecting.next() => match connected {
+                        // The other attempts end here.
+                        Some(Ok(Connected(exchange))) => return exchange.await,
+                        Some(Err(ClientError::Unreachable(reason))) => {
+                            last = ClientError::Unreachable(reason);
+                            true
+                        }
+                        Some(Err(error)) => return Err(error),
+                        None => return Err(last),
+                    },
+                    () = sleep(head_start), if untried.len() > 0 => true,
+                };
             }
-            Err(last)
         };
-        match timeout_at(deadline, attempts).await {
+        match timeout(exchange, attempts).await {
             Ok(answer) => answer,
-            Err(_) => Err(ClientError::Timeout(self.limits.exchange)),
+            Err(_) => Err(ClientError::Timeout(exchange)),
         }
     }
 
-    async fn send_to_one(
+    /// Returns as soon as there is a connection.
+    async fn connect(
         &self,
         address: SocketAddr,
         mut request: Request<Full<Bytes>>,
-        connect: Duration,
-    ) -> Result<Response<Bytes>, ClientError> {
+    ) -> Result<Connected<'_>, ClientError> {
         let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
         let uri = format!("http://{address}{path}").parse();
         *request.uri_mut() = uri.map_err(|error| unreachable(&error))?;
         let mut connection = capture_connection(&mut request);
-        let mut exchange = pin!(self.exchange(request));
-        let connected = async {
-            tokio::select! {
-                biased;
-                answer = &mut exchange => Some(answer),
-                _ = connection.wait_for_connection_metadata() => None,
-            }
-        };
-        match timeout(connect, connected).await {
-            Ok(Some(answer)) => answer,
-            Ok(None) => exchange.await,
-            Err(_) => Err(ClientError::Unreachable(NO_CONNECTION.into())),
+        let mut exchange: Exchange<'_> = Box::pin(self.exchange(request));
+        tokio::select! {
+            biased;
+            answer = &mut exchange => match answer {
+                Err(ClientError::Unreachable(reason)) => Err(ClientError::Unreachable(format!("{address}: {reason}"))),
+                answer => Ok(Connected(Box::pin(ready(answer)))),
+            },
+            _ = connection.wait_for_connection_metadata() => Ok(Connected(exchange)),
         }
     }
 
@@ -265,8 +291,10 @@ fn tcp<R>(resolver: R, limits: Limits) -> HttpConnector<R> {
 /// while there are none.
 #[derive(Clone, Debug)]
 struct Connector {
-    tcp: HttpConnector,
-    tls: Arc<OnceCell<HttpsConnector<HttpConnector>>>,
+    tcp: HttpConnector<Addresses>,
+    /// The addresses are given: the host of a URL says nothing.
+    given: bool,
+    tls: Arc<OnceCell<HttpsConnector<HttpConnector<Addresses>>>>,
     /// Connections that may be used again.
     reusable: Arc<Semaphore>,
 }
@@ -285,7 +313,14 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Connecting {
-        let Connector { mut tcp, tls, reusable } = self.clone();
+        let Connector {
+            mut tcp,
+            given,
+            tls,
+            reusable,
+        } = self.clone();
+        // hyper-util asks its resolver for names only.
+        let uri = if given { Uri::from_static("http://given/") } else { uri };
         Box::pin(async move {
             let stream = match uri.scheme() == Some(&Scheme::HTTPS) {
                 false => MaybeHttpsStream::Http(tcp.call(uri).await?),
@@ -300,7 +335,7 @@ impl Service<Uri> for Connector {
 }
 
 /// Trusts what the system trusts. rustls-native-certs reads SSL_CERT_FILE and SSL_CERT_DIR, as OpenSSL does.
-async fn trusting_the_system(tcp: HttpConnector) -> io::Result<HttpsConnector<HttpConnector>> {
+async fn trusting_the_system(tcp: HttpConnector<Addresses>) -> io::Result<HttpsConnector<HttpConnector<Addresses>>> {
     // It reads some hundred kilobytes of files.
     let builder = tokio::task::spawn_blocking(|| {
         HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider())
@@ -370,6 +405,36 @@ mod tests {
         let stream = timeout(limits.exchange, connecting).await;
         let stream = stream.expect("in time").unwrap().into_inner();
         assert_eq!(stream.peer_addr().unwrap(), good);
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn a_server_at_several_addresses_is_asked_at_the_one_that_answers() {
+        let (gone, held) = silent().await;
+        let listener = tokio::net::TcpListener::bind("[::1]:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let mut servers = JoinSet::new();
+        servers.spawn(serve(listener, tokio::sync::watch::Sender::new(0)));
+        let limits = Limits {
+            connect: Duration::from_secs(20),
+            exchange: Duration::from_secs(20),
+            body: 0,
+            idle: Duration::from_secs(30),
+            repeat: false,
+        };
+        let client = Client::at(vec![gone.local_addr().unwrap(), good], limits);
+        let request = Request::get("http://192.0.2.1:8080/livez")
+            .body(Full::default())
+            .unwrap();
+        let began = tokio::time::Instant::now();
+        let answer = client.send(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let several = [gone.local_addr().unwrap(), good];
+        let client = Client::new(limits);
+        let answer = client.send_to(&several, Request::new(Full::default())).await;
+        assert_eq!(answer.unwrap().status(), 200);
+        // An address that doesn't answer costs a moment, not its share of the time.
+        assert!(began.elapsed() < limits.exchange / 4);
         drop(held);
     }
 

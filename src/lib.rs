@@ -16,6 +16,7 @@
 //! - [`backoff`]: waits between attempts. [`files`]: replaces files whole. [`table`]: text in columns.
 //! - [`database`]: opens a SQLite file properly; journal and ledger go through it.
 //! - [`client`]: the one HTTP client, for peers, members, sinks and collectors; TCP or TLS, every request bounded.
+//! - [`listen`]: where a listener listens: in both families where the host has both.
 //! - [`server`]: HTTP as every listener serves it.
 //! - [`peer`]: what members ask each other: messages, signature, listener and client.
 //! - [`http`]: the public, admin and metrics listeners.
@@ -43,6 +44,7 @@ pub mod http;
 pub mod identity;
 pub mod journal;
 pub mod lease;
+pub mod listen;
 pub mod local;
 pub mod member;
 pub mod metrics;

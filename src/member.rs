@@ -16,7 +16,7 @@ mod stages;
 use tokio::time::Instant;
 
 pub use self::error::MemberError;
-use self::listeners::{Listening, Sockets};
+use self::listeners::{AllSockets, Listening};
 use self::parts::Setup;
 use self::stages::{Stages, StopRequests};
 use crate::clock::Clock;
@@ -37,7 +37,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
     let mut stop_requests = StopRequests::listen(config.shutdown.stop_with_parent)?;
     let open_files = raise_open_files_limit();
     // Before anything else: a port in use is reported at once, and a restarted member is reachable while its volume opens.
-    let sockets = Sockets::bind(&config.listen).await?;
+    let sockets = AllSockets::bind(&config.listen)?;
 
     let identity = Identity::new(config.identity.clone())?;
     random::check_entropy()?;
@@ -48,6 +48,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
         readiness.release(Latch::Journal);
     }
     log_start(&identity, &volume);
+    sockets.log();
 
     let mut metrics = Metrics::new(VERSION, &clock);
     let mut stages = Stages::new();

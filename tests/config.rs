@@ -58,6 +58,21 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         &refusal(&["serve", "--public-listen", "8080"], &[]),
         &["--public-listen", "0.0.0.0:8080"],
     );
+    for wrong in [
+        "[::1",
+        "[::1]",
+        "::1:8080",
+        "[::1]:http",
+        "[::1]:65536",
+        ":",
+        "localhost",
+        "rg-0:8080",
+    ] {
+        names(
+            &refusal(&["serve"], &[("RANDOM_GENERATOR_ADMIN_LISTEN", wrong)]),
+            &["--admin-listen", wrong, "[::1]:8080", ":8080 for all", "localhost:8080"],
+        );
+    }
     names(&refusal(&["serve", "--voters", "33"], &[]), &["--voters", "1 to 32"]);
     names(&refusal(&["serve", "--pod-name", "RG_0"], &[]), &["--pod-name", "rg-0"]);
     names(

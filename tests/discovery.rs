@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod dns;
+mod families;
 mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -223,10 +224,12 @@ async fn commands_get_the_name_of_a_member_whose_address_is_not_to_be_had_and_th
     let found = public_listeners(SERVICE, &nameservers, Duration::from_millis(400))
         .await
         .unwrap();
+    let named: Vec<&str> = found.iter().map(|listener| listener.authority.as_str()).collect();
     assert_eq!(
-        found,
+        named,
         ["10.0.0.0:8081", &format!("rg-1.{SERVICE}:8091"), "10.0.0.2:8101"]
     );
+    assert!(found[1].addresses.is_empty());
 }
 
 #[tokio::test]
@@ -407,4 +410,154 @@ fn a_wrong_name_and_no_nameserver_are_refused_with_the_reason() {
     wrong.governing = Some("rg..local".to_owned());
     assert!(refused(wrong).contains("\"rg..local\" is not a DNS name"));
     assert!(refused(config(Nameservers::At(Vec::new()))).contains("no nameserver"));
+}
+
+fn addresses(list: &PeerList, at: usize) -> Vec<String> {
+    list.peers[at].addresses.iter().map(IpAddr::to_string).collect()
+}
+
+#[tokio::test]
+async fn a_member_may_have_addresses_of_either_family_or_of_both() {
+    for fault in [Fault::None, Fault::NoAdditional] {
+        let r = running(|_| {}).await;
+        r.dns.publish(0..4);
+        r.dns.place(0, &["2001:db8::1"]);
+        r.dns.place(2, &["2001:db8::2", "10.0.0.2"]);
+        r.dns.place(3, &["::ffff:10.0.0.3"]);
+        r.dns.set(fault);
+        let list = r.refresh().await;
+        assert_eq!(addresses(&list, 0), ["2001:db8::1"], "{fault:?}");
+        assert_eq!(addresses(&list, 1), ["10.0.0.1"], "{fault:?}");
+        assert_eq!(addresses(&list, 2), ["10.0.0.2", "2001:db8::2"], "{fault:?}");
+        assert_eq!(addresses(&list, 3), ["10.0.0.3"], "{fault:?}: IPv4 as such");
+        assert_eq!(list.trouble, None);
+    }
+}
+
+#[tokio::test]
+async fn a_query_for_one_family_that_fails_does_not_take_the_member_for_one_without_address() {
+    let r = running(|_| {}).await;
+    r.dns.publish(0..3);
+    r.dns.place(1, &["2001:db8::1"]);
+    r.dns.place(2, &["10.0.0.2", "2001:db8::2"]);
+    r.dns.set(Fault::NoIpv6);
+    let list = r.refresh().await;
+    assert_eq!(names(&list), ["rg-0", "rg-2"]);
+    assert_eq!(addresses(&list, 1), ["10.0.0.2"]);
+    let trouble = list.trouble.clone().unwrap();
+    assert!(trouble.contains("rg-1") && trouble.contains("servfail"), "{trouble}");
+    r.dns.set(Fault::None);
+    assert_eq!(names(&*r.refresh().await), ["rg-0", "rg-1", "rg-2"]);
+    r.dns.set(Fault::NoIpv6);
+    let list = r.refresh().await;
+    assert_eq!(addresses(&list, 1), ["2001:db8::1"], "the previous one");
+}
+
+#[tokio::test]
+async fn silence_about_one_family_holds_the_other_up_only_briefly() {
+    let long = Duration::from_secs(20);
+    let r = running(|config| config.timeout = long).await;
+    r.dns.publish(0..3);
+    r.dns.set(Fault::SilentIpv6);
+    let began = r.clock.boot();
+    assert_eq!(names(&*r.refresh().await), ["rg-0", "rg-1", "rg-2"]);
+    assert!(r.clock.boot().since(began) < long / 2, "it waited for the silent one");
+}
+
+#[tokio::test]
+async fn a_nameserver_may_have_an_ipv6_address() {
+    let dns = TestDns::start_at("[::1]:0").await;
+    dns.publish(0..3);
+    let config = config(Nameservers::At(vec![dns.address]));
+    let r = start(config, dns);
+    assert_eq!(names(&*r.refresh().await), ["rg-0", "rg-1", "rg-2"]);
+    r.dns.set(Fault::AlwaysTruncateUdp);
+    assert_eq!(names(&*r.refresh().await), ["rg-0", "rg-1", "rg-2"], "over TCP");
+    assert!(r.dns.tcp_queries() > 0);
+}
+
+#[tokio::test]
+async fn a_service_lists_every_address_of_its_listeners() {
+    let dns = TestDns::start().await;
+    dns.publish(0..2);
+    dns.place(0, &["2001:db8::1"]);
+    dns.place(1, &["2001:db8::2", "10.0.0.2"]);
+    let servers = Nameservers::At(vec![dns.address]);
+    let found = public_listeners(SERVICE, &servers, DiscoveryConfig::TIMEOUT)
+        .await
+        .unwrap();
+    assert_eq!(found[0].authority, "[2001:db8::1]:8081");
+    assert_eq!(found[1].authority, "10.0.0.2:8091");
+    let all: Vec<String> = found[1].addresses.iter().map(SocketAddr::to_string).collect();
+    assert_eq!(all, ["10.0.0.2:8091", "[2001:db8::2]:8091"]);
+}
+
+#[tokio::test]
+async fn every_trouble_names_the_name_that_was_asked() {
+    for fault in [
+        Fault::Silence,
+        Fault::ServFail,
+        Fault::Refused,
+        Fault::AlwaysTruncate,
+        Fault::NoTcp,
+        Fault::NoAddressOfOne,
+    ] {
+        let r = running(|_| {}).await;
+        r.dns.publish(0..3);
+        r.dns.set(fault);
+        let trouble = r.refresh().await.trouble.clone().unwrap();
+        assert!(
+            trouble.contains(&format!("_peer._tcp.{SERVICE}.")),
+            "{fault:?}: {trouble}"
+        );
+        let servers = Nameservers::At(vec![r.dns.address]);
+        if let Err(trouble) = public_listeners(SERVICE, &servers, Duration::from_millis(400)).await {
+            assert!(
+                trouble.contains(&format!("_http._tcp.{SERVICE}.")),
+                "{fault:?}: {trouble}"
+            );
+        }
+    }
+}
+
+/// Starts itself again where this server is configured and has its address.
+#[tokio::test]
+async fn a_nameserver_may_be_link_local_with_its_zone() {
+    const RESOLV_CONF: &str = "nameserver fe80::1%lo\n";
+    if std::fs::read_to_string("/etc/resolv.conf").is_ok_and(|text| text == RESOLV_CONF) {
+        return ask_a_link_local_nameserver().await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let resolv_conf = dir.path().join("resolv.conf");
+    std::fs::write(&resolv_conf, RESOLV_CONF).unwrap();
+    // SIOCSIFADDR of netdevice(7), with the index of lo.
+    let script = format!(
+        "python3 -c 'import fcntl, socket, struct\n\
+         address = socket.inet_pton(socket.AF_INET6, \"fe80::1\") + struct.pack(\"Ii\", 64, 1)\n\
+         fcntl.ioctl(socket.socket(socket.AF_INET6), 0x8916, address)'\n\
+         mount --bind {} /etc/resolv.conf\n\
+         exec {} --exact a_nameserver_may_be_link_local_with_its_zone\n",
+        resolv_conf.display(),
+        std::env::current_exe().unwrap().display()
+    );
+    let ended = families::in_own_network(&[], &script).output().unwrap();
+    let stdout = String::from_utf8(ended.stdout).unwrap();
+    assert!(ended.status.success() && stdout.contains("1 passed"), "{stdout}");
+}
+
+async fn ask_a_link_local_nameserver() {
+    let dns = TestDns::start_at("[fe80::1%1]:53").await;
+    dns.publish(0..3);
+    let named = Nameservers::At(vec![dns.address]);
+    let mut r = start(config(Nameservers::ResolvConf), dns);
+    for servers in [Nameservers::ResolvConf, named] {
+        r = start(config(servers), r.dns);
+        for fault in [Fault::None, Fault::NoAdditional, Fault::AlwaysTruncateUdp] {
+            r.dns.set(fault);
+            let list = r.refresh().await;
+            assert_eq!(names(&list), ["rg-0", "rg-1", "rg-2"], "{fault:?}: {:?}", list.trouble);
+            // Its own addresses the kernel finds without a zone by UDP, but not by TCP.
+            assert!(!list.stale, "{fault:?}: {:?}", list.trouble);
+        }
+    }
 }

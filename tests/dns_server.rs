@@ -31,7 +31,7 @@ struct Running {
 fn published(count: u16) -> Vec<Published> {
     let member = |n| Published {
         name: format!("rg-{n}"),
-        address: Ipv4Addr::LOCALHOST,
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
         http_port: 8080 + 10 * n,
         peer_port: 8081 + 10 * n,
     };

@@ -644,6 +644,7 @@ fn the_stand_in_for_the_reference_image_uses_few_rooms_and_none_knows_of_it() {
         "telemetry",
         "generator",
         "client",
+        "listen",
         "server",
     ];
     for (path, source) in files("reference/src", "rs") {

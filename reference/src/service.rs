@@ -1,5 +1,6 @@
 //! The service from start to stop: the listener, the log file and the log URL.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,6 +10,7 @@ use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
 use random_generator::exit::Exit;
 use random_generator::generator::random::{EntropyError, check_entropy};
+use random_generator::listen::{ListenAddress, Sockets};
 use random_generator::server::limits::{Limits, raise_open_files_limit};
 use random_generator::server::listener::{Listener, ListenerError};
 use random_generator::server::metrics::HttpMetrics;
@@ -76,10 +78,8 @@ pub async fn run(settings: Settings) -> Result<(), ServiceError> {
         () = stops.next() => return Ok(()),
         () = start::wait(&settings) => {}
     }
-    let socket = bind(&settings).await?;
-    if let Ok(address) = socket.local_addr() {
-        tracing::info!(%address, version = settings.version, "listening, in reference mode");
-    }
+    let sockets = bind(&settings).await?;
+    tracing::info!(address = %sockets, version = settings.version, "listening, in reference mode");
 
     let (stop_listener, listener_stops) = stage();
     let (stop_logs, logs_stop) = stage();
@@ -116,7 +116,7 @@ pub async fn run(settings: Settings) -> Result<(), ServiceError> {
     });
     let listener = Listener {
         name: "public",
-        socket,
+        sockets,
         router: answers::router(shared.clone()),
         limits: Limits {
             drain_time: DRAIN_TIME,
@@ -185,22 +185,21 @@ async fn join_all(parts: &mut JoinSet<Part>, within: Duration) -> Result<(), Ser
 }
 
 /// All addresses of this host unless SERVER_ADDRESS says which: of both families where there are two, as Java does.
-async fn bind(settings: &Settings) -> Result<TcpListener, ServiceError> {
+async fn bind(settings: &Settings) -> Result<Sockets, ServiceError> {
     let port = settings.port;
-    let (host, bound) = match &settings.address {
-        Some(host) => (host.as_str(), TcpListener::bind((host.as_str(), port)).await),
-        None => match TcpListener::bind(("::", port)).await {
-            // A kernel without IPv6 has no such family or address.
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                ("0.0.0.0", TcpListener::bind(("0.0.0.0", port)).await)
-            }
-            bound => ("::", bound),
-        },
-    };
-    bound.map_err(|source| ServiceError::Bind {
+    let failed = |host: &dyn fmt::Display, source| ServiceError::Bind {
         address: format!("{host} port {port}"),
         source,
-    })
+    };
+    match &settings.address {
+        Some(host) => match TcpListener::bind((host.as_str(), port)).await {
+            Ok(socket) => Ok(socket.into()),
+            Err(source) => Err(failed(host, source)),
+        },
+        None => ListenAddress::All(port)
+            .bind()
+            .map_err(|error| failed(&error.address.ip(), error.source)),
+    }
 }
 
 /// Requests to stop: SIGTERM, SIGINT, or `/shutdown`.

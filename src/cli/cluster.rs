@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::serve;
 use crate::clock::Clock;
 use crate::config::{ClusterArgs, LeaseStoreArg, ServeArgs};
+use crate::listen::ListenAddress;
 use crate::local::layout::{ClusterError, Layout, Place};
 use crate::local::output::Output;
 use crate::local::supervisor::Supervisor;
@@ -114,7 +115,7 @@ fn serve_arguments(
             ClusterError::Arguments(format!("--data-dir {path:?} is not UTF-8: give another directory"))
         })
     };
-    let listen = |port: u16| format!("127.0.0.1:{port}");
+    let listen = |port: u16| ListenAddress::Localhost(port).to_string();
     let mut options = vec![
         ("--pod-name", place.name.clone()),
         ("--data-dir", path(place.volume.clone())?),
@@ -161,8 +162,8 @@ mod tests {
         let line = serve_arguments(place, 2, Some(layout.lease_directory()), nameserver, &passed).unwrap();
         assert_eq!(
             line.join(" "),
-            "serve --pod-name rg-1 --data-dir d/rg-1 --public-listen 127.0.0.1:8090 --peer-listen 127.0.0.1:8091 \
-             --admin-listen 127.0.0.1:8092 --metrics-listen 127.0.0.1:8093 \
+            "serve --pod-name rg-1 --data-dir d/rg-1 --public-listen localhost:8090 --peer-listen localhost:8091 \
+             --admin-listen localhost:8092 --metrics-listen localhost:8093 \
              --discovery-name rg.default.svc.cluster.local --discovery-nameserver 127.0.0.1:5353 \
              --lease-directory d/lease --voters 2 --stop-with-parent --lease-duration 2s"
         );

@@ -149,6 +149,7 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::*;
+    use crate::discovery::service::PublicListener;
 
     fn spread(count: u16) -> Spread {
         let member = |n| format!("http://127.0.0.1:{}", 8080 + n).parse().unwrap();
@@ -217,7 +218,11 @@ mod tests {
         let resolve = move |_: String| -> BoxFuture<'static, _> {
             let turn = turns.fetch_add(1, Ordering::SeqCst);
             let ports: &[u16] = [&[1, 2][..], &[], &[1, 2, 3]][turn];
-            let found = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+            let found = ports.iter().map(|port| PublicListener {
+                authority: format!("127.0.0.1:{port}"),
+                addresses: Vec::new(),
+            });
+            let found = found.collect();
             Box::pin(async move { Ok(found) })
         };
         let targets = ["srv://rg.example".parse().unwrap()];

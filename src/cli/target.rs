@@ -2,6 +2,7 @@
 //! function says otherwise.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::failure::one_line;
 use super::{Exit, Failure};
 use crate::client::{Client, ClientError, Limits};
 use crate::config::NameserverArgs;
-use crate::discovery::service::public_listeners;
+use crate::discovery::service::{PublicListener, public_listeners};
 use crate::discovery::{DiscoveryConfig, Nameservers};
 use crate::record::Record;
 
@@ -33,7 +34,7 @@ const LIMITS: Limits = Limits {
 /// What the user names: one member, or the Service that lists them.
 #[derive(Clone, Debug)]
 pub enum Target {
-    Member(Member),
+    Member(Box<Member>),
     Service(String),
 }
 
@@ -42,17 +43,19 @@ pub enum Target {
 pub struct Member {
     /// `http://HOST:PORT`, or https.
     url: String,
+    /// Those of a Service's member, of which the URL names the first.
+    addresses: Vec<SocketAddr>,
     client: Client,
 }
 
 impl PartialEq for Member {
     fn eq(&self, other: &Member) -> bool {
-        self.url == other.url
+        self.url == other.url && self.addresses == other.addresses
     }
 }
 
-/// Finds the public listeners of a Service, as HOST:PORT. Bounded in time; the error is text for the user.
-pub type Resolve = dyn Fn(String) -> BoxFuture<'static, Result<Vec<String>, String>>;
+/// Finds the public listeners of a Service. Bounded in time; the error is text for the user.
+pub type Resolve = dyn Fn(String) -> BoxFuture<'static, Result<Vec<PublicListener>, String>>;
 
 /// Asks these DNS servers.
 pub(super) fn resolver(nameservers: &NameserverArgs) -> Box<Resolve> {
@@ -106,7 +109,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Target, TargetError> {
         let Some(service) = text.strip_prefix("srv://") else {
-            return text.parse().map(Target::Member);
+            return text.parse().map(|member| Target::Member(Box::new(member)));
         };
         let in_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if service.is_empty() || !service.bytes().all(in_name) {
@@ -120,7 +123,7 @@ impl Target {
     /// All its members.
     pub(super) async fn members(&self, resolve: &Resolve) -> Result<Vec<Member>, Failure> {
         let service = match self {
-            Target::Member(member) => return Ok(vec![member.clone()]),
+            Target::Member(member) => return Ok(vec![Member::clone(member)]),
             Target::Service(service) => service,
         };
         let failed = |reason: String| Failure::new(Exit::TryAgain, format!("srv://{service}: {reason}"));
@@ -128,8 +131,7 @@ impl Target {
         if found.is_empty() {
             return Err(failed("it has no members now".into()));
         }
-        let members = found.iter().map(|authority| Member::at(format!("http://{authority}")));
-        Ok(members.collect())
+        Ok(found.into_iter().map(Member::from).collect())
     }
 }
 
@@ -138,7 +140,7 @@ pub(super) async fn all_members(targets: &[Target], resolve: &Resolve) -> Result
     let mut members = Vec::new();
     for target in targets {
         for member in target.members(resolve).await? {
-            if !members.contains(&member) {
+            if !members.iter().any(|known: &Member| known.url == member.url) {
                 members.push(member);
             }
         }
@@ -285,8 +287,26 @@ impl Member {
     }
 
     fn at(url: String) -> Member {
-        let client = Client::new(LIMITS);
-        Member { url, client }
+        Member {
+            url,
+            addresses: Vec::new(),
+            client: Client::new(LIMITS),
+        }
+    }
+}
+
+impl From<PublicListener> for Member {
+    fn from(listener: PublicListener) -> Member {
+        let PublicListener { authority, addresses } = listener;
+        let client = match addresses.is_empty() {
+            true => Client::new(LIMITS),
+            false => Client::at(addresses.clone(), LIMITS),
+        };
+        Member {
+            url: format!("http://{authority}"),
+            addresses,
+            client,
+        }
     }
 }
 
@@ -332,10 +352,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_means_the_first_of_its_members_that_answers() {
-        let closed: Vec<String> = (0..2)
+        let closed: Vec<PublicListener> = (0..2)
             .map(|_| {
                 let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-                bound.local_addr().unwrap().to_string()
+                let address = bound.local_addr().unwrap();
+                PublicListener {
+                    authority: address.to_string(),
+                    addresses: vec![address],
+                }
             })
             .collect();
         let resolve = move |service: String| -> BoxFuture<'static, _> {

@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::values;
 use crate::identity::MemberName;
+use crate::listen::ListenAddress;
 use crate::record::Voters;
 
 /// When an acknowledged number is in the journal.
@@ -118,18 +119,38 @@ pub struct VolumeArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Listeners")]
 pub struct ListenArgs {
-    /// Address for clients: numbers, ids, draws, peers, readiness
-    #[arg(long, env = "RANDOM_GENERATOR_PUBLIC_LISTEN", value_name = "IP:PORT", value_parser = values::address, default_value = "0.0.0.0:8080")]
-    pub public_listen: SocketAddr,
+    /// Address for clients: numbers, ids, draws, peers, readiness. `:PORT` is all addresses, IPv6 and IPv4
+    #[arg(
+        long,
+        env = "RANDOM_GENERATOR_PUBLIC_LISTEN",
+        value_name = "ADDRESS",
+        default_value = ":8080"
+    )]
+    pub public_listen: ListenAddress,
     /// Address for messages between members
-    #[arg(long, env = "RANDOM_GENERATOR_PEER_LISTEN", value_name = "IP:PORT", value_parser = values::address, default_value = "0.0.0.0:8081")]
-    pub peer_listen: SocketAddr,
-    /// Address for maintenance; anyone who can reach it may use it
-    #[arg(long, env = "RANDOM_GENERATOR_ADMIN_LISTEN", value_name = "IP:PORT", value_parser = values::address, default_value = "127.0.0.1:8082")]
-    pub admin_listen: SocketAddr,
+    #[arg(
+        long,
+        env = "RANDOM_GENERATOR_PEER_LISTEN",
+        value_name = "ADDRESS",
+        default_value = ":8081"
+    )]
+    pub peer_listen: ListenAddress,
+    /// Address for maintenance; anyone who can reach it may use it. `localhost:PORT` is both loopbacks, `127.0.0.1` and `[::1]`
+    #[arg(
+        long,
+        env = "RANDOM_GENERATOR_ADMIN_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "localhost:8082"
+    )]
+    pub admin_listen: ListenAddress,
     /// Address for metrics, as text for Prometheus
-    #[arg(long, env = "RANDOM_GENERATOR_METRICS_LISTEN", value_name = "IP:PORT", value_parser = values::address, default_value = "0.0.0.0:9797")]
-    pub metrics_listen: SocketAddr,
+    #[arg(
+        long,
+        env = "RANDOM_GENERATOR_METRICS_LISTEN",
+        value_name = "ADDRESS",
+        default_value = ":9797"
+    )]
+    pub metrics_listen: ListenAddress,
     /// Maximum number of open connections to the public listener, 1 to 1000000
     #[arg(long, env = "RANDOM_GENERATOR_CONNECTION_LIMIT", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000), default_value = "16384")]
     pub connection_limit: u32,

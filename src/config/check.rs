@@ -22,13 +22,12 @@ pub(super) fn listen(args: &ListenArgs) -> Result<(), ConfigError> {
     ];
     for (at, (first, address)) in listeners.iter().enumerate() {
         for (second, other) in listeners.iter().skip(at + 1) {
-            // An unspecified address includes every other on the same port. Port 0 is a different port each time.
-            let collides = address.ip() == other.ip() || address.ip().is_unspecified() || other.ip().is_unspecified();
-            if address.port() != 0 && address.port() == other.port() && collides {
+            if address.collides(other) {
                 return Err(ConfigError::SameAddress {
                     first,
                     second,
                     address: *address,
+                    other: *other,
                 });
             }
         }

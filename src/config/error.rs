@@ -1,9 +1,9 @@
 //! Errors in arguments that clap accepted, each in one line for the operator.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::values::show_duration;
+use crate::listen::ListenAddress;
 use crate::record::Voters;
 use crate::record::schedule::{Schedule, ScheduleError};
 
@@ -64,11 +64,12 @@ pub enum ConfigError {
         "--voters {0} needs --discovery-name or, in a Pod, --governing-service, so that members find each other; a member that runs alone has --voters 1"
     )]
     VotersAlone(Voters),
-    #[error("{first} and {second} are both {address}: give each listener an address of its own")]
+    #[error("{first} {address} and {second} {other} are the same: give each listener an address of its own")]
     SameAddress {
         first: &'static str,
         second: &'static str,
-        address: SocketAddr,
+        address: ListenAddress,
+        other: ListenAddress,
     },
     #[error("--draw-schedule: {0}")]
     Schedule(#[from] ScheduleError),

@@ -8,6 +8,7 @@ use clap::Parser;
 
 use super::check::draw;
 use super::{Access, Config, ConfigError, JOURNAL_MIN, LEDGER_MIN, LeaseStore, ServeArgs, Terminal, cluster_domain};
+use crate::listen::ListenAddress;
 
 #[derive(Parser)]
 struct Only {
@@ -47,6 +48,10 @@ fn no_arguments_are_a_useful_member() {
     assert_eq!(config.lease.retry, Duration::from_secs(2));
     assert_eq!(config.volume.ledger_max, 1_572_864);
     assert_eq!(config.listen.connection_limit, 16_384);
+    assert_eq!(config.listen.public_listen, ListenAddress::All(8080));
+    assert_eq!(config.listen.peer_listen, ListenAddress::All(8081));
+    assert_eq!(config.listen.admin_listen, ListenAddress::Localhost(8082));
+    assert_eq!(config.listen.metrics_listen, ListenAddress::All(9797));
     assert_eq!(config.draw.voters, 1.into());
     assert!(config.log.colour);
 }
@@ -109,6 +114,8 @@ fn the_api_server_is_the_pods_own_unless_a_kubeconfig_names_another() {
     for (host, server) in [
         ("10.96.0.1", "https://10.96.0.1:443"),
         ("fd00::1", "https://[fd00::1]:443"),
+        ("::1", "https://[::1]:443"),
+        ("[::1]", "https://[::1]:443"),
     ] {
         let pod = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", "443")];
         let expected = LeaseStore::Kubernetes {

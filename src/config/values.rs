@@ -71,10 +71,10 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// `IP:PORT`; never a name, since a listener that waits on DNS starts late or not at all.
+/// `IP:PORT` of a DNS server.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
-        .map_err(|_| String::from("an IP address and a port, such as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080"))
+        .map_err(|_| String::from("an IP address and a port, such as 10.96.0.10:53 or [fd00::a]:53"))
 }
 
 /// A DNS label (RFC 1123).

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use hickory_resolver::proto::rr::{Name, RData};
 
 use super::answer::{self, Record};
-use super::resolver::{ADDRESS_LOOKUPS, NoAnswer, Resolver, outcome};
+use super::resolver::{ADDRESS_LOOKUPS, NoAnswer, Resolver, address_of, outcome};
 use super::{Nameservers, Peer, PeerList};
 use crate::identity::MemberName;
 
@@ -32,13 +32,6 @@ pub struct Found {
 }
 
 impl Found {
-    pub fn timeout(limit: Duration) -> Found {
-        Found::failed(
-            "timeout",
-            format!("no answer from DNS within {:.1} s", limit.as_secs_f64()),
-        )
-    }
-
     fn failed(outcome: &'static str, trouble: String) -> Found {
         Found {
             outcome,
@@ -64,6 +57,15 @@ impl Lookup {
         }
     }
 
+    /// The result of a look-up that the caller gave up after `limit`.
+    pub fn abandoned(&self, limit: Duration) -> Found {
+        let limit = limit.as_secs_f64();
+        Found::failed(
+            "timeout",
+            format!("no answer from DNS for {} within {limit:.1} s", self.name),
+        )
+    }
+
     /// Looks up the published members of `member`'s set. The caller bounds the time. Cancel-safe. `before` gives the addresses
     /// of members whose address query fails.
     pub async fn members(&mut self, member: &MemberName, before: &PeerList) -> Found {
@@ -83,19 +85,11 @@ impl Lookup {
                     host: host_of(&srv.target),
                     port: srv.port,
                 }),
-                RData::A(a) => {
-                    _ = addresses
-                        .entry(host_of(&record.name))
-                        .or_default()
-                        .insert(IpAddr::V4(a.0))
+                _ => {
+                    if let Some(address) = address_of(record) {
+                        addresses.entry(host_of(&record.name)).or_default().insert(address);
+                    }
                 }
-                RData::AAAA(aaaa) => {
-                    _ = addresses
-                        .entry(host_of(&record.name))
-                        .or_default()
-                        .insert(IpAddr::V6(aaaa.0));
-                }
-                _ => {}
             }
         }
         if records.is_empty() {
@@ -158,7 +152,9 @@ impl Lookup {
         Found {
             outcome: "found",
             peers: Some(peers),
-            trouble: trouble.line(&member.set),
+            trouble: trouble
+                .line(&member.set)
+                .map(|line| format!("in the answer for {}: {line}", self.name).into()),
         }
     }
 }
@@ -178,7 +174,7 @@ fn no_answer(name: &Name, error: &NoAnswer) -> Found {
         NoAnswer::Dns(error) if error.is_no_records_found() => return Found::nobody("empty"),
         NoAnswer::Dns(error) => error,
         NoAnswer::Tcp(_) => return Found::failed("truncated", format!("DNS for {name}: {error}")),
-        NoAnswer::Configuration(_) => return Found::failed("failed", error.to_string()),
+        NoAnswer::Configuration(_) => return Found::failed("failed", format!("DNS for {name}: {error}")),
     };
     let outcome = outcome(error);
     let trouble = match outcome {
@@ -191,4 +187,23 @@ fn no_answer(name: &Name, error: &NoAnswer) -> Found {
         _ => format!("the DNS query for {name} failed: {error}"),
     };
     Found::failed(outcome, trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::net::NetError;
+
+    use super::*;
+
+    #[test]
+    fn trouble_before_any_question_names_what_was_to_be_asked() {
+        let name = Name::from_ascii("_peer._tcp.rg.example.").unwrap();
+        let no_resolver = no_answer(&name, &NoAnswer::Configuration(NetError::NoConnections));
+        let lookup = Lookup::new(name, Nameservers::ResolvConf, Duration::from_secs(1));
+        let abandoned = lookup.abandoned(Duration::from_secs(3));
+        for found in [no_resolver, abandoned] {
+            let trouble = found.trouble.unwrap();
+            assert!(trouble.contains("DNS for _peer._tcp.rg.example."), "{trouble}");
+        }
+    }
 }

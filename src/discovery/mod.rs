@@ -8,6 +8,7 @@ mod lookup;
 mod metrics;
 mod resolver;
 pub mod service;
+mod zone;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::clock::{Boot, Clock, Wall};
 use crate::identity::MemberName;
 use crate::shutdown::Signal;
 
-use lookup::{Found, Lookup};
+use lookup::Lookup;
 pub use metrics::DiscoveryMetrics;
 
 /// One published member.
@@ -159,7 +160,7 @@ impl Discovery {
         let (source, first) = match &config.governing {
             None => (Source::Alone, alone(&config, &clock)),
             Some(governing) => {
-                let name = srv_name(governing)?;
+                let name = parse_srv_name(governing)?;
                 if matches!(&config.nameservers, Nameservers::At(servers) if servers.is_empty()) {
                     return Err(DiscoveryError::NoNameserver);
                 }
@@ -220,7 +221,7 @@ impl Discovery {
             Source::Dns(lookup) => {
                 let found = match timeout(self.limit, lookup.members(&self.member, &before)).await {
                     Ok(found) => found,
-                    Err(_) => Found::timeout(self.limit),
+                    Err(_) => lookup.abandoned(self.limit),
                 };
                 self.metrics.count(found.outcome);
                 let now = self.clock.now();
@@ -284,8 +285,12 @@ fn alone(config: &DiscoveryConfig, clock: &Clock) -> PeerList {
     }
 }
 
-/// `_peer._tcp.` before the Service's name, made absolute so that no search domain is tried.
-fn srv_name(governing: &str) -> Result<Name, DiscoveryError> {
+/// What DNS is asked for: absolute, so that no search domain is tried.
+pub fn srv_name(governing: &str) -> String {
+    format!("_peer._tcp.{}.", governing.trim_end_matches('.'))
+}
+
+fn parse_srv_name(governing: &str) -> Result<Name, DiscoveryError> {
     let wrong = |reason: String| DiscoveryError::Name {
         name: governing.to_owned(),
         reason,
@@ -294,9 +299,7 @@ fn srv_name(governing: &str) -> Result<Name, DiscoveryError> {
     if bare.is_empty() {
         return Err(wrong("it is empty".to_owned()));
     }
-    let mut name = Name::from_ascii(format!("_peer._tcp.{bare}")).map_err(|error| wrong(error.to_string()))?;
-    name.set_fqdn(true);
-    Ok(name)
+    Name::from_ascii(srv_name(bare)).map_err(|error| wrong(error.to_string()))
 }
 
 #[cfg(test)]
@@ -306,12 +309,12 @@ mod tests {
     #[test]
     fn the_name_is_absolute_with_or_without_the_dot() {
         for given in ["rg.default.svc.cluster.local", "rg.default.svc.cluster.local."] {
-            let name = srv_name(given).unwrap();
+            let name = parse_srv_name(given).unwrap();
             assert!(name.is_fqdn());
             assert_eq!(name.to_ascii(), "_peer._tcp.rg.default.svc.cluster.local.");
         }
         for wrong in ["", ".", "a..b", &"x".repeat(64), &"abcdefg.".repeat(40)] {
-            assert!(srv_name(wrong).is_err(), "{wrong:?}");
+            assert!(parse_srv_name(wrong).is_err(), "{wrong:?}");
         }
     }
 }

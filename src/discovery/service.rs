@@ -9,8 +9,16 @@ use hickory_resolver::proto::rr::{Name, RData};
 use super::Nameservers;
 use super::resolver::{ADDRESS_LOOKUPS, NoAnswer, Resolver};
 
-/// Looks up `_http._tcp.SERVICE`: ADDRESS:PORT of each target, by ascending name, or HOST:PORT of one without an address; empty
-/// when nobody is published. The name is absolute with or without a dot at the end. The whole look-up is abandoned after three
+/// A public listener of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicListener {
+    /// ADDRESS:PORT of its first address, or HOST:PORT if DNS gave none: then asking it shows that it can't be reached.
+    pub authority: String,
+    /// IPv4 before IPv6: it may be reachable at some of them only.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Looks up `_http._tcp.SERVICE`: its targets by ascending name; empty when nobody is published. The name is absolute with or without a dot at the end. The whole look-up is abandoned after three
 /// times `timeout`.
 ///
 /// # Errors
@@ -19,7 +27,7 @@ pub async fn public_listeners(
     service: &str,
     nameservers: &Nameservers,
     timeout: Duration,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<PublicListener>, String> {
     let name = format!("_http._tcp.{}.", service.trim_end_matches('.'));
     let look_up = async {
         let mut resolver = Resolver::new(nameservers.clone(), timeout);
@@ -40,12 +48,12 @@ pub async fn public_listeners(
         targets.sort();
         let resolver = &resolver;
         let listeners = futures_util::stream::iter(targets).map(async |(host, port)| {
-            let addresses = resolver.addresses(&host).await.unwrap_or_default();
-            match addresses.first() {
-                Some(address) => SocketAddr::new(*address, port).to_string(),
-                // Whoever asks it learns that it can't be reached.
-                None => format!("{host}:{port}"),
-            }
+            let found = resolver.addresses(&host).await.unwrap_or_default();
+            let addresses: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+            let authority = addresses
+                .first()
+                .map_or_else(|| format!("{host}:{port}"), SocketAddr::to_string);
+            PublicListener { authority, addresses }
         });
         Ok(listeners.buffered(ADDRESS_LOOKUPS).collect().await)
     };

@@ -47,6 +47,8 @@ pub struct DrawParts {
     pub outcomes: mpsc::Receiver<(u64, CommitOutcome)>,
     pub ledger: LedgerHandle,
     pub peers: watch::Receiver<Arc<PeerList>>,
+    /// What DNS is asked for to find them; empty without a governing Service.
+    pub srv_name: String,
     pub client: Arc<PeerClient>,
     pub restarts: mpsc::Receiver<Restart>,
     pub metrics: DrawMetrics,
@@ -149,7 +151,7 @@ impl DrawTask {
         let list = self.parts.peers.borrow();
         let published: Vec<u16> = list.peers.iter().map(|peer| peer.ordinal).collect();
         let there = self.voters.ordinals().filter(|ordinal| published.contains(ordinal));
-        let answer = match voting::unpublished(self.voters, &published) {
+        let answer = match voting::unpublished(self.voters, &published, &self.parts.srv_name) {
             _ if !leads => Err(RestartRefused::NotHolder(holder)),
             Some(missing) if !self.voters.is_majority(there.count()) => Err(RestartRefused::NoMajority(missing)),
             _ => Ok(()),
@@ -302,7 +304,7 @@ impl DrawTask {
                 first,
             } => {
                 let since = self.waiting.as_ref().map_or(self.clock.boot(), |waiting| waiting.since);
-                let why = voting::waiting(missing, *unpublished, *first);
+                let why = voting::waiting(missing, *unpublished, *first, &self.parts.srv_name);
                 // Other voters are missing now: report it again.
                 self.waiting = Some(Waiting {
                     since,

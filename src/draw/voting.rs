@@ -2,8 +2,8 @@
 
 use crate::record::Voters;
 
-/// Which voters DNS doesn't publish, and what to do; none if it publishes all.
-pub fn unpublished(voters: Voters, published: &[u16]) -> Option<String> {
+/// Which voters DNS doesn't publish under `name`, and what to do; none if it publishes all.
+pub fn unpublished(voters: Voters, published: &[u16], name: &str) -> Option<String> {
     let missing: Vec<u16> = voters
         .ordinals()
         .filter(|ordinal| !published.contains(ordinal))
@@ -25,21 +25,23 @@ pub fn unpublished(voters: Voters, published: &[u16]) -> Option<String> {
         false => "start them, or check the governing Service and --discovery-name".to_owned(),
     };
     Some(format!(
-        "DNS publishes {there} of {} voters (missing: {}): {effect}; {advice}",
+        "DNS publishes {there} of {} voters under {name} (missing: {}): {effect}; {advice}",
         voters.count,
         list(&missing)
     ))
 }
 
 /// Why a recovery waits, and what to do.
-pub(super) fn waiting(missing: &[u16], unpublished: bool, first: bool) -> String {
+pub(super) fn waiting(missing: &[u16], unpublished: bool, first: bool, name: &str) -> String {
     let missing = list(missing);
     let what = match first {
         true => format!("can't begin a chain: a first chain needs every voter (missing: {missing})"),
         false => format!("can't recover the chain: waiting for a majority of voters (missing: {missing})"),
     };
     match unpublished {
-        true => format!("{what}; DNS doesn't publish them: start them, or check --voters and the governing Service"),
+        true => format!(
+            "{what}; DNS doesn't publish them under {name}: start them, or check --voters and the governing Service"
+        ),
         false => format!(
             "{what}; if they are lost for good, `random-generator ledger restart` on the holder starts a new chain"
         ),
@@ -66,12 +68,18 @@ fn ranges(ordinals: &[u16]) -> String {
 mod tests {
     use super::*;
 
+    const NAME: &str = "_peer._tcp.rg.example.";
+
     #[test]
     fn a_voter_that_dns_does_not_list_is_named() {
-        assert_eq!(unpublished(3.into(), &[0, 1, 2, 3]), None);
-        let one = unpublished(3.into(), &[0, 1]).unwrap();
+        assert_eq!(unpublished(3.into(), &[0, 1, 2, 3], NAME), None);
+        let one = unpublished(3.into(), &[0, 1], NAME).unwrap();
+        assert!(
+            one.contains("2 of 3 voters under _peer._tcp.rg.example. (missing"),
+            "{one}"
+        );
         assert!(one.contains("(missing: ordinal 2): draws continue"), "{one}");
-        let none = unpublished(3.into(), &[]).unwrap();
+        let none = unpublished(3.into(), &[], NAME).unwrap();
         for part in ["0 of 3 voters", "too few", "governing Service", "--discovery-name"] {
             assert!(none.contains(part), "{none}");
         }
@@ -84,18 +92,18 @@ mod tests {
             ("3", &[1, 2, 3], ["--voters is 3", "ordinals are 1-3"]),
             ("5-7", &[0, 1, 3, 7], ["--voters is 5-7", "ordinals are 0-1, 3, 7"]),
         ] {
-            let text = unpublished(voters.parse().unwrap(), published).unwrap();
+            let text = unpublished(voters.parse().unwrap(), published, NAME).unwrap();
             assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         }
     }
 
     #[test]
     fn a_new_chain_is_no_advice_while_voters_are_only_unpublished() {
-        assert!(waiting(&[1], false, false).contains("ledger restart"));
+        assert!(waiting(&[1], false, false, NAME).contains("ledger restart"));
         for first in [true, false] {
-            let text = waiting(&[1], true, first);
+            let text = waiting(&[1], true, first, NAME);
             assert!(
-                !text.contains("restart") && text.contains("DNS doesn't publish"),
+                !text.contains("restart") && text.contains("DNS doesn't publish them under _peer._tcp.rg.example.:"),
                 "{text}"
             );
             assert_eq!(text.contains("a first chain needs every voter"), first);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::dns::DnsError;
 use super::zone::Published;
 use crate::exit::Exit;
+use crate::listen::ListenAddress;
 
 /// Ports reserved for one member: public, peer, admin, metrics, and some to spare.
 const PORTS_EACH: u16 = 10;
@@ -105,7 +106,7 @@ impl Place {
     pub fn published(&self) -> Published {
         Published {
             name: self.name.clone(),
-            address: Ipv4Addr::LOCALHOST,
+            addresses: vec![Ipv4Addr::LOCALHOST.into()],
             http_port: self.public_port,
             peer_port: self.peer_port(),
         }
@@ -165,7 +166,7 @@ impl Layout {
         self.data_dir.join("lease")
     }
 
-    /// Creates the directories, takes the lock and tries each port, so that a problem is reported once and here instead of by
+    /// Creates the directories, takes the lock and tries each port in a runtime, so that a problem is reported once and here instead of by
     /// each member in its log.
     pub fn claim(&self) -> Result<Claim, ClusterError> {
         let failed = |path: &Path, source| ClusterError::DataDir {
@@ -195,17 +196,17 @@ impl Layout {
                 ("metrics", member.metrics_port()),
             ] {
                 let member = member.name.clone();
-                match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                match ListenAddress::Localhost(port).bind() {
                     Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    Err(error) if error.source.kind() == io::ErrorKind::AddrInUse => {
                         return Err(ClusterError::PortInUse { port, what, member });
                     }
-                    Err(source) => {
+                    Err(error) => {
                         return Err(ClusterError::Port {
                             port,
                             what,
                             member,
-                            source,
+                            source: error.source,
                         });
                     }
                 }

@@ -1,11 +1,11 @@
 //! The names of one headless Service with `publishNotReadyAddresses`, as CoreDNS's kubernetes plugin answers for them
 //! (<https://coredns.io/plugins/kubernetes/>). The records are in hickory's in-memory zone.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hickory_server::proto::op::ResponseCode;
-use hickory_server::proto::rr::rdata::{A, SOA, SRV};
+use hickory_server::proto::rr::rdata::{A, AAAA, SOA, SRV};
 use hickory_server::proto::rr::{
     DNSClass, LowerName, Name, RData, Record, RecordSet, RecordType, RrKey, TSigResponseContext,
 };
@@ -23,7 +23,8 @@ const TTL: u32 = 5;
 pub struct Published {
     /// `rg-1`: a label.
     pub name: String,
-    pub address: Ipv4Addr,
+    /// Of either family, or of both.
+    pub addresses: Vec<IpAddr>,
     /// The Service's port `http`. On one machine each member has its own.
     pub http_port: u16,
     /// The Service's port `peer`.
@@ -76,20 +77,22 @@ impl Zone {
             let of = |(target, member): &(Name, &Published)| SRV::new(0, weight, port(member), target.clone());
             targets.iter().map(|place| RData::SRV(of(place))).collect()
         };
-        let address = |member: &Published| RData::A(A(member.address));
+        let of_family = |member: &Published, ipv4| -> Vec<RData> {
+            let addresses = member.addresses.iter().filter(|address| address.is_ipv4() == ipv4);
+            addresses.map(|address| record_of(*address)).collect()
+        };
         let mut sets: Vec<(Name, Vec<RData>)> = vec![
             (self.peer.clone(), srv(|member| member.peer_port)),
             (self.http.clone(), srv(|member| member.http_port)),
-            (
-                self.service.clone(),
-                targets.iter().map(|(_, member)| address(member)).collect(),
-            ),
         ];
-        sets.extend(
-            targets
+        for ipv4 in [true, false] {
+            let all = targets.iter().flat_map(|(_, member)| of_family(member, ipv4));
+            sets.push((self.service.clone(), all.collect()));
+            let each = targets
                 .iter()
-                .map(|(name, member)| (name.clone(), vec![address(member)])),
-        );
+                .map(|(name, member)| (name.clone(), of_family(member, ipv4)));
+            sets.extend(each);
+        }
 
         let mut records = self.records.records_mut().await;
         records.retain(|key, _| key.record_type == RecordType::SOA);
@@ -103,6 +106,13 @@ impl Zone {
             set.set_records(data.into_iter().map(record).collect());
             records.insert(RrKey::new(name.into(), kind), Arc::new(set));
         }
+    }
+}
+
+fn record_of(address: IpAddr) -> RData {
+    match address {
+        IpAddr::V4(address) => RData::A(A(address)),
+        IpAddr::V6(address) => RData::AAAA(AAAA(address)),
     }
 }
 
@@ -137,9 +147,11 @@ impl ZoneHandler for Zone {
         }
         let records = self.records.records().await;
         let targets = found.iter().filter_map(|record| match &record.data {
-            RData::SRV(srv) => Some(RrKey::new((&srv.target).into(), RecordType::A)),
+            RData::SRV(srv) => Some(&srv.target),
             _ => None,
         });
+        let targets =
+            targets.flat_map(|target| [RecordType::A, RecordType::AAAA].map(|kind| RrKey::new(target.into(), kind)));
         let addresses = targets.filter_map(|key| records.get(&key).cloned()).collect();
         let additional = LookupRecords::many(options, addresses);
         LookupControlFlow::Continue(Ok(AuthLookup::answers(found.unwrap_records(), Some(additional))))

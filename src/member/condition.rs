@@ -32,6 +32,8 @@ pub(super) struct Conditions {
     pub lease_own: &'static str,
     pub set: String,
     pub peers: watch::Receiver<Arc<PeerList>>,
+    /// What DNS is asked for to find them; empty without a governing Service.
+    pub srv_name: String,
     pub voters: Voters,
     pub journal: watch::Receiver<JournalState>,
     pub ids: IdSource,
@@ -101,7 +103,7 @@ impl Conditions {
         // A member without ordinal takes no part in draws: it needs no voters.
         self.draw.as_ref()?;
         let published: Vec<u16> = list.peers.iter().map(|peer| peer.ordinal).collect();
-        voting::unpublished(self.voters, &published)
+        voting::unpublished(self.voters, &published, &self.srv_name)
     }
 
     fn journal_could_be_written(&self) -> bool {

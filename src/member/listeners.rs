@@ -1,9 +1,7 @@
 //! The four listeners: their sockets, and what each of them serves.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::adapters::{IdService, JournalService, Operator, PeerAnswers, RandomNumbers};
@@ -23,6 +21,7 @@ use crate::http::public::stream::Streams;
 use crate::http::public::{self, Public};
 use crate::http::scrape;
 use crate::identity::Identity;
+use crate::listen::{BindError, ListenAddress, Sockets};
 use crate::metrics::Metrics;
 use crate::peer::listener::{self as peer, Peer};
 use crate::peer::metrics::PeerMetrics;
@@ -34,32 +33,42 @@ use crate::server::listener::Listener;
 use crate::server::metrics::HttpMetrics;
 use crate::telemetry::LogControl;
 
-/// The bound sockets.
-pub(super) struct Sockets {
-    public: TcpListener,
-    peer: TcpListener,
-    admin: TcpListener,
-    metrics: TcpListener,
+/// The bound sockets of each listener.
+pub(super) struct AllSockets {
+    public: Sockets,
+    peer: Sockets,
+    admin: Sockets,
+    metrics: Sockets,
 }
 
-impl Sockets {
-    pub async fn bind(listen: &config::ListenArgs) -> Result<Sockets, MemberError> {
-        Ok(Sockets {
-            public: bind("--public-listen", listen.public_listen).await?,
-            peer: bind("--peer-listen", listen.peer_listen).await?,
-            admin: bind("--admin-listen", listen.admin_listen).await?,
-            metrics: bind("--metrics-listen", listen.metrics_listen).await?,
+impl AllSockets {
+    pub fn bind(listen: &config::ListenArgs) -> Result<AllSockets, MemberError> {
+        let bind = |argument, address: ListenAddress| {
+            address
+                .bind()
+                .map_err(|BindError { address, source }| MemberError::Bind {
+                    argument,
+                    address,
+                    source,
+                })
+        };
+        Ok(AllSockets {
+            public: bind("--public-listen", listen.public_listen)?,
+            peer: bind("--peer-listen", listen.peer_listen)?,
+            admin: bind("--admin-listen", listen.admin_listen)?,
+            metrics: bind("--metrics-listen", listen.metrics_listen)?,
         })
     }
-}
 
-async fn bind(argument: &'static str, address: SocketAddr) -> Result<TcpListener, MemberError> {
-    let socket = TcpListener::bind(address).await;
-    socket.map_err(|source| MemberError::Bind {
-        argument,
-        address,
-        source,
-    })
+    pub fn log(&self) {
+        tracing::info!(
+            public = %self.public,
+            peer = %self.peer,
+            admin = %self.admin,
+            metrics = %self.metrics,
+            "listening"
+        );
+    }
 }
 
 /// What the listeners are built from.
@@ -75,7 +84,7 @@ pub(super) struct Listening<'a> {
 }
 
 impl Listening<'_> {
-    pub fn serve(self, sockets: Sockets, parts: &Parts, mut metrics: Metrics, stages: &mut Stages) {
+    pub fn serve(self, sockets: AllSockets, parts: &Parts, mut metrics: Metrics, stages: &mut Stages) {
         let http = HttpMetrics::register(&mut metrics.registry);
         let prefix: u32 = rand::random();
         let routes = |name, limits| {
@@ -116,7 +125,7 @@ impl Listening<'_> {
         let registry = Arc::new(metrics.registry);
         let metrics_router = scrape::router(registry, routes("metrics", RequestLimits::public()));
         let drain_time = self.config.shutdown.drain_limit;
-        for (name, socket, router, limits) in [
+        for (name, sockets, router, limits) in [
             ("public", sockets.public, public, public_limits),
             ("peer", sockets.peer, peer, Limits::peer()),
             ("admin", sockets.admin, admin, Limits::internal()),
@@ -124,7 +133,7 @@ impl Listening<'_> {
         ] {
             let listener = Listener {
                 name,
-                socket,
+                sockets,
                 router,
                 limits: Limits { drain_time, ..limits },
                 clock: self.clock.clone(),

@@ -16,7 +16,7 @@ use super::{adapters, error, lease_store, spans};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::discovery::{Discovery, DiscoveryConfig, DiscoveryMetrics, PeerList};
+use crate::discovery::{self, Discovery, DiscoveryConfig, DiscoveryMetrics, PeerList};
 use crate::draw::catch_up;
 use crate::draw::conductor::ConductorConfig;
 use crate::draw::contributor::Contributor;
@@ -73,6 +73,7 @@ impl Parts {
             lease_own: lease_store::own(config),
             set: config.identity.pod_name.set.clone(),
             peers: self.peers.clone(),
+            srv_name: srv_name(config),
             voters: config.draw.voters,
             journal: self.journal.state(),
             ids: self.ids.clone(),
@@ -84,6 +85,12 @@ impl Parts {
             .support
             .spawn("conditions", |stop| conditions.report(readiness, stop));
     }
+}
+
+/// What DNS is asked for to find the peers; empty without a governing Service.
+fn srv_name(config: &Config) -> String {
+    let governing = config.discovery.discovery_name.as_deref();
+    governing.map(discovery::srv_name).unwrap_or_default()
 }
 
 /// What the parts are built from.
@@ -238,6 +245,7 @@ impl Setup<'_> {
             outcomes,
             ledger: ledger.clone(),
             peers: peers.clone(),
+            srv_name: srv_name(self.config),
             client,
             restarts: restart_requests,
             metrics: DrawMetrics::register(self.registry),

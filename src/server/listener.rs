@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +19,7 @@ use super::connection::{self, Activity, Cut};
 use super::limits::Limits;
 use super::metrics::HttpMetrics;
 use crate::clock::Clock;
+use crate::listen::Sockets;
 use crate::shutdown::Signal;
 
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +28,12 @@ pub enum ListenerError {
     Panicked { listener: &'static str, panic: String },
 }
 
-/// One bound socket, and what it serves.
+/// Bound sockets, and what they serve.
 #[derive(Debug)]
 pub struct Listener {
     /// For metrics and logs: `public`, `peer`, `admin`, `metrics`.
     pub name: &'static str,
-    pub socket: TcpListener,
+    pub sockets: Sockets,
     pub router: Router,
     pub limits: Limits,
     pub clock: Clock,
@@ -57,7 +58,7 @@ impl Listener {
     pub async fn run(self, mut stop: Signal) -> Result<(), ListenerError> {
         let Listener {
             name,
-            socket,
+            sockets,
             router,
             limits,
             clock,
@@ -83,8 +84,8 @@ impl Listener {
             activities: HashMap::new(),
             giving_way: 0,
         };
-        let result = connections.accept(&socket, &mut stop).await;
-        drop(socket);
+        let result = connections.accept(&sockets, &mut stop).await;
+        drop(sockets);
         connections.drain().await;
         result
     }
@@ -106,14 +107,14 @@ struct Connections {
 }
 
 impl Connections {
-    async fn accept(&mut self, socket: &TcpListener, stop: &mut Signal) -> Result<(), ListenerError> {
+    async fn accept(&mut self, sockets: &Sockets, stop: &mut Signal) -> Result<(), ListenerError> {
         let mut failing = false;
         loop {
             tokio::select! {
                 biased;
                 () = stop.requested() => return Ok(()),
                 Some(ended) = self.tasks.join_next_with_id() => self.count_end(ended)?,
-                accepted = socket.accept() => match accepted {
+                accepted = sockets.accept() => match accepted {
                     Ok((stream, _)) => {
                         failing = false;
                         self.admit(stream);

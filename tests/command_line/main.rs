@@ -5,6 +5,7 @@
 mod admin;
 mod cluster;
 mod docs;
+mod families;
 mod follow;
 mod get;
 #[path = "../member/harness.rs"]
@@ -19,6 +20,9 @@ mod linked;
 mod listener;
 mod members;
 mod nameserver;
+#[path = "../member/set.rs"]
+#[allow(dead_code)] // what only its own tests ask of it
+mod set;
 #[path = "../tls/mod.rs"]
 mod tls;
 #[path = "../waiting/mod.rs"]

@@ -1,10 +1,11 @@
 //! A DNS server on UDP and TCP that misbehaves as told. It shares no code with the one of `cluster`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, CNAME, SRV};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -29,6 +30,10 @@ pub enum Fault {
     NoTcp,
     /// SRV records only, and SERVFAIL for the addresses of member 1.
     NoAddressOfOne,
+    /// SRV records only, and SERVFAIL for IPv6 addresses.
+    NoIpv6,
+    /// SRV records only, and silence when asked for IPv6 addresses.
+    SilentIpv6,
     /// The SRV name is an alias, a CNAME, of the real one.
     Alias,
 }
@@ -38,6 +43,8 @@ struct State {
     fault: Fault,
     srv: Vec<(Name, u16)>,
     ordinals: Vec<u16>,
+    /// Instead of 10.0.0.n.
+    addresses: HashMap<u16, Vec<IpAddr>>,
     asked_for_srv: Vec<String>,
     without_edns: usize,
     tcp_queries: usize,
@@ -53,13 +60,13 @@ const SERVICE: &str = "rg.default.svc.cluster.local";
 
 /// An address where nothing listens on UDP or TCP.
 pub async fn unused_address() -> SocketAddr {
-    let (udp, _tcp) = bind().await;
+    let (udp, _tcp) = bind("127.0.0.1:0").await;
     udp.local_addr().unwrap()
 }
 
-async fn bind() -> (UdpSocket, TcpListener) {
+async fn bind(address: &str) -> (UdpSocket, TcpListener) {
     loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpListener::bind(address).await.unwrap();
         if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
             return (udp, tcp);
         }
@@ -68,7 +75,11 @@ async fn bind() -> (UdpSocket, TcpListener) {
 
 impl TestDns {
     pub async fn start() -> TestDns {
-        let (udp, tcp) = bind().await;
+        TestDns::start_at("127.0.0.1:0").await
+    }
+
+    pub async fn start_at(address: &str) -> TestDns {
+        let (udp, tcp) = bind(address).await;
         let address = udp.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let mut tasks = JoinSet::new();
@@ -94,6 +105,13 @@ impl TestDns {
             .iter()
             .map(|n| (Name::from_ascii(format!("rg-{n}.{SERVICE}.")).unwrap(), 8081 + 10 * n))
             .collect();
+    }
+
+    /// Addresses of one member, instead of 10.0.0.n.
+    pub fn place(&self, ordinal: u16, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap());
+        let mut state = self.state.lock().unwrap();
+        state.addresses.insert(ordinal, addresses.collect());
     }
 
     pub fn also_srv(&self, target: &str, port: u16) {
@@ -193,6 +211,7 @@ fn encoded(message: &Message) -> Vec<u8> {
         let mut data = Vec::new();
         match &record.data {
             RData::A(a) => data.extend(a.0.octets()),
+            RData::AAAA(aaaa) => data.extend(aaaa.0.octets()),
             RData::SRV(srv) => {
                 for number in [srv.priority, srv.weight, srv.port] {
                     data.extend(number.to_be_bytes());
@@ -234,6 +253,8 @@ fn answer(bytes: &[u8], state: &Mutex<State>, tcp: bool) -> Option<(Message, u16
     message.add_query(query.clone());
     let code = match state.fault {
         Fault::Silence => return None,
+        Fault::SilentIpv6 if query.query_type() == RecordType::AAAA => return None,
+        Fault::NoIpv6 if query.query_type() == RecordType::AAAA => ResponseCode::ServFail,
         Fault::ServFail => ResponseCode::ServFail,
         Fault::Refused => ResponseCode::Refused,
         Fault::NxDomain => ResponseCode::NXDomain,
@@ -242,14 +263,22 @@ fn answer(bytes: &[u8], state: &Mutex<State>, tcp: bool) -> Option<(Message, u16
     };
     message.metadata.response_code = code;
     if code == ResponseCode::NoError && state.fault != Fault::Empty {
-        let address = |n: u16| {
+        let addresses = |n: u16| {
             let [high, low] = n.to_be_bytes();
-            RData::A(A(Ipv4Addr::new(10, 0, high, low)))
+            let usual = || vec![Ipv4Addr::new(10, 0, high, low).into()];
+            let placed = state.addresses.get(&n).cloned().unwrap_or_else(usual);
+            placed.into_iter().map(|address| match address {
+                IpAddr::V4(address) => RData::A(A(address)),
+                IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+            })
         };
         let host = |n: u16| Name::from_ascii(format!("rg-{n}.{SERVICE}.")).unwrap();
         let mut owner = query.name().clone();
         let real = Name::from_ascii(format!("_peer._tcp.real.{SERVICE}.")).unwrap();
-        if state.fault == Fault::Alias && owner != real && query.query_type() != RecordType::A {
+        if state.fault == Fault::Alias
+            && owner != real
+            && ![RecordType::A, RecordType::AAAA].contains(&query.query_type())
+        {
             message.add_answer(Record::from_rdata(owner, 300, RData::CNAME(CNAME(real.clone()))));
             owner = real;
         }
@@ -259,15 +288,31 @@ fn answer(bytes: &[u8], state: &Mutex<State>, tcp: bool) -> Option<(Message, u16
                     let srv = RData::SRV(SRV::new(0, 100, *port, target.clone()));
                     message.add_answer(Record::from_rdata(owner.clone(), 300, srv));
                 }
-                if ![Fault::NoAdditional, Fault::NoAddressOfOne, Fault::Alias].contains(&state.fault) {
+                let bare = [
+                    Fault::NoAdditional,
+                    Fault::NoAddressOfOne,
+                    Fault::NoIpv6,
+                    Fault::SilentIpv6,
+                    Fault::Alias,
+                ];
+                if !bare.contains(&state.fault) {
                     for n in &state.ordinals {
-                        message.additionals.push(Record::from_rdata(host(*n), 300, address(*n)));
+                        for address in addresses(*n) {
+                            message.additionals.push(Record::from_rdata(host(*n), 300, address));
+                        }
                     }
                 }
             }
-            RecordType::A => {
-                for n in state.ordinals.iter().filter(|n| host(**n) == *query.name()) {
-                    message.add_answer(Record::from_rdata(query.name().clone(), 300, address(*n)));
+            kind @ (RecordType::A | RecordType::AAAA) => {
+                let name = query.name().to_ascii();
+                let ordinal = name
+                    .strip_prefix("rg-")
+                    .and_then(|rest| rest.strip_suffix(&format!(".{SERVICE}.")));
+                let ordinal = ordinal.and_then(|ordinal| ordinal.parse().ok());
+                if let Some(n) = ordinal.filter(|ordinal| state.ordinals.contains(ordinal)) {
+                    for address in addresses(n).filter(|address| address.record_type() == kind) {
+                        message.add_answer(Record::from_rdata(query.name().clone(), 300, address));
+                    }
                 }
             }
             _ => {}

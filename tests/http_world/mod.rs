@@ -76,7 +76,7 @@ impl Running {
         let clock = Clock::system();
         let listener = Listener {
             name,
-            socket,
+            sockets: socket.into(),
             router,
             limits,
             clock,

@@ -11,6 +11,7 @@ use random_generator::clock::Clock;
 use tokio::time::interval;
 
 use crate::server::{Fault, Server};
+use crate::tls;
 use crate::waiting::eventually;
 use crate::{ANSWER, Bench, SHORT, kubeconfig, kubeconfig_of, store};
 
@@ -69,6 +70,28 @@ async fn a_pods_token_is_read_again_and_what_is_missing_is_told_until_it_is_ther
         .filter_map(|seen| seen.authorization)
         .collect();
     assert_eq!(sent, ["Bearer first", "Bearer second", "Bearer third"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_with_an_ipv6_address_is_reached_from_a_pod_and_by_a_kubeconfig() {
+    let server = Server::start().await;
+    server.create("uid-1");
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("token"), "secret").unwrap();
+    fs::copy(tls::authority(), at("ca.crt")).unwrap();
+    let url = format!("https://{}", tls::in_front_at("[::1]:0", server.address));
+    assert!(url.starts_with("https://[::1]:"), "{url}");
+    let in_cluster = Access::InCluster {
+        server: url.clone(),
+        credentials: directory.path().to_owned(),
+    };
+    assert!(store(in_cluster, ANSWER).read().await.unwrap().is_some());
+    let access = kubeconfig(directory.path(), &url);
+    let text = fs::read_to_string(at("kubeconfig")).unwrap();
+    let trusting = format!("{url}', certificate-authority: '{}", at("ca.crt").display());
+    fs::write(at("kubeconfig"), text.replace(&url, &trusting)).unwrap();
+    assert!(store(access, ANSWER).read().await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

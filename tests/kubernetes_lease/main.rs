@@ -10,6 +10,9 @@ mod plugins;
 mod server;
 #[path = "../standing/mod.rs"]
 mod standing;
+#[path = "../tls/mod.rs"]
+#[allow(dead_code)] // what only its own tests ask of it
+mod tls;
 #[path = "../waiting/mod.rs"]
 mod waiting;
 mod watches;

@@ -1,5 +1,6 @@
 //! k8s/base against the member and against itself.
 
+use random_generator::listen::ListenAddress;
 use serde_json::{Value, json};
 
 use super::{Manifests, at, configuration, container, pod, ports, seconds, strings, text, variables};
@@ -35,11 +36,11 @@ fn ports_are_those_that_the_member_listens_on() {
                 "metrics" => listen.metrics_listen,
                 _ => panic!("{name} is no listener"),
             };
-            assert_eq!(u64::from(address.port()), port, "{name}");
-            assert!(address.ip().is_unspecified(), "{name} is for others, not for {address}");
+            let all = ListenAddress::All(port.try_into().unwrap());
+            assert_eq!(address, all, "{name} is for others, in either family");
         }
         assert!(
-            listen.admin_listen.ip().is_loopback(),
+            listen.admin_listen.is_loopback(),
             "the admin listener asks for no password"
         );
     }
@@ -75,6 +76,9 @@ fn services_send_to_ports_that_the_pods_have() {
         assert_eq!(found, wanted);
     }
     assert_eq!(at(governing, "/spec/clusterIP"), "None");
+    for service in [governing, client] {
+        assert_eq!(at(service, "/spec/ipFamilyPolicy"), "PreferDualStack");
+    }
     assert_eq!(at(governing, "/spec/publishNotReadyAddresses"), &json!(true));
     // An SRV record holds the port of the Service, which reaches a Pod with nothing between: it must be the Pod's own.
     for port in at(governing, "/spec/ports").as_array().unwrap() {

@@ -21,7 +21,12 @@ pub fn free_base() -> u16 {
     let part = (std::process::id() % 150) as u16 * 50;
     for _ in 0..500 {
         let base = 22_000 + (part + NEXT.fetch_add(10, Ordering::SeqCst)) % 8_000;
-        if (base..base + 4).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+        let free = |port| {
+            ["127.0.0.1", "::1"]
+                .iter()
+                .all(|ip| TcpListener::bind((*ip, port)).is_ok())
+        };
+        if (base..base + 4).all(free) {
             return base;
         }
     }

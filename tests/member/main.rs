@@ -4,6 +4,8 @@
 #[path = "../kubernetes_lease/server.rs"]
 #[allow(dead_code)] // what only its own tests ask of it
 mod api_server;
+#[path = "../families/mod.rs"]
+mod families;
 mod harness;
 mod set;
 #[path = "../small_disk/mod.rs"]
@@ -13,6 +15,7 @@ mod standing;
 #[path = "../waiting/mod.rs"]
 mod waiting;
 
+mod addresses;
 mod damage;
 mod ending;
 mod exits;

@@ -26,13 +26,17 @@ pub struct Dns {
 
 impl Dns {
     pub fn start() -> Dns {
+        Dns::start_at("127.0.0.1:0")
+    }
+
+    pub fn start_at(address: &str) -> Dns {
         let mut dns = Dns {
             runtime: tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .enable_all()
                 .build()
                 .unwrap(),
-            address: "127.0.0.1:0".parse().unwrap(),
+            address: address.parse().unwrap(),
             zone: Arc::new(Zone::new(SERVICE).unwrap()),
             running: None,
             silent: None,
@@ -63,9 +67,14 @@ impl Dns {
     }
 
     pub fn publish(&self, members: &[(u16, u16)]) {
+        self.publish_at(members, &["127.0.0.1"]);
+    }
+
+    /// Ordinals and base ports; all at these addresses.
+    pub fn publish_at(&self, members: &[(u16, u16)], addresses: &[&str]) {
         let published = members.iter().map(|&(ordinal, base)| Published {
             name: format!("rg-{ordinal}"),
-            address: "127.0.0.1".parse().unwrap(),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
             http_port: base,
             peer_port: base + 1,
         });

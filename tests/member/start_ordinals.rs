@@ -75,6 +75,7 @@ fn ordinals_that_do_not_fit_the_voters_are_told_with_both_and_without_advice_of_
         set.start(ordinal, "3");
     }
     let text = set.members[&6].until_degraded("peers", "--voters is 3");
+    assert!(text.contains(&format!("under _peer._tcp.{SERVICE}.")), "{text}");
     assert!(
         text.contains("ordinals are 5-7") && text.contains("0 of 3 voters"),
         "{text}"

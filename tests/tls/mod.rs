@@ -25,6 +25,11 @@ pub fn authority() -> PathBuf {
 
 /// Passes each request on to `server`, and its answer back as it comes, until the test ends.
 pub fn in_front_of(server: SocketAddr) -> SocketAddr {
+    in_front_at("127.0.0.1:0", server)
+}
+
+/// The same, at this address.
+pub fn in_front_at(address: &str, server: SocketAddr) -> SocketAddr {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(file("server.pem"))
         .unwrap()
         .map(Result::unwrap)
@@ -37,7 +42,7 @@ pub fn in_front_of(server: SocketAddr) -> SocketAddr {
         .with_single_cert(certificates, key)
         .unwrap();
     let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {

@@ -17,7 +17,7 @@ const SERVICE: &str = "rg.default.svc.cluster.local";
 async fn a_service_gives_the_public_listeners_of_its_members_and_nobody_when_it_has_none() {
     let member = |n: u16| Published {
         name: format!("rg-{n}"),
-        address: Ipv4Addr::new(127, 0, 0, n as u8 + 1),
+        addresses: vec![Ipv4Addr::new(127, 0, 0, n as u8 + 1).into()],
         http_port: 8080 + 10 * n,
         peer_port: 8081 + 10 * n,
     };
@@ -31,7 +31,10 @@ async fn a_service_gives_the_public_listeners_of_its_members_and_nobody_when_it_
     let mut tasks = JoinSet::new();
     tasks.spawn(server.run(signal));
 
-    let ask = async |service: &str| public_listeners(service, &nameservers, Duration::from_secs(5)).await;
+    let ask = async |service: &str| {
+        let found = public_listeners(service, &nameservers, Duration::from_secs(5)).await;
+        found.map(|found| found.into_iter().map(|listener| listener.authority).collect::<Vec<_>>())
+    };
     let expected = ["127.0.0.1:8080", "127.0.0.2:8090", "127.0.0.3:8100"];
     let expected = expected.map(str::to_owned).to_vec();
     assert_eq!(ask(SERVICE).await, Ok(expected.clone()));

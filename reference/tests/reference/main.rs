@@ -1,6 +1,8 @@
 //! The service as a client, a probe and a manifest meet it: real processes, each row of docs/reference.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by panicking
 
+#[path = "../../../tests/families/mod.rs"]
+mod families;
 #[path = "../../../tests/member/harness.rs"]
 #[allow(dead_code)] // what only its own tests ask of it
 mod harness;
