@@ -3,8 +3,11 @@
 //! - [`listener`]: accepts and serves connections within [`limits::Limits`], and drains them.
 //! - [`connection`]: what one connection is doing, and when it has been doing it for too long.
 //! - [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
+//! - [`budget`]: the memory that answers take, a share of what [`cgroup`] finds; [`parts`]: a long answer, made while its client reads.
 //! - [`problem`], [`query`], [`mod@format`], [`conditional`], [`cors`]: errors, parameters, representations.
 
+pub mod budget;
+pub mod cgroup;
 pub mod conditional;
 pub mod connection;
 pub mod cors;
@@ -13,5 +16,6 @@ pub mod format;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub mod parts;
 pub mod problem;
 pub mod query;

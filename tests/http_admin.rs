@@ -83,6 +83,7 @@ impl Member {
             Admin {
                 maintenance,
                 ledger: seen,
+                memory: metrics.budget("admin", 1 << 20),
             },
             routes,
         );
@@ -181,7 +182,8 @@ async fn metrics_are_open_metrics_of_every_part() {
     let mut root = Metrics::new("1.2.3", &clock);
     let http = HttpMetrics::register(&mut root.registry);
     let routes = Routes::new("metrics", RequestLimits::public(), clock, http.clone(), 1);
-    let router = scrape::router(Arc::new(root.registry), routes);
+    let memory = http.budget("metrics", 1 << 20);
+    let router = scrape::router(Arc::new(root.registry), memory, routes);
     let running = Running::start("metrics", router, Limits::internal(), http).await;
     get(running.address, "/metrics").await;
     // As Prometheus 3 asks for it.

@@ -117,6 +117,7 @@ impl Member {
             secret,
             clock,
             metrics: PeerMetrics::register(&mut registry),
+            memory: metrics.budget("peer", 1 << 20),
         };
         let routes = Routes::new("peer", RequestLimits::peer(), Clock::system(), metrics.clone(), 1);
         let running = Running::start_at(address, "peer", peer::router(peer, routes), Limits::peer(), metrics).await;
@@ -177,6 +178,31 @@ fn at(address: &SocketAddr) -> Target<'_> {
         addresses: std::slice::from_ref(address),
         host: "rg-1.peers",
     }
+}
+
+#[tokio::test]
+async fn bodies_that_never_end_take_no_more_than_the_budget_and_small_messages_get_through() {
+    const BODY: usize = 202 * 1024;
+    let member = Member::start(None, Clock::system()).await;
+    let mut halves = Vec::new();
+    // All of them announce more than the budget; what has not arrived takes nothing.
+    for sent in [
+        100, 100, 100, 100, 100, 100, 100, 20_000, 20_000, 20_000, 20_000, 20_000,
+    ] {
+        let mut stream = TcpStream::connect(member.running.address).await.unwrap();
+        let head = format!("POST /v1/heads HTTP/1.1\r\nhost: a\r\ncontent-length: {BODY}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; sent]).await.unwrap();
+        halves.push(stream);
+    }
+    let held = format!("http_answer_memory_held_bytes{{listener=\"peer\"}} {}", 5 * BODY);
+    wait_for("they hold the budget", || shown(&member.registry).contains(&held)).await;
+    assert_eq!(member.post("/v1/heads", b"{}").await.status, 400);
+    let large = member.post("/v1/heads", &[b' '; 20_000]).await;
+    assert_eq!((large.status, large.header("retry-after")), (503, Some("2")));
+    assert_eq!(member.refused("busy"), 1);
+    drop(halves);
+    assert_eq!(member.post("/v1/heads", &vec![b' '; BODY]).await.status, 400);
 }
 
 #[tokio::test]

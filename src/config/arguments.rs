@@ -154,6 +154,9 @@ pub struct ListenArgs {
     /// Maximum number of open connections to the public listener, 1 to 1000000
     #[arg(long, env = "RANDOM_GENERATOR_CONNECTION_LIMIT", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000), default_value = "16384")]
     pub connection_limit: u32,
+    /// Memory for large answers of the public listener: slow clients hold at most this [default: an eighth of the container's memory limit, or 64MiB without one]
+    #[arg(long, env = "RANDOM_GENERATOR_ANSWER_MEMORY", value_name = "SIZE", value_parser = values::size)]
+    pub answer_memory: Option<u64>,
     /// Origins whose web pages may read the public listener (CORS), comma-separated: `https://example.org`, or `*` for all [default: none]
     #[arg(long, env = "RANDOM_GENERATOR_ALLOWED_ORIGINS", value_name = "ORIGINS", value_parser = values::origin, value_delimiter = ',')]
     pub allowed_origins: Vec<String>,

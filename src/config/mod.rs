@@ -38,6 +38,8 @@ use crate::telemetry::{self, Log, LogFormat};
 /// What journal and ledger need at least; `member` compares it with theirs.
 pub const JOURNAL_MIN: u64 = 2 << 20;
 pub const LEDGER_MIN: u64 = 512 << 10;
+/// What answers need at least.
+pub const ANSWER_MEMORY_MIN: u64 = 1 << 20;
 
 /// Everything that configures a member. A group of arguments that is only checked is here as it was given.
 #[derive(Clone, Debug)]
@@ -119,6 +121,14 @@ impl Config {
         }
         if let Some(max) = args.volume.journal_max {
             size_within("--journal-max", max, ("2MiB", JOURNAL_MIN), ("1024GiB", 1 << 40))?;
+        }
+        if let Some(memory) = args.listen.answer_memory {
+            size_within(
+                "--answer-memory",
+                memory,
+                ("1MiB", ANSWER_MEMORY_MIN),
+                ("1024GiB", 1 << 40),
+            )?;
         }
         let ledger_max = args.volume.ledger_max;
         size_within("--ledger-max", ledger_max, ("512KiB", LEDGER_MIN), ("1GiB", 1 << 30))?;

@@ -7,7 +7,10 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::check::draw;
-use super::{Access, Config, ConfigError, JOURNAL_MIN, LEDGER_MIN, LeaseStore, ServeArgs, Terminal, cluster_domain};
+use super::{
+    ANSWER_MEMORY_MIN, Access, Config, ConfigError, JOURNAL_MIN, LEDGER_MIN, LeaseStore, ServeArgs, Terminal,
+    cluster_domain,
+};
 use crate::listen::ListenAddress;
 
 #[derive(Parser)]
@@ -235,6 +238,7 @@ fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
         ("--journal-max 2047KiB", "from 2MiB to 1024GiB"),
         ("--ledger-max 511KiB", "from 512KiB to 1GiB"),
         ("--ledger-max 2GiB", "from 512KiB to 1GiB"),
+        ("--answer-memory 1023KiB", "from 1MiB to 1024GiB"),
         ("--drain-limit 1h", "from 0s to 600s"),
         ("--draw-deadline 1ms", "from 100ms to 3600s"),
         ("--discovery-interval 0s", "from 100ms to 3600s"),
@@ -249,7 +253,8 @@ fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
 
 #[test]
 fn the_smallest_sizes_are_taken() {
-    let smallest = config("--journal-max 2MiB --ledger-max 512KiB", &[]).unwrap();
+    let smallest = config("--journal-max 2MiB --ledger-max 512KiB --answer-memory 1MiB", &[]).unwrap();
+    assert_eq!(smallest.listen.answer_memory, Some(ANSWER_MEMORY_MIN));
     assert_eq!(smallest.volume.journal_max, Some(JOURNAL_MIN));
     assert_eq!(smallest.volume.ledger_max, LEDGER_MIN);
 }

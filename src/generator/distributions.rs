@@ -1,5 +1,5 @@
-//! Values from a generator: integers, decimals, gaussians, strings, random UUIDs and permutations. The generator is an argument, so that
-//! tests can use a seeded one.
+//! Values from a generator: integers, decimals, gaussians, strings and random UUIDs one at a time, distinct integers and permutations
+//! whole. The generator is an argument, so that tests can use a seeded one.
 
 use rand::Rng;
 use rand::distr::{Distribution, Uniform};
@@ -25,18 +25,16 @@ pub enum DistributionError {
     NoCharacters,
 }
 
-/// `count` integers from `min` to `max`, both included, exactly uniform.
-pub fn integers(
-    rng: &mut (impl Rng + ?Sized),
-    min: i64,
-    max: i64,
-    count: usize,
-) -> Result<Vec<i64>, DistributionError> {
+/// Integers from `min` to `max`, both included, exactly uniform.
+pub fn integers(min: i64, max: i64) -> Result<impl FnMut(&mut dyn Rng) -> i64 + Send + use<>, DistributionError> {
     // Lemire's method with rejection, exact. `random_range` is Canon's, which without the feature `unbiased` accepts a small
     // bias.
     let range = Uniform::new_inclusive(min, max).map_err(|_| DistributionError::IntegerRange { min, max })?;
-    Ok((0..count).map(|_| range.sample(rng)).collect())
+    Ok(move |rng: &mut dyn Rng| range.sample(rng))
 }
+
+/// What [`distinct_integers`] takes for each, at most: an i64, and a place in a table of pairs that doubles when it is 7/8 full.
+pub const DISTINCT_BYTES: usize = 64;
 
 /// `count` different integers from `min` to `max`, both included; every selection and order is equally likely.
 pub fn distinct_integers(
@@ -66,52 +64,39 @@ pub fn permutation(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<usize> {
     order
 }
 
-/// `count` decimals from `min` to below `max`, uniform: [`Decimals`] says how fine.
-pub fn decimals(
-    rng: &mut (impl Rng + ?Sized),
-    min: f64,
-    max: f64,
-    count: usize,
-) -> Result<Vec<f64>, DistributionError> {
+/// Decimals from `min` to below `max`, uniform: [`Decimals`] says how fine.
+pub fn decimals(min: f64, max: f64) -> Result<impl FnMut(&mut dyn Rng) -> f64 + Send + use<>, DistributionError> {
     let range = Decimals::new(min, max).ok_or(DistributionError::DecimalRange { min, max })?;
-    Ok((0..count).map(|_| range.sample(rng)).collect())
+    Ok(move |rng: &mut dyn Rng| range.sample(rng))
 }
 
-/// `count` values of the normal distribution with this mean and standard deviation, by the ziggurat of Marsaglia and Tsang
-/// (Journal of Statistical Software 5, 2000).
+/// Values of the normal distribution with this mean and standard deviation, by the ziggurat of Marsaglia and Tsang (Journal of
+/// Statistical Software 5, 2000).
 pub fn gaussians(
-    rng: &mut (impl Rng + ?Sized),
     mean: f64,
     deviation: f64,
-    count: usize,
-) -> Result<Vec<f64>, DistributionError> {
+) -> Result<impl FnMut(&mut dyn Rng) -> f64 + Send + use<>, DistributionError> {
     let error = DistributionError::Deviation { deviation };
     // `Normal` accepts a negative deviation.
     if deviation.is_nan() || deviation < 0.0 {
         return Err(error);
     }
     let normal = Normal::new(mean, deviation).map_err(|_| error)?;
-    Ok((0..count).map(|_| normal.sample(rng)).collect())
+    Ok(move |rng: &mut dyn Rng| normal.sample(rng))
 }
 
-/// `count` strings of `length` characters, each of `characters` as likely at each place.
+/// Strings of `length` characters, each of `characters` as likely at each place.
 pub fn strings(
-    rng: &mut (impl Rng + ?Sized),
-    characters: &[char],
+    characters: Vec<char>,
     length: usize,
-    count: usize,
-) -> Result<Vec<String>, DistributionError> {
+) -> Result<impl FnMut(&mut dyn Rng) -> String + Send, DistributionError> {
     let places = Uniform::new(0, characters.len()).map_err(|_| DistributionError::NoCharacters)?;
-    let mut one = || (0..length).map(|_| characters[places.sample(rng)]).collect();
-    Ok((0..count).map(|_| one()).collect())
+    Ok(move |rng: &mut dyn Rng| (0..length).map(|_| characters[places.sample(rng)]).collect())
 }
 
-/// `count` UUIDs of version 4: 122 random bits (RFC 9562, 5.4).
-pub fn random_uuids(rng: &mut (impl Rng + ?Sized), count: usize) -> Vec<Uuid> {
-    let mut one = || {
-        let mut bytes = [0; 16];
-        rng.fill_bytes(&mut bytes);
-        Builder::from_random_bytes(bytes).into_uuid()
-    };
-    (0..count).map(|_| one()).collect()
+/// A UUID of version 4: 122 random bits (RFC 9562, 5.4).
+pub fn random_uuid(rng: &mut dyn Rng) -> Uuid {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    Builder::from_random_bytes(bytes).into_uuid()
 }

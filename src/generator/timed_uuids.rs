@@ -12,6 +12,9 @@ use uuid::{Builder, Uuid};
 /// 12 bits behind the version, 62 behind the variant.
 const RANDOM_BITS: u32 = 74;
 
+/// What [`TimedUuids::take`] takes for each: its step and itself.
+pub const TIMED_UUID_BYTES: usize = 32;
+
 /// What the last UUID was made from. Shared by all requests, so that each answer follows the one before.
 #[derive(Debug, Default)]
 pub struct TimedUuids {

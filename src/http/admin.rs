@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::draw::ledger::{Condition, LedgerSnapshot};
+use crate::server::budget::Budget;
 use crate::server::exchange::{RequestLimits, Routes, read_body};
 use crate::server::format::{Format, respond, respond_json};
 use crate::server::problem::{Problem, shown};
@@ -65,6 +66,7 @@ pub struct Journal {
 pub struct Admin<M> {
     pub maintenance: M,
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+    pub memory: Budget,
 }
 
 /// The paths of the admin listener.
@@ -143,7 +145,7 @@ async fn set_log_level<M: Maintenance>(
     {
         return Err(Problem::unsupported_media_type("text/plain"));
     }
-    let body = read_body(request.into_body(), RequestLimits::admin().body).await?;
+    let body = read_body(request.into_body(), RequestLimits::admin().body, &admin.memory).await?;
     let filter = std::str::from_utf8(&body).map_err(|_| Problem::malformed("the filter is not UTF-8"))?;
     let filter = filter.trim();
     admin.maintenance.set_log_level(filter)?;

@@ -10,31 +10,46 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 
+use crate::server::budget::Budget;
 use crate::server::exchange::Routes;
 use crate::server::format::wanted;
 use crate::server::problem::Problem;
 
+/// What an answer takes: the registry's text, in a buffer that doubles, and its translation. A member with many peers has about
+/// 100 KB of it.
+const ANSWER_BYTES: usize = 256 * 1024;
+
+#[derive(Debug)]
+struct Scrape {
+    registry: Arc<Registry>,
+    memory: Budget,
+}
+
 /// `GET /metrics`: the whole registry. It has to be complete by now.
-pub fn router(registry: Arc<Registry>, routes: Routes) -> Router {
+pub fn router(registry: Arc<Registry>, memory: Budget, routes: Routes) -> Router {
     routes
-        .group(registry, |group| group.route("/metrics", "GET, HEAD", get(show)))
+        .group(Arc::new(Scrape { registry, memory }), |group| {
+            group.route("/metrics", "GET, HEAD", get(show))
+        })
         .finish()
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
-async fn show(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
+async fn show(State(scrape): State<Arc<Scrape>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let hold = scrape.memory.take(ANSWER_BYTES).await?;
     let mut text = String::with_capacity(16 * 1024);
-    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
+    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &scrape.registry) {
         tracing::error!(%error, "can't write the metrics");
-        return Problem::internal().into_response();
+        return Err(Problem::internal());
     }
     // Prometheus says which one it prefers; what says nothing, such as curl for promtool, reads the older one.
     let (kind, text) = match wanted(&headers, OPEN_METRICS) > wanted(&headers, "text/plain") {
         true => ("application/openmetrics-text; version=1.0.0; charset=utf-8", text),
         false => ("text/plain; version=0.0.4; charset=utf-8", without_open_metrics(&text)),
     };
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    let text = hold.attach(text.into_bytes());
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 /// The same metrics in the text format 0.0.4 (<https://prometheus.io/docs/instrumenting/exposition_formats/>): it has neither units

@@ -26,12 +26,16 @@ use crate::metrics::Metrics;
 use crate::peer::listener::{self as peer, Peer};
 use crate::peer::metrics::PeerMetrics;
 use crate::readiness::Readiness;
+use crate::server::budget::{self, Budget};
+use crate::server::cgroup;
 use crate::server::cors::AllowedOrigins;
 use crate::server::exchange::{RequestLimits, Routes};
 use crate::server::limits::Limits;
 use crate::server::listener::Listener;
 use crate::server::metrics::HttpMetrics;
 use crate::telemetry::LogControl;
+
+const _: () = assert!(config::ANSWER_MEMORY_MIN == budget::MIN);
 
 /// The bound sockets of each listener.
 pub(super) struct AllSockets {
@@ -97,8 +101,11 @@ impl Listening<'_> {
         .within(self.open_files);
         let streams = Streams::register(&mut metrics.registry, public_limits.streams());
         let origins = AllowedOrigins::new(&self.config.listen.allowed_origins);
+        let memory = self.config.listen.answer_memory;
+        let memory = memory.unwrap_or_else(|| budget::default_bytes(cgroup::memory_limit()));
+        let public_memory = http.budget("public", memory);
         let public_routes = routes("public", RequestLimits::public()).with_allowed_origins(origins);
-        let public = public::router(self.public(parts, streams), public_routes);
+        let public = public::router(self.public(parts, &public_memory, streams), public_routes);
         let peer = peer::router(
             Peer {
                 service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())).into(),
@@ -106,6 +113,7 @@ impl Listening<'_> {
                 secret: parts.secret.clone(),
                 clock: self.clock.clone(),
                 metrics: PeerMetrics::register(&mut metrics.registry),
+                memory: http.budget("peer", memory / 2),
             },
             routes("peer", RequestLimits::peer()),
         );
@@ -119,11 +127,16 @@ impl Listening<'_> {
                     shutdown: self.shutdown.clone(),
                 },
                 ledger: parts.ledger.clone(),
+                memory: http.budget("admin", budget::MIN),
             },
             routes("admin", RequestLimits::admin()),
         );
         let registry = Arc::new(metrics.registry);
-        let metrics_router = scrape::router(registry, routes("metrics", RequestLimits::public()));
+        let metrics_router = scrape::router(
+            registry,
+            http.budget("metrics", memory / 8),
+            routes("metrics", RequestLimits::public()),
+        );
         let drain_time = self.config.shutdown.drain_limit;
         for (name, sockets, router, limits) in [
             ("public", sockets.public, public, public_limits),
@@ -144,12 +157,18 @@ impl Listening<'_> {
         }
     }
 
-    fn public(&self, parts: &Parts, streams: Streams) -> Public<RandomNumbers, IdService, JournalService> {
+    fn public(
+        &self,
+        parts: &Parts,
+        memory: &Budget,
+        streams: Streams,
+    ) -> Public<RandomNumbers, IdService, JournalService> {
         let journal = Arc::new(JournalService(parts.journal.clone()));
         Public {
             numbers: Numbers {
                 source: Arc::new(RandomNumbers),
                 journal: journal.clone(),
+                memory: memory.clone(),
                 clock: self.clock.clone(),
                 timed_uuids: TimedUuids::default(),
                 process: self.identity.process,
@@ -158,11 +177,13 @@ impl Listening<'_> {
             ids: Ids {
                 source: IdService(parts.ids.clone()).into(),
                 journal,
+                memory: memory.clone(),
                 clock: self.clock.clone(),
             },
             draws: Draws {
                 ledger: parts.ledger.clone(),
                 lease: parts.lease.snapshots(),
+                memory: memory.clone(),
                 clock: self.clock.clone(),
                 stale_after: 2 * self.config.lease.duration,
                 streams,
@@ -171,6 +192,7 @@ impl Listening<'_> {
                 name: self.identity.name.clone(),
                 peers: parts.peers.clone(),
                 lease: parts.lease.snapshots(),
+                memory: memory.clone(),
                 clock: self.clock.clone(),
             },
             status: Status {

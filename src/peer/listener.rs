@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, VERSION};
 use crate::peer::metrics::PeerMetrics;
 use crate::record::{Hash, Record};
+use crate::server::budget::Budget;
 use crate::server::exchange::{RequestLimits, Routes, read_body};
 use crate::server::format::respond_json;
 use crate::server::problem::{Problem, shown};
@@ -61,6 +62,7 @@ pub struct Peer<S> {
     pub secret: Option<PeerSecret>,
     pub clock: Clock,
     pub metrics: PeerMetrics,
+    pub memory: Budget,
 }
 
 /// A [`Problem`] or a [`Refusal`], with the reason it is counted under.
@@ -131,6 +133,12 @@ async fn records<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Requ
             ))
         })?;
         let records = peer.service.records(hash, count as usize).await?;
+        let most = if count > 1 { ANSWER_MAX } else { 0 };
+        let hold = peer
+            .memory
+            .take(most)
+            .await
+            .map_err(|problem| Rejected::Problem("busy", problem))?;
         let mut body = String::from("[");
         for record in &records {
             let record = record.canonical();
@@ -144,6 +152,7 @@ async fn records<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Requ
         }
         body.push(']');
         let kind = HeaderValue::from_static("application/json");
+        let body = hold.attach(body.into_bytes());
         Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
     })
     .await
@@ -158,11 +167,15 @@ impl<S: PeerService> Peer<S> {
     ) -> Response {
         let (parts, body) = request.into_parts();
         let arrival = Arrival(Some(&self.metrics));
-        let body = read_body(body, RequestLimits::peer().body).await;
+        let body = read_body(body, RequestLimits::peer().body, &self.memory).await;
         arrival.ended();
         let body = match body {
             Ok(body) => body,
-            Err(problem) => return self.reject(Rejected::Problem("malformed", problem)),
+            Err(problem) => {
+                let overloaded = problem.status == StatusCode::SERVICE_UNAVAILABLE;
+                let reason = if overloaded { "busy" } else { "malformed" };
+                return self.reject(Rejected::Problem(reason, problem));
+            }
         };
         let mut signature = None;
         if let Some(secret) = &self.secret {

@@ -23,9 +23,11 @@ use axum::routing::future::RouteFuture;
 use axum::routing::{MethodRouter, Route, any};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use tower::Service;
 use tower::layer::layer_fn;
 
+use super::budget::{Budget, SMALL};
 use super::cors::{self, AllowedOrigins};
 use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
@@ -356,11 +358,28 @@ impl Shared {
     }
 }
 
-/// Reads the whole body. The time is bounded around the handler.
-pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(limit)),
-        Err(_) => Err(Problem::malformed("the body ended before its declared end")),
+/// Reads the whole body. The time is bounded around the handler. What is not small takes its memory from the listener's budget,
+/// and only once so much has arrived: who announces much holds nothing.
+pub(crate) async fn read_body(body: Body, limit: usize, memory: &Budget) -> Result<Bytes, Problem> {
+    let mut body = Limited::new(body, limit);
+    let announced = body.size_hint().upper().and_then(|upper| usize::try_from(upper).ok());
+    let most = announced.unwrap_or(limit).min(limit);
+    let (mut read, mut hold) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) if error.is::<LengthLimitError>() => return Err(Problem::body_too_large(limit)),
+            Err(_) => return Err(Problem::malformed("the body ended before its declared end")),
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if hold.is_none() && read.len() + data.len() > SMALL {
+            hold = Some(memory.take(most).await?);
+            read.reserve_exact(most.saturating_sub(read.len()));
+        }
+        read.extend_from_slice(&data);
     }
+    Ok(match hold {
+        Some(hold) => hold.attach(read),
+        None => read.into(),
+    })
 }

@@ -4,6 +4,7 @@
 //! clients that never finish.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use prometheus_client::metrics::gauge::Gauge;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -41,6 +43,11 @@ pub struct Listener {
     /// From this on each answer is the last one of its connection, and says so.
     pub closing: Signal,
 }
+
+/// Bytes that the kernel takes before it has sent those before.
+const UNSENT: u32 = 16 * 1024;
+/// Bytes that the kernel takes from a client before the member reads them.
+const RECEIVED: usize = 32 * 1024;
 
 /// Sent to a client when every connection has a request in flight.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -89,6 +96,14 @@ impl Listener {
         connections.drain().await;
         result
     }
+}
+
+/// Bounds what the kernel buffers for a connection: it counts as the container's memory, and grows to megabytes for a client that
+/// doesn't read. Only what isn't sent yet is bounded, so a fast client stays fast however far away. Requests are small.
+fn bound_kernel_memory(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_notsent_lowat(UNSENT)?;
+    socket.set_recv_buffer_size(RECEIVED)
 }
 
 struct Connections {
@@ -148,7 +163,7 @@ impl Connections {
             self.give_way();
         }
         // Otherwise a small response waits for the acknowledgement of the one before. Fails only on a dead socket.
-        let _ = stream.set_nodelay(true);
+        let _ = stream.set_nodelay(true).and_then(|()| bound_kernel_memory(&stream));
         let activity = Activity::new(self.clock.clone());
         let (builder, router) = (self.builder.clone(), self.router.clone());
         let (limits, shared, closing) = (self.limits.clone(), activity.clone(), self.closing.clone());

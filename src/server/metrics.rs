@@ -13,8 +13,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::budget::Budget;
 use super::connection::Cut;
-use crate::metrics::register;
+use crate::metrics::{register, register_with_unit};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
@@ -55,6 +56,9 @@ pub struct HttpMetrics {
     in_flight: Family<ListenerLabels, Gauge>,
     connections: Family<ListenerLabels, Gauge>,
     cut: Family<ReasonLabels, Counter>,
+    held: Family<ListenerLabels, Gauge>,
+    budgets: Family<ListenerLabels, Gauge>,
+    refused: Family<ListenerLabels, Counter>,
 }
 
 impl HttpMetrics {
@@ -67,6 +71,9 @@ impl HttpMetrics {
             durations.clone(),
         );
         let requests_help = "Requests answered, by listener, route, method and status";
+        let held_help = "Memory held for large requests and answers, by listener";
+        let budget_help = "Most memory that may be held for large requests and answers, by listener";
+        let refused_help = "Requests refused because that memory was in use, by listener";
         let cut_help = "Connections ended by the member, by listener and reason";
         HttpMetrics {
             requests: register(registry, "http_requests", requests_help),
@@ -74,6 +81,9 @@ impl HttpMetrics {
             in_flight: register(registry, "http_requests_in_flight", "Requests in flight"),
             connections: register(registry, "http_connections", "Open connections"),
             cut: register(registry, "http_connections_cut", cut_help),
+            held: register_with_unit(registry, "http_answer_memory_held", held_help, Unit::Bytes),
+            budgets: register_with_unit(registry, "http_answer_memory_limit", budget_help, Unit::Bytes),
+            refused: register(registry, "http_answer_memory_refusals", refused_help),
         }
     }
 
@@ -92,6 +102,18 @@ impl HttpMetrics {
             listener,
             route,
         }
+    }
+
+    /// A listener's memory for large requests and answers.
+    pub fn budget(&self, listener: &'static str, bytes: u64) -> Budget {
+        let labels = ListenerLabels { listener };
+        let budget = Budget::new(
+            bytes,
+            self.held.get_or_create_owned(&labels),
+            self.refused.get_or_create_owned(&labels),
+        );
+        self.budgets.get_or_create(&labels).set(budget.bytes());
+        budget
     }
 
     pub(crate) fn connections(&self, listener: &'static str) -> Gauge {

@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng, TryRng};
-use random_generator::generator::distributions::{DistributionError, decimals, gaussians};
+use random_generator::generator::distributions::DistributionError;
 
-use crate::rng;
 use crate::statistics::{CHI_SQUARE_LIMIT, KOLMOGOROV_SMIRNOV_LIMIT, chi_square, count, kolmogorov_smirnov};
+use crate::{decimals, gaussians, rng};
 
 const DRAWS: usize = 100_000;
 

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 use rand::Rng;
-use random_generator::generator::distributions::{DistributionError, distinct_integers, integers};
+use random_generator::generator::distributions::{DistributionError, distinct_integers};
 
-use crate::rng;
 use crate::statistics::{CHI_SQUARE_LIMIT, chi_square, count};
+use crate::{integers, rng};
 
 /// Three quarters of the 64-bit numbers, in three equal parts: `number % (3 << 62)` falls into the first part twice as often
 /// as into each other one.

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 use rand::Rng;
-use random_generator::generator::distributions::{DistributionError, random_uuids, strings};
+use random_generator::generator::distributions::DistributionError;
 use random_generator::generator::timed_uuids::TimedUuids;
 use uuid::{Uuid, Variant, Version};
 
-use crate::rng;
 use crate::statistics::{CHI_SQUARE_LIMIT, chi_square, count};
+use crate::{random_uuids, rng, strings};
 
 #[test]
 fn each_character_is_as_likely_and_a_byte_modulo_62_is_rejected() {

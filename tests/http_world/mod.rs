@@ -1,6 +1,8 @@
 //! Listeners on port 0 with real sockets, and a client that writes what it is told to, byte for byte.
 #![allow(dead_code)] // each test file uses a part
 
+#[path = "../chunked/mod.rs"]
+mod chunked;
 #[path = "../linked/mod.rs"]
 mod linked;
 #[path = "../waiting/mod.rs"]
@@ -44,6 +46,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use chunked::joined;
 use linked::linked;
 use waiting::eventually;
 
@@ -211,10 +214,20 @@ impl Member {
         Member::start_streaming(limits, request_limits, limits.streams()).await
     }
 
+    /// With a budget of so many bytes for answers.
+    pub async fn start_with_memory(limits: Limits, memory: u64) -> Member {
+        Member::start_all(limits, RequestLimits::public(), limits.streams(), memory).await
+    }
+
     pub async fn start_streaming(limits: Limits, request_limits: RequestLimits, streams: StreamLimits) -> Member {
+        Member::start_all(limits, request_limits, streams, 64 << 20).await
+    }
+
+    async fn start_all(limits: Limits, request_limits: RequestLimits, streams: StreamLimits, memory: u64) -> Member {
         let clock = Clock::system();
         let mut registry = Registry::with_prefix("random_generator");
         let metrics = HttpMetrics::register(&mut registry);
+        let memory = metrics.budget("public", memory);
         let numbers = Arc::new(Counting::default());
         let journal = Arc::new(Journal {
             entries: Default::default(),
@@ -242,6 +255,7 @@ impl Member {
             numbers: Numbers {
                 source: numbers.clone(),
                 journal: journal.clone(),
+                memory: memory.clone(),
                 clock: clock.clone(),
                 timed_uuids: TimedUuids::default(),
                 process: uuid::Uuid::nil(),
@@ -250,11 +264,13 @@ impl Member {
             ids: Ids {
                 source: ids.clone(),
                 journal: journal.clone(),
+                memory: memory.clone(),
                 clock: clock.clone(),
             },
             draws: Draws {
                 ledger: ledger_seen,
                 lease: lease_seen.clone(),
+                memory: memory.clone(),
                 clock: clock.clone(),
                 stale_after: Duration::from_secs(30),
                 streams: Streams::register(&mut registry, streams),
@@ -266,6 +282,7 @@ impl Member {
                 },
                 peers: peers_seen,
                 lease: lease_seen,
+                memory,
                 clock: clock.clone(),
             },
             status: Status {
@@ -367,11 +384,16 @@ impl Reply {
     pub fn parse(bytes: &[u8]) -> Option<Reply> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Some(Reply {
             status,
             head,
-            body: bytes[end + 4..].to_vec(),
+            body: if chunked {
+                joined(&bytes[end + 4..])
+            } else {
+                bytes[end + 4..].to_vec()
+            },
         })
     }
 }

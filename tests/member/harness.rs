@@ -1,5 +1,8 @@
 //! One member process, and ways to ask it.
 
+#[path = "../chunked/mod.rs"]
+mod chunked;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
+use self::chunked::joined;
 pub use crate::waiting::{PATIENCE, until};
 
 /// Ten ports in a row, free a moment ago: below the kernel's ephemeral range, so that no connection takes one in between.
@@ -149,12 +153,14 @@ pub fn read_reply(stream: &mut TcpStream) -> io::Result<Reply> {
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
     let headers = lines.filter_map(|line| line.split_once(':'));
+    let chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
+    let body = &bytes[end + 4..];
     Ok(Reply {
         status: status.and_then(|status| status.parse().ok()).ok_or_else(broken)?,
         headers: headers
             .map(|(name, value)| (name.into(), value.trim().into()))
             .collect(),
-        body: bytes[end + 4..].to_vec(),
+        body: if chunked { joined(body) } else { body.to_vec() },
     })
 }
 

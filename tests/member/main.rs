@@ -29,3 +29,4 @@ mod outages;
 mod peer_messages;
 mod start_ordinals;
 mod streams;
+mod unread;

@@ -7,6 +7,7 @@ use random_generator::http::public::numbers::VALUES;
 use random_generator::http::public::numbers::bytes::{BYTES, BYTES_IN_HEX};
 use random_generator::http::public::numbers::shuffle::ITEMS_MAX;
 use random_generator::http::public::numbers::strings::CHARACTERS_MAX;
+use random_generator::server::budget::{PARTS, SMALL, WAIT};
 use random_generator::server::exchange::{REQUEST_ID_MAX, RequestLimits, URI_MAX};
 use random_generator::server::limits::Limits;
 
@@ -102,6 +103,16 @@ pub fn table() -> String {
                 grouped(*BYTES_IN_HEX.end() as u64)
             ),
             "400".to_owned(),
+        ),
+        (
+            "memory held for large answers and requests",
+            format!(
+                "`--answer-memory` on the public listener, half of it on peer, an eighth on metrics, 1 MiB on admin. Up to {} \
+                 take none, a long answer takes {}",
+                kib(SMALL),
+                kib(PARTS)
+            ),
+            format!("503 after {} ms; a stream ends", WAIT.as_millis()),
         ),
         (
             "streams of draws",

@@ -9,9 +9,13 @@ use super::numbers::values::lines;
 use super::request::{Answer, PublicRequest};
 use crate::record::integers::{Integers, MAX_COUNT, Question, QuestionError};
 use crate::server::conditional::{Freshness, Tag, cacheable};
-use crate::server::format::{Format, JsonText, respond, respond_json};
+use crate::server::format::{Format, JsonText, respond};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
+
+/// What an answer, which is made whole, takes for each integer: the table that keeps them different, itself, and its text, in a
+/// buffer that doubles.
+const BYTES_EACH: usize = 128;
 
 /// `GET /draws/{round}/integers?min=1&max=100&count=1&unique=false` → `{"round", "hash", "min", "max", "count", "unique",
 /// "values": […]}`, `hash` being the record's; text: one a line. 404 and 410 as for `/draws/{round}`; 409 for a round
@@ -37,7 +41,7 @@ use crate::server::query::Query;
 )]
 pub(in crate::http) async fn integers(request: PublicRequest<Draws>) -> Answer {
     let (query, format) = request.read::<JsonText>(&["min", "max", "count", "unique", "format"])?;
-    let question = question(&query)?;
+    let (question, count) = question(&query)?;
     let record = request.record()?;
     if record.output.is_none() {
         return Err(Problem::conflict(format!(
@@ -46,23 +50,28 @@ pub(in crate::http) async fn integers(request: PublicRequest<Draws>) -> Answer {
         )));
     }
     let tag = Tag::new(&[&record.hash, &question, &format.name()]);
+    let known = tag.among(request.headers());
+    let most = if known { 0 } else { count as usize * BYTES_EACH };
+    let hold = request.state.memory.take(most).await?;
     let make = || {
         let answer = question.of(&record);
-        match format {
-            Format::Text => respond(format, answer.map_or(String::new(), |answer| lines(&answer.values))),
-            _ => respond_json(&answer),
-        }
+        let body = match format {
+            Format::Text => answer.map_or(Vec::new(), |answer| lines(&answer.values)),
+            _ => serde_json::to_vec(&answer).unwrap_or_default(),
+        };
+        respond(format, hold.attach(body))
     };
     let vary = Some(header::ACCEPT);
     Ok(cacheable(request.headers(), &tag, Freshness::Final, vary, make))
 }
 
-fn question(query: &Query<'_>) -> Result<Question, Problem> {
+/// With how many integers it asks for.
+fn question(query: &Query<'_>) -> Result<(Question, u64), Problem> {
     let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
     let max = query.integer("max", i64::MIN..=i64::MAX, 100)?;
-    let count = query.integer("count", 1..=MAX_COUNT as i64, 1)?;
+    let count = query.integer("count", 1..=MAX_COUNT as i64, 1)?.cast_unsigned();
     let unique = query.flag("unique", false)?;
-    Question::new(min, max, count as u64, unique).map_err(|error| {
+    let question = Question::new(min, max, count, unique).map_err(|error| {
         let allowed = match error {
             QuestionError::Reversed { min, max } => {
                 let allowed = "min at most max (without them, min is 1 and max is 100)";
@@ -72,5 +81,6 @@ fn question(query: &Query<'_>) -> Result<Question, Problem> {
             QuestionError::TooFew { size, .. } => format!("at most {size} from this range without repetition"),
         };
         Problem::parameter("count", query.text("count"), error.to_string(), allowed)
-    })
+    })?;
+    Ok((question, count))
 }

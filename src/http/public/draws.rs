@@ -1,29 +1,35 @@
 //! `/draws`, `/draws/latest`, `/draws/{round}`: the chain that this member reports, in canonical JSON, which can be verified as
 //! downloaded. [`super::derived`] has what is derived from a draw.
 
+mod page;
+
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
-use serde::Serialize;
 use tokio::sync::watch;
-use utoipa::ToSchema;
 
+use self::page::{Page, PageWriter};
 use super::request::{Answer, PublicRequest};
 use super::stream::permits::Streams;
 use crate::clock::Clock;
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::lease::LeaseSnapshot;
 use crate::record::{MAX_INTEGER, Record};
+use crate::server::budget::{Budget, SMALL};
 use crate::server::conditional::{Freshness, Tag, cacheable};
-use crate::server::format::{Format, JsonLines, respond, respond_json};
+use crate::server::format::{Format, JsonLines, respond};
+use crate::server::parts::Parts;
 use crate::server::problem::Problem;
 use crate::server::query::integer;
 
 /// Records in one response of `/draws`. JSON lines have no limit: the ledger is small, and a verifier wants all of it.
 const LIMIT: i64 = 1_000;
 const LIMIT_DEFAULT: i64 = 100;
+/// More than a record has with 32 contributions.
+const RECORD_BYTES: usize = SMALL;
 
 /// How often the ledger task tries again to open its database.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -35,20 +41,11 @@ static NEXT: HeaderName = HeaderName::from_static("random-generator-next");
 pub struct Draws {
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
+    pub memory: Budget,
     pub clock: Clock,
     /// A view of the Lease that was confirmed longer ago than this is reported as old.
     pub stale_after: Duration,
     pub streams: Streams,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Draws)]
-struct Page<'a> {
-    #[schema(value_type = Vec<Record>)]
-    draws: &'a [Arc<Record>],
-    /// The round to continue from; null when there is none yet.
-    #[schema(required)]
-    next: Option<u64>,
 }
 
 /// `GET /draws?from=&limit=` → `{"draws": [record, …], "next": round or null}`, ascending from `from` (default: the oldest
@@ -74,19 +71,20 @@ pub(in crate::http) async fn list(request: PublicRequest<Draws>) -> Answer {
         _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
     };
     let ledger = request.state.known()?;
-    let records = match from {
-        Some(from) => after(&ledger, from)?,
-        None => &ledger.chain[..],
+    let kept = ledger.chain.len();
+    let from = match from {
+        Some(from) => kept - after(&ledger, from)?.len(),
+        None => 0,
     };
-    let shown = &records[..records.len().min(limit)];
-    let next = records.get(shown.len()).map(|record| record.round);
-    if format == Format::Json {
-        let page = Page { draws: shown, next };
-        return Ok(request.state.with_age(respond_json(&page)));
-    }
-    let lines: String = shown.iter().map(|record| record.canonical() + "\n").collect();
-    let mut response = respond(format, lines);
-    if let Some(next) = next {
+    let end = from.saturating_add(limit).min(kept);
+    let next = ledger.chain.get(end).map(|record| record.round);
+    let most = (end - from).max(1) * RECORD_BYTES;
+    let hold = request.state.memory.take_for_answer(most, 0).await?;
+    let mut page = PageWriter::new(format, ledger, from..end, next);
+    let make = move |part: &mut Vec<u8>| Ok::<_, Infallible>(page.write(part));
+    let Ok(parts) = Parts::begin(hold, most, None, make).await;
+    let mut response = respond(format, parts.into_body());
+    if let Some(next) = next.filter(|_| format == Format::JsonLines) {
         response.headers_mut().insert(NEXT.clone(), HeaderValue::from(next));
     }
     Ok(request.state.with_age(response))

@@ -1,19 +1,25 @@
 //! `/ids`: unique ids from this member's ordinal.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{JournalSink, record};
-use super::numbers::{nothing, values};
+use super::numbers::nothing;
+use super::numbers::values::Writer;
 use super::request::{Answer, PublicRequest};
 use crate::clock::Clock;
-use crate::server::format::{JsonText, Values};
+use crate::server::budget::Budget;
+use crate::server::format::{JsonText, Values, respond};
+use crate::server::parts::Parts;
 use crate::server::problem::Problem;
 
 /// Ids in one response; there are 4,096 a millisecond.
 pub const IDS: RangeInclusive<i64> = 1..=1_000;
+/// 20 digits and two quotes.
+const ID_LONGEST: usize = 22;
 
 /// No id can be given out that is certain to be unique.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +40,7 @@ pub trait IdSource: Send + Sync + 'static {
 pub struct Ids<I, J> {
     pub source: Arc<I>,
     pub journal: Arc<J>,
+    pub memory: Budget,
     pub clock: Clock,
 }
 
@@ -55,8 +62,17 @@ pub(in crate::http) async fn ids<I: IdSource, J: JournalSink>(request: PublicReq
         return Ok(nothing(format));
     }
     let state = &request.state;
+    let mut writer = Writer::new(format, ID_LONGEST, count as usize);
+    let (most, kept) = (writer.most(), count as usize * size_of::<u64>());
+    let hold = state.memory.take_for_answer(most, kept).await?;
     let ids = state.source.take(count as usize).await;
     let ids = ids.map_err(|error| Problem::unavailable(error.to_string(), error.retry_after))?;
     record(&*state.journal, &state.clock, &request, ids.len() as u64, None).await?;
-    Ok(values::response(format, ids.iter().map(u64::to_string).collect()))
+    let mut ids = ids.into_iter();
+    let make = move |part: &mut Vec<u8>| {
+        let next = || ids.next().unwrap_or_default().to_string();
+        Ok::<_, Infallible>(writer.write(part, next))
+    };
+    let Ok(parts) = Parts::begin(hold, most, None, make).await;
+    Ok(respond(format, parts.into_body()))
 }

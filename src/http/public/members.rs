@@ -12,13 +12,18 @@ use crate::clock::Clock;
 use crate::discovery::PeerList;
 use crate::identity::MemberName;
 use crate::lease::LeaseSnapshot;
+use crate::server::budget::Budget;
 use crate::server::format::{Format, JsonText, respond, respond_json};
+
+/// What `/peers` takes for each member: two names of DNS, in a buffer that doubles.
+const PEER_BYTES: usize = 1024;
 
 #[derive(Debug)]
 pub struct Members {
     pub name: MemberName,
     pub peers: watch::Receiver<Arc<PeerList>>,
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
+    pub memory: Budget,
     pub clock: Clock,
 }
 
@@ -76,15 +81,16 @@ struct Leader<'a> {
 pub(in crate::http) async fn peers(request: PublicRequest<Members>) -> Answer {
     let (_, format) = request.read::<JsonText>(&["format"])?;
     let list = request.state.peers.borrow().clone();
+    let hold = request.state.memory.take(list.peers.len() * PEER_BYTES).await?;
     if format == Format::Text {
         let mut text = String::new();
         for peer in &list.peers {
             // Writing to a String does not fail.
             let _ = writeln!(text, "{} {}:{}", peer.name, peer.host, peer.peer_port);
         }
-        return Ok(respond(format, text));
+        return Ok(respond(format, hold.attach(text.into_bytes())));
     }
-    Ok(respond_json(&Peers {
+    let peers = Peers {
         own: request.state.name.to_string(),
         resolved_at: list.resolved_at.map(|(_, wall)| wall.timestamp().to_string()),
         stale: list.stale,
@@ -99,7 +105,9 @@ pub(in crate::http) async fn peers(request: PublicRequest<Members>) -> Answer {
                 own: peer.is_self,
             })
             .collect(),
-    }))
+    };
+    let json = serde_json::to_vec(&peers).unwrap_or_default();
+    Ok(respond(format, hold.attach(json)))
 }
 
 /// `GET /leader` → `{"holder", "member", "self", "fence", "acquired_at", "remaining_ms"}`; text: the holder's identity, or

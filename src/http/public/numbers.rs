@@ -22,14 +22,16 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use rand::Rng;
 
-use self::values::Value;
+use self::values::{Bounded, Value, Writer};
 use super::entry::{JournalSink, record};
 use super::request::{Answer, PublicRequest};
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
 use crate::generator::random::EntropyError;
 use crate::generator::timed_uuids::TimedUuids;
+use crate::server::budget::Budget;
 use crate::server::format::{Format, respond};
+use crate::server::parts::Parts;
 use crate::server::problem::Problem;
 use crate::server::query::Query;
 
@@ -62,6 +64,7 @@ impl From<DistributionError> for Problem {
 pub struct Numbers<N, J> {
     pub source: Arc<N>,
     pub journal: Arc<J>,
+    pub memory: Budget,
     pub clock: Clock,
     pub timed_uuids: TimedUuids,
     /// The UUID of this process.
@@ -72,18 +75,45 @@ pub struct Numbers<N, J> {
 type NumberRequest<N, J> = PublicRequest<Numbers<N, J>>;
 
 impl<N: NumberSource, J: JournalSink> NumberRequest<N, J> {
-    /// Makes values, writes the journal entry, and answers with them. For HEAD it makes none.
-    async fn give<V: Value>(
+    /// Answers with `count` values, each made by what `prepare` returns, when its part of the answer is. For HEAD it makes none.
+    async fn give<V: Bounded, Each>(
         &self,
         format: Format,
-        make: impl FnOnce(&mut dyn Rng) -> Result<Vec<V>, DistributionError> + Send,
-    ) -> Answer {
+        count: usize,
+        prepare: impl FnOnce() -> Result<Each, DistributionError> + Send,
+    ) -> Answer
+    where
+        Each: FnMut(&mut dyn Rng) -> V + Send + Unpin + 'static,
+    {
+        let writer = Writer::new(format, V::LONGEST, count);
+        self.give_longer(writer, 0, |_| prepare()).await
+    }
+
+    /// As `give`, for values as long as `writer` says. What `prepare` makes of randomness and keeps takes `kept` bytes.
+    async fn give_longer<V: Value, Each>(
+        &self,
+        mut writer: Writer,
+        kept: usize,
+        prepare: impl FnOnce(&mut dyn Rng) -> Result<Each, DistributionError> + Send,
+    ) -> Answer
+    where
+        Each: FnMut(&mut dyn Rng) -> V + Send + Unpin + 'static,
+    {
+        let (format, count) = (writer.format(), writer.count() as u64);
         if self.is_head() {
             return Ok(nothing(format));
         }
-        let values = self.state.source.draw(make)??;
-        self.record(values.len() as u64, None).await?;
-        Ok(values::response(format, values))
+        let (most, length) = (writer.most(), writer.length::<V>());
+        let hold = self.state.memory.take_for_answer(most, kept).await?;
+        let source = self.state.source.clone();
+        let mut each = source.draw(prepare)??;
+        // The first part is made before the journal entry: without entropy nothing is given out.
+        let parts = Parts::begin(hold, most, length, move |part: &mut Vec<u8>| {
+            source.draw(|rng| writer.write(part, || each(rng)))
+        })
+        .await?;
+        self.record(count, None).await?;
+        Ok(respond(format, parts.into_body()))
     }
 
     async fn record(&self, count: u64, value: Option<i32>) -> Result<(), Problem> {

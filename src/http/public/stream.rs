@@ -9,7 +9,7 @@ pub(super) mod permits;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use super::draws::{Draws, round};
 use super::request::{Answer, PublicRequest};
 use crate::draw::ledger::LedgerSnapshot;
 use crate::record::MAX_INTEGER;
+use crate::server::budget::Budget;
 use crate::server::connection::Endless;
 use crate::server::limits::StreamLimits;
 use crate::server::problem::Problem;
@@ -64,6 +65,7 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     let (cursor, first) = Cursor::new(next, &known);
     let reader = Reader {
         ledger: state.ledger.clone(),
+        memory: state.memory.clone(),
         cursor,
         limits: state.streams.limits(),
         first: Some(format!("{RETRY}{first}")),
@@ -73,7 +75,9 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     };
     let events = futures_util::stream::unfold(reader, |mut reader| async move {
         let text = reader.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(text)), reader))
+        // Without memory for it the stream ends, and its reader comes back for what it misses.
+        let hold = reader.memory.take(text.len()).await.ok()?;
+        Some((Ok::<_, Infallible>(hold.attach(text.into_bytes())), reader))
     });
     let mut response = Body::from_stream(events).into_response();
     let headers = response.headers_mut();
@@ -113,6 +117,7 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 
 struct Reader {
     ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+    memory: Budget,
     cursor: Cursor,
     limits: StreamLimits,
     /// Sent first, at once, so that the reader sees that it is connected.

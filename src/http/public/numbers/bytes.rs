@@ -1,24 +1,21 @@
 //! `/bytes`: up to a TiB of random bytes.
 
 use std::ops::RangeInclusive;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use hyper::body::{Frame, SizeHint};
 
 use super::{NumberRequest, NumberSource, nothing};
-use crate::generator::random::{BYTES_PER_SEED, EntropyError};
+use crate::generator::random::EntropyError;
 use crate::http::public::entry::JournalSink;
 use crate::http::public::request::Answer;
-use crate::server::format::{BytesJsonText, Format, Raw, Values, respond, respond_json};
+use crate::server::budget::PART;
+use crate::server::format::{BytesJsonText, Format, Raw, Values, respond};
+use crate::server::parts::{More, Parts};
 
-/// Raw bytes in one response: a TiB, generated while they are sent.
+/// Raw bytes in one response: a TiB.
 pub const BYTES: RangeInclusive<i64> = 1..=1 << 40;
-/// Bytes in one response of JSON or text, which is built in memory.
+/// Bytes in one response of JSON or text, which clients parse in memory.
 pub const BYTES_IN_HEX: RangeInclusive<i64> = 1..=1 << 20;
 
 /// `GET /bytes?count=32` → the bytes; text: lower-case hexadecimal on one line; JSON: `{"values": ["that hexadecimal"]}`.
@@ -42,20 +39,49 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(request: Num
     if request.is_head() {
         return Ok(without_ranges(nothing(format)));
     }
-    if format == Format::Bytes {
-        // The first part is generated before the journal entry: without entropy nothing is given out.
-        let stream = RandomBytes::new(request.state.source.clone(), count)?;
-        request.record(count, None).await?;
-        return Ok(without_ranges(respond(format, Body::new(stream))));
-    }
-    let hexadecimal = hex::encode(chunk(&*request.state.source, count as usize)?);
+    let (before, after) = match format {
+        Format::Bytes => ("", ""),
+        Format::Text => ("", "\n"),
+        Format::Json | Format::JsonLines => ("{\"values\":[\"", "\"]}"),
+    };
+    let each = if format == Format::Bytes { 1 } else { 2 };
+    let length = count * each + (before.len() + after.len()) as u64;
+    let most = usize::try_from(length).unwrap_or(usize::MAX);
+    let hold = request.state.memory.take_for_answer(most, 0).await?;
+    let source = request.state.source.clone();
+    let mut left = count;
+    // The first part is made before the journal entry: without entropy nothing is given out.
+    let parts = Parts::begin(hold, most, Some(length), move |part: &mut Vec<u8>| {
+        if left == count {
+            part.extend_from_slice(before.as_bytes());
+        }
+        let room = PART - before.len() - after.len();
+        let size = left.min((room as u64) / each) as usize;
+        let from = part.len();
+        part.resize(from + size * each as usize, 0);
+        fill(&*source, format, size, &mut part[from..])?;
+        left -= size as u64;
+        if left > 0 {
+            return Ok::<_, EntropyError>(More::Yes);
+        }
+        part.extend_from_slice(after.as_bytes());
+        Ok(More::No)
+    })
+    .await?;
     request.record(count, None).await?;
-    Ok(without_ranges(match format {
-        Format::Text => respond(format, hexadecimal + "\n"),
-        _ => respond_json(&Values {
-            values: vec![hexadecimal],
-        }),
-    }))
+    Ok(without_ranges(respond(format, parts.into_body())))
+}
+
+/// Fills `part` with `count` random bytes, in hexadecimal unless the format is that of bytes.
+fn fill(source: &impl NumberSource, format: Format, count: usize, part: &mut [u8]) -> Result<(), EntropyError> {
+    if format == Format::Bytes {
+        return source.draw(|rng| rng.fill_bytes(part));
+    }
+    let mut bytes = vec![0; count];
+    source.draw(|rng| rng.fill_bytes(&mut bytes))?;
+    // The part is twice as long, so this does not fail.
+    let _ = hex::encode_to_slice(&bytes, part);
+    Ok(())
 }
 
 /// Says that a download that broke off can't be resumed: its bytes can't be generated again (RFC 9110, 14.3).
@@ -63,62 +89,4 @@ fn without_ranges(mut response: Response) -> Response {
     let none = HeaderValue::from_static("none");
     response.headers_mut().insert(header::ACCEPT_RANGES, none);
     response
-}
-
-fn chunk(source: &impl NumberSource, count: usize) -> Result<Bytes, EntropyError> {
-    let mut bytes = vec![0; count];
-    source.draw(|rng| rng.fill_bytes(&mut bytes))?;
-    Ok(bytes.into())
-}
-
-/// A body of known length that holds one part at a time. If the operating system gives no seed on the way, it ends early with
-/// an error, and the client sees its connection closed.
-struct RandomBytes<N> {
-    source: Arc<N>,
-    next: Option<Bytes>,
-    /// Bytes after `next`.
-    left: u64,
-}
-
-impl<N: NumberSource> RandomBytes<N> {
-    fn new(source: Arc<N>, count: u64) -> Result<RandomBytes<N>, EntropyError> {
-        let mut body = RandomBytes {
-            source,
-            next: None,
-            left: count,
-        };
-        body.next = body.part()?;
-        Ok(body)
-    }
-
-    fn part(&mut self) -> Result<Option<Bytes>, EntropyError> {
-        let size = self.left.min(BYTES_PER_SEED as u64);
-        if size == 0 {
-            return Ok(None);
-        }
-        let part = chunk(&*self.source, size as usize)?;
-        self.left -= size;
-        Ok(Some(part))
-    }
-}
-
-impl<N: NumberSource> hyper::body::Body for RandomBytes<N> {
-    type Data = Bytes;
-    type Error = EntropyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EntropyError>>> {
-        let part = match self.next.take() {
-            Some(part) => Ok(Some(part)),
-            None => self.part(),
-        };
-        Poll::Ready(part.map(|part| part.map(Frame::data)).transpose())
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.next.is_none() && self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left + self.next.as_ref().map_or(0, |part| part.len() as u64))
-    }
 }

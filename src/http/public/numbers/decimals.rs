@@ -29,6 +29,7 @@ pub(in crate::http) async fn decimals<N: NumberSource, J: JournalSink>(request: 
         let allowed = "min less than max (without them, min is 0 and max is 1)";
         return Err(super::reversed(&query, min, max, allowed));
     }
-    let make = |rng: &mut dyn rand::Rng| distributions::decimals(rng, min, max, count as usize);
-    request.give(format, make).await
+    request
+        .give(format, count as usize, || distributions::decimals(min, max))
+        .await
 }

@@ -30,6 +30,7 @@ pub(in crate::http) async fn gaussians<N: NumberSource, J: JournalSink>(request:
         let (given, detail) = (query.text("deviation"), "negative");
         return Err(Problem::parameter("deviation", given, detail, "a number from 0"));
     }
-    let make = |rng: &mut dyn rand::Rng| distributions::gaussians(rng, mean, deviation, count as usize);
-    request.give(format, make).await
+    request
+        .give(format, count as usize, || distributions::gaussians(mean, deviation))
+        .await
 }

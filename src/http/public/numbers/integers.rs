@@ -1,5 +1,8 @@
 //! `/integers`: integers in a range.
 
+use rand::Rng;
+
+use super::values::{Bounded, Writer};
 use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
@@ -45,9 +48,17 @@ pub(in crate::http) async fn integers<N: NumberSource, J: JournalSink>(request: 
         ));
     }
     let count = count as usize;
-    let make = |rng: &mut dyn rand::Rng| match unique {
-        true => distributions::distinct_integers(rng, min, max, count),
-        false => distributions::integers(rng, min, max, count),
+    let longest = [min, max].map(|end| end.to_string().len()).into_iter().max();
+    let writer = Writer::new(format, longest.unwrap_or(i64::LONGEST), count);
+    if !unique {
+        return request
+            .give_longer(writer, 0, |_| distributions::integers(min, max))
+            .await;
+    }
+    let kept = count * distributions::DISTINCT_BYTES;
+    let distinct = |rng: &mut dyn Rng| {
+        let mut values = distributions::distinct_integers(rng, min, max, count)?.into_iter();
+        Ok(move |_: &mut dyn Rng| values.next().unwrap_or(min))
     };
-    request.give(format, make).await
+    request.give_longer(writer, kept, distinct).await
 }

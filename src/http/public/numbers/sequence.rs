@@ -2,14 +2,17 @@
 
 use axum::http::header;
 use axum::response::Response;
+use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
-use super::{NumberRequest, NumberSource, VALUES, nothing, values};
+use super::values::{Bounded, Writer};
+use super::{NumberRequest, NumberSource, VALUES, nothing};
 use crate::generator::java_random::JavaRandom;
 use crate::http::public::entry::JournalSink;
 use crate::http::public::request::Answer;
 use crate::server::conditional::{Freshness, Tag, cacheable};
-use crate::server::format::{JsonTextBytes, Raw, Values};
+use crate::server::format::{JsonTextBytes, Raw, Values, respond};
+use crate::server::parts::Parts;
 use crate::server::problem::Problem;
 
 /// Positions in a sequence: it repeats after the last.
@@ -41,20 +44,21 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(request: 
     let seed = query.integer("seed", all, 0)?;
     let from = query.integer("from", PLACES, 0)?;
     let count = query.integer("count", VALUES, 4)?;
-    let numbers = || -> Vec<i32> {
-        let mut random = JavaRandom::new(seed);
-        random.skip(from.cast_unsigned());
-        (0..count).map(|_| random.next_int()).collect()
-    };
     let tag = Tag::new(&[&"java", &seed, &from, &count, &format.name()]);
     let response = match tag.among(request.headers()) {
         true => Response::default(),
         false if request.is_head() => nothing(format),
         false => {
-            let values = numbers();
+            let mut random = JavaRandom::new(seed);
+            random.skip(from.cast_unsigned());
+            let mut writer = Writer::new(format, i32::LONGEST, count as usize);
+            let (most, length) = (writer.most(), writer.length::<i32>());
+            let hold = request.state.memory.take_for_answer(most, 0).await?;
+            let make = move |part: &mut Vec<u8>| Ok::<_, Infallible>(writer.write(part, || random.next_int()));
+            let Ok(parts) = Parts::begin(hold, most, length, make).await;
             // Anyone can compute them again, so they are given out without a journal too.
-            let _ = request.record(values.len() as u64, None).await;
-            values::response(format, values)
+            let _ = request.record(count as u64, None).await;
+            respond(format, parts.into_body())
         }
     };
     let vary = Some(header::ACCEPT);

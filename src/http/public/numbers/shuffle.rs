@@ -1,9 +1,10 @@
 //! `/shuffle`: a random order.
 
+use rand::Rng;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::values::Value;
+use super::values::{Bounded, Value, Writer};
 use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
@@ -14,6 +15,8 @@ use crate::server::query::Query;
 
 /// Items to shuffle: they fit into a URI.
 pub const ITEMS_MAX: usize = 1_000;
+/// What a permutation takes for each place.
+const PLACE_BYTES: usize = size_of::<usize>();
 
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
@@ -23,7 +26,7 @@ enum Item {
 }
 
 impl Value for Item {
-    fn text(&self, text: &mut String) {
+    fn text(&self, text: &mut Vec<u8>) {
         match self {
             Item::Number(number) => number.text(text),
             Item::Text(item) => item.text(text),
@@ -56,11 +59,17 @@ pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(request: N
     let (query, format) = request.read::<JsonText>(&["min", "max", "items", "format"])?;
     if let Some(given) = query.text("items") {
         let items = items(&query, given)?;
-        let make = |rng: &mut dyn rand::Rng| {
-            let order = distributions::permutation(rng, items.len()).into_iter();
-            Ok(order.map(|place| Item::Text(items[place].to_owned())).collect())
+        let items: Vec<String> = items.into_iter().map(str::to_owned).collect();
+        // A character that JSON escapes takes two bytes.
+        let longest = 2 * items.iter().map(String::len).max().unwrap_or(0) + 2;
+        let writer = Writer::new(format, longest, items.len());
+        let kept = items.len() * PLACE_BYTES;
+        let make = |rng: &mut dyn Rng| {
+            let mut order = distributions::permutation(rng, items.len()).into_iter();
+            let item = move |place: usize| items.get(place).cloned().unwrap_or_default();
+            Ok(move |_: &mut dyn Rng| Item::Text(order.next().map(&item).unwrap_or_default()))
         };
-        return request.give(format, make).await;
+        return request.give_longer(writer, kept, make).await;
     }
     let min = query.integer("min", i64::MIN..=i64::MAX, 1)?;
     let max = query.integer("max", i64::MIN..=i64::MAX, 10)?;
@@ -74,11 +83,13 @@ pub(in crate::http) async fn shuffle<N: NumberSource, J: JournalSink>(request: N
         let allowed = format!("at most {} of them", VALUES.end());
         return Err(super::wrong_range(&query, detail, allowed));
     }
-    let make = |rng: &mut dyn rand::Rng| {
-        let order = distributions::permutation(rng, count as usize).into_iter();
-        Ok(order.map(|place| Item::Number(min + place as i64)).collect())
+    let count = count as usize;
+    let make = |rng: &mut dyn Rng| {
+        let mut order = distributions::permutation(rng, count).into_iter();
+        Ok(move |_: &mut dyn Rng| Item::Number(order.next().map_or(min, |place| min + place as i64)))
     };
-    request.give(format, make).await
+    let writer = Writer::new(format, i64::LONGEST, count);
+    request.give_longer(writer, count * PLACE_BYTES, make).await
 }
 
 fn items<'a>(query: &Query<'_>, given: &'a str) -> Result<Vec<&'a str>, Problem> {

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::values::Writer;
 use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
 use crate::http::public::entry::JournalSink;
@@ -74,8 +75,12 @@ pub(in crate::http) async fn strings<N: NumberSource, J: JournalSink>(request: N
         let allowed = format!("at most {} of this length", CHARACTERS_MAX / length);
         return Err(Problem::parameter("count", query.text("count"), detail, allowed));
     }
-    let make = |rng: &mut dyn rand::Rng| distributions::strings(rng, &characters, length as usize, count as usize);
-    request.give(format, make).await
+    let length = length as usize;
+    // No character is longer, with its escape in JSON, than 4 bytes.
+    let writer = Writer::new(format, 4 * length + 2, count as usize);
+    request
+        .give_longer(writer, 0, |_| distributions::strings(characters, length))
+        .await
 }
 
 /// The characters to choose from.

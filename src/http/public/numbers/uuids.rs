@@ -1,10 +1,14 @@
 //! `/uuids`: universally unique identifiers.
 
+use rand::Rng;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+use uuid::Uuid;
 
+use super::values::{Bounded, Writer};
 use super::{NumberRequest, NumberSource, VALUES};
 use crate::generator::distributions;
+use crate::generator::timed_uuids::TIMED_UUID_BYTES;
 use crate::http::public::entry::JournalSink;
 use crate::http::public::request::Answer;
 use crate::server::format::{JsonTextBytes, Raw, Values, one_of};
@@ -45,11 +49,13 @@ pub(in crate::http) async fn uuids<N: NumberSource, J: JournalSink>(request: Num
     };
     let count = query.integer("count", VALUES, 1)? as usize;
     let milliseconds = u64::try_from(request.exchange.started.wall.0 / 1_000).unwrap_or(0);
-    let make = |rng: &mut dyn rand::Rng| {
-        Ok(match timed {
-            true => request.state.timed_uuids.take(rng, milliseconds, count),
-            false => distributions::random_uuids(rng, count),
-        })
+    if !timed {
+        return request.give(format, count, || Ok(distributions::random_uuid)).await;
+    }
+    let ascending = |rng: &mut dyn Rng| {
+        let mut uuids = request.state.timed_uuids.take(rng, milliseconds, count).into_iter();
+        Ok(move |_: &mut dyn Rng| uuids.next().unwrap_or_default())
     };
-    request.give(format, make).await
+    let writer = Writer::new(format, Uuid::LONGEST, count);
+    request.give_longer(writer, count * TIMED_UUID_BYTES, ascending).await
 }

@@ -1,81 +1,228 @@
 //! How each kind of value is written, in each format.
 
-use std::fmt::Write;
+use std::io::Write;
 
-use axum::response::Response;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::server::format::{Format, Values, respond, respond_json};
+use crate::server::budget::PART;
+use crate::server::format::Format;
+use crate::server::parts::More;
+
+/// Before the values, between them and after them.
+const JSON: (&[u8], &[u8], &[u8]) = (b"{\"values\":[", b",", b"]}");
 
 /// One value in a response.
 pub trait Value: Serialize + Send {
     /// Without a line's end.
-    fn text(&self, text: &mut String);
+    fn text(&self, text: &mut Vec<u8>);
 
     /// For the paths that have bytes.
     fn bytes(&self, bytes: &mut Vec<u8>);
+
+    /// The length of every value in this format, if it is the same.
+    fn length(_: Format) -> Option<u64> {
+        None
+    }
+}
+
+/// Values of which each has a longest text.
+pub trait Bounded: Value {
+    /// Bytes in text or JSON, quotes included.
+    const LONGEST: usize;
 }
 
 macro_rules! numbers {
-    ($($number:ty),+) => {$(
+    ($($number:ty: $longest:literal),+) => {$(
         /// As text the shortest decimal that reads back as the same number.
         impl Value for $number {
-            fn text(&self, text: &mut String) {
-                // Writing to a String does not fail.
+            fn text(&self, text: &mut Vec<u8>) {
+                // Writing to memory does not fail.
                 let _ = write!(text, "{self:?}");
             }
 
             fn bytes(&self, bytes: &mut Vec<u8>) {
                 bytes.extend(self.to_be_bytes());
             }
+
+            fn length(format: Format) -> Option<u64> {
+                (format == Format::Bytes).then_some(size_of::<$number>() as u64)
+            }
+        }
+
+        impl Bounded for $number {
+            const LONGEST: usize = $longest;
         }
     )+};
 }
 
-numbers!(i32, i64, f64);
+numbers!(i32: 11, i64: 20, f64: 24);
 
 /// Without control characters, so that a line of text is one value.
 impl Value for String {
-    fn text(&self, text: &mut String) {
-        text.push_str(self);
+    fn text(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(self.as_bytes());
     }
 
     fn bytes(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.as_bytes());
+        bytes.extend_from_slice(self.as_bytes());
     }
 }
 
 impl Value for Uuid {
-    fn text(&self, text: &mut String) {
+    fn text(&self, text: &mut Vec<u8>) {
         let _ = write!(text, "{self}");
     }
 
     fn bytes(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.as_bytes());
+        bytes.extend_from_slice(self.as_bytes());
+    }
+
+    fn length(format: Format) -> Option<u64> {
+        Some(match format {
+            Format::Bytes => 16,
+            Format::Text => 36,
+            Format::Json | Format::JsonLines => 38,
+        })
     }
 }
 
+impl Bounded for Uuid {
+    const LONGEST: usize = 38;
+}
+
 /// Writes one value a line.
-pub(in crate::http) fn lines<V: Value>(values: &[V]) -> String {
-    let mut text = String::with_capacity(values.len() * 24);
+pub(in crate::http) fn lines<V: Value>(values: &[V]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(values.len() * 24);
     for value in values {
         value.text(&mut text);
-        text.push('\n');
+        text.push(b'\n');
     }
     text
 }
 
-pub(in crate::http) fn response<V: Value>(format: Format, values: Vec<V>) -> Response {
-    match format {
-        Format::Json | Format::JsonLines => respond_json(&Values { values }),
-        Format::Text => respond(format, lines(&values)),
-        Format::Bytes => {
-            let mut bytes = Vec::with_capacity(values.len() * 8);
-            for value in &values {
-                value.bytes(&mut bytes);
+/// Writes the values of one answer, a part at a time.
+#[derive(Debug)]
+pub struct Writer {
+    format: Format,
+    /// Bytes of the longest value.
+    longest: usize,
+    count: usize,
+    written: usize,
+}
+
+impl Writer {
+    pub fn new(format: Format, longest: usize, count: usize) -> Writer {
+        Writer {
+            format,
+            longest,
+            count,
+            written: 0,
+        }
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes of the whole answer, at most.
+    pub fn most(&self) -> usize {
+        self.count * (self.longest + 1) + JSON.0.len() + JSON.2.len()
+    }
+
+    /// Bytes of the whole answer, if that can be known.
+    pub fn length<V: Value>(&self) -> Option<u64> {
+        let (each, count) = (V::length(self.format)?, self.count as u64);
+        Some(match self.format {
+            Format::Bytes => each * count,
+            Format::Text => (each + 1) * count,
+            Format::Json | Format::JsonLines => (each + 1) * count - 1 + (JSON.0.len() + JSON.2.len()) as u64,
+        })
+    }
+
+    /// Appends the next part, each of its values from `next`.
+    pub fn write<V: Value>(&mut self, part: &mut Vec<u8>, mut next: impl FnMut() -> V) -> More {
+        let json = matches!(self.format, Format::Json | Format::JsonLines);
+        if json && self.written == 0 {
+            part.extend_from_slice(JSON.0);
+        }
+        while self.written < self.count {
+            // With what may stand beside it.
+            if !part.is_empty() && part.len() + self.longest + JSON.2.len() + 1 > PART {
+                return More::Yes;
             }
-            respond(format, bytes)
+            let value = next();
+            match self.format {
+                Format::Bytes => value.bytes(part),
+                Format::Text => {
+                    value.text(part);
+                    part.push(b'\n');
+                }
+                Format::Json | Format::JsonLines => {
+                    if self.written > 0 {
+                        part.extend_from_slice(JSON.1);
+                    }
+                    // Texts and numbers, to memory: this does not fail.
+                    let _ = serde_json::to_writer(&mut *part, &value);
+                }
+            }
+            self.written += 1;
+        }
+        if json {
+            part.extend_from_slice(JSON.2);
+        }
+        More::No
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::format::Values;
+
+    fn written<V: Value + Clone>(format: Format, longest: usize, values: &[V]) -> (Vec<Vec<u8>>, Option<u64>) {
+        let mut writer = Writer::new(format, longest, values.len());
+        let length = writer.length::<V>();
+        let most = writer.most();
+        let (mut rest, mut parts) = (values.iter().cloned(), Vec::new());
+        loop {
+            let mut part = Vec::new();
+            let more = writer.write(&mut part, || rest.next().unwrap());
+            assert!(!part.is_empty() && part.len() <= PART);
+            parts.push(part);
+            if more == More::No {
+                assert!(parts.concat().len() <= most);
+                return (parts, length);
+            }
+        }
+    }
+
+    fn check<V: Value + Clone>(longest: usize, values: Vec<V>) {
+        let count = values.len();
+        let (json, length) = written(Format::Json, longest, &values);
+        let whole = serde_json::to_vec(&Values { values: values.clone() }).unwrap();
+        assert_eq!(json.concat(), whole);
+        assert!(length.is_none_or(|length| length == whole.len() as u64));
+        let (text, length) = written(Format::Text, longest, &values);
+        assert_eq!(text.concat(), lines(&values));
+        assert!(length.is_none_or(|length| length == text.concat().len() as u64));
+        let (bytes, length) = written(Format::Bytes, longest, &values);
+        assert!(length.is_none_or(|length| length == bytes.concat().len() as u64));
+        assert!(count < 9_000 || json.len() > 2, "{} parts", json.len());
+    }
+
+    #[test]
+    fn the_parts_of_an_answer_are_the_answer_and_none_is_too_long() {
+        for count in [1, 2, 9_999] {
+            check(i64::LONGEST, vec![i64::MIN; count]);
+            check(i32::LONGEST, vec![i32::MIN; count]);
+            check(f64::LONGEST, vec![-2.2250738585072014e-308; count]);
+            check(Uuid::LONGEST, vec![Uuid::max(); count]);
+            check(2 + 4 * 8, vec!["\u{10ffff}\"\\".to_owned(); count]);
         }
     }
 }

@@ -1,0 +1,212 @@
+//! The memory that a listener holds for its clients, beyond each connection's own.
+//!
+//! An answer of at most [`SMALL`] bytes belongs to its connection, which holds one answer at a time: it is given at once,
+//! whatever others hold. A larger one takes its memory from the budget before it is made, waits briefly if there is none, and
+//! gives it back when its last byte is in the socket. Above [`PART`] it is made in parts ([`parts`](super::parts)), so it holds
+//! the same however long it is. Its parts are made in turns ([`Turn`]).
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::problem::Problem;
+
+/// Bytes of an answer, or of a request's body, that are not taken from the budget.
+pub const SMALL: usize = 16 * 1024;
+/// Bytes in one part of an answer.
+pub const PART: usize = 32 * 1024;
+/// What an answer in parts holds: hyper queues less than 32 KiB (`max_buf_size` in listener.rs), and then takes one more part.
+pub const PARTS: usize = 32 * 1024 + PART;
+/// The smallest budget: any single answer fits.
+pub const MIN: u64 = 1 << 20;
+
+/// The default where no limit is set.
+const DEFAULT: u64 = 64 << 20;
+/// The default's part of a limit: the rest is for connections, the listeners of the members and of metrics, and the databases.
+const SHARE: u64 = 8;
+
+/// How long an answer waits for memory.
+pub const WAIT: Duration = Duration::from_millis(500);
+/// A client that doesn't read is cut in seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The unit in which memory is counted.
+const UNIT: usize = 1024;
+
+/// The default of `--answer-memory`, under the limit of the process.
+pub fn default_bytes(limit: Option<u64>) -> u64 {
+    limit.map_or(DEFAULT, |limit| (limit / SHARE).max(MIN))
+}
+
+/// The budget of one listener. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    room: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    units: u32,
+    held: Gauge,
+    refused: Counter,
+}
+
+impl Budget {
+    /// `held` counts bytes, `refused` answers.
+    pub(super) fn new(bytes: u64, held: Gauge, refused: Counter) -> Budget {
+        let units = u32::try_from(bytes.max(MIN) / UNIT as u64).unwrap_or(u32::MAX);
+        let room = Semaphore::new(units as usize);
+        Budget {
+            room: Arc::new(room),
+            turns: Arc::new(Semaphore::new(
+                available_parallelism().map_or(1, |all| all.get().div_ceil(2)),
+            )),
+            units,
+            held,
+            refused,
+        }
+    }
+
+    /// All of it.
+    pub(super) fn bytes(&self) -> i64 {
+        i64::from(self.units) * UNIT as i64
+    }
+
+    /// Takes memory for something of at most `bytes`: none for what is small. 503 if there is none in time.
+    pub async fn take(&self, bytes: usize) -> Result<Hold, Problem> {
+        self.take_with(bytes, None).await
+    }
+
+    /// As [`Budget::take`], for an answer of at most `bytes`, made in parts if it is long, and for what is `kept` to make it.
+    pub async fn take_for_answer(&self, bytes: usize, kept: usize) -> Result<Hold, Problem> {
+        match bytes > PARTS {
+            true => self.take_with(kept + PARTS, Some(&self.turns)).await,
+            false => self.take_with(kept + bytes, None).await,
+        }
+    }
+
+    async fn take_with(&self, bytes: usize, turns: Option<&Arc<Semaphore>>) -> Result<Hold, Problem> {
+        if bytes <= SMALL {
+            return Ok(Hold(None));
+        }
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.units);
+        let Ok(Ok(permit)) = timeout(WAIT, self.room.clone().acquire_many_owned(units)).await else {
+            self.refused.inc();
+            let detail = "slow clients hold all the memory for large answers: ask for less, or again later";
+            return Err(Problem::unavailable(detail, RETRY_AFTER));
+        };
+        let bytes = i64::from(units) * UNIT as i64;
+        self.held.inc_by(bytes);
+        Ok(Hold(Some(Arc::new(Held {
+            bytes,
+            held: self.held.clone(),
+            turns: turns.cloned(),
+            _permit: permit,
+        }))))
+    }
+}
+
+/// Memory that was taken. It is given back with the last clone, and with the last bytes that it was attached to.
+#[derive(Clone, Debug)]
+pub struct Hold(Option<Arc<Held>>);
+
+#[derive(Debug)]
+struct Held {
+    bytes: i64,
+    held: Gauge,
+    /// Of an answer with more parts than one or two.
+    turns: Option<Arc<Semaphore>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The right to make a part of a long answer. There is one for every second processor, so that small answers come at once though
+/// hundreds of long ones are wanted.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.held.dec_by(self.bytes);
+    }
+}
+
+impl Hold {
+    /// Waits for a turn, first come, first served. A turn takes no longer than it takes to make a part.
+    pub fn turn(&self) -> impl Future<Output = Turn> + Send + use<> {
+        let turns = self.turns().cloned();
+        async move {
+            let Some(turns) = turns else {
+                return Turn { _permit: None };
+            };
+            // They are never closed.
+            let permit = turns.acquire_owned().await.ok();
+            Turn { _permit: permit }
+        }
+    }
+
+    /// A turn, if one is free.
+    pub(super) fn try_turn(&self) -> Option<Turn> {
+        let permit = match self.turns() {
+            None => None,
+            Some(turns) => Some(turns.clone().try_acquire_owned().ok()?),
+        };
+        Some(Turn { _permit: permit })
+    }
+
+    fn turns(&self) -> Option<&Arc<Semaphore>> {
+        self.0.as_ref()?.turns.as_ref()
+    }
+
+    /// Holds the memory until these bytes are dropped: hyper still has them when it has dropped their body.
+    pub fn attach(&self, bytes: Vec<u8>) -> Bytes {
+        match &self.0 {
+            None => bytes.into(),
+            Some(held) => Bytes::from_owner(Attached {
+                bytes,
+                _held: held.clone(),
+            }),
+        }
+    }
+}
+
+struct Attached {
+    bytes: Vec<u8>,
+    _held: Arc<Held>,
+}
+
+impl AsRef<[u8]> for Attached {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn memory_comes_back_with_the_last_of_its_bytes_and_small_answers_need_none() {
+        let (held, refused) = (Gauge::default(), Counter::default());
+        let budget = Budget::new(MIN, held.clone(), refused.clone());
+        let whole = budget.take(MIN as usize).await.unwrap();
+        assert_eq!(held.get(), MIN as i64);
+        let problem = budget.take(SMALL + 1).await.unwrap_err();
+        assert_eq!((problem.status.as_u16(), problem.retry_after), (503, Some(RETRY_AFTER)));
+        assert_eq!(refused.get(), 1);
+        let small = budget.take(SMALL).await.unwrap();
+        assert_eq!(small.attach(vec![1; 3]), vec![1; 3]);
+        let bytes = whole.attach(vec![2; 3]);
+        drop(whole);
+        let part = bytes.slice(1..2);
+        drop(bytes);
+        assert!(budget.take(PARTS).await.is_err());
+        drop(part);
+        assert_eq!(held.get(), 0);
+        // What is larger than the budget takes all of it.
+        assert!(budget.take(3 * MIN as usize).await.is_ok());
+    }
+}
