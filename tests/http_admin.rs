@@ -156,7 +156,13 @@ async fn what_a_web_page_may_have_sent_is_refused() {
         assert_eq!(reply.problem()["status"], 403, "{headers}");
     }
     assert!(!member.stopped.load(Ordering::SeqCst));
-    for host in ["localhost", "LOCALHOST:8082", "127.0.0.1:8082", "[::1]:8082"] {
+    for host in [
+        "localhost",
+        "LOCALHOST:8082",
+        "127.0.0.1:8082",
+        "[::1]:8082",
+        "[::ffff:127.0.0.1]:8082",
+    ] {
         let reply = member.ask("GET", "/ledger", &format!("host: {host}\r\n"), "").await;
         assert_eq!(reply.status, 200, "{host}");
     }

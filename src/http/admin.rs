@@ -117,7 +117,7 @@ fn is_loopback(headers: &HeaderMap) -> bool {
     };
     let name = host.host();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// `POST /shutdown` → 202; the member stops as after SIGTERM.
