@@ -181,7 +181,7 @@ async fn an_empty_answer_means_that_nobody_is_published() {
 }
 
 #[tokio::test]
-async fn before_the_first_answer_a_failure_is_told_and_nobody_is_listed() {
+async fn before_the_first_answer_a_failure_is_reported_and_nobody_is_listed() {
     let r = running(|_| {}).await;
     r.dns.set(Fault::ServFail);
     let list = r.refresh().await;
@@ -275,7 +275,7 @@ async fn five_hundred_members_without_addresses_along_are_listed() {
 }
 
 #[tokio::test]
-async fn names_that_do_not_fit_are_left_out_and_told() {
+async fn names_that_do_not_fit_are_left_out_and_reported() {
     let r = running(|_| {}).await;
     r.dns.publish(0..2);
     r.dns.also_srv("web-0.example.", 1);
@@ -290,7 +290,7 @@ async fn names_that_do_not_fit_are_left_out_and_told() {
 }
 
 #[tokio::test]
-async fn a_target_without_address_is_left_out_and_told() {
+async fn a_target_without_address_is_left_out_and_reported() {
     let r = running(|_| {}).await;
     r.dns.publish(0..2);
     r.dns.also_srv("rg-7.elsewhere.example.", 1);

@@ -262,7 +262,7 @@ async fn it_stops_within_its_drain_even_with_a_connection_open() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_and_a_name_that_is_no_service_are_told() {
+async fn a_port_in_use_and_a_name_that_is_no_service_are_reported() {
     let server = running(1).await;
     let zone = Arc::new(Zone::new(SERVICE).unwrap());
     let error = DnsServer::bind(server.address, zone).await.err().unwrap();

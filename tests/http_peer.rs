@@ -527,7 +527,7 @@ async fn connections_end_with_their_client() {
 }
 
 #[tokio::test]
-async fn a_client_asks_anew_when_the_peer_closed_the_resting_connection() {
+async fn a_client_asks_again_when_the_peer_closed_the_resting_connection() {
     let client = client_with(None);
     let first = Member::start(None, Clock::system()).await;
     let address = first.running.address;

@@ -369,7 +369,7 @@ async fn integers_derived_from_a_draw_are_those_of_its_output_and_the_same_each_
 }
 
 #[tokio::test]
-async fn a_cache_may_keep_what_is_final_and_is_told_when_it_has_it() {
+async fn a_cache_may_keep_what_is_final_and_is_reported_when_it_has_it() {
     let member = member().await;
     let mut records = chain(5..=9);
     Arc::make_mut(&mut records[4]).output = Some(Hex([9; 64]));

@@ -271,7 +271,7 @@ async fn what_is_no_place_to_begin_is_a_problem() {
 }
 
 #[tokio::test]
-async fn rounds_that_are_no_longer_kept_are_told_as_a_gap() {
+async fn rounds_that_are_no_longer_kept_are_reported_as_a_gap() {
     let member = member_with(patient()).await;
     let records = chain(1..=30);
     report(&member, &records[19..25]);
@@ -294,7 +294,7 @@ fn fetching(records: &[Arc<Record>]) -> Arc<LedgerSnapshot> {
 }
 
 #[tokio::test]
-async fn rounds_that_are_being_fetched_from_the_peers_are_waited_for_and_then_told_in_order() {
+async fn rounds_that_are_being_fetched_from_the_peers_are_waited_for_and_then_sent_in_order() {
     let member = member_with(patient()).await;
     let records = chain(1..=9);
     report(&member, &records[..4]);
@@ -307,7 +307,7 @@ async fn rounds_that_are_being_fetched_from_the_peers_are_waited_for_and_then_to
 }
 
 #[tokio::test]
-async fn rounds_that_no_peer_has_are_told_as_a_gap_after_a_while() {
+async fn rounds_that_no_peer_has_are_reported_as_a_gap_after_a_while() {
     let limits = StreamLimits {
         fetching: Duration::from_millis(50),
         ..patient()
@@ -337,7 +337,7 @@ fn otherwise(records: &[Arc<Record>], common: usize, id: u8) -> Vec<Arc<Record>>
 }
 
 #[tokio::test]
-async fn a_chain_that_goes_on_otherwise_is_told_and_so_is_one_that_is_behind() {
+async fn a_chain_that_goes_on_otherwise_is_reported_and_so_is_one_that_is_behind() {
     let member = member_with(patient()).await;
     let records = chain(1..=9);
     report(&member, &records[..8]);

@@ -319,7 +319,7 @@ async fn a_disk_that_damages_every_journal_does_not_fill_itself_with_them() {
 }
 
 #[tokio::test]
-async fn a_journal_removed_by_somebody_is_begun_anew() {
+async fn a_journal_removed_by_somebody_is_begun_again() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Running::start(dir.path(), Durability::Crash, 8 * MIB);
     journal.handle.record(entry(1)).await.unwrap();

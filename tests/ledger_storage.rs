@@ -518,7 +518,7 @@ fn damage_under_a_running_ledger_fails_the_commit_and_not_the_process() {
 }
 
 #[test]
-fn a_removed_file_is_told_and_never_made_anew_by_a_commit() {
+fn a_removed_file_is_reported_and_never_created_again_by_a_commit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");
     let (mut storage, _) = open(&path).unwrap();

@@ -664,7 +664,7 @@ fn the_stand_in_for_the_reference_image_uses_few_rooms_and_none_knows_of_it() {
 }
 
 #[test]
-fn every_make_target_that_is_told_exists() {
+fn every_make_target_that_the_pages_name_exists() {
     let makefile = text("Makefile");
     for (document, before) in [
         ("README.md", "\nmake "),

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_moved_away_is_begun_anew() {
+    fn a_file_that_was_moved_away_is_begun_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut file = LineFile::new(&path);

@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_told_with_a_promise_on_the_volume() {
+    fn a_head_is_reported_with_a_promise_on_the_volume() {
         let request = HeadsRequest {
             version: VERSION,
             set: "rg".to_owned(),

@@ -19,7 +19,7 @@ pub enum DistributionError {
     TooFew { min: i64, max: i64, count: usize },
     #[error("the range is empty or has no finite end: from {min} to below {max}")]
     DecimalRange { min: f64, max: f64 },
-    #[error("the deviation {deviation} is negative or no number")]
+    #[error("the deviation {deviation} is negative or not a number")]
     Deviation { deviation: f64 },
     #[error("there is no character to choose from")]
     NoCharacters,

@@ -106,7 +106,7 @@ async fn one_that_dies_again_and_again_is_started_at_a_growing_distance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_configuration_is_told_once_and_tried_again_slowly_until_it_is_set_right() {
+async fn a_wrong_configuration_is_reported_once_and_tried_again_slowly_until_it_is_set_right() {
     let set = running(
         1,
         false,
@@ -369,7 +369,7 @@ async fn json_lines_begin_with_the_members() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_or_port_in_use_and_a_path_that_cannot_be_are_told_with_their_codes() {
+async fn a_directory_or_port_in_use_and_a_path_that_cannot_be_are_reported_with_their_codes() {
     let dir = tempfile::tempdir().unwrap();
     let (layout, first) = prepared(dir.path(), 1).await;
     let again = Layout::new("rg", 1, layout.members[0].public_port + 20, dir.path()).unwrap();

@@ -70,7 +70,7 @@ fn the_journal_is_shown_to_people_and_programs() {
 }
 
 #[test]
-fn a_listener_that_is_no_admin_listener_is_told_from_one_that_is_away() {
+fn a_listener_that_is_no_admin_listener_is_told_apart_from_one_that_is_away() {
     let away = run(&["admin", "shutdown", "--admin", &closed()]);
     assert_eq!(away.code, Some(75), "{}", away.stderr);
     let other = Listener::saying(200, "<html>");

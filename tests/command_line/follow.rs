@@ -117,7 +117,7 @@ fn rounds_come_once_and_in_order_from_members_whose_streams_break() {
 }
 
 #[test]
-fn what_is_sent_twice_is_shown_once_and_rounds_that_are_gone_are_told() {
+fn what_is_sent_twice_is_shown_once_and_rounds_that_are_gone_are_reported() {
     let records = records();
     let expected: Vec<String> = records[4..6].iter().map(Record::canonical).collect();
     let stream_of = records.clone();
@@ -160,7 +160,7 @@ fn what_is_no_record_is_not_shown() {
 }
 
 #[test]
-fn a_listener_without_a_stream_is_told_by_the_path_that_was_asked() {
+fn a_listener_without_a_stream_is_reported_by_the_path_that_was_asked() {
     let other = Listener::saying(404, "{}");
     let ended = run(&["draws", "--follow", "--quiet", "--from", "1", &other.url()]);
     assert_eq!(ended.code, Some(75), "{}", ended.stderr);
@@ -274,7 +274,7 @@ fn a_chain_that_began_again_is_shown_from_its_beginning_be_it_shorter_or_longer_
 }
 
 #[test]
-fn a_member_that_is_left_with_the_old_chain_shows_nothing_more_and_is_told_of() {
+fn a_member_that_is_left_with_the_old_chain_shows_nothing_more_and_is_reported() {
     let (old, new) = (linked(1, 1_800_000_000, 1..=5), linked(2, 1_800_001_000, 1..=3));
     let there = Arc::new(Mutex::new(new[..2].to_vec()));
     let (left_behind, ahead) = (changing(Arc::new(Mutex::new(old.clone()))), changing(there.clone()));
@@ -321,7 +321,7 @@ fn draws_go_on_being_shown_after_all_volumes_and_the_lease_were_lost() {
 }
 
 #[test]
-fn nobody_to_follow_is_told_within_a_bounded_time() {
+fn nobody_to_follow_is_reported_within_a_bounded_time() {
     let nobody: Ended = run(&["draws", "--follow", "--from", "1", &closed(), &closed()]);
     assert_eq!(nobody.code, Some(75), "{}", nobody.stderr);
     assert!(nobody.stderr.contains("is the member running?"), "{}", nobody.stderr);

@@ -199,7 +199,7 @@ fn following_ends_once_the_time_is_past_that_it_goes_to() {
 }
 
 #[test]
-fn rows_that_retention_took_between_two_looks_are_told() {
+fn rows_that_retention_took_between_two_looks_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let volume = dir.path().join("rg-0");
     let member = Member::start(&volume, &["--journal-max", "2MiB"]);
@@ -232,7 +232,7 @@ fn rows_that_retention_took_between_two_looks_are_told() {
 }
 
 #[test]
-fn a_volume_without_a_journal_and_a_file_that_is_none_are_told() {
+fn a_volume_without_a_journal_and_a_file_that_is_none_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let none = run(&["journal", dir.path().to_str().unwrap()]);
     assert_eq!(none.code, Some(74), "{}", none.stderr);

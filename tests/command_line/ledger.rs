@@ -42,7 +42,7 @@ fn a_ledger_is_checked_while_its_member_draws_and_after_it() {
 }
 
 #[test]
-fn a_ledger_that_was_changed_by_hand_is_told_and_left_as_it_is() {
+fn a_ledger_that_was_changed_by_hand_is_reported_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let volume = dir.path().join("rg-0");
     let member = Member::start(&volume, &["--draw-schedule", "@every 1s"]);
@@ -65,7 +65,7 @@ fn a_ledger_that_was_changed_by_hand_is_told_and_left_as_it_is() {
 }
 
 #[test]
-fn a_volume_without_a_ledger_and_a_member_that_is_away_are_told() {
+fn a_volume_without_a_ledger_and_a_member_that_is_away_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let none = run(&["ledger", "check", dir.path().to_str().unwrap()]);
     assert_eq!(none.code, Some(74), "{}", none.stderr);

@@ -4,7 +4,7 @@ use crate::harness::run;
 use crate::listener::{Listener, closed};
 
 #[test]
-fn a_member_that_is_named_twice_is_asked_and_told_once() {
+fn a_member_that_is_named_twice_is_asked_and_reported_once() {
     let member = Listener::saying(200, r#"{"ready":true}"#);
     let (url, other) = (member.url(), closed());
     let health = run(&["health", "--json", &url, &other, &format!("{url}/"), &other]);

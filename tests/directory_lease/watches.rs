@@ -23,7 +23,7 @@ async fn next(events: &mut mpsc::Receiver<WatchEvent<Record>>) -> WatchEvent<Rec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_tells_each_change_of_another_within_a_tenth_of_a_second() {
+async fn a_watch_reports_each_change_of_another_within_a_tenth_of_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lease");
     let (writer, watcher) = (Opened::at(&path).await, Opened::at(&path).await);
@@ -60,7 +60,7 @@ async fn a_watch_tells_each_change_of_another_within_a_tenth_of_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_with_a_full_queue_is_told_the_last_state_once_there_is_room() {
+async fn a_watch_with_a_full_queue_gets_the_last_state_once_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let opened = Opened::at(&dir.path().join("lease")).await;
     let (sender, mut events) = mpsc::channel(1);

@@ -99,7 +99,7 @@ const LATE: &str = "the lease store can't be reached";
 
 /// What each member told after it had told `before`. A reason may change as what is missing comes and goes; a line a second would be
 /// many more.
-pub fn each_change_is_told_once(before: &[Told], after: &[Told]) {
+pub fn each_change_is_reported_once(before: &[Told], after: &[Told]) {
     for (before, after) in before.iter().zip(after) {
         let told = &after[before.len()..];
         assert!(

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::client::Client;
 use crate::cluster::until;
 use crate::group::{Group, Start};
-use crate::logs::each_change_is_told_once;
+use crate::logs::each_change_is_reported_once;
 use crate::plan::Plan;
 use crate::set::Set;
 use crate::steps;
@@ -17,10 +17,10 @@ pub fn group() -> Group {
         plan: Plan::quick("overlays/parallel").with("SHUTDOWN_DELAY", "1s"),
         start: Start::Drawing(3),
         steps: steps![
-            no_lease_is_told_and_heals_without_a_restart,
-            no_permission_is_told_and_heals_without_a_restart,
-            no_peer_port_on_the_service_is_told_and_heals_without_a_restart,
-            a_wrong_service_name_is_told_and_heals_without_a_restart,
+            no_lease_is_reported_and_heals_without_a_restart,
+            no_permission_is_reported_and_heals_without_a_restart,
+            no_peer_port_on_the_service_is_reported_and_heals_without_a_restart,
+            a_wrong_service_name_is_reported_and_heals_without_a_restart,
         ],
     }
 }
@@ -39,7 +39,7 @@ pub fn token_group() -> Group {
         name: "token",
         plan,
         start: Start::Ready(3),
-        steps: steps![a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_restart],
+        steps: steps![a_token_that_is_missing_or_unreadable_is_reported_and_heals_without_a_restart],
     }
 }
 
@@ -59,7 +59,7 @@ async fn missing(set: &Set, what: Missing<'_>, take: impl AsyncFn(), give: impl 
     let logs = set.logs().await;
     let before = logs.told_of(what.source);
     taken_and_given(set, &what, &take, &give).await;
-    each_change_is_told_once(&before, &logs.told_until_well(what.source).await);
+    each_change_is_reported_once(&before, &logs.told_until_well(what.source).await);
     set.check_chain(&[0, 1, 2]).await;
 }
 
@@ -104,7 +104,7 @@ async fn until_metric(set: &Set, ordinal: u16, name: &str, right: impl Fn(f64) -
     until(&format!("{name} at rg-{ordinal}"), measured).await;
 }
 
-async fn no_lease_is_told_and_heals_without_a_restart(set: Set) {
+async fn no_lease_is_reported_and_heals_without_a_restart(set: Set) {
     set.holder().await;
     let what = Missing {
         source: "lease",
@@ -119,7 +119,7 @@ async fn no_lease_is_told_and_heals_without_a_restart(set: Set) {
     missing(&set, what, take, give).await;
 }
 
-async fn no_permission_is_told_and_heals_without_a_restart(set: Set) {
+async fn no_permission_is_reported_and_heals_without_a_restart(set: Set) {
     set.holder().await;
     let what = Missing {
         source: "lease",
@@ -139,7 +139,7 @@ async fn no_permission_is_told_and_heals_without_a_restart(set: Set) {
     missing(&set, what, take, give).await;
 }
 
-async fn no_peer_port_on_the_service_is_told_and_heals_without_a_restart(set: Set) {
+async fn no_peer_port_on_the_service_is_reported_and_heals_without_a_restart(set: Set) {
     let what = Missing {
         source: "peers",
         words: &["DNS publishes 0 of 3 voters", "governing Service"],
@@ -169,7 +169,7 @@ async fn no_peer_port_on_the_service_is_told_and_heals_without_a_restart(set: Se
     missing(&set, what, take, give).await;
 }
 
-async fn a_wrong_service_name_is_told_and_heals_without_a_restart(set: Set) {
+async fn a_wrong_service_name_is_reported_and_heals_without_a_restart(set: Set) {
     let right = set.cluster.get(&set.path("services/random-generator")).await.unwrap();
     let named = |name: &str| {
         json!({
@@ -227,7 +227,7 @@ async fn tell_of_the_token(set: &Set, word: &str) {
     }
 }
 
-async fn a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_restart(set: Set) {
+async fn a_token_that_is_missing_or_unreadable_is_reported_and_heals_without_a_restart(set: Set) {
     let request =
         json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}});
     let made = set
@@ -265,6 +265,6 @@ async fn a_token_that_is_missing_or_unreadable_is_told_and_heals_without_a_resta
     set.until_draws_go_on(&[0, 1, 2], 2).await;
     load.stop_without_failure().await;
     assert_eq!(set.restarts().await, restarts, "a member was started again");
-    each_change_is_told_once(&[const { Vec::new() }; 3], &logs.told_until_well("lease").await);
+    each_change_is_reported_once(&[const { Vec::new() }; 3], &logs.told_until_well("lease").await);
     set.check_chain(&[0, 1, 2]).await;
 }

@@ -50,7 +50,7 @@ async fn a_write_replaces_the_whole_object_and_what_is_others_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_write_is_a_conflict_and_a_deleted_lease_is_never_made_anew() {
+async fn a_stale_write_is_a_conflict_and_a_deleted_lease_is_never_created_again() {
     let bench = Bench::new(ANSWER).await;
     let base = bench.read().await;
     bench
@@ -76,7 +76,7 @@ async fn a_stale_write_is_a_conflict_and_a_deleted_lease_is_never_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_is_absent_is_told_from_an_api_server_that_is_none() {
+async fn a_lease_that_is_absent_is_told_apart_from_an_api_server_that_is_none() {
     let bench = Bench::new(ANSWER).await;
     let base = bench.read().await;
     bench.server.delete();

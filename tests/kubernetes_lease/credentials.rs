@@ -28,7 +28,7 @@ fn refused(error: StoreError, parts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pods_token_is_read_again_and_what_is_missing_is_told_until_it_is_there() {
+async fn a_pods_token_is_read_again_and_what_is_missing_is_reported_until_it_is_there() {
     let server = Server::start().await;
     server.create("uid-1");
     let directory = tempfile::tempdir().unwrap();
@@ -95,7 +95,7 @@ async fn an_api_server_with_an_ipv6_address_is_reached_from_a_pod_and_by_a_kubec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kubeconfig_that_is_missing_or_damaged_is_told_and_heals() {
+async fn a_kubeconfig_that_is_missing_or_damaged_is_reported_and_heals() {
     let server = Server::start().await;
     server.create("uid-1");
     let directory = tempfile::tempdir().unwrap();

@@ -205,7 +205,7 @@ async fn an_api_server_that_fails_ends_the_term_in_time_and_leadership_comes_bac
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_is_deleted_leaves_nobody_leading_until_it_is_made_anew() {
+async fn a_lease_that_is_deleted_leaves_nobody_leading_until_it_is_created_again() {
     let server = server().await;
     let leader = elector(&server, "rg-0", Duration::from_secs(2)).await;
     leader.until_leading().await;

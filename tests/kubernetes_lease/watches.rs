@@ -63,7 +63,7 @@ fn touch(bench: &Bench) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_present_state_is_told_first_and_then_each_change_at_once() {
+async fn the_present_state_is_reported_first_and_then_each_change_at_once() {
     let bench = Bench::new(ANSWER).await;
     let mut watching = watch(&bench);
     assert_eq!(watching.object().await.version, 1);
@@ -90,7 +90,7 @@ async fn the_present_state_is_told_first_and_then_each_change_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_is_told_and_so_is_the_lease_that_is_made_anew() {
+async fn a_deletion_is_reported_and_so_is_the_lease_that_is_created_again() {
     let bench = Bench::new(ANSWER).await;
     let mut watching = watch(&bench);
     watching.object().await;
@@ -112,7 +112,7 @@ async fn a_lease_that_is_absent_at_first_is_seen_when_it_is_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_ends_resumes_from_the_last_version_told_bookmarks_included() {
+async fn a_watch_that_ends_resumes_from_the_last_version_reported_bookmarks_included() {
     let bench = Bench::new(ANSWER).await;
     let mut watching = watch(&bench);
     watching.object().await;
@@ -147,7 +147,7 @@ async fn a_version_that_is_forgotten_begins_with_a_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_falls_silent_is_begun_anew_once_a_read_shows_more() {
+async fn a_watch_that_falls_silent_is_begun_again_once_a_read_shows_more() {
     let bench = Bench::new(ANSWER).await;
     let mut watching = watch(&bench);
     watching.object().await;
@@ -167,7 +167,7 @@ async fn a_watch_that_falls_silent_is_begun_anew_once_a_read_shows_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_is_not_allowed_is_told_until_it_is() {
+async fn a_watch_that_is_not_allowed_is_reported_until_it_is() {
     let bench = Bench::new(ANSWER).await;
     let forbidden = "leases.coordination.k8s.io is forbidden: User \"rg\" cannot watch resource \"leases\"";
     bench.server.always("WATCH", Some(Fault::Status(403, forbidden)));

@@ -21,7 +21,7 @@ fn make(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn what_the_end_to_end_tests_lack_is_told_in_one_line_before_anything_is_built() {
+fn what_the_end_to_end_tests_lack_is_reported_in_one_line_before_anything_is_built() {
     for (arguments, lacks) in [
         (&["e2e"][..], "KUBECONFIG is not set"),
         (&["e2e-faults", "FAULT=false"], "KUBECONFIG is not set"),

@@ -158,7 +158,7 @@ fn a_ledger_damaged_under_the_running_holder_makes_it_give_up_the_lease() {
 }
 
 #[test]
-fn a_chain_lost_with_its_voters_is_begun_anew_by_a_person_and_the_old_one_is_kept() {
+fn a_chain_lost_with_its_voters_is_begun_again_by_a_person_and_the_old_one_is_kept() {
     let mut set = Set::start(3, &[]);
     set.member(2).until_round(4);
     for ordinal in 0..3 {

@@ -132,7 +132,7 @@ fn a_member_that_starts_on_a_full_disk_serves_draws_and_recovers() {
 }
 
 #[test]
-fn a_volume_with_no_space_from_the_first_is_told_and_heals_where_it_can() {
+fn a_volume_with_no_space_from_the_first_is_reported_and_heals_where_it_can() {
     let disk = SmallDisk::new(10);
     disk.fill();
     let base = crate::harness::free_base();

@@ -81,7 +81,7 @@ fn a_fence_that_cannot_grow_is_reported_until_a_holder_replaces_it() {
 }
 
 #[test]
-fn whatever_is_missing_of_kubernetes_is_told_and_heals_without_a_restart() {
+fn whatever_is_missing_of_kubernetes_is_reported_and_heals_without_a_restart() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(Server::start());
     let (directory, volume) = volume();

@@ -310,7 +310,7 @@ async fn an_empty_ledger_that_could_not_be_written_once_is_writable_again_withou
 }
 
 #[tokio::test]
-async fn a_ledger_found_damaged_while_room_is_made_in_it_is_told_as_damaged_and_counted_once() {
+async fn a_ledger_found_damaged_while_room_is_made_in_it_is_reported_as_damaged_and_counted_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");
     let running = running(&path);

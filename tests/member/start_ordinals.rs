@@ -68,7 +68,7 @@ fn a_lone_member_draws_whatever_its_ordinal() {
 }
 
 #[test]
-fn ordinals_that_do_not_fit_the_voters_are_told_with_both_and_without_advice_of_a_new_chain() {
+fn ordinals_that_do_not_fit_the_voters_are_reported_with_both_and_without_advice_of_a_new_chain() {
     let mut set = Ordinals::new();
     set.publish(5..8);
     for ordinal in 5..8 {

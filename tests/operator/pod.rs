@@ -3,7 +3,7 @@
 use crate::harness::{Member, until, volume};
 
 #[test]
-fn what_a_pod_is_told_of_itself_is_in_its_lease_and_in_its_log() {
+fn what_a_pod_knows_of_itself_is_in_its_lease_and_in_its_log() {
     let (_directory, volume) = volume();
     let uid = "0b6f2a3e-3c53-4c5a-9d0c-6f6f5a5c2d11";
     let told = ["--pod-uid", uid, "--pod-ip", "10.1.2.3", "--node-name", "node-7"];

@@ -55,7 +55,7 @@ fn one_draw_is_followed_through_the_logs_of_three_members_by_its_trace() {
 }
 
 #[test]
-fn a_request_says_which_trace_it_is_a_part_of_and_a_broken_one_begins_anew() {
+fn a_request_says_which_trace_it_is_a_part_of_and_a_broken_one_begins_again() {
     let (_directory, volume) = volume();
     let member = Member::start(&volume, &["--log-filter", "debug"]);
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";

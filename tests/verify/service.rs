@@ -48,7 +48,7 @@ async fn a_service_gives_the_public_listeners_of_its_members_and_nobody_when_it_
 }
 
 #[tokio::test]
-async fn a_nameserver_that_keeps_silent_is_told_within_a_bounded_time() {
+async fn a_nameserver_that_keeps_silent_is_reported_within_a_bounded_time() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let nameservers = Nameservers::At(vec![silent.local_addr().unwrap()]);
     let told = public_listeners(SERVICE, &nameservers, Duration::from_millis(200))

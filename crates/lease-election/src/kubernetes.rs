@@ -179,7 +179,7 @@ impl<P: Payload> KubernetesLeaseStore<P> {
                 }
                 Ok(Err(error)) => Err(Failure::Unanswered(describe(&error))),
                 Err(_) => {
-                    let late = format!("no answer from the API server within {:?}", self.answer);
+                    let late = format!("no answer from the API server within {:.1?}", self.answer);
                     Err(Failure::Unanswered(late))
                 }
             },

@@ -220,7 +220,7 @@ impl<S: LeaseStore<P>, P: Payload> LeaseTask<S, P> {
                     self.metrics.reads.inc();
                     operations.push(Box::pin(async move {
                         let result = timeout(bound, store.read()).await;
-                        let late = || Err(StoreError::Unreachable(format!("no answer within {bound:?}")));
+                        let late = || Err(StoreError::Unreachable(format!("no answer within {bound:.1?}")));
                         Event::Read {
                             op,
                             result: result.unwrap_or_else(|_| late()),
@@ -231,7 +231,7 @@ impl<S: LeaseStore<P>, P: Payload> LeaseTask<S, P> {
                     self.metrics.writes.inc();
                     operations.push(Box::pin(async move {
                         let outcome = timeout(bound, store.write(&base, &change)).await;
-                        let late = || WriteOutcome::Unknown(format!("no answer within {bound:?}"));
+                        let late = || WriteOutcome::Unknown(format!("no answer within {bound:.1?}"));
                         Event::Wrote {
                             op,
                             outcome: outcome.unwrap_or_else(|_| late()),

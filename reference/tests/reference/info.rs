@@ -31,7 +31,7 @@ fn info_has_a_key_for_what_is_set_and_no_other() {
 }
 
 #[test]
-fn all_that_is_set_is_told_with_the_raw_text_of_the_downward_api() {
+fn all_that_is_set_is_shown_with_the_raw_text_of_the_downward_api() {
     let service = Service::start(&[
         ("SEED", "42"),
         ("PATTERN", "Health Probe"),
@@ -66,14 +66,14 @@ fn all_that_is_set_is_told_with_the_raw_text_of_the_downward_api() {
 }
 
 #[test]
-fn a_pattern_with_a_prefix_is_told_here_alone() {
+fn a_pattern_with_a_prefix_is_shown_here_alone() {
     let service = Service::start(&[("RANDOM_PATTERN", "Configuration Resource")]);
     assert_eq!(service.json("/info")["pattern"], "Configuration Resource");
     assert_eq!(service.json("/").get("pattern"), None);
 }
 
 #[test]
-fn of_the_environment_only_the_images_variables_are_told() {
+fn of_the_environment_only_the_images_variables_are_shown() {
     let service = Service::start(&[
         ("PATTERN", "P"),
         ("HEALTHY", "true"),

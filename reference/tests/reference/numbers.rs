@@ -50,7 +50,7 @@ fn a_seed_gives_the_numbers_of_java_and_0_is_no_seed() {
 }
 
 #[test]
-fn a_pattern_is_told_unless_it_is_none() {
+fn a_pattern_is_shown_unless_it_is_none() {
     let service = Service::start(&[("PATTERN", "Configuration \"Resource\""), ("VERSION", "2.0")]);
     let answer = service.json("/");
     assert_eq!(

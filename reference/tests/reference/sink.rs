@@ -124,7 +124,7 @@ fn a_sink_that_never_answers_holds_up_no_request() {
 }
 
 #[test]
-fn what_is_no_url_is_told_and_changes_nothing_else() {
+fn what_is_no_url_is_reported_and_changes_nothing_else() {
     let service = Service::start(&[("LOG_URL", "ftp://localhost")]);
     service.until_told("LOG_URL is not an http:// or https:// URL");
     service.random();

@@ -104,7 +104,7 @@ fn an_image_of_another_tag_tells_its_version() {
 }
 
 #[test]
-fn a_port_in_use_is_told() {
+fn a_port_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let service = Service::spawn(root(), &[("SERVER_PORT", &port)]);

@@ -273,7 +273,7 @@ impl Files {
 /// The error of a call that waited this long for [`Connector::client`].
 pub(super) fn slow(waited: Duration) -> StoreError {
     StoreError::Unreachable(format!(
-        "no credentials for the API server after {waited:?}: a credentials file or the kubeconfig's exec plugin is slow"
+        "no credentials for the API server after {waited:.1?}: a credentials file or the kubeconfig's exec plugin is slow"
     ))
 }
 

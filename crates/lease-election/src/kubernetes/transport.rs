@@ -69,7 +69,7 @@ where
             match timeout(limit, connecting).await {
                 Ok(connected) => connected,
                 Err(_) => {
-                    Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}")).into())
+                    Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:.1?}")).into())
                 }
             }
         })
