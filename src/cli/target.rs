@@ -43,7 +43,7 @@ pub enum Target {
 pub struct Member {
     /// `http://HOST:PORT`, or https.
     url: String,
-    /// Those of a Service's member, of which the URL names the first.
+    /// Where to connect, for a member that a Service lists; the URL has the first of these. Empty for a URL that the user gave.
     addresses: Vec<SocketAddr>,
     client: Client,
 }

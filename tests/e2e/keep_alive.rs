@@ -2,8 +2,8 @@
 //! of any image. Each argument is a client of its own: IP:PORT, or a file whose last line is IP:PORT of a Pod, and which gets
 //! another line once there is another Pod.
 //!
-//! It prints `failed …` for each request or connection that failed, `ended TARGET` where an answer said `Connection: close`, and
-//! `total N` now and then.
+//! It prints `failed …` for a request or connection that failed, which ends that client, `ended TARGET` where an answer said
+//! `Connection: close`, and `total N` now and then.
 
 use std::io::{Error, Read, Write};
 use std::net::TcpStream;
@@ -11,18 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Between an answer and the next request of a client: its load is part of the test. Also between two looks at a file.
 const PAUSE: Duration = Duration::from_millis(5);
 const LIMIT: Duration = Duration::from_secs(3);
+/// Requests between two totals.
+const COUNTED: u64 = 200;
 
 static TOTAL: AtomicU64 = AtomicU64::new(0);
 
 pub fn main() {
-    for target in std::env::args().skip(1) {
-        spawn(move || keep_asking(&target));
-    }
-    loop {
-        sleep(Duration::from_millis(500));
-        println!("total {}", TOTAL.load(Ordering::Relaxed));
+    let client = |target: String| spawn(move || keep_asking(&target));
+    let clients: Vec<_> = std::env::args().skip(1).map(client).collect();
+    for client in clients {
+        client.join().unwrap();
     }
 }
 
@@ -38,7 +39,7 @@ fn keep_asking(target: &str) {
             Err(why) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
                 println!("failed {:.3} {target} {address}: {why}", now.as_secs_f64());
-                sleep(LIMIT);
+                return;
             }
         }
     }
@@ -70,7 +71,10 @@ fn ask(address: &str) -> Result<(), String> {
         sent.map_err(during("request"))?;
         asked += 1;
         let head = answer(&mut connection).map_err(|why| format!("request {asked} of the connection: {why}"))?;
-        TOTAL.fetch_add(1, Ordering::Relaxed);
+        let total = TOTAL.fetch_add(1, Ordering::Relaxed) + 1;
+        if total.is_multiple_of(COUNTED) {
+            println!("total {total}");
+        }
         if head.contains("\r\nconnection: close\r\n") {
             return match connection.read(&mut [0]) {
                 Ok(0) => Ok(()),

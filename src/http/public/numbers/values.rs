@@ -26,7 +26,7 @@ pub trait Value: Serialize + Send {
     }
 }
 
-/// Values of which each has a longest text.
+/// A value whose text has a maximum length.
 pub trait Bounded: Value {
     /// Bytes in text or JSON, quotes included.
     const LONGEST: usize;
