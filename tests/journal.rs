@@ -331,13 +331,19 @@ async fn a_journal_removed_by_somebody_is_begun_again() {
     journal.stop().await;
 }
 
+/// A reader that keeps a transaction open.
+fn reading(path: &std::path::Path) -> rusqlite::Connection {
+    let reader = rusqlite::Connection::open(path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM entry;").unwrap();
+    reader
+}
+
 #[tokio::test]
 async fn a_reader_that_keeps_the_log_costs_journalling_and_never_the_share() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Running::start(dir.path(), Durability::Crash, 4 * MIB);
     journal.record_all(0..1_000).await;
-    let reader = rusqlite::Connection::open(&journal.path).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM entry;").unwrap();
+    let reader = reading(&journal.path);
 
     let acknowledged = within(journal.record_all(1_000..60_000)).await;
     assert!(acknowledged.len() < 59_000, "the log can't take them all");
@@ -366,8 +372,7 @@ async fn a_log_that_a_reader_keeps_grows_while_there_is_room_and_that_is_reporte
     let dir = tempfile::tempdir().unwrap();
     let journal = Running::start(dir.path(), Durability::Crash, 16 * MIB);
     journal.record_all(0..1_000).await;
-    let reader = rusqlite::Connection::open(&journal.path).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM entry;").unwrap();
+    let reader = reading(&journal.path);
     let log = || fs::metadata(dir.path().join("journal.db-wal")).unwrap().len() as i64;
     // Each of these is a commit of its own.
     let mut value = 1_000;

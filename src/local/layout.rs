@@ -166,8 +166,8 @@ impl Layout {
         self.data_dir.join("lease")
     }
 
-    /// Creates the directories, takes the lock and tries each port in a runtime, so that a problem is reported once and here instead of by
-    /// each member in its log.
+    /// Creates the directories, takes the lock and tries each port, so that a problem is reported once and here instead of by each
+    /// member in its log. Called within a runtime.
     pub fn claim(&self) -> Result<Claim, ClusterError> {
         let failed = |path: &Path, source| ClusterError::DataDir {
             path: path.to_owned(),

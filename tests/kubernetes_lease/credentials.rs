@@ -3,17 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use lease_election::kubernetes::Access;
 use lease_election::{LeaseStore, StoreError};
-use random_generator::clock::Clock;
-use tokio::time::interval;
 
 use crate::server::{Fault, Server};
 use crate::tls;
 use crate::waiting::eventually;
-use crate::{ANSWER, Bench, SHORT, kubeconfig, kubeconfig_of, store};
+use crate::{ANSWER, Bench, SHORT, holds_up_no_other_task, kubeconfig, kubeconfig_of, store};
 
 /// A self-signed certificate that nothing here uses: plain HTTP, but a Pod's CA certificate must be one.
 const CERTIFICATE: &str = include_str!("ca.crt");
@@ -177,31 +174,14 @@ async fn a_file_that_hangs_holds_up_no_other_task_and_only_one_thread() {
             fs::write(&path, text.replace("{server:", "{certificate-authority: hung, server:")).unwrap();
         }
         let store = store(access, SHORT);
-        let clock = Clock::system();
-        let mut longest = Duration::ZERO;
-        let ticking = async {
-            let (mut ticks, mut last) = (interval(Duration::from_millis(10)), clock.boot());
-            loop {
-                ticks.tick().await;
-                longest = longest.max(clock.boot().since(last));
-                last = clock.boot();
-            }
-        };
-        let reading = async {
+        holds_up_no_other_task(async {
             for _ in 0..4 {
                 let error = store.read().await.unwrap_err();
                 let named = matches!(&error, StoreError::Unreachable(why) if why.contains("credentials file"));
                 assert!(named, "{error}");
             }
-        };
-        tokio::select! {
-            () = ticking => unreachable!(),
-            () = reading => {}
-        }
-        assert!(
-            longest < Duration::from_millis(500),
-            "one thread for all, blocked for {longest:?}"
-        );
+        })
+        .await;
         // One thread reads it, however often it was asked for; and what it reads is used.
         let content = if user.contains("hung") { "first" } else { CERTIFICATE };
         fs::write(&hung, content).unwrap();

@@ -26,6 +26,7 @@ use lease_election::kubernetes::{Access, Connector, KubernetesConfig, Kubernetes
 use random_generator::clock::Clock;
 use random_generator::lease::{LeaseObject, annotations};
 use random_generator::record::Record;
+use tokio::time::interval;
 
 use crate::server::Server;
 
@@ -84,4 +85,23 @@ impl Bench {
     async fn read(&self) -> Arc<LeaseObject> {
         self.store.read().await.unwrap().expect("a Lease")
     }
+}
+
+/// What happens in `work` must leave the runtime's one thread free: another task of it goes on all the while.
+async fn holds_up_no_other_task(work: impl Future<Output = ()>) {
+    let clock = Clock::system();
+    let mut longest = Duration::ZERO;
+    let ticking = async {
+        let (mut ticks, mut last) = (interval(Duration::from_millis(10)), clock.boot());
+        loop {
+            ticks.tick().await;
+            longest = longest.max(clock.boot().since(last));
+            last = clock.boot();
+        }
+    };
+    tokio::select! {
+        () = ticking => unreachable!(),
+        () = work => {}
+    }
+    assert!(longest < Duration::from_millis(500), "blocked for {longest:?}");
 }

@@ -9,11 +9,11 @@ use lease_election::{LeaseStore, StoreError};
 use random_generator::clock::{Boot, Clock, Now, Wall};
 use random_generator::lease::annotations;
 use random_generator::record::Record;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
 use crate::server::{Fault, Server};
 use crate::waiting::{PATIENCE, eventually};
-use crate::{ANSWER, SHORT, kubeconfig_of, store};
+use crate::{ANSWER, SHORT, holds_up_no_other_task, kubeconfig_of, store};
 
 /// A kubeconfig whose plugin is this shell script. `$RUNS` is a file for it.
 fn plugin(directory: &Path, server: &Server, script: &str) -> Access {
@@ -64,16 +64,7 @@ async fn a_plugin_that_hangs_holds_up_no_other_task_and_ends_with_the_store() {
     );
     let store = store(access, SHORT);
     let clock = Clock::system();
-    let mut longest = Duration::ZERO;
-    let ticking = async {
-        let (mut ticks, mut last) = (interval(Duration::from_millis(10)), clock.boot());
-        loop {
-            ticks.tick().await;
-            longest = longest.max(clock.boot().since(last));
-            last = clock.boot();
-        }
-    };
-    let reading = async {
+    holds_up_no_other_task(async {
         for _ in 0..4 {
             let began = clock.boot();
             let error = store.read().await.unwrap_err();
@@ -83,15 +74,8 @@ async fn a_plugin_that_hangs_holds_up_no_other_task_and_ends_with_the_store() {
             );
             assert!(clock.boot().since(began) < SHORT + Duration::from_secs(2));
         }
-    };
-    tokio::select! {
-        () = ticking => unreachable!(),
-        () = reading => {}
-    }
-    assert!(
-        longest < Duration::from_millis(500),
-        "one thread for all, blocked for {longest:?}"
-    );
+    })
+    .await;
     let processes = lines(directory.path());
     assert_eq!(processes.len(), 2, "one plugin at a time: {processes:?}");
     assert!(processes.iter().all(|process| runs(process)));
