@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// As std and tokio have it.
 const BACKLOG: u32 = 1024;
-/// With port 0 the port that one loopback address gave may be taken on the other: so often another is tried.
+/// How many ports are tried for port 0: the one that a loopback address gave may be taken on the other.
 const ATTEMPTS: usize = 16;
 
 /// The value of an argument such as `--public-listen`. Never a name: a listener that waits on DNS starts late or not at all.
@@ -46,7 +46,11 @@ impl FromStr for ListenAddress {
     type Err = NotAListenAddress;
 
     fn from_str(text: &str) -> Result<ListenAddress, NotAListenAddress> {
-        let port = |text: &str| text.parse().map_err(|_| NotAListenAddress);
+        let digits_only = |text: &&str| text.bytes().all(|b| b.is_ascii_digit());
+        let port = |text: &str| {
+            let port = Some(text).filter(digits_only).and_then(|digits| digits.parse().ok());
+            port.ok_or(NotAListenAddress)
+        };
         if let Some(digits) = text.strip_prefix(':') {
             return port(digits).map(ListenAddress::All);
         }
@@ -86,15 +90,16 @@ impl ListenAddress {
 
     /// Whether both can't be bound together. Port 0 is a different port each time.
     pub fn collides(&self, other: &ListenAddress) -> bool {
-        let same = |one: &SocketAddr, other: &SocketAddr| {
-            let all = |address: &SocketAddr| address.is_ipv6() && address.ip().is_unspecified();
-            let all_of_family = one.ip().is_unspecified() || other.ip().is_unspecified();
-            all(one) || all(other) || one.ip() == other.ip() || (all_of_family && one.is_ipv4() == other.is_ipv4())
+        let takes_both_families = |address: &SocketAddr| address.is_ipv6() && address.ip().is_unspecified();
+        let overlap = |a: &SocketAddr, b: &SocketAddr| {
+            let either_is_unspecified = a.ip().is_unspecified() || b.ip().is_unspecified();
+            takes_both_families(a)
+                || takes_both_families(b)
+                || a.ip() == b.ip()
+                || (either_is_unspecified && a.is_ipv4() == b.is_ipv4())
         };
         let (mine, others) = (self.addresses(), other.addresses());
-        self.port() != 0
-            && self.port() == other.port()
-            && mine.iter().any(|one| others.iter().any(|other| same(one, other)))
+        self.port() != 0 && self.port() == other.port() && mine.iter().any(|a| others.iter().any(|b| overlap(a, b)))
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {

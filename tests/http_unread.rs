@@ -243,14 +243,18 @@ async fn a_length_that_is_known_is_sent_and_an_answer_without_one_ends_with_its_
     assert_eq!(chunked.header("transfer-encoding"), Some("chunked"));
     assert_eq!(chunked.json()["values"].as_array().unwrap().len(), 10_000);
     // HTTP/1.0 has no chunks.
-    let old = http_world::raw(
-        member.running.address,
-        format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes(),
-    )
-    .await;
-    let old = Reply::parse(&old).unwrap();
-    assert_eq!(old.header("transfer-encoding"), None);
-    assert_eq!(old.json()["values"].as_array().unwrap().len(), 10_000);
+    for wish in ["", "connection: keep-alive\r\n"] {
+        let request = format!("GET {target} HTTP/1.0\r\n{wish}\r\n");
+        let old = http_world::raw(member.running.address, request.as_bytes()).await;
+        let old = Reply::parse(&old).unwrap();
+        assert_eq!(old.header("transfer-encoding"), None);
+        assert_ne!(
+            old.header("connection"),
+            Some("keep-alive"),
+            "its end says that it is whole"
+        );
+        assert_eq!(old.json()["values"].as_array().unwrap().len(), 10_000);
+    }
     let given = (member.numbers.given(), member.journal.entries.lock().unwrap().len());
     let head = http_world::request(member.running.address, "HEAD", &long_strings(), "", b"").await;
     assert_eq!((head.status, head.body.len()), (200, 0));

@@ -64,7 +64,7 @@ pub enum ConfigError {
         "--voters {0} needs --discovery-name or, in a Pod, --governing-service, so that members find each other; a member that runs alone has --voters 1"
     )]
     VotersAlone(Voters),
-    #[error("{first} {address} and {second} {other} are the same: give each listener an address of its own")]
+    #[error("{first} {address} and {second} {other} overlap: give each listener an address of its own")]
     SameAddress {
         first: &'static str,
         second: &'static str,

@@ -85,6 +85,8 @@ fn an_address_is_read_and_shown_alike() {
         "::",
         ":-1",
         ":+1 ",
+        ":+8080",
+        "localhost:+8080",
         "localhost",
         "localhost:",
         "localhost:http",

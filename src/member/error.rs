@@ -19,7 +19,7 @@ use crate::server::listener::ListenerError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
-    #[error("{argument}: can't listen on {address}: {source}; stop what uses it, or give another address")]
+    #[error("{argument}: can't listen on {address}: {source}; {}", bind_advice(.source))]
     Bind {
         argument: &'static str,
         address: SocketAddr,
@@ -95,4 +95,13 @@ pub(super) fn read_secret(path: &Path) -> Result<PeerSecret, MemberError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// What to do about an address that can't be bound.
+fn bind_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => "give an address that this host has, or :PORT for all of them",
+        io::ErrorKind::PermissionDenied => "give a port from 1024 up",
+        _ => "stop what uses it, or give another address",
+    }
 }

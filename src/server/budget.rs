@@ -2,8 +2,8 @@
 //!
 //! An answer of at most [`SMALL`] bytes belongs to its connection, which holds one answer at a time: it is given at once,
 //! whatever others hold. A larger one takes its memory from the budget before it is made, waits briefly if there is none, and
-//! gives it back when its last byte is in the socket. Above [`PART`] it is made in parts ([`parts`](super::parts)), so it holds
-//! the same however long it is. Its parts are made in turns ([`Turn`]).
+//! gives it back when its last byte is in the socket. Above [`PARTS`] it holds the
+//! same however long it is: it is made in parts ([`parts`](super::parts)), in turns ([`Turn`]).
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -23,17 +23,17 @@ pub const SMALL: usize = 16 * 1024;
 pub const PART: usize = 32 * 1024;
 /// What an answer in parts holds: hyper queues less than 32 KiB (`max_buf_size` in listener.rs), and then takes one more part.
 pub const PARTS: usize = 32 * 1024 + PART;
-/// The smallest budget: any single answer fits.
+/// The smallest budget: any answer fits, alone. A request that asks for more than all of it takes all of it.
 pub const MIN: u64 = 1 << 20;
 
 /// The default where no limit is set.
 const DEFAULT: u64 = 64 << 20;
-/// The default's part of a limit: the rest is for connections, the listeners of the members and of metrics, and the databases.
+/// The default is one part of so many of the limit: the rest is for connections, the listeners of the members and of metrics, and the databases.
 const SHARE: u64 = 8;
 
 /// How long an answer waits for memory.
 pub const WAIT: Duration = Duration::from_millis(500);
-/// A client that doesn't read is cut in seconds.
+/// Others end their answers all the time; a client that takes nothing is cut after `write_stall`.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The unit in which memory is counted.
 const UNIT: usize = 1024;
@@ -79,7 +79,8 @@ impl Budget {
         self.take_with(bytes, None).await
     }
 
-    /// As [`Budget::take`], for an answer of at most `bytes`, made in parts if it is long, and for what is `kept` to make it.
+    /// As [`Budget::take`], for an answer of at most `bytes`, made in parts if it is long, plus the `kept` bytes that its maker needs
+    /// until the end.
     pub async fn take_for_answer(&self, bytes: usize, kept: usize) -> Result<Hold, Problem> {
         match bytes > PARTS {
             true => self.take_with(kept + PARTS, Some(&self.turns)).await,
@@ -116,7 +117,7 @@ pub struct Hold(Option<Arc<Held>>);
 struct Held {
     bytes: i64,
     held: Gauge,
-    /// Of an answer with more parts than one or two.
+    /// Only for an answer longer than [`PARTS`].
     turns: Option<Arc<Semaphore>>,
     _permit: OwnedSemaphorePermit,
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Version, header};
 use futures_util::FutureExt;
 use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
@@ -193,11 +193,14 @@ pub(crate) async fn serve(
         let activity = activity.clone();
         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             activity.begin_answer();
+            let version = request.version();
             let (activity, closing) = (activity.clone(), closing.clone());
             let response = router.clone().call(request.map(Body::new));
             async move {
                 response.await.map(|mut response| {
-                    if closing.is_requested() {
+                    // HTTP/1.0 has no chunks: an answer of unknown length ends with its connection, and hyper says "keep-alive".
+                    let ends_it = version == Version::HTTP_10 && response.body().size_hint().exact().is_none();
+                    if ends_it || closing.is_requested() {
                         // hyper closes the connection after it. Its client asks on another one, perhaps another member.
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(header::CONNECTION, close);

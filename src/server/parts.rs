@@ -37,7 +37,8 @@ where
     M: FnMut(&mut Vec<u8>) -> Result<More, E> + Send + Unpin + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
-    /// `make` appends the next part, of at most [`PART`] bytes. All are at most `most` bytes, and `length` if that is known.
+    /// `make` appends the next part, of at most [`PART`] bytes. All parts together are at most `most` bytes, and exactly
+    /// `length` if that is given.
     pub async fn begin(hold: Hold, most: usize, length: Option<u64>, make: M) -> Result<Parts<M>, E> {
         let _turn = hold.turn().await;
         let mut parts = Parts {

@@ -139,7 +139,7 @@ pub fn table() -> String {
         ),
         (
             "requests in flight when the member stops",
-            seconds(public.drain_time),
+            "`--drain-limit`".to_owned(),
             "cut".to_owned(),
         ),
     ];

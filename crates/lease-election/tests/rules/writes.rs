@@ -1,4 +1,4 @@
-//! What is written, and when: L4, L5, L8, L10 and L11.
+//! What is written, and when: L4, L5, and L8 to L11.
 
 use std::time::Duration;
 

@@ -119,7 +119,7 @@ fn a_recovery_under_another_fence_or_on_another_record_is_dropped() {
     let actions = conductor.step(at(1), holding(6, Head::Absent, at(1)), &mut rng);
     assert_eq!(asks(&actions), [6]);
     let actions = conductor.step(at(1), answered(&first_asks, None), &mut rng);
-    assert_eq!(actions, [], "an answer of before counts");
+    assert_eq!(actions, [], "an answer to a request that was dropped counts");
     let damaged = Head::Invalid(Arc::from("{}"));
     let actions = conductor.step(at(2), holding(6, damaged, at(2)), &mut rng);
     assert_eq!(asks(&actions), [6]);

@@ -14,7 +14,7 @@ fn millis(after: Now, millis: u64) -> Now {
     }
 }
 
-/// A holder of three voters, asked for the draw after `head`: what each was asked.
+/// A conductor that holds the lease, with three voters: what it asked of each in its last step, and what else it did.
 struct Draw {
     conductor: Conductor,
     rng: StdRng,
@@ -189,7 +189,7 @@ fn a_commit_that_did_not_happen_is_begun_again_and_one_that_did_ends_the_slot() 
         draw.step(millis(at(0), 200), Event::Tick);
         assert_eq!(draw.asked.len(), 3, "{outcome:?}");
     }
-    // What was seen of the Lease is from before the commit: nothing is begun on it.
+    // What was seen of the Lease is from before the commit: nothing is begun until there is a newer view.
     let mut draw = committed(CommitOutcome::Committed);
     draw.step(at(1), Event::Tick);
     draw.step(at(10), Event::Tick);
@@ -229,14 +229,15 @@ fn a_slot_that_the_lease_has_a_record_of_is_not_drawn_again() {
 
 #[test]
 fn work_under_another_fence_or_on_another_record_is_dropped() {
-    for lease in [(6, first(7, 3)), (5, first(7, 4))] {
+    // Another fence, then another record.
+    for (fence, head) in [(6, first(7, 3)), (5, first(7, 4))] {
         let mut draw = Draw::begun();
         let asked = draw.asked.clone();
-        draw.step(at(0), holding(lease.0, Head::Valid(lease.1), at(0)));
+        draw.step(at(0), holding(fence, Head::Valid(head), at(0)));
         assert_eq!(draw.asked.len(), 3, "it begins again");
         for member in &asked {
             draw.answer(at(0), member, Ok(draw.good(member.0)));
         }
-        assert_eq!(draw.commit(), None, "answers of before count");
+        assert_eq!(draw.commit(), None, "answers to a request that was dropped count");
     }
 }
