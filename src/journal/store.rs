@@ -13,7 +13,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::aside::length;
 use super::ballast::{self, BALLAST_BYTES};
-use super::log_index::{self, INDEX_BYTES, Reserved};
+use super::log_index::{self, FRAME, Reserved};
 use super::{Durability, Entry};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
 use crate::files::beside;
@@ -26,8 +26,6 @@ const TRANSACTION_PAGES: u64 = 64;
 const TRIM_PAGES: u64 = 32;
 /// Pages that deleting keeps free, so that a batch never reaches the end of the share.
 const HEADROOM_PAGES: u64 = 40;
-/// A frame of the log: a page and its header.
-const FRAME: u64 = PAGE as u64 + 24;
 /// Free space needed to open a database: its index, and the first frames of its log.
 const OPENING_BYTES: u64 = 128 * 1024;
 /// Free space for the database to grow, below which the volume counts as full.
@@ -54,7 +52,7 @@ impl Budget {
         // A longer log is emptied less often.
         let checkpoint_pages = (max_bytes / u64::from(PAGE) / 16).clamp(64, 1024);
         let log_bytes = (checkpoint_pages + 2 * TRANSACTION_PAGES) * FRAME;
-        let database = max_bytes.saturating_sub(log_bytes + INDEX_BYTES + BALLAST_BYTES);
+        let database = max_bytes.saturating_sub(log_bytes + log_index::size(log_bytes) + BALLAST_BYTES);
         Budget {
             max_pages: database / u64::from(PAGE),
             checkpoint_pages,
@@ -82,7 +80,7 @@ pub enum StoreError {
 pub struct Store {
     db: Connection,
     /// Dropped after the connection.
-    _index: Reserved,
+    index: Reserved,
     path: PathBuf,
     log: PathBuf,
     budget: Budget,
@@ -137,7 +135,7 @@ impl Store {
         }
         let mut store = Store {
             db,
-            _index: index,
+            index,
             path: path.to_owned(),
             log: beside(path, "-wal"),
             budget,
@@ -306,10 +304,12 @@ impl Store {
                 self.is_pinned = true;
                 // Emptying it will write its pages into the database.
                 let database = (self.pages()? + TRANSACTION_PAGES) * u64::from(PAGE);
-                match self.log_with_next() + database + INDEX_BYTES + BALLAST_BYTES <= self.max_bytes {
-                    true => Ok(()),
-                    false => Err(StoreError::Pinned(self.path.clone())),
+                let log = self.log_with_next();
+                if log + log_index::size(log) + database + BALLAST_BYTES > self.max_bytes {
+                    return Err(StoreError::Pinned(self.path.clone()));
                 }
+                let extended = self.index.extend(log);
+                extended.map_err(|error| DatabaseError::from_io(&self.path, error).into())
             }
             Err(error) => Err(error),
         }
