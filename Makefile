@@ -126,6 +126,11 @@ schemathesis: ## Send a member everything docs/openapi.json allows, and much tha
 stream-clients: ## Cut off clients of the stream of draws in every way: none may lose a draw or get one twice; installs them once
 	tests/stream_clients/run
 
+.PHONY: workshop-check
+workshop-check: ## Work through the exercises of workshop/ that need no Kubernetes, and compare what one sees with what they say
+	$(CARGO) build --profile $(PROFILE)
+	PROFILE=$(PROFILE) workshop/check
+
 .PHONY: mutants
 mutants: ## Plant each bug of tests/mutations, and show which test or seed fails
 	tests/mutations/run

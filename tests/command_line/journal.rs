@@ -215,9 +215,12 @@ fn rows_that_retention_took_between_two_looks_are_reported() {
     // It holds still while more rows come than the share has room for.
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    // Long rows, so that few fill it.
+    let characters: String = (0..64).map(|n| format!("%E4%B8%{0:02X}%E4%B9%{0:02X}", 0x80 + n)).collect();
+    let request = format!("/strings?count=1&length=1&characters={characters}");
     let oldest = until("retention", || {
-        for _ in 0..500 {
-            asked(&member, "/integers?count=1&min=1&max=1", &"x".repeat(64));
+        for _ in 0..100 {
+            asked(&member, &request, &"x".repeat(64));
         }
         let rows = run(&["journal", volume.to_str().unwrap(), "--format", "jsonl", "--limit", "1"]);
         let oldest = json(&rows)[0]["id"].as_i64().unwrap();
