@@ -216,7 +216,9 @@ fn rows_that_retention_took_between_two_looks_are_reported() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     // Long rows, so that few fill it.
-    let characters: String = (0..64).map(|n| format!("%E4%B8%{0:02X}%E4%B9%{0:02X}", 0x80 + n)).collect();
+    let characters: String = (0..64)
+        .map(|n| format!("%E4%B8%{0:02X}%E4%B9%{0:02X}", 0x80 + n))
+        .collect();
     let request = format!("/strings?count=1&length=1&characters={characters}");
     let oldest = until("retention", || {
         for _ in 0..100 {

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::base::collect;
 use super::{Manifests, at, configuration, kubectl, parsed, pod, root, schema, strings, text};
 
-const OVERLAYS: [&str; 9] = [
+const OVERLAYS: [&str; 10] = [
     "canary",
     "kind",
+    "monitoring",
     "once",
     "parallel",
     "second",
@@ -87,6 +88,42 @@ fn every_overlay_renders_to_what_the_api_and_the_member_know() {
         );
         let image = at(manifests.workload(), "/spec/template/spec/containers/0/image");
         assert_eq!(image, "random-generator:dev", "{overlay}");
+    }
+}
+
+#[test]
+fn the_operator_scrapes_the_members_of_this_set_and_grafana_finds_the_dashboard() {
+    let Some(kubectl) = renderer() else { return };
+    let plain = rendered(&kubectl, "monitoring");
+    let folder = tempfile::tempdir().unwrap();
+    let overlay = root().join("k8s/overlays/monitoring");
+    // kustomize refers to folders from where a kustomization is.
+    let relative = format!(
+        "{}{}",
+        "../".repeat(folder.path().components().count() - 1),
+        &overlay.to_str().unwrap()[1..]
+    );
+    let kustomization = format!("resources: ['{relative}']\nnamePrefix: web-\n");
+    fs::write(folder.path().join("kustomization.yaml"), kustomization).unwrap();
+    for (manifests, prefix) in [(plain, ""), (render(&kubectl, folder.path()), "web-")] {
+        let name = format!("{prefix}random-generator");
+        let monitor = manifests.get("PodMonitor", &name);
+        let pods = at(manifests.workload(), "/spec/template");
+        let labels = at(pods, "/metadata/labels").as_object().unwrap();
+        let selected = at(monitor, "/spec/selector/matchLabels").as_object().unwrap();
+        assert!(
+            selected.iter().all(|(label, value)| labels.get(label) == Some(value)),
+            "{monitor:#}"
+        );
+        let port = at(monitor, "/spec/podMetricsEndpoints/0/port");
+        let ports = at(pods, "/spec/containers/0/ports").as_array().unwrap();
+        assert!(ports.iter().any(|of| of["name"] == *port), "{port}");
+        let rules = manifests.get("PrometheusRule", &name);
+        assert!(at(rules, "/spec/groups/0/rules").as_array().unwrap().len() >= 5);
+        let dashboard = manifests.get("ConfigMap", &format!("{name}-dashboard"));
+        assert_eq!(at(dashboard, "/metadata/labels/grafana_dashboard"), "1");
+        let content = at(dashboard, "/data/random-generator.json").as_str().unwrap();
+        assert!(serde_json::from_str::<Value>(content).unwrap()["panels"].is_array());
     }
 }
 

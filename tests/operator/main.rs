@@ -17,6 +17,7 @@ mod waiting;
 
 mod configuration;
 mod counted;
+mod dashboard;
 mod exposition;
 mod filter;
 mod metrics;

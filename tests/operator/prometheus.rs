@@ -11,13 +11,14 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::dashboard::queries_of;
 use crate::harness::{Member, PATIENCE, ask, until, volume};
 use crate::page;
 use crate::set::Set;
 
 /// On PATH, or where the script puts it.
 #[allow(clippy::disallowed_methods)] // where programs are, and whether nobody may skip this
-fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
@@ -36,7 +37,7 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Name → query, in their order.
-fn queries() -> Vec<(String, String)> {
+pub fn queries() -> Vec<(String, String)> {
     let text = page::read("dashboards/queries.promql");
     let queries: Vec<_> = text
         .split("\n\n")
@@ -63,7 +64,9 @@ impl Prometheus {
         let targets: String = (0..3)
             .map(|ordinal| {
                 let port = set.member(ordinal).base + 3;
-                format!("      - {{targets: ['127.0.0.1:{port}'], labels: {{member: rg-{ordinal}}}}}\n")
+                format!(
+                    "      - {{targets: ['127.0.0.1:{port}'], labels: {{namespace: default, member: rg-{ordinal}}}}}\n"
+                )
             })
             .collect();
         let config = format!(
@@ -234,8 +237,11 @@ fn a_dashboard_says_who_leads_how_draws_go_and_why_they_stopped() {
             // What is wrong, of which there is nothing yet.
             !query.ends_with("> 0") && prometheus.query(query).is_empty() && !name.is_empty()
         };
-        (!queries().iter().any(silent)).then_some(())
+        let dashboard = queries_of("default", "random-generator");
+        (!queries().iter().chain(&dashboard).any(silent)).then_some(())
     });
+    let of_another = queries_of("default", "another");
+    assert!(of_another.iter().all(|(_, query)| prometheus.query(query).is_empty()));
     prometheus.until("Members that answer", |members| members == 3.0);
     prometheus.until("Members that are ready", |members| members == 3.0);
     prometheus.until("Members that lead", |leaders| leaders == 1.0);
