@@ -54,7 +54,8 @@ impl FromStr for ListenAddress {
         if let Some(digits) = text.strip_prefix(':') {
             return port(digits).map(ListenAddress::All);
         }
-        if let Some(digits) = text.strip_prefix("localhost:") {
+        let named = text.split_once(':');
+        if let Some((_, digits)) = named.filter(|(host, _)| host.eq_ignore_ascii_case("localhost")) {
             return port(digits).map(ListenAddress::Localhost);
         }
         text.parse().map(ListenAddress::One).map_err(|_| NotAListenAddress)

@@ -530,13 +530,10 @@ async fn a_nameserver_may_be_link_local_with_its_zone() {
     let dir = tempfile::tempdir().unwrap();
     let resolv_conf = dir.path().join("resolv.conf");
     std::fs::write(&resolv_conf, RESOLV_CONF).unwrap();
-    // SIOCSIFADDR of netdevice(7), with the index of lo.
     let script = format!(
-        "python3 -c 'import fcntl, socket, struct\n\
-         address = socket.inet_pton(socket.AF_INET6, \"fe80::1\") + struct.pack(\"Ii\", 64, 1)\n\
-         fcntl.ioctl(socket.socket(socket.AF_INET6), 0x8916, address)'\n\
-         mount --bind {} /etc/resolv.conf\n\
+        "{}mount --bind {} /etc/resolv.conf\n\
          exec {} --exact a_nameserver_may_be_link_local_with_its_zone\n",
+        families::LINK_LOCAL,
         resolv_conf.display(),
         std::env::current_exe().unwrap().display()
     );

@@ -68,10 +68,15 @@ struct Reader {
 }
 
 impl Reader {
-    /// `headers`: whole lines.
+    /// As an EventSource does. `headers`: whole lines.
     async fn open(address: SocketAddr, target: &str, headers: &str) -> Reader {
+        let headers = format!("accept: text/event-stream\r\n{headers}");
+        Reader::connect(address, target, &headers).await
+    }
+
+    async fn connect(address: SocketAddr, target: &str, headers: &str) -> Reader {
         let mut socket = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n{headers}\r\n");
+        let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\n{headers}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut raw = Vec::new();
         let end = loop {
@@ -268,6 +273,41 @@ async fn what_is_no_place_to_begin_is_a_problem() {
     }
     let head = request(member.running.address, "HEAD", "/draws/stream", "", b"").await;
     assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[tokio::test]
+async fn a_client_that_accepts_no_event_stream_gets_406_and_takes_no_stream() {
+    let streams = StreamLimits { open: 1, ..patient() };
+    let member = member_with(streams).await;
+    for accept in [
+        "accept: application/json\r\n",
+        "accept: text/html, text/plain;q=0.5\r\n",
+        "accept: text/event-stream;q=0, */*\r\n",
+        "accept: text/html\r\naccept: image/*\r\n",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let reply = request(member.running.address, method, "/draws/stream", accept, b"").await;
+            assert_eq!(reply.status, 406, "{method} {accept}");
+            if method == "GET" {
+                assert_eq!(reply.problem()["allowed"], "Accept: text/event-stream");
+            }
+        }
+    }
+    for accept in [
+        "",
+        "accept: */*\r\n",
+        "accept: text/*\r\n",
+        "accept: TEXT/Event-Stream\r\n",
+        "accept: text/event-stream;charset=utf-8\r\n",
+        "accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n",
+        "accept: application/json\r\naccept: text/event-stream;q=0.1\r\n",
+    ] {
+        drop(Reader::connect(member.running.address, "/draws/stream", accept).await);
+        wait_for("its place is free", || {
+            member.metrics().contains("random_generator_http_draw_streams 0\n")
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

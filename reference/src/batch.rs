@@ -2,7 +2,7 @@
 //! again after a pause, for ever.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,8 +75,8 @@ impl BatchError {
 }
 
 /// Writes a round, or rounds until a signal comes. It handles signals itself: for the first process of a container, the
-/// kernel's default is to ignore them.
-pub async fn run(batch: Batch) -> Result<(), BatchError> {
+/// kernel's default is to ignore them. With `shows_progress`, standard error says how far it is.
+pub async fn run(batch: Batch, shows_progress: bool) -> Result<(), BatchError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(BatchError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(BatchError::Signals)?;
     let stopped = Arc::new(AtomicBool::new(false));
@@ -88,7 +88,7 @@ pub async fn run(batch: Batch) -> Result<(), BatchError> {
             false => Target::File(LineFile::new(&batch.file)),
         },
         random: batch.seed.filter(|seed| *seed != 0).map(JavaRandom::new),
-        shows_progress: io::stderr().is_terminal(),
+        shows_progress,
         batch,
         clock: Clock::system(),
         stopped: stopped.clone(),
@@ -161,7 +161,8 @@ impl Runner {
             self.show_progress(written, &mut shown);
         }
         if shown != began {
-            write_progress("\r\u{1b}[K");
+            let width = self.progress(count).len();
+            write_progress(&format!("\r{:width$}\r", ""));
         }
         let took = self.clock.boot().since(began).as_millis();
         write_output(format!("Finished after {took} ms\n").as_bytes())
@@ -193,8 +194,12 @@ impl Runner {
         let to_file = matches!(self.target, Target::File(_));
         if self.shows_progress && to_file && now.since(*shown) > PROGRESS_EVERY {
             *shown = now;
-            write_progress(&format!("\r{written} of {} lines", self.batch.lines));
+            write_progress(&format!("\r{}", self.progress(written)));
         }
+    }
+
+    fn progress(&self, written: i64) -> String {
+        format!("{written} of {} lines", self.batch.lines)
     }
 }
 

@@ -80,16 +80,20 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Whether standard error is a terminal that can write over a line.
+    pub fn writes_over_lines(&self) -> bool {
+        stderr().is_terminal() && self.get("TERM") != Some("dumb")
+    }
+
     /// Logs to standard error from now on: text on a terminal, else JSON, with the variables that a member has for it.
     pub fn start_log(&self) -> Result<(), Failure> {
-        let is_terminal = stderr().is_terminal();
         let format = match self.get("RANDOM_GENERATOR_LOG_FORMAT") {
             Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
-            _ if is_terminal => LogFormat::Text,
+            _ if stderr().is_terminal() => LogFormat::Text,
             _ => LogFormat::Json,
         };
-        let has_colour = is_terminal && self.get("NO_COLOR").is_none() && self.get("TERM") != Some("dumb");
+        let has_colour = self.writes_over_lines() && self.get("NO_COLOR").is_none();
         let filter = self.get("RANDOM_GENERATOR_LOG_FILTER").unwrap_or("info").parse();
         let log = Log {
             format,

@@ -82,7 +82,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[OsString], environment: &Environment) -> Result<(), Failure> {
     match invocation::parse(arguments, environment).map_err(|error| Failure::new(FAILED, error))? {
         Invocation::Service => serve(environment),
-        Invocation::Batch(arguments) => run_batch(&arguments),
+        Invocation::Batch(arguments) => run_batch(&arguments, environment.writes_over_lines()),
         Invocation::Version => print(concat!("random-generator-reference ", env!("CARGO_PKG_VERSION"), "\n")),
         Invocation::Member(arguments) => Err(become_member(&arguments)),
     }
@@ -101,7 +101,7 @@ fn serve(environment: &Environment) -> Result<(), Failure> {
     result.map_err(|error| Failure::new(error.exit() as u8, error))
 }
 
-fn run_batch(arguments: &[OsString]) -> Result<(), Failure> {
+fn run_batch(arguments: &[OsString], shows_progress: bool) -> Result<(), Failure> {
     let batch = match batch::parse(arguments) {
         Ok(batch) => batch,
         Err(error) if error.use_stderr() => {
@@ -112,7 +112,7 @@ fn run_batch(arguments: &[OsString]) -> Result<(), Failure> {
         Err(help) => return print(&help.to_string()),
     };
     built(&mut Builder::new_current_thread())?
-        .block_on(batch::run(batch))
+        .block_on(batch::run(batch, shows_progress))
         .map_err(|error| Failure::new(error.exit() as u8, error))
 }
 

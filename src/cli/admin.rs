@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::console::Console;
 use super::failure::one_line;
-use super::target::{Answer, Member, explanation};
+use super::target::{Answer, Member, TargetError, explanation};
 use super::{Exit, Failure};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -54,9 +54,11 @@ pub(super) struct Admin {
     pub(super) admin: Member,
 }
 
-fn parse_listener(text: &str) -> Result<Member, &'static str> {
-    text.parse()
-        .map_err(|_| "expected the URL of a member's admin listener, such as http://127.0.0.1:8082")
+fn parse_listener(text: &str) -> Result<Member, String> {
+    text.parse().map_err(|error| match error {
+        TargetError::Form => "expected the URL of a member's admin listener, such as http://127.0.0.1:8082".to_owned(),
+        TargetError::NoScheme(_) => error.to_string(),
+    })
 }
 
 /// Sends the request and prints the answer.

@@ -52,12 +52,14 @@ impl Console<'_> {
     }
 }
 
-/// One line on a terminal that is overwritten; shown once something takes longer than a second.
+/// One line on a terminal that is overwritten; shown once something takes longer than a second. Spaces erase it: unlike an escape
+/// sequence, every terminal understands them.
 pub struct Progress<'a> {
     to: Option<&'a mut dyn Write>,
     clock: Clock,
     next: Boot,
-    shown: bool,
+    /// How many characters there are to erase.
+    width: usize,
 }
 
 impl<'a> Progress<'a> {
@@ -68,7 +70,7 @@ impl<'a> Progress<'a> {
             to,
             clock,
             next,
-            shown: false,
+            width: 0,
         }
     }
 
@@ -79,16 +81,18 @@ impl<'a> Progress<'a> {
             return;
         }
         self.next = now + PROGRESS_EVERY;
-        self.shown = true;
+        let text = text();
+        let before = self.width;
+        self.width = text.chars().count();
         // The terminal may be gone.
-        let _ = write!(to, "\r\x1b[K{}", text()).and_then(|()| to.flush());
+        let _ = write!(to, "\r{text:before$}").and_then(|()| to.flush());
     }
 }
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        if let (true, Some(to)) = (self.shown, &mut self.to) {
-            let _ = write!(to, "\r\x1b[K").and_then(|()| to.flush());
+        if let (width @ 1.., Some(to)) = (self.width, &mut self.to) {
+            let _ = write!(to, "\r{:width$}\r", "").and_then(|()| to.flush());
         }
     }
 }
@@ -165,7 +169,12 @@ mod tests {
             ..now
         });
         progress.show(|| "late".into());
+        clock.set(crate::clock::Now {
+            boot: Boot(2_000_000_000),
+            ..now
+        });
+        progress.show(|| "end".into());
         drop(progress);
-        assert_eq!(String::from_utf8(error).unwrap(), "\r\x1b[Klate\r\x1b[K");
+        assert_eq!(String::from_utf8(error).unwrap(), "\rlate\rend \r   \r");
     }
 }

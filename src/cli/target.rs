@@ -98,22 +98,38 @@ impl OneMember {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "expected the URL of a member's public listener, http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:8080, or \
-     srv://SERVICE, such as srv://rg.default.svc.cluster.local"
-)]
-pub struct TargetError;
+pub enum TargetError {
+    #[error(
+        "expected the URL of a member's public listener, http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:8080, or \
+         srv://SERVICE, such as srv://rg.default.svc.cluster.local"
+    )]
+    Form,
+    #[error("expected a URL: write {0}")]
+    NoScheme(String),
+}
+
+/// The URL that someone meant who wrote `HOST:PORT`, or that and a path.
+pub(super) fn with_scheme(text: &str) -> Option<String> {
+    let authority = text.split('/').next()?;
+    let url = format!("http://{authority}");
+    url.parse::<Uri>().ok()?.port()?;
+    url.parse::<Member>().ok().map(|member| member.url)
+}
 
 impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Target, TargetError> {
-        let Some(service) = text.strip_prefix("srv://") else {
+        // Schemes and hosts are the same in upper case (RFC 3986, 3.1 and 3.2.2).
+        let service = text
+            .split_once("://")
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("srv"));
+        let Some((_, service)) = service else {
             return text.parse().map(|member| Target::Member(Box::new(member)));
         };
         let in_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if service.is_empty() || !service.bytes().all(in_name) {
-            return Err(TargetError);
+            return Err(TargetError::Form);
         }
         Ok(Target::Service(service.to_owned()))
     }
@@ -166,18 +182,33 @@ impl FromStr for Member {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Member, TargetError> {
-        let uri: Uri = text.parse().map_err(|_| TargetError)?;
-        let authority = uri.authority().ok_or(TargetError)?;
+        let wrong = || match text.contains("://") {
+            true => TargetError::Form,
+            false => with_scheme(text).map_or(TargetError::Form, TargetError::NoScheme),
+        };
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let authority = uri.authority().ok_or_else(wrong)?;
         let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"));
-        let scheme = scheme.ok_or(TargetError)?;
+        let scheme = scheme.ok_or_else(wrong)?;
         let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
         if !bare || authority.as_str().contains('@') || authority.host().is_empty() {
-            return Err(TargetError);
+            return Err(wrong());
         }
         // hyper takes a port that isn't a number for none, which would silently become 80.
         if authority.port().is_none() && authority.as_str() != authority.host() {
-            return Err(TargetError);
+            return Err(wrong());
         }
+        // A zone is the name of an interface, whose case counts. It begins with %25 (RFC 6874), or with % as curl and ping have it.
+        let authority = match authority.as_str().split_once('%') {
+            Some((address, zone)) => {
+                let zone = zone
+                    .strip_prefix("25")
+                    .filter(|zone| !zone.starts_with(']'))
+                    .unwrap_or(zone);
+                format!("{}%{zone}", address.to_ascii_lowercase())
+            }
+            None => authority.as_str().to_ascii_lowercase(),
+        };
         Ok(Member::at(format!("{scheme}://{authority}")))
     }
 }
@@ -329,6 +360,10 @@ mod tests {
             ("http://[::1]:8080/", "http://[::1]:8080"),
             ("http://rg-0.rg", "http://rg-0.rg"),
             ("https://rg-0.rg:8443", "https://rg-0.rg:8443"),
+            ("HTTP://LOCALHOST:8080", "http://localhost:8080"),
+            ("http://[FE80::1%25Eth0]:8080", "http://[fe80::1%Eth0]:8080"),
+            ("http://[fe80::1%eth0]:8080", "http://[fe80::1%eth0]:8080"),
+            ("http://[fe80::1%25]:8080", "http://[fe80::1%25]:8080"),
         ] {
             assert_eq!(text.parse::<Member>().unwrap().to_string(), url);
         }
@@ -347,6 +382,23 @@ mod tests {
             "srv://a:53",
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+        assert!(matches!("SRV://rg.example".parse(), Ok(Target::Service(name)) if name == "rg.example"));
+    }
+
+    #[test]
+    fn a_host_and_port_without_a_scheme_are_answered_with_the_url() {
+        for (text, url) in [
+            ("localhost:8080", "http://localhost:8080"),
+            ("LOCALHOST:8080/draws", "http://localhost:8080"),
+            ("127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+        ] {
+            let error = text.parse::<Target>().unwrap_err().to_string();
+            assert_eq!(error, format!("expected a URL: write {url}"));
+        }
+        for text in ["draws.jsonl", "localhost", "a:x", "http:/a:1", ":8080", "u@a:1"] {
+            assert!(matches!(text.parse::<Target>(), Err(TargetError::Form)), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::json;
 
 use super::console::Console;
-use super::target::{Member, Target, first_that_answers, resolver};
+use super::target::{Member, Target, first_that_answers, resolver, with_scheme};
 use super::{Exit, Failure};
 use crate::config::NameserverArgs;
 use crate::record::chain::{Summary, Verifier, VerifyError};
@@ -131,7 +131,13 @@ pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> 
             .map_err(|e| io_failure("standard input", &e))?,
         Source::File(path) => {
             let failed = |error| io_failure(&path.display().to_string(), &error);
-            let file = File::open(path).map_err(failed)?;
+            let file = File::open(path).map_err(|error| match path.to_str().and_then(with_scheme) {
+                Some(url) if error.kind() == io::ErrorKind::NotFound => Failure::new(
+                    Exit::Io,
+                    format!("{}: {error}; for a member, write {url}", path.display()),
+                ),
+                _ => failed(error),
+            })?;
             verify_lines(BufReader::new(file), args.head, &mut observe, console).map_err(failed)?
         }
     };

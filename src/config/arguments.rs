@@ -108,10 +108,10 @@ pub struct VolumeArgs {
         default_value = "crash"
     )]
     pub durability: Durability,
-    /// Maximum size of the journal; the oldest rows are deleted first [default: 60 % of the volume, or 64MiB if the directory is not a mount point]
+    /// Maximum size of the journal, 2MiB to 1024GiB; the oldest rows are deleted first [default: 60 % of the volume, or 64MiB if the directory is not a mount point]
     #[arg(long, env = "RANDOM_GENERATOR_JOURNAL_MAX", value_name = "SIZE", value_parser = values::size)]
     pub journal_max: Option<u64>,
-    /// Space reserved for the ledger of draws; the oldest rounds are deleted first
+    /// Space reserved for the ledger of draws, 512KiB to 1GiB; the oldest rounds are deleted first
     #[arg(long, env = "RANDOM_GENERATOR_LEDGER_MAX", value_name = "SIZE", value_parser = values::size, default_value = "1536KiB")]
     pub ledger_max: u64,
 }
@@ -154,7 +154,7 @@ pub struct ListenArgs {
     /// Maximum number of open connections to the public listener, 1 to 1000000
     #[arg(long, env = "RANDOM_GENERATOR_CONNECTION_LIMIT", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000), default_value = "16384")]
     pub connection_limit: u32,
-    /// Memory for large answers of the public listener: slow clients hold at most this [default: an eighth of the container's memory limit, or 64MiB without one]
+    /// Memory for large answers of the public listener, 1MiB to 1024GiB: slow clients hold at most this [default: an eighth of the container's memory limit (cgroup v1 or v2) but at least 1MiB, or 64MiB without a limit]
     #[arg(long, env = "RANDOM_GENERATOR_ANSWER_MEMORY", value_name = "SIZE", value_parser = values::size)]
     pub answer_memory: Option<u64>,
     /// Origins whose web pages may read the public listener (CORS), comma-separated: `https://example.org`, or `*` for all [default: none]
@@ -173,7 +173,7 @@ pub struct DrawArgs {
         default_value = "@every 1m"
     )]
     pub draw_schedule: String,
-    /// How long after a slot's scheduled time it may still be drawn [default: half the period, at most 30s]
+    /// How long after a slot's scheduled time it may still be drawn, 100ms to 3600s; with `@every` at most its period [default: half the period, at most 30s]
     #[arg(long, env = "RANDOM_GENERATOR_DRAW_DEADLINE", value_name = "DURATION", value_parser = values::duration)]
     pub draw_deadline: Option<Duration>,
     /// The voters: a majority of them must store a draw before the next one. N for the ordinals 0 to N − 1, or a range such as 5-7; 1 to 32 of them. A member without governing Service votes alone, whatever its ordinal
@@ -225,7 +225,7 @@ pub struct DiscoveryArgs {
     /// DNS server to query; may be repeated [default: those of /etc/resolv.conf]
     #[arg(long, env = "RANDOM_GENERATOR_DISCOVERY_NAMESERVER", value_name = "IP:PORT", value_parser = values::address, value_delimiter = ',')]
     pub discovery_nameserver: Vec<SocketAddr>,
-    /// Time between look-ups
+    /// Time between look-ups, 100ms to 3600s
     #[arg(long, env = "RANDOM_GENERATOR_DISCOVERY_INTERVAL", value_name = "DURATION", value_parser = values::duration, default_value = "5s")]
     pub discovery_interval: Duration,
     /// File with the secret that signs messages between members
@@ -236,10 +236,10 @@ pub struct DiscoveryArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Shutdown")]
 pub struct ShutdownArgs {
-    /// After SIGTERM: how long to keep serving while not ready, before connections are drained
+    /// After SIGTERM: how long to keep serving while not ready, before connections are drained; 0s to 600s
     #[arg(long, env = "RANDOM_GENERATOR_SHUTDOWN_DELAY", value_name = "DURATION", value_parser = values::duration, default_value = "0s")]
     pub shutdown_delay: Duration,
-    /// How long to wait for requests in flight; what remains is cut off
+    /// How long to wait for requests in flight; what remains is cut off; 0s to 600s
     #[arg(long, env = "RANDOM_GENERATOR_DRAIN_LIMIT", value_name = "DURATION", value_parser = values::duration, default_value = "20s")]
     pub drain_limit: Duration,
     /// Stop when standard input closes, so that a member never outlives the `cluster` that started it

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::check::draw;
 use super::{
@@ -239,6 +239,8 @@ fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
         ("--ledger-max 511KiB", "from 512KiB to 1GiB"),
         ("--ledger-max 2GiB", "from 512KiB to 1GiB"),
         ("--answer-memory 1023KiB", "from 1MiB to 1024GiB"),
+        ("--answer-memory 2048GiB", "from 1MiB to 1024GiB"),
+        ("--shutdown-delay 601s", "from 0s to 600s"),
         ("--drain-limit 1h", "from 0s to 600s"),
         ("--draw-deadline 1ms", "from 100ms to 3600s"),
         ("--discovery-interval 0s", "from 100ms to 3600s"),
@@ -248,6 +250,11 @@ fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
             error.contains(bounds) && args.contains(error.split(' ').next().unwrap()),
             "{error}"
         );
+        let name = args.split(' ').next().unwrap().trim_start_matches("--");
+        let serve = Only::command();
+        let argument = serve.get_arguments().find(|argument| argument.get_long() == Some(name));
+        let help = argument.unwrap().get_help().unwrap().to_string();
+        assert!(help.contains(bounds.trim_start_matches("from ")), "--{name}: {help}");
     }
 }
 

@@ -73,6 +73,7 @@ fn an_address_is_read_and_shown_alike() {
     ] {
         assert_eq!(address(text).to_string(), text);
     }
+    assert_eq!(address("LocalHost:8082"), ListenAddress::Localhost(8082));
     for wrong in [
         "",
         ":",

@@ -114,6 +114,14 @@ pub fn negotiate<F: Formats>(headers: &HeaderMap, parameter: Option<&str>) -> Re
     best.map(|(format, _)| format).ok_or_else(|| not_acceptable(available))
 }
 
+/// Refuses a request whose `Accept` leaves out the one media type that a path has.
+pub fn require(headers: &HeaderMap, essence: &'static str) -> Result<(), Problem> {
+    match wanted(headers, essence) {
+        0 => Err(Problem::not_acceptable(format!("Accept: {essence}"))),
+        _ => Ok(()),
+    }
+}
+
 /// How much the client wants a media type (without parameters) by its `Accept`: from 0, not at all, to 1000. The most exact
 /// range decides. Several lines are one list (RFC 9110, 5.3).
 pub fn wanted(headers: &HeaderMap, essence: &str) -> u16 {

@@ -71,7 +71,8 @@ impl HttpMetrics {
             durations.clone(),
         );
         let requests_help = "Requests answered, by listener, route, method and status";
-        let held_help = "Memory held for large requests and answers, by listener";
+        let held_help =
+            "Memory held for large requests and answers, by listener; on metrics a scrape counts its own 256 KiB";
         let budget_help = "Most memory that may be held for large requests and answers, by listener";
         let refused_help = "Requests refused because that memory was in use, by listener";
         let cut_help = "Connections ended by the member, by listener and reason";

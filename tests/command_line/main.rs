@@ -20,9 +20,12 @@ mod linked;
 mod listener;
 mod members;
 mod nameserver;
+#[path = "../pseudo_terminal/mod.rs"]
+mod pseudo_terminal;
 #[path = "../member/set.rs"]
 #[allow(dead_code)] // what only its own tests ask of it
 mod set;
+mod terminal;
 #[path = "../tls/mod.rs"]
 mod tls;
 #[path = "../waiting/mod.rs"]

@@ -1,6 +1,6 @@
 //! Which members a command asks, and in what order.
 
-use crate::harness::run;
+use crate::harness::{program, run, run_command};
 use crate::listener::{Listener, closed};
 
 #[test]
@@ -11,4 +11,44 @@ fn a_member_that_is_named_twice_is_asked_and_reported_once() {
     assert_eq!(health.code, Some(75), "{}", health.stderr);
     assert_eq!(health.stdout.lines().count(), 2, "{}", health.stdout);
     assert_eq!(member.paths(), ["/livez", "/readyz"]);
+}
+
+#[test]
+fn a_member_that_is_named_in_upper_and_lower_case_is_one() {
+    let member = Listener::saying(200, r#"{"ready":true}"#);
+    let port = member.address.port();
+    let (lower, upper) = (format!("http://localhost:{port}"), format!("HTTP://LocalHost:{port}/"));
+    let health = run(&["health", "--json", &lower, &upper]);
+    assert_eq!(health.code, Some(0), "{}", health.stderr);
+    assert_eq!(member.paths(), ["/livez", "/readyz"]);
+}
+
+#[test]
+fn a_member_without_a_scheme_is_answered_with_the_url_to_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("localhost:8080");
+    let verify = run_command(program().args(["verify", "localhost:8080"]).current_dir(&dir));
+    assert_eq!(verify.code, Some(74));
+    let line = verify.line();
+    assert!(line.ends_with("; for a member, write http://localhost:8080"), "{line}");
+    // A file of that name is one.
+    std::fs::write(&file, "").unwrap();
+    let verify = run_command(program().args(["verify", "localhost:8080"]).current_dir(&dir));
+    assert_eq!(
+        (verify.code, verify.line().contains("write http")),
+        (Some(65), false),
+        "{}",
+        verify.line()
+    );
+    for command in [
+        &["health", "localhost:8080"][..],
+        &["get", "number", "localhost:8080/"],
+        &["draws", "localhost:8080/draws"],
+        &["admin", "journal", "--admin", "localhost:8080"],
+    ] {
+        let ended = run(command);
+        assert_eq!(ended.code, Some(64), "{command:?}");
+        let line = ended.line();
+        assert!(line.contains(": expected a URL: write http://localhost:8080"), "{line}");
+    }
 }

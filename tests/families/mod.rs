@@ -26,6 +26,11 @@ pub fn without_ipv6(mut command: Command, dir: &Path) -> Command {
     command
 }
 
+/// Gives `lo` the link-local address fe80::1: SIOCSIFADDR of netdevice(7), with the index of `lo`.
+pub const LINK_LOCAL: &str = "python3 -c 'import fcntl, socket, struct\n\
+                              address = socket.inet_pton(socket.AF_INET6, \"fe80::1\") + struct.pack(\"Ii\", 64, 1)\n\
+                              fcntl.ioctl(socket.socket(socket.AF_INET6), 0x8916, address)'\n";
+
 /// Runs a shell script in a network and with mounts of its own, where `lo` is up and every port is free, after these settings below
 /// /proc/sys/net/ipv6/conf or /proc/sys/net/ipv6 were made.
 pub fn in_own_network(settings: &[(&str, &str)], script: &str) -> Command {

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::families::{in_own_network, without_ipv6};
+use crate::families::{LINK_LOCAL, in_own_network, without_ipv6};
 use crate::harness::{PATIENCE, program, run_command};
 use crate::waiting::until;
 
@@ -126,9 +126,14 @@ fn without_ipv6_every_listener_answers_over_ipv4() {
 
 /// Starts a member without any argument, asks it at these URLs, and stops it.
 fn defaults(settings: &[(&str, &str)], urls: &[&str], admin: &[&str]) -> String {
+    defaults_after("", settings, urls, admin)
+}
+
+/// As `defaults`, after these lines of shell.
+fn defaults_after(before: &str, settings: &[(&str, &str)], urls: &[&str], admin: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let program = format!("env -i {}", program().get_program().display());
-    let mut script = format!("cd {}\n{program} serve &\nmember=$!\n", dir.path().display());
+    let mut script = format!("{before}cd {}\n{program} serve &\nmember=$!\n", dir.path().display());
     script += &format!(
         "until {program} health {} >/dev/null 2>&1; do kill -0 $member; sleep 0.02; done\n",
         urls.join(" ")
@@ -159,4 +164,18 @@ fn the_defaults_work_where_ipv6_is_turned_off() {
     let off = [("conf/all/disable_ipv6", "1"), ("conf/default/disable_ipv6", "1")];
     let log = defaults(&off, &["http://127.0.0.1:8080"], &["http://127.0.0.1:8082"]);
     assert!(log.contains("\"admin\":\"127.0.0.1:8082\""), "{log}");
+}
+
+#[test]
+fn a_url_may_name_the_zone_of_a_link_local_address_and_a_host_in_upper_case() {
+    defaults_after(
+        LINK_LOCAL,
+        &[],
+        &[
+            "http://[fe80::1%25lo]:8080",
+            "http://[FE80::1%lo]:8080",
+            "http://LOCALHOST:8080",
+        ],
+        &["http://LocalHost:8082"],
+    );
 }

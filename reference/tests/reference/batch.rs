@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::harness::{Ended, run, run_command, until};
+use crate::pseudo_terminal::run_on_terminal;
 use crate::service::{Service, fields, root};
 
 /// A directory with the program as `java`.
@@ -161,10 +162,19 @@ fn how_far_it_is_shows_on_a_terminal_and_nowhere_else() {
     let count = "2000000";
     let quiet = run_command(&mut java(&image, &["RandomRunner", "/dev/null", count]));
     assert!(lines_of(&quiet, count).is_empty());
-    // script(1) gives a command a terminal of its own.
     let command = format!("{} RandomRunner /dev/null {count}", image.path().join("java").display());
-    let mut script = Command::new("script");
-    let seen = run_command(script.args(["--quiet", "--return", "--command", &command, "/dev/null"]));
-    assert_eq!(seen.code, Some(0), "{seen:?}");
-    assert!(seen.stdout.contains(&format!(" of {count} lines")), "{seen:?}");
+    let how_far = format!(" of {count} lines");
+    for variables in [&[("TERM", "xterm")][..], &[("TERM", "xterm"), ("NO_COLOR", "1")]] {
+        let seen = run_on_terminal(&command, variables);
+        assert_eq!(seen.code, Some(0), "{seen:?}");
+        assert!(seen.stdout.contains(&how_far), "{seen:?}");
+        assert!(!seen.stdout.contains('\u{1b}'), "{seen:?}");
+    }
+    // It can't write over a line.
+    let dumb = run_on_terminal(&command, &[("TERM", "dumb")]);
+    assert_eq!(dumb.code, Some(0), "{dumb:?}");
+    assert!(
+        !dumb.stdout.contains(&how_far) && !dumb.stdout.contains('\u{1b}'),
+        "{dumb:?}"
+    );
 }

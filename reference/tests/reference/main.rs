@@ -6,6 +6,8 @@ mod families;
 #[path = "../../../tests/member/harness.rs"]
 #[allow(dead_code)] // what only its own tests ask of it
 mod harness;
+#[path = "../../../tests/pseudo_terminal/mod.rs"]
+mod pseudo_terminal;
 mod service;
 #[path = "../../../tests/tls/mod.rs"]
 mod tls;

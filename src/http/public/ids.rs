@@ -59,7 +59,7 @@ pub(in crate::http) async fn ids<I: IdSource, J: JournalSink>(request: PublicReq
     let (query, format) = request.read::<JsonText>(&["count", "format"])?;
     let count = query.integer("count", IDS, 1)?;
     if request.is_head() {
-        return Ok(nothing(format));
+        return Ok(nothing(format, None));
     }
     let state = &request.state;
     let mut writer = Writer::new(format, ID_LONGEST, count as usize);

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::header;
 use axum::response::Response;
 use rand::Rng;
 
@@ -100,10 +101,10 @@ impl<N: NumberSource, J: JournalSink> NumberRequest<N, J> {
         Each: FnMut(&mut dyn Rng) -> V + Send + Unpin + 'static,
     {
         let (format, count) = (writer.format(), writer.count() as u64);
-        if self.is_head() {
-            return Ok(nothing(format));
-        }
         let (most, length) = (writer.most(), writer.length::<V>());
+        if self.is_head() {
+            return Ok(nothing(format, length));
+        }
         let hold = self.state.memory.take_for_answer(most, kept).await?;
         let source = self.state.source.clone();
         let mut each = source.draw(prepare)??;
@@ -121,10 +122,14 @@ impl<N: NumberSource, J: JournalSink> NumberRequest<N, J> {
     }
 }
 
-/// The headers of GET. HEAD gives no number out, so none is generated, and their length is unknown.
-pub(super) fn nothing(format: Format) -> Response {
+/// The headers of GET. HEAD gives no number out, so none is generated: `length` is that of GET if it is known without them.
+pub(super) fn nothing(format: Format, length: Option<u64>) -> Response {
     let empty = futures_util::stream::empty::<Result<Bytes, Infallible>>();
-    respond(format, Body::from_stream(empty))
+    let mut response = respond(format, Body::from_stream(empty));
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response
 }
 
 /// The problem of a range whose min exceeds its max.

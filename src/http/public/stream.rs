@@ -24,9 +24,12 @@ use crate::draw::ledger::LedgerSnapshot;
 use crate::record::MAX_INTEGER;
 use crate::server::budget::Budget;
 use crate::server::connection::Endless;
+use crate::server::format::require;
 use crate::server::limits::StreamLimits;
 use crate::server::problem::Problem;
 use crate::server::query::{Query, integer};
+
+const EVENTS: &str = "text/event-stream";
 
 /// How long a reader waits before it reconnects, in milliseconds.
 const RETRY: &str = "retry: 1000\n";
@@ -54,6 +57,7 @@ static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     let state = &request.state;
     let query = Query::parse(request.uri().query(), &["from"])?;
+    require(request.headers(), EVENTS)?;
     let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let last = last_event(request.headers())?;
     let next = last.map(|last| last + 1).or(from);
@@ -81,7 +85,7 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     });
     let mut response = Body::from_stream(events).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENTS));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(BUFFERING.clone(), HeaderValue::from_static("no"));
     response.extensions_mut().insert(Endless);
@@ -92,10 +96,7 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
 /// own id is repeated, because some forget theirs at a block without.
 fn come_back(problem: &Problem, last: Option<u64>) -> Response {
     let wait = problem.retry_after.unwrap_or_default().as_millis();
-    let kind = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let kind = [(header::CONTENT_TYPE, EVENTS), (header::CACHE_CONTROL, "no-store")];
     let id = last.map_or(String::new(), |last| format!("id: {last}\n"));
     (kind, format!("retry: {wait}\n{id}: {}\n\n", problem.detail)).into_response()
 }

@@ -36,9 +36,6 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(request: Num
         _ => BYTES_IN_HEX,
     };
     let count = query.integer("count", allowed, 32)?.cast_unsigned();
-    if request.is_head() {
-        return Ok(without_ranges(nothing(format)));
-    }
     let (before, after) = match format {
         Format::Bytes => ("", ""),
         Format::Text => ("", "\n"),
@@ -46,6 +43,9 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(request: Num
     };
     let each = if format == Format::Bytes { 1 } else { 2 };
     let length = count * each + (before.len() + after.len()) as u64;
+    if request.is_head() {
+        return Ok(without_ranges(nothing(format, Some(length))));
+    }
     let most = usize::try_from(length).unwrap_or(usize::MAX);
     let hold = request.state.memory.take_for_answer(most, 0).await?;
     let source = request.state.source.clone();

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::values::Value;
 use super::{NumberRequest, NumberSource, nothing};
 use crate::http::public::entry::JournalSink;
 use crate::http::public::request::Answer;
@@ -29,7 +30,7 @@ struct Root {
 pub(in crate::http) async fn random<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
     let (_, format) = request.read::<JsonTextBytes>(&["format"])?;
     if request.is_head() {
-        return Ok(nothing(format));
+        return Ok(nothing(format, i32::length(format)));
     }
     // Each i32 is equally likely.
     let random = request.state.source.draw(|rng| rng.next_u32().cast_signed())?;

@@ -45,14 +45,14 @@ pub(in crate::http) async fn sequence<N: NumberSource, J: JournalSink>(request: 
     let from = query.integer("from", PLACES, 0)?;
     let count = query.integer("count", VALUES, 4)?;
     let tag = Tag::new(&[&"java", &seed, &from, &count, &format.name()]);
+    let mut writer = Writer::new(format, i32::LONGEST, count as usize);
+    let (most, length) = (writer.most(), writer.length::<i32>());
     let response = match tag.among(request.headers()) {
         true => Response::default(),
-        false if request.is_head() => nothing(format),
+        false if request.is_head() => nothing(format, length),
         false => {
             let mut random = JavaRandom::new(seed);
             random.skip(from.cast_unsigned());
-            let mut writer = Writer::new(format, i32::LONGEST, count as usize);
-            let (most, length) = (writer.most(), writer.length::<i32>());
             let hold = request.state.memory.take_for_answer(most, 0).await?;
             let make = move |part: &mut Vec<u8>| Ok::<_, Infallible>(writer.write(part, || random.next_int()));
             let Ok(parts) = Parts::begin(hold, most, length, make).await;
