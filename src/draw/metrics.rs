@@ -17,7 +17,14 @@ use crate::record::schedule::Schedule;
 use crate::record::{Reason, Voters};
 
 /// Outcomes of a slot.
-const OUTCOMES: [&str; 5] = ["drawn", "no_majority", "recovering", "not_committed", "undecided"];
+const OUTCOMES: [&str; 6] = [
+    "drawn",
+    "no_majority",
+    "no_previous",
+    "recovering",
+    "not_committed",
+    "undecided",
+];
 /// Outcomes of a request to a member.
 const ANSWERS: [&str; 6] = ["answered", "refused", "ledger", "unreachable", "timeout", "invalid"];
 /// The state of a voter that DNS doesn't list.
@@ -177,6 +184,7 @@ impl DrawMetrics {
             }
             Report::Missed { obstacle, .. } => match obstacle {
                 Obstacle::NoMajority { .. } => "no_majority",
+                Obstacle::NoPrevious { .. } => "no_previous",
                 Obstacle::Recovering => "recovering",
                 Obstacle::NotCommitted => "not_committed",
             },

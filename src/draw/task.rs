@@ -286,6 +286,7 @@ impl DrawTask {
                     Obstacle::NoMajority { missing } => {
                         format!("no majority of voters answered (missing: {})", voting::list(missing))
                     }
+                    Obstacle::NoPrevious { missing } => voting::without_previous(missing),
                     Obstacle::Recovering => match &self.waiting {
                         Some(waiting) => waiting.why.clone(),
                         None => "the chain's head is not recovered yet".to_owned(),

@@ -48,6 +48,15 @@ pub(super) fn waiting(missing: &[u16], unpublished: bool, first: bool, name: &st
     }
 }
 
+/// Why a holder without the record before the newest can't draw, and what to do.
+pub(super) fn without_previous(missing: &[u16]) -> String {
+    let missing = list(missing);
+    format!(
+        "the record before the newest is not here: waiting for a peer that has it, or for everyone who contributed to the newest \
+         (missing: {missing}); if they are lost for good, `random-generator ledger restart` on the holder starts a new chain"
+    )
+}
+
 /// `ordinal 0, ordinal 1`.
 pub(super) fn list(ordinals: &[u16]) -> String {
     let names: Vec<String> = ordinals.iter().map(|ordinal| format!("ordinal {ordinal}")).collect();
@@ -83,6 +92,12 @@ mod tests {
         for part in ["0 of 3 voters", "too few", "governing Service", "--discovery-name"] {
             assert!(none.contains(part), "{none}");
         }
+    }
+
+    #[test]
+    fn a_holder_without_the_record_before_the_newest_names_those_it_waits_for() {
+        let text = without_previous(&[1, 4]);
+        assert!(text.contains("(missing: ordinal 1, ordinal 4)"), "{text}");
     }
 
     #[test]

@@ -45,10 +45,14 @@ pub enum Fault {
     /// The Lease is deleted and created again while its holder can't reach the store.
     ReplaceLease,
     /// At the next change of voters in the Lease the set splits, and then loses the Lease.
-    SplitAtChange,
+    SplitAtChange {
+        new_volume: bool,
+    },
+    NewVolume(usize),
     TurnOver,
     /// The set moves to another start ordinal, and the old members leave.
     Move,
+    MoveVoters,
     Leave,
     /// Somebody is asked to stop, and ends.
     Stop,
@@ -166,9 +170,14 @@ impl World {
                 }
             }
             Fault::ReplaceLease => self.replace_lease(),
-            Fault::SplitAtChange => self.split = Some(Split::Armed),
-            Fault::TurnOver => self.turn_over(),
-            Fault::Move => self.move_voters(),
+            Fault::SplitAtChange { new_volume } => self.split = Some(Split::Armed { new_volume }),
+            Fault::NewVolume(id) if self.t < self.plan.faults_until => self.lead_with_new_volume(id),
+            Fault::TurnOver if self.t < self.plan.faults_until => self.turn_over(),
+            Fault::Move => {
+                self.move_voters();
+                self.schedule_fault(self.t + 5 * SECOND, Fault::Leave);
+            }
+            Fault::MoveVoters => self.move_voters(),
             Fault::Leave if self.t < self.plan.faults_until => self.leave(),
             Fault::DeleteLease => self.delete_lease(),
             Fault::SetBack => self.set_back(),
@@ -281,7 +290,7 @@ impl World {
         self.schedule_fault(at, Fault::Return(ordinal));
     }
 
-    fn wipe(&mut self, ordinal: u16) {
+    pub fn wipe(&mut self, ordinal: u16) {
         self.oracle.wiped.insert(ordinal);
         self.volumes[usize::from(ordinal)] = Volume::new(self.rng.random());
     }

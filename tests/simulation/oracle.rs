@@ -67,6 +67,7 @@ impl Oracle {
                 && (followed.contains(&record.hash) || self.majority_before_holds(record, holders))
         };
         self.secured = self.finals.values().map(held).filter(secured).collect();
+        self.secured.sort_by_key(|(record, _)| record.age());
     }
 
     /// Whether a majority of the voters of the record before holds this one: who knows only that record asks them.
@@ -131,11 +132,15 @@ impl Oracle {
         match &before.payload {
             Head::Valid(previous) => {
                 chain::follows(previous, record).map_err(|error| format!("a record that doesn't follow: {error}"))?;
-                for voters in [record.voters, previous.voters] {
+                // A volume lost after it answered is the claim's own exception.
+                let lost = |voters| count(voters, &self.wiped);
+                let before = previous.previous.and_then(|before| self.finals.get(&before));
+                // What a majority of its voters lost may be given up.
+                let before = before.filter(|_| !previous.voters.is_majority(lost(previous.voters)));
+                let before = before.map(|before| before.voters);
+                for voters in [record.voters, previous.voters].into_iter().chain(before) {
                     let keep = count(voters, &holders(previous, volumes));
-                    // A volume lost after it answered is the claim's own exception.
-                    let lost = count(voters, &self.wiped);
-                    if !voters.is_majority(keep + lost) {
+                    if !voters.is_majority(keep + lost(voters)) {
                         return Err(format!(
                             "round {} was drawn, and only {keep} keep the one before",
                             record.round
@@ -179,9 +184,9 @@ impl Oracle {
                 .filter(|o| !self.wiped.contains(o))
                 .copied()
                 .collect();
-            let wiped_before = |before: &Arc<Record>| count(before.voters, &self.wiped) > 0;
-            let before = secured.previous.and_then(|previous| self.finals.get(&previous));
-            let excused = before.is_some_and(wiped_before) && !self.majority_before_holds(secured, &kept);
+            let kept_or_wiped = kept.union(&self.wiped).copied().collect();
+            let excused =
+                !self.majority_before_holds(secured, &kept) && self.majority_before_holds(secured, &kept_or_wiped);
             if majority_holds(secured.voters, &kept) && !excused && !self.is_past_of(secured, record) {
                 return Err(format!(
                     "round {} (fence {}) came in place of round {} (fence {}), which the majority {kept:?} kept",

@@ -75,7 +75,8 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, traced: bool) -> World {
         let mut rng = StdRng::seed_from_u64(seed);
-        let plan = Plan::random(&mut rng);
+        let mut plan = Plan::random(&mut rng);
+        plan.widen(seed);
         let volumes = (0..plan.members).map(|_| Volume::new(rng.random())).collect();
         let members = plan.members;
         let mut world = World {

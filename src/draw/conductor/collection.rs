@@ -16,7 +16,7 @@ pub(super) struct Collection {
     /// The Lease's head when this began.
     pub base: Head,
     head: Option<Arc<Record>>,
-    /// Voters of the record before the head, if known.
+    /// Voters of the record before the head, once the ledger has it.
     voters_before: Option<Voters>,
     set: String,
     voters: Voters,
@@ -78,13 +78,19 @@ impl Collection {
         self
     }
 
-    pub fn beginning(mut self, now: Boot, deadline: Duration, published: &[u16], chain: &[Arc<Record>]) -> Collection {
-        let before = self.head.as_ref().and_then(|head| head.previous);
-        let known = chain.iter().rev().take(3).find(|record| Some(record.hash) == before);
-        self.voters_before = known.map(|record| record.voters);
+    pub fn beginning(mut self, now: Boot, deadline: Duration, published: &[u16]) -> Collection {
         self.patience = now + (deadline / 4).min(MOST_PATIENCE);
         self.publish(published);
         self
+    }
+
+    /// Looks for the record before the head, which a new volume gets only from peers.
+    pub fn find_previous(&mut self, chain: &[Arc<Record>]) {
+        let previous = self.head.as_ref().and_then(|head| head.previous);
+        let mut newest = chain.iter().rev().take(3);
+        if let Some(known) = newest.find(|record| Some(record.hash) == previous) {
+            self.voters_before = Some(known.voters);
+        }
     }
 
     /// Adds newly published members. 32 contribute: voters first, because a record needs a majority of them, then the lowest.
@@ -210,6 +216,28 @@ impl Collection {
                 let kept = usize::from(voters.count) - missing.len();
                 (!voters.is_majority(kept)).then_some(missing)
             })
+    }
+
+    /// While the record before the head is unknown, and so are its voters: the contributors to the head that haven't answered. A
+    /// majority of those voters is among them. None if enough volumes were lost that nobody may have that record any more.
+    pub fn lacks_previous(&self) -> Option<Vec<u16>> {
+        let head = self.head.as_ref().filter(|head| head.previous.is_some())?;
+        if self.voters_before.is_some() {
+            return None;
+        }
+        let contributors = head.contributions.iter().map(|contribution| contribution.ordinal);
+        let missing: Vec<u16> = contributors
+            .clone()
+            .filter(|ordinal| !self.has_kept(*ordinal))
+            .collect();
+        let wiped = contributors.filter(|ordinal| head.voters.contains(*ordinal) && self.lost_its_volume(*ordinal));
+        (!missing.is_empty() && !head.voters.is_majority(wiped.count())).then_some(missing)
+    }
+
+    /// Whether this contributor to the head can't reveal what it committed to there: its seed was on its volume.
+    fn lost_its_volume(&self, contributor: u16) -> bool {
+        let state = self.members.get(&contributor).map(|member| &member.state);
+        matches!(state, Some(State::Kept(Some(contribution))) if contribution.reveal.is_none())
     }
 
     fn has_kept(&self, ordinal: u16) -> bool {

@@ -121,6 +121,8 @@ pub enum Report {
 pub enum Obstacle {
     /// No majority answered; these voters are missing.
     NoMajority { missing: Vec<u16> },
+    /// The record before the head isn't here, and these contributors to the head didn't answer.
+    NoPrevious { missing: Vec<u16> },
     /// The chain's head must be recovered first.
     Recovering,
     /// The write failed.

@@ -69,12 +69,7 @@ impl Conductor {
         let new_chain = self.new_chain.map(|new| (new.id, new.restart));
         let collection = Collection::new(&self.config, fence, head, new_chain, pending.slot)
             .passing_over(&self.passed_over)
-            .beginning(
-                now.boot,
-                self.config.deadline(pending.slot),
-                &self.published,
-                &self.chain,
-            );
+            .beginning(now.boot, self.config.deadline(pending.slot), &self.published);
         self.work = Work::Collecting(collection);
     }
 
@@ -83,6 +78,7 @@ impl Conductor {
             return;
         };
         collection.publish(&self.published);
+        collection.find_previous(&self.chain);
         for ordinal in collection.to_ask(now.boot) {
             self.asks += 1;
             let request = collection.request(ordinal, &self.config);
@@ -95,6 +91,8 @@ impl Conductor {
         }
         if let Some(missing) = collection.lacks_majority(self.config.voters) {
             self.set_obstacle(Obstacle::NoMajority { missing });
+        } else if let Some(missing) = collection.lacks_previous() {
+            self.set_obstacle(Obstacle::NoPrevious { missing });
         } else if collection.is_ripe(now.boot) {
             let (record, fence) = (Arc::new(collection.record(&self.config)), collection.fence);
             self.commit(record, fence, head, false);

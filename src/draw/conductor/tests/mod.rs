@@ -1,6 +1,7 @@
 //! The conductor, event by event.
 
 mod chains;
+mod previous;
 mod slots;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use crate::record::{ChainId, Reason};
 
 const CHAIN: ChainId = Hex([7; 16]);
 
-fn millis(after: Now, millis: u64) -> Now {
+pub fn millis(after: Now, millis: u64) -> Now {
     Now {
         boot: after.boot + Duration::from_millis(millis),
         wall: Wall(after.wall.0 + i64::try_from(millis).unwrap() * 1_000),
@@ -15,20 +15,24 @@ fn millis(after: Now, millis: u64) -> Now {
 }
 
 /// A conductor that holds the lease, with three voters: what it asked of each in its last step, and what else it did.
-struct Draw {
+pub struct Draw {
     conductor: Conductor,
     rng: StdRng,
     head: Arc<Record>,
-    asked: Vec<(u16, u64, Arc<KeepRequest>)>,
-    other: Vec<Action>,
+    pub asked: Vec<(u16, u64, Arc<KeepRequest>)>,
+    pub other: Vec<Action>,
 }
 
 impl Draw {
     fn begun() -> Draw {
+        Draw::begun_on(first(7, 3))
+    }
+
+    pub fn begun_on(head: Arc<Record>) -> Draw {
         let mut draw = Draw {
             conductor: conductor(3),
             rng: StdRng::seed_from_u64(0),
-            head: first(7, 3),
+            head,
             asked: Vec::new(),
             other: Vec::new(),
         };
@@ -39,7 +43,7 @@ impl Draw {
         draw
     }
 
-    fn step(&mut self, now: Now, event: Event) {
+    pub fn step(&mut self, now: Now, event: Event) {
         (self.asked, self.other) = (Vec::new(), Vec::new());
         for action in self.conductor.step(now, event, &mut self.rng) {
             match action {
@@ -49,7 +53,7 @@ impl Draw {
         }
     }
 
-    fn answer(
+    pub fn answer(
         &mut self,
         now: Now,
         (ordinal, ask, _): &(u16, u64, Arc<KeepRequest>),
@@ -65,14 +69,14 @@ impl Draw {
         );
     }
 
-    fn good(&self, ordinal: u16) -> KeepAnswer {
+    pub fn good(&self, ordinal: u16) -> KeepAnswer {
         KeepAnswer {
             version: VERSION,
             set: "rg".to_owned(),
             member: format!("rg-{ordinal}"),
             ordinal,
             chain: CHAIN,
-            round: 2,
+            round: self.head.round + 1,
             kept: Some(self.head.hash),
             contribution: Some(Given {
                 reveal: None,
@@ -81,7 +85,7 @@ impl Draw {
         }
     }
 
-    fn commit(&self) -> Option<&CommitRequest> {
+    pub fn commit(&self) -> Option<&CommitRequest> {
         self.other.iter().find_map(|action| match action {
             Action::Commit(request) => Some(request),
             _ => None,
