@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::lease_writes::{change, written};
 use crate::server::Fault;
 use crate::waiting::{PATIENCE, eventually};
 use crate::{ANSWER, Bench};
@@ -147,23 +148,41 @@ async fn a_version_that_is_forgotten_begins_with_a_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_falls_silent_is_begun_again_once_a_read_shows_more() {
+async fn a_watch_that_falls_silent_is_begun_again_once_a_read_or_a_write_shows_more() {
+    tokio::join!(
+        is_begun_again_once_shown_more(false),
+        is_begun_again_once_shown_more(true)
+    );
+}
+
+async fn is_begun_again_once_shown_more(by_a_write: bool) {
     let bench = Bench::new(ANSWER).await;
+    // The next version has another digit: it is greater as a number only.
+    while bench.server.version() < 9 {
+        touch(&bench);
+    }
+    let base = bench.read().await;
     let mut watching = watch(&bench);
     watching.object().await;
-    eventually("a watch", async || (begun(&bench).len() == 1).then_some(())).await;
+    eventually("a watch", async || (begun(&bench) == ["9"]).then_some(())).await;
     bench.server.mute(true);
-    let version = touch(&bench);
     let clock = Clock::system();
     let began = clock.boot();
-    assert_eq!(bench.read().await.version, version);
+    let shown = match by_a_write {
+        true => written(bench.store.write(&base, &change("a", 1)).await),
+        false => {
+            touch(&bench);
+            bench.read().await
+        }
+    };
+    assert_eq!(shown.version, 10);
     eventually("another watch", async || (begun(&bench).len() == 2).then_some(())).await;
     assert!(
         clock.boot().since(began) >= Duration::from_secs(4),
         "a watch may lag a little"
     );
     bench.server.mute(false);
-    watching.until(version).await;
+    watching.until(10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

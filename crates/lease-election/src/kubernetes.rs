@@ -6,6 +6,7 @@
 
 mod connect;
 mod metrics;
+mod pace;
 mod plugin;
 mod refusal;
 mod stream;
@@ -326,4 +327,28 @@ fn describe(error: &dyn StdError) -> String {
 /// Never held across an await.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_version_is_the_greatest_number_whatever_comes_later() {
+        let config = KubernetesConfig {
+            namespace: "lab".to_owned(),
+            name: "rg".to_owned(),
+            annotations: Annotations::with_prefix("example.com"),
+            answer: PAUSE,
+        };
+        let access = Access::Kubeconfig("nowhere".into());
+        let store = KubernetesLeaseStore::<()>::new(access, config, Clock::system(), KubernetesMetrics::default());
+        for (version, newest) in [("9", 9), ("10", 10), ("9", 10), ("8", 10), ("100", 100)] {
+            let lease = json!({"kind": "Lease", "metadata": {"uid": "u", "resourceVersion": version}});
+            store.publish(object::parse(lease, &store.annotations).unwrap());
+            assert_eq!(*store.newest.borrow(), newest);
+        }
+    }
 }

@@ -5,31 +5,20 @@
 //! forgotten (410) means a GET again. Silence has a limit, because a dead connection looks like a Lease that doesn't change;
 //! so has a read that returned a newer version than the watch did.
 
-use std::time::Duration;
-
 use kube::api::WatchParams;
 use kube::client::Body;
 use kube::core::WatchEvent as KubeEvent;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
+use super::pace::{self, Patience, Pause};
 use super::stream::{EventError, Events};
 use super::{Answer, KubernetesLeaseStore, describe};
 use crate::object;
 use crate::payload::Payload;
 use crate::store::{LeaseObject, StoreError, WatchEvent};
 
-/// A bookmark comes about once a minute when nothing changes.
-const SILENCE: Duration = Duration::from_secs(90);
-/// How long the watch may lag behind a read.
-const LAG: Duration = Duration::from_secs(5);
-/// How many seconds the API server is asked to serve one watch, at random: members' watches don't end together.
-const LIFE: std::ops::RangeInclusive<u32> = 300..=600;
-const BACKOFF: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// A watch that lasted this long counts as healthy.
-const HEALTHY: Duration = Duration::from_secs(10);
 /// Watches from the present state on: for a Lease that is absent, and so has no version.
 const ANY_VERSION: &str = "0";
 const GONE: u16 = 410;
@@ -65,17 +54,15 @@ impl<P: Payload> Watch<'_, P> {
     }
 
     async fn repeat(&mut self) {
-        let mut failures = 0;
+        let mut pause = Pause::default();
         loop {
             let started = Instant::now();
             let end = self.watch_once().await;
             if end == End::Forgotten {
                 self.position = None;
             }
-            let healthy = started.elapsed() >= HEALTHY;
-            failures = if healthy { 0 } else { failures + 1 };
-            if !healthy || end != End::Resume {
-                sleep(backoff(failures)).await;
+            if let Some(wait) = pause.after(started.elapsed(), end != End::Resume) {
+                sleep(wait).await;
             }
         }
     }
@@ -89,7 +76,7 @@ impl<P: Payload> Watch<'_, P> {
         let from = self.position.as_deref().unwrap_or(ANY_VERSION);
         let parameters = WatchParams::default()
             .fields(&format!("metadata.name={}", self.store.place.name))
-            .timeout(rand::random_range(LIFE));
+            .timeout(pace::life());
         let request = self.store.requests.watch(&parameters, from);
         let opened = self.store.send("WATCH", request, async |client, request| {
             let response = client.send(request.map(Body::from)).await?;
@@ -134,24 +121,16 @@ impl<P: Payload> Watch<'_, P> {
     }
 
     async fn follow(&mut self, mut events: Events) -> End {
-        let mut silent_at = Instant::now() + SILENCE;
-        let mut late_at = None;
+        let mut patience = Patience::new(Instant::now());
         loop {
-            let seen = self
-                .position
-                .as_ref()
-                .and_then(|version| version.parse().ok())
-                .unwrap_or(0);
-            // 0 stands for an absent Lease: then nothing is known to be missing.
-            let behind = seen > 0 && *self.newest.borrow_and_update() > seen;
-            late_at = behind.then(|| late_at.unwrap_or_else(|| Instant::now() + LAG));
-            let until = late_at.map_or(silent_at, |late: Instant| late.min(silent_at));
+            let position = self.position.as_ref();
+            let reported = position.and_then(|version| version.parse().ok()).unwrap_or(0);
+            patience.compare(*self.newest.borrow_and_update(), reported, Instant::now());
             let event = tokio::select! {
                 biased;
-                event = timeout_at(until, events.next()) => event,
+                event = patience.wait(events.next()) => event,
                 Ok(()) = self.newest.changed() => continue,
             };
-            silent_at = Instant::now() + SILENCE;
             let taken = match event {
                 Ok(Ok(Some(event))) => self.take(event).await,
                 // Usual at the end of its time.
@@ -161,6 +140,7 @@ impl<P: Payload> Watch<'_, P> {
                     Err(End::Failed)
                 }
                 Err(_) => {
+                    let behind = patience.is_behind();
                     tracing::info!(behind, "the watch of the Lease went silent: restarting it");
                     Err(End::Resume)
                 }
@@ -213,10 +193,4 @@ impl<P: Payload> Watch<'_, P> {
             changed
         });
     }
-}
-
-/// 0.5 s, 1 s, 2 s, … at most 10 s, ± 20 %.
-fn backoff(failures: u32) -> Duration {
-    let wait = BACKOFF * 2_u32.pow(failures.saturating_sub(1).min(5));
-    wait.min(BACKOFF_MAX).mul_f64(rand::random_range(0.8..1.2))
 }

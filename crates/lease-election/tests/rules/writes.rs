@@ -254,13 +254,25 @@ fn a_view_that_shows_the_commit_or_its_successor_decides_that_it_happened() {
 
 #[test]
 fn a_later_version_with_another_in_its_place_or_none_shows_that_it_did_not_happen() {
+    for (payload, version) in [(valid(1, 8), 12), (Stored::Absent, 12), (Stored::Absent, 100)] {
+        let (mut bench, _) = in_doubt();
+        bench.reads(Some(Object {
+            payload,
+            ..object(version, Some("other"))
+        }));
+        assert_eq!(bench.commits, [(1, CommitOutcome::NotCommitted)], "{version}");
+    }
+}
+
+#[test]
+fn an_older_version_as_from_a_backup_shows_nothing_of_a_write() {
     for payload in [valid(1, 8), Stored::Absent] {
         let (mut bench, _) = in_doubt();
         bench.reads(Some(Object {
             payload,
-            ..object(12, Some("other"))
+            ..object(9, Some("other"))
         }));
-        assert_eq!(bench.commits, [(1, CommitOutcome::NotCommitted)]);
+        assert_eq!(bench.commits, [(1, CommitOutcome::Undecided)]);
     }
 }
 
