@@ -204,18 +204,15 @@ impl Collection {
         }))
     }
 
-    /// The missing voters while some majority is missing: of today's voters, of the head's, and of those before the head, whom a
-    /// member that knows only that older record would ask in a recovery.
+    /// The missing voters while some majority is missing: of today's voters and of the head's, who contribute, as a verifier demands;
+    /// and of those before the head, whom a member that knows only that older record would ask in a recovery.
     pub fn lacks_majority(&self, voters: Voters) -> Option<Vec<u16>> {
-        let before = self.head.as_ref().map(|head| head.voters);
-        [Some(voters), before, self.voters_before]
-            .into_iter()
-            .flatten()
-            .find_map(|voters| {
-                let missing: Vec<u16> = voters.ordinals().filter(|ordinal| !self.has_kept(*ordinal)).collect();
-                let kept = usize::from(voters.count) - missing.len();
-                (!voters.is_majority(kept)).then_some(missing)
-            })
+        let contributors = |of: Voters| lacking(of, |ordinal| self.has_contributed(ordinal));
+        let keepers = |of: Voters| lacking(of, |ordinal| self.has_kept(ordinal));
+        let head = self.head.as_ref().map(|head| head.voters);
+        contributors(voters)
+            .or_else(|| contributors(head?))
+            .or_else(|| keepers(self.voters_before?))
     }
 
     /// While the record before the head is unknown, and so are its voters: the contributors to the head that haven't answered. A
@@ -238,6 +235,11 @@ impl Collection {
     fn lost_its_volume(&self, contributor: u16) -> bool {
         let state = self.members.get(&contributor).map(|member| &member.state);
         matches!(state, Some(State::Kept(Some(contribution))) if contribution.reveal.is_none())
+    }
+
+    fn has_contributed(&self, ordinal: u16) -> bool {
+        let state = self.members.get(&ordinal).map(|member| &member.state);
+        matches!(state, Some(State::Kept(Some(_))))
     }
 
     fn has_kept(&self, ordinal: u16) -> bool {
@@ -322,6 +324,12 @@ impl Member {
             state: State::Waiting,
         }
     }
+}
+
+/// The voters that don't, while no majority does.
+fn lacking(voters: Voters, does: impl Fn(u16) -> bool) -> Option<Vec<u16>> {
+    let missing: Vec<u16> = voters.ordinals().filter(|ordinal| !does(*ordinal)).collect();
+    (!voters.is_majority(usize::from(voters.count) - missing.len())).then_some(missing)
 }
 
 #[cfg(test)]

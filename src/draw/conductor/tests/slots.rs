@@ -29,17 +29,22 @@ impl Draw {
     }
 
     pub fn begun_on(head: Arc<Record>) -> Draw {
+        Draw::begun_among(3, 3, head)
+    }
+
+    /// With so many voters, and so many members that are published.
+    fn begun_among(voters: u16, members: u16, head: Arc<Record>) -> Draw {
         let mut draw = Draw {
-            conductor: conductor(3),
+            conductor: conductor(voters),
             rng: StdRng::seed_from_u64(0),
             head,
             asked: Vec::new(),
             other: Vec::new(),
         };
-        draw.step(at(0), Event::Published(Arc::from([0, 1, 2])));
+        draw.step(at(0), Event::Published((0..members).collect()));
         let lease = holding(5, Head::Valid(draw.head.clone()), at(0));
         draw.step(at(0), lease);
-        assert_eq!(draw.asked.len(), 3);
+        assert_eq!(draw.asked.len(), usize::from(members));
         draw
     }
 
@@ -244,4 +249,27 @@ fn work_under_another_fence_or_on_another_record_is_dropped() {
         }
         assert_eq!(draw.commit(), None, "answers to a request that was dropped count");
     }
+}
+
+/// Only 32 contribute, so 32 voters can't be exchanged for 32 others at once: verifiers would refuse the record.
+#[test]
+fn voters_who_kept_the_head_without_contributing_are_no_majority() {
+    let head = Record {
+        voters: "32-63".parse().unwrap(),
+        ..Record::clone(&first(7, 3))
+    };
+    let mut draw = Draw::begun_among(32, 64, Arc::new(head));
+    for member in &draw.asked.clone() {
+        let mut answer = draw.good(member.0);
+        answer.contribution = answer.contribution.filter(|_| member.2.contribute);
+        draw.answer(millis(at(0), 10), member, Ok(answer));
+        assert_eq!(draw.commit(), None);
+    }
+    draw.step(at(5), Event::Tick);
+    let missed = draw.other.iter().find_map(|action| match action {
+        Action::Report(Report::Missed { obstacle, .. }) => Some(obstacle.clone()),
+        _ => None,
+    });
+    let missing = (32..64).collect();
+    assert_eq!(missed, Some(Obstacle::NoMajority { missing }));
 }
