@@ -52,3 +52,29 @@ fn a_member_without_a_scheme_is_answered_with_the_url_to_write() {
         assert!(line.contains(": expected a URL: write http://localhost:8080"), "{line}");
     }
 }
+
+#[test]
+fn status_asks_the_first_member_that_answers_and_ends_as_the_set_is() {
+    let silent = r#"{"since":"2027-01-15T07:59:41.101377Z","why":"DNS doesn't list it"}"#;
+    let set = format!(
+        r#"{{"self":"rg-0","at":"2027-01-15T08:00:00Z","age_ms":1,"members":[{{"name":"rg-0","ordinal":0,"self":true,"published":false,"silent":{silent},"report":null,"report_age_ms":null}}]}}"#
+    );
+    let member = Listener::saying(200, &set);
+    let json = run(&["status", "--json", &closed(), &member.url()]);
+    assert_eq!(
+        (json.code, json.line()),
+        (Some(75), "random-generator: not ready: rg-0")
+    );
+    assert_eq!(json.stdout, set + "\n");
+    assert_eq!(member.paths(), ["/set"]);
+    let table = run(&["status", &member.url()]);
+    assert!(
+        table
+            .stdout
+            .starts_with("rg-0 sees 1 member at 2027-01-15T08:00:00Z\nMEMBER "),
+        "{table:?}"
+    );
+    let other = Listener::saying(200, "{}");
+    assert_eq!(run(&["status", &other.url()]).code, Some(65));
+    assert_eq!(run(&["status", &closed()]).code, Some(75));
+}

@@ -6,7 +6,7 @@ use random_generator::clock::Clock;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Member, until, volume};
+use crate::harness::{Ended, Member, run, until, volume};
 use crate::set::Set;
 
 fn member_of(set: &Value, ordinal: usize) -> Value {
@@ -25,6 +25,10 @@ fn answers_and_has_drawn(member: &Value) -> bool {
     let report = &member["report"];
     let measured = report["volume"]["bytes"].is_u64() && report["journal"]["bytes"] != 0;
     member["silent"].is_null() && measured && report["draws"]["head"].is_object()
+}
+
+fn status(member: &Member) -> Ended {
+    run(&["status", &format!("http://127.0.0.1:{}", member.base)])
 }
 
 #[test]
@@ -70,6 +74,18 @@ fn every_member_says_how_all_are_and_since_when_and_why_one_is_silent() {
         }
     }
 
+    let all = status(set.member(1));
+    assert_eq!(all.code, Some(0), "{all:?}");
+    assert!(
+        all.stdout.contains("rg-1 sees 3 members at ") && all.stdout.contains(" leads, fence "),
+        "{all:?}"
+    );
+    assert_eq!(
+        all.stdout.lines().filter(|line| line.contains("worker-1")).count(),
+        3,
+        "{all:?}"
+    );
+
     // Paused, it still takes connections.
     set.member(1).signal(Signal::STOP);
     let seen = until_seen(set.member(0), 1, "rg-1 is silent", |seen| !seen["silent"].is_null());
@@ -96,6 +112,16 @@ fn every_member_says_how_all_are_and_since_when_and_why_one_is_silent() {
     let killed = until_seen(set.member(0), 2, "rg-2 is silent", |seen| !seen["silent"].is_null());
     let why = killed["silent"]["why"].as_str().unwrap();
     assert!(why.starts_with("unreachable: ") && why.contains("refused"), "{why}");
+    let two = status(set.member(0));
+    assert_eq!(
+        (two.code, two.line()),
+        (Some(75), "random-generator: not ready: rg-2"),
+        "{two:?}"
+    );
+    assert!(
+        two.stdout.contains("silent since ") && two.stdout.contains("refused"),
+        "{two:?}"
+    );
     set.start_member(2, &[]);
     let back = until_seen(set.member(0), 2, "rg-2 is back", |seen| seen["silent"].is_null());
     assert!(back["report"]["started_at"].as_str() > killed["report"]["started_at"].as_str());
