@@ -200,6 +200,7 @@ fn with_console(
         out: &mut out,
         progress: Terminal::stderr().overwrites.then_some(&mut error as &mut dyn Write),
         colour: Terminal::stdout().with_colour(colour.color).colour,
+        overwrites: Terminal::stdout().overwrites,
         clock: Clock::system(),
     };
     run_on(client_runtime()?, command(&mut console))

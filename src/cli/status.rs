@@ -1,8 +1,13 @@
 //! `status`: the set on one screen, as one of its members sees it.
 
+use std::time::Duration;
+
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use tokio::time::sleep;
+
 use super::console::{Colour, Console};
-use super::failure::one_line;
-use super::target::{Target, first_that_answers, resolver};
+use super::failure::{note, one_line};
+use super::target::{Member, Resolve, Target, all_members, resolver};
 use super::{Exit, Failure};
 use crate::config::NameserverArgs;
 use crate::http::public::set::{SetAnswer, SetMember};
@@ -21,19 +26,28 @@ pub struct Args {
     /// Write the member's JSON
     #[arg(long)]
     json: bool,
+    /// Show it again every second, until interrupted, from another member if one fails; with --json a line each time
+    #[arg(short, long)]
+    watch: bool,
     #[command(flatten)]
     nameservers: NameserverArgs,
     #[command(flatten)]
     pub(super) colour: Colour,
 }
 
-/// Writes the set once.
+/// From one screen to the next: members are asked no more often.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Writes the set once, or until nobody reads it.
 ///
 /// # Errors
 /// Try again: no member can be reached, or one of the set is silent or not ready. Data: the answer is malformed.
 pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
-    let member = first_that_answers(&args.members, &*resolver(&args.nameservers)).await?;
-    let (json, set): (_, SetAnswer) = member.get_json("/set").await?;
+    let resolve = &*resolver(&args.nameservers);
+    if args.watch {
+        return watch(args, resolve, console).await;
+    }
+    let (json, set) = ask(args, resolve, &mut None).await?;
     let text = if args.json { json + "\n" } else { screen(console, &set) };
     console.put(&text)?;
     let unready = set.members.iter().filter(|member| !is_ready(member));
@@ -45,6 +59,50 @@ pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> 
             format!("not ready: {}", unready.join(", ")),
         )),
     }
+}
+
+/// Writes the set every second. A member that fails is a line on the screen, and another is asked the next time.
+async fn watch(args: &Args, resolve: &Resolve, console: &mut Console<'_>) -> Result<(), Failure> {
+    let mut last = None;
+    if console.overwrites && !args.json {
+        console.put("\x1b[2J")?;
+    }
+    loop {
+        let is_read = match ask(args, resolve, &mut last).await {
+            Ok((json, _)) if args.json => console.put(&(json + "\n"))?,
+            Ok((_, set)) => console.put_screen(&screen(console, &set))?,
+            Err(failure) if args.json => {
+                note(&failure.line);
+                true
+            }
+            Err(failure) => console.put_screen(&(failure.line + "\n"))?,
+        };
+        if !is_read {
+            return Ok(());
+        }
+        sleep(EVERY).await;
+    }
+}
+
+/// Asks the member that answered the last time, else the first that answers now.
+async fn ask(args: &Args, resolve: &Resolve, last: &mut Option<Member>) -> Result<(String, SetAnswer), Failure> {
+    let mut failure = Failure::new(Exit::TryAgain, "it has no members now");
+    if let Some(member) = last
+        && let Ok(answer) = member.get_json("/set").await
+    {
+        return Ok(answer);
+    }
+    *last = None;
+    for member in all_members(&args.members, resolve).await? {
+        match member.get_json("/set").await {
+            Ok(answer) => {
+                *last = Some(member);
+                return Ok(answer);
+            }
+            Err(failed) => failure = failed,
+        }
+    }
+    Err(failure)
 }
 
 /// It answers, and says that it is ready.
@@ -186,8 +244,9 @@ fn used(used: Option<u64>, of: Option<u64>) -> String {
 
 /// A time of RFC 3339 without the fraction of its second.
 fn second(time: &str) -> String {
-    match time.parse::<jiff::Timestamp>() {
-        Ok(time) => time.round(jiff::Unit::Second).unwrap_or(time).to_string(),
+    let down = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Trunc);
+    match time.parse::<Timestamp>() {
+        Ok(time) => time.round(down).unwrap_or(time).to_string(),
         Err(_) => time.to_owned(),
     }
 }

@@ -21,7 +21,7 @@ fn set() -> SetAnswer {
         })
     };
     let why = "no answer\u{1b}[2J within 1 s";
-    let set = json!({"self": "rg-1", "at": "2027-01-15T08:00:00.250114Z", "age_ms": 12, "members": [
+    let set = json!({"self": "rg-1", "at": "2027-01-15T08:00:00.750114Z", "age_ms": 12, "members": [
         {"name": "rg-0", "ordinal": 0, "self": false, "published": true, "silent": null, "report": report(false),
             "report_age_ms": 12},
         {"name": "rg-1", "ordinal": 1, "self": true, "published": true, "silent": null, "report": report(true),
@@ -40,6 +40,7 @@ fn shown(set: &SetAnswer) -> String {
         out: &mut out,
         progress: None,
         colour: false,
+        overwrites: false,
         clock: Clock::system(),
     };
     screen(&console, set)
