@@ -19,6 +19,7 @@
 //! - [`listen`]: where a listener listens: in both families where the host has both.
 //! - [`server`]: HTTP as every listener serves it.
 //! - [`peer`]: what members ask each other: messages, signature, listener and client.
+//! - [`set`]: how every member is, as one view that members collect from each other.
 //! - [`http`]: the public, admin and metrics listeners.
 //! - [`trace`]: which request or draw a piece of work belongs to, within a member and between members.
 //! - [`otlp`](https://opentelemetry.io/docs/specs/otlp/), with the feature of that name: sends what was done to a collector.
@@ -54,6 +55,7 @@ pub mod peer;
 pub mod readiness;
 pub mod record;
 pub mod server;
+pub mod set;
 pub mod shutdown;
 pub mod table;
 pub mod telemetry;

@@ -10,6 +10,7 @@ mod error;
 mod lease_store;
 mod listeners;
 mod parts;
+mod report;
 mod spans;
 mod stages;
 
@@ -61,7 +62,7 @@ pub async fn run(config: Config, log: LogControl) -> Result<(), MemberError> {
         registry: &mut metrics.registry,
         stages: &mut stages,
     };
-    let parts = setup.start().await?;
+    let parts = setup.start(&readiness).await?;
     parts.report_conditions(&config, &readiness, &mut stages);
     let listening = Listening {
         identity: &identity,

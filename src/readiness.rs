@@ -3,6 +3,7 @@
 //! A latch is released once, as its part comes up; all released means ready, until shutdown forces it off for good.
 //! Anything else that goes wrong only degrades: `/readyz` reports it, and numbers are served all the same.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use prometheus_client::collector::Collector;
@@ -10,7 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
@@ -27,7 +28,7 @@ pub enum Latch {
     Journal,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Latches {
     pub listeners: bool,
     pub volume: bool,
@@ -36,10 +37,10 @@ pub struct Latches {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Degraded {
     /// The part that reports it: `lease`, `lease-watch`, `peers`, `draw`, `journal`, `ids` or `ledger`.
-    pub source: &'static str,
+    pub source: Cow<'static, str>,
     pub reason: String,
 }
 
@@ -47,7 +48,7 @@ pub struct Degraded {
 const SOURCES: [&str; 7] = ["draw", "ids", "journal", "ledger", "lease", "lease-watch", "peers"];
 
 /// The answer of `/readyz`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Ready)]
 pub struct Status {
     pub ready: bool,
@@ -113,7 +114,7 @@ impl Readiness {
                 .degraded
                 .iter()
                 .map(|(source, reason)| Degraded {
-                    source,
+                    source: Cow::Borrowed(source),
                     reason: reason.clone(),
                 })
                 .collect(),
@@ -209,7 +210,7 @@ mod tests {
         readiness.report("lease", Some("unreachable".into()));
         let status = readiness.status();
         assert!(status.ready);
-        let sources: Vec<_> = status.degraded.iter().map(|d| d.source).collect();
+        let sources: Vec<_> = status.degraded.iter().map(|d| &*d.source).collect();
         assert_eq!(sources, ["draw", "lease"]);
         readiness.report("lease", None);
         assert_eq!(readiness.status().degraded.len(), 1);

@@ -14,13 +14,16 @@ use random_generator::client::{self, Client};
 use random_generator::clock::{Boot, Clock, Now, Wall};
 use random_generator::peer::client::{self as peer_client, PeerClient, PeerError, Target};
 use random_generator::peer::listener::{self as peer, Declined, Peer, PeerService};
-use random_generator::peer::message::{Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use random_generator::peer::message::{
+    Given, HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, ReportAnswer, ReportRequest,
+};
 use random_generator::peer::metrics::PeerMetrics;
 use random_generator::peer::signature::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
 use random_generator::record::{Hash, Hex, Record, Slot};
 use random_generator::server::exchange::{RequestLimits, Routes};
 use random_generator::server::limits::Limits;
 use random_generator::server::metrics::HttpMetrics;
+use random_generator::set::question;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -89,6 +92,16 @@ impl PeerService for Ledger {
             records.pop();
         }
         Ok(records.into_iter().rev().take(count).collect())
+    }
+
+    fn report(&self) -> ReportAnswer {
+        ReportAnswer {
+            version: 1,
+            set: "rg".into(),
+            member: "rg-1".into(),
+            ordinal: Some(1),
+            report: http_world::report(),
+        }
     }
 }
 
@@ -573,4 +586,104 @@ async fn an_endless_or_wrong_answer_is_invalid() {
         let error = client.records(at(&address), &hash, 1, SOON).await.unwrap_err();
         assert!(matches!(error, PeerError::Invalid(_)), "{error}");
     }
+}
+
+/// The why of a peer that gives no report.
+async fn silence(address: SocketAddr, secret: Option<PeerSecret>) -> String {
+    let client = PeerClient::new(Client::new(peer_client::REPORT_LIMITS), secret, Clock::system());
+    let ask = question::asking(client, &"rg-0".parse().unwrap());
+    let peer = random_generator::discovery::Peer {
+        name: "rg-1".into(),
+        ordinal: 1,
+        host: "rg-1.rg".into(),
+        peer_port: address.port(),
+        addresses: vec![address.ip()],
+        is_self: false,
+    };
+    ask(peer).await.err().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_member_reports_how_it_is_to_members_of_its_set_and_to_nobody_else() {
+    let member = Member::start(secret(), Clock::system()).await;
+    let address = member.running.address;
+    let client = client_with(secret());
+    let request = |set: &str, version| ReportRequest {
+        version,
+        set: set.into(),
+        from: "rg-0".into(),
+    };
+    let answer = client
+        .ask(at(&address), &request("rg", 1), SOON)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((answer.ordinal, answer.report), (Some(1), http_world::report()));
+    assert_eq!(member.ledger.asked(), 0, "no report waits for the ledger");
+    for (request, refusal) in [
+        (request("dice", 1), Refusal::Set { set: "rg".into() }),
+        (request("rg", 2), Refusal::Version { speaks: 1 }),
+    ] {
+        assert_eq!(client.ask(at(&address), &request, SOON).await, Ok(Err(refusal)));
+    }
+    let nameless = ReportRequest {
+        from: String::new(),
+        ..request("rg", 1)
+    };
+    let refused = client.ask(at(&address), &nameless, SOON).await;
+    assert!(matches!(refused, Ok(Err(Refusal::Malformed { .. }))), "{refused:?}");
+    let body = serde_json::to_vec(&request("rg", 1)).unwrap();
+    assert_eq!(member.post("/v1/report", &body).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_report_that_does_not_come_has_a_reason_in_one_plain_line() {
+    let member = Member::start(secret(), Clock::system()).await;
+    let address = member.running.address;
+    assert_eq!(silence(address, secret()).await, "");
+    let other = || Some(PeerSecret::new(b"a secret of another set").unwrap());
+    for (secret, detail) in [(other(), "its HMAC is not that"), (None, "are absent")] {
+        let why = silence(address, secret).await;
+        let refused = "it refuses our signature, so its peer secret or its clock differs: ";
+        assert!(why.contains(refused) && why.contains(detail), "{why}");
+    }
+    let bare = Member::start(None, Clock::system()).await;
+    let why = silence(bare.running.address, secret()).await;
+    assert!(why.contains("its answer isn't signed with our peer secret"), "{why}");
+    // A member of before: it has this port, and not this path.
+    let metrics = HttpMetrics::register(&mut Registry::default());
+    let routes = Routes::new("peer", RequestLimits::peer(), Clock::system(), metrics.clone(), 1);
+    let old = Running::start("peer", routes.finish(), Limits::peer(), metrics).await;
+    for secret in [secret(), None] {
+        let why = silence(old.address, secret).await;
+        assert_eq!(why, "status 404: it doesn't know this question: its version is older");
+    }
+    // Bound, and nobody listens.
+    let gone = TcpSocket::new_v4().unwrap();
+    gone.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let why = silence(gone.local_addr().unwrap(), None).await;
+    assert!(why.starts_with("unreachable: ") && why.contains("refused"), "{why}");
+}
+
+#[tokio::test]
+async fn a_report_of_a_newer_version_is_read_and_one_that_is_too_large_is_not() {
+    let mut newer = serde_json::json!({"version": 1, "set": "rg", "member": "rg-1", "ordinal": 1, "since": "later"});
+    newer["report"] = serde_json::to_value(http_world::report()).unwrap();
+    newer["report"]["mood"] = "good".into();
+    newer["report"]["lease"]["kind"] = "new".into();
+    assert_eq!(silence_at(&newer).await, "");
+    newer["member"] = "rg-7".into();
+    let why = silence_at(&newer).await;
+    assert_eq!(why, "another member answers at its address: rg-7 of the set rg");
+    newer["report"]["node"] = "n".repeat(64 * 1024).into();
+    let why = silence_at(&newer).await;
+    assert!(why.starts_with("its body: "), "{why}");
+}
+
+/// The why of a peer that answers with this JSON.
+async fn silence_at(body: &serde_json::Value) -> String {
+    let body = body.to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let (address, _answering) = answering(answer.into_bytes()).await;
+    silence(address, None).await
 }

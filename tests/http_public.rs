@@ -207,6 +207,8 @@ async fn a_wrong_parameter_is_a_problem_that_names_it() {
         ("/draws/1/integers?unique", "unique"),
         ("/draws/1/integers?seed=1", "seed"),
         ("/peers?all", "all"),
+        ("/set?all", "all"),
+        ("/set?format=xml", "format"),
     ] {
         let reply = member.get(target).await;
         assert_eq!(reply.status, 400, "{target}");
@@ -720,4 +722,83 @@ async fn requests_are_counted_by_route_and_none_stays_in_flight() {
         member.metrics().contains(r#"http_connections{listener="public"} 0"#)
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_set_is_every_member_by_ordinal_with_its_report_or_why_there_is_none() {
+    let member = member().await;
+    let alone = member.get("/set").await;
+    assert_eq!(alone.header("cache-control"), Some("no-store"));
+    let alone = alone.json();
+    assert_eq!(alone["self"], "rg-1");
+    // The other voter isn't listed, and this member always has its own report.
+    let names = |set: &serde_json::Value| -> Vec<String> {
+        let members = set["members"].as_array().unwrap();
+        members
+            .iter()
+            .map(|member| member["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&alone), ["rg-0", "rg-1"]);
+    let [other, own] = [&alone["members"][0], &alone["members"][1]];
+    assert_eq!(other["silent"]["why"], "DNS hasn't answered yet");
+    assert_eq!((&other["self"], &other["published"]), (&false.into(), &false.into()));
+    assert_eq!(
+        (&other["report"], &other["report_age_ms"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    assert_eq!((&own["self"], &own["silent"]), (&true.into(), &serde_json::Value::Null));
+    assert_eq!(own["report"], serde_json::to_value(http_world::report()).unwrap());
+    assert!(own["report_age_ms"].is_u64());
+    for (header, status) in [("", 200), ("accept: */*\r\n", 200), ("accept: text/plain\r\n", 406)] {
+        let reply = request(member.running.address, "GET", "/set", header, b"").await;
+        assert_eq!(reply.status, status, "{header}");
+    }
+    let head = request(member.running.address, "HEAD", "/set", "", b"").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(
+        request(member.running.address, "POST", "/set", "", b"")
+            .await
+            .header("allow"),
+        Some("GET, HEAD")
+    );
+}
+
+#[tokio::test]
+async fn the_largest_set_is_one_answer_that_takes_its_memory_from_the_budget() {
+    let member = Member::start_with_memory(Limits::public(), 1 << 20).await;
+    let listed = (0..1024).map(|ordinal| Peer {
+        name: format!("rg-{ordinal}"),
+        ordinal,
+        host: format!("rg-{ordinal}.peers.local"),
+        peer_port: 8081,
+        addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        is_self: ordinal == 1,
+    });
+    member.peers.send_replace(Arc::new(PeerList {
+        peers: listed.collect(),
+        resolved_at: Some((Boot(1), Wall(1_800_000_000_000_000))),
+        stale: false,
+        trouble: None,
+    }));
+    let set = member.get("/set").await.json();
+    let members = set["members"].as_array().unwrap();
+    assert_eq!(members.len(), 1024);
+    assert_eq!(members[1023]["silent"]["why"], "no answer within 1 s");
+    // A client that doesn't read the answer holds all of the budget.
+    let slow = tokio::net::TcpSocket::new_v4().unwrap();
+    slow.set_recv_buffer_size(1024).unwrap();
+    let mut slow = slow.connect(member.running.address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut slow, b"GET /set HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    wait_for("it holds the budget", || {
+        member
+            .metrics()
+            .contains("http_answer_memory_held_bytes{listener=\"public\"} 1048576")
+    })
+    .await;
+    let refused = member.get("/set").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("2")));
+    assert_eq!(member.get("/").await.status, 200);
 }

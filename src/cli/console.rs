@@ -25,6 +25,8 @@ pub struct Console<'a> {
     pub progress: Option<&'a mut dyn Write>,
     /// Whether escape sequences are supported and wanted.
     pub colour: bool,
+    /// Whether `out` is a terminal on which a screen can be written over.
+    pub overwrites: bool,
     pub clock: Clock,
 }
 
@@ -44,6 +46,16 @@ impl Console<'_> {
     /// A whole table.
     pub fn table(&self, headings: &'static [&'static str], rows: &[Vec<String>]) -> String {
         Table::new(headings).part(rows, self.colour)
+    }
+
+    /// One of several screens: it takes the place of the one before, or follows below it where nothing can be written over.
+    pub fn put_screen(&mut self, text: &str) -> Result<bool, Failure> {
+        let screen = match self.overwrites {
+            // From the top left corner, each line to its end, and nothing left below.
+            true => format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")),
+            false => format!("{text}\n"),
+        };
+        self.put(&screen)
     }
 
     pub fn progress(&mut self) -> Progress<'_> {
@@ -106,6 +118,7 @@ mod tests {
             out,
             progress: None,
             colour,
+            overwrites: false,
             clock: Clock::system(),
         }
     }
@@ -149,6 +162,21 @@ mod tests {
     }
 
     #[test]
+    fn a_screen_takes_the_place_of_the_one_before_only_where_that_can_be_written_over() {
+        for (overwrites, written) in [
+            (true, "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J\x1b[Hc\x1b[K\n\x1b[J"),
+            (false, "a\nb\n\nc\n\n"),
+        ] {
+            let mut out = Vec::new();
+            let mut console = console(&mut out, false);
+            console.overwrites = overwrites;
+            assert_eq!(console.put_screen("a\nb\n"), Ok(true));
+            assert_eq!(console.put_screen("c\n"), Ok(true));
+            assert_eq!(String::from_utf8(out).unwrap(), written);
+        }
+    }
+
+    #[test]
     fn progress_is_shown_only_for_what_takes_longer_than_a_second() {
         let now = crate::clock::Now {
             boot: Boot(0),
@@ -160,6 +188,7 @@ mod tests {
             out: &mut out,
             progress: Some(&mut error),
             colour: false,
+            overwrites: false,
             clock: clock.clone(),
         };
         let mut progress = console.progress();

@@ -8,7 +8,10 @@ use clap::Command;
 pub(super) const GROUPS: [(&str, &[&str]); 5] = [
     ("Run members", &["serve", "cluster"]),
     ("Get numbers", &["get"]),
-    ("Look at a set", &["draws", "verify", "peers", "leader", "health"]),
+    (
+        "Look at a set",
+        &["draws", "verify", "peers", "leader", "status", "health"],
+    ),
     ("Look after a member", &["journal", "ledger", "admin"]),
     ("Other", &["completions", "man", "help"]),
 ];

@@ -18,6 +18,7 @@ mod ledger;
 pub mod peers;
 mod serve;
 mod spread;
+pub mod status;
 pub mod target;
 mod usage;
 pub mod verify;
@@ -63,6 +64,8 @@ enum Command {
     Peers(target::OneMember),
     /// Show who holds the lease and conducts the draws
     Leader(target::OneMember),
+    /// Show every member on one screen, as one of them sees it: exit code 0 if all are ready, else 75
+    Status(status::Args),
     /// Check that members are alive and ready: exit code 0 if all are, else 75
     Health(health::Args),
     /// Show what a member gave out, read from its volume; the member may be running
@@ -87,6 +90,7 @@ impl Command {
             Command::Verify(args) => with_console(PLAIN, async |console| verify::run(&args, console).await),
             Command::Peers(args) => with_console(args.colour, async |console| peers::run(&args, console).await),
             Command::Leader(args) => with_console(args.colour, async |console| leader::run(&args, console).await),
+            Command::Status(args) => with_console(args.colour, async |console| status::run(&args, console).await),
             Command::Health(args) => with_console(args.colour, async |console| health::run(&args, console).await),
             Command::Journal(args) => with_console(args.colour, async |console| journal::run(&args, console).await),
             Command::Ledger(args) => with_console(PLAIN, async |console| ledger::run(&args, console).await),
@@ -196,6 +200,7 @@ fn with_console(
         out: &mut out,
         progress: Terminal::stderr().overwrites.then_some(&mut error as &mut dyn Write),
         colour: Terminal::stdout().with_colour(colour.color).colour,
+        overwrites: Terminal::stdout().overwrites,
         clock: Clock::system(),
     };
     run_on(client_runtime()?, command(&mut console))

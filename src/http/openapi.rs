@@ -5,8 +5,8 @@ use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Schema};
 use utoipa::{Modify, OpenApi as _};
 
-use super::public::{derived, draws, ids, members, numbers, status, stream};
-use crate::server::format::{BytesJsonText, JsonLines, JsonText, JsonTextBytes};
+use super::public::{derived, draws, ids, members, numbers, set, status, stream};
+use crate::server::format::{BytesJsonText, JsonAlone, JsonLines, JsonText, JsonTextBytes};
 use crate::server::problem::{Members, Problem};
 
 /// The description, made from the code.
@@ -47,12 +47,13 @@ pub fn document() -> OpenApi {
         derived::integers,
         members::peers,
         members::leader,
+        set::set,
         status::live,
         status::ready,
         status::version,
     ),
     components(
-        schemas(BytesJsonText, JsonLines, JsonText, JsonTextBytes, numbers::strings::Alphabet, numbers::uuids::UuidVersion, Members),
+        schemas(BytesJsonText, JsonAlone, JsonLines, JsonText, JsonTextBytes, numbers::strings::Alphabet, numbers::uuids::UuidVersion, Members),
         responses(Problem)
     ),
     modifiers(&Everywhere),

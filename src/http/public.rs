@@ -7,6 +7,7 @@ pub mod ids;
 pub mod members;
 pub mod numbers;
 pub mod request;
+pub mod set;
 pub mod status;
 pub mod stream;
 
@@ -20,6 +21,7 @@ use self::entry::JournalSink;
 use self::ids::{IdSource, Ids};
 use self::members::Members;
 use self::numbers::{NumberSource, Numbers};
+use self::set::Set;
 use self::status::Status;
 use super::docs;
 use crate::server::exchange::Routes;
@@ -33,6 +35,7 @@ pub struct Public<N, I, J> {
     pub ids: Ids<I, J>,
     pub draws: Draws,
     pub members: Members,
+    pub set: Set,
     pub status: Status,
 }
 
@@ -65,6 +68,7 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
                 .route("/peers", READ, get(members::peers))
                 .route("/leader", READ, get(members::leader))
         })
+        .group(Arc::new(public.set), |group| group.route("/set", READ, get(set::set)))
         .group(Arc::new(public.status), |group| {
             group
                 .route("/livez", READ, get(status::live))

@@ -9,6 +9,7 @@
 
 mod aside;
 mod ballast;
+mod lag;
 mod log_index;
 mod metrics;
 mod reader;
@@ -30,8 +31,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Boot, Clock, Wall};
-use crate::identity::Volume;
+use crate::identity::{Space, Volume};
 use crate::shutdown::{self, Signal, Trigger};
+use lag::Lag;
 
 /// Each request has one entry in the queue, so with the default number of connections it is never full. If it is, a durable mode
 /// waits, and `none` drops and counts.
@@ -126,6 +128,8 @@ pub struct JournalHandle {
     metrics: JournalMetrics,
     state: watch::Receiver<JournalState>,
     max_bytes: u64,
+    lag: Lag,
+    space: watch::Receiver<Option<Space>>,
 }
 
 /// An entry in the queue.
@@ -178,6 +182,21 @@ impl JournalHandle {
         self.metrics.size()
     }
 
+    /// The share of the database's pages in use, as last measured: from 0 to 1.
+    pub fn fill(&self) -> f64 {
+        self.metrics.fill.get()
+    }
+
+    /// From the oldest entry of the newest transaction to its commit; of one under way, if that takes longer already.
+    pub fn lag(&self) -> Duration {
+        self.lag.at(self.clock.boot())
+    }
+
+    /// Of the volume, as last measured: some seconds ago at most. None if it can't be measured.
+    pub fn space(&self) -> Option<Space> {
+        *self.space.borrow()
+    }
+
     /// The journal's share, in bytes.
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
@@ -204,6 +223,8 @@ impl Journal {
         }
         let (queue, entries) = mpsc::channel(QUEUE);
         let (publisher, state) = watch::channel(JournalState::Starting);
+        let (measured, space) = watch::channel(None);
+        let lag = Lag::default();
         let (end, ended) = oneshot::channel();
         let (stop, stopping) = shutdown::stage();
         let handle = JournalHandle {
@@ -213,8 +234,10 @@ impl Journal {
             metrics: metrics.clone(),
             state,
             max_bytes: config.max_bytes,
+            lag: lag.clone(),
+            space,
         };
-        let writer = writer::Writer::new(config, clock, metrics, publisher);
+        let writer = writer::Writer::new(config, clock, metrics, publisher, measured, lag);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {
             let _end = end;
             // A runtime of its own, for timers: SQLite blocks this thread alone. Built here: an async context must not drop a

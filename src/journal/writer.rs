@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep};
 
+use super::lag::Lag;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
 use super::{Durability, JournalConfig, JournalError, JournalState, Message, aside};
 use crate::backoff::Backoff;
 use crate::clock::{Boot, Clock};
 use crate::database::DatabaseError;
+use crate::identity::{Space, volume_space};
 use crate::shutdown::Signal;
 
 /// Messages taken from the queue at once.
@@ -21,12 +23,17 @@ const MAX_BATCH: usize = 1024;
 const GATHERING: Duration = Duration::from_millis(10);
 /// How often a batch is retried after deleting rows. Each round frees more pages than a batch needs.
 const ROUNDS: u32 = 4;
+/// How often the volume is measured while nothing is committed: others fill it too.
+const MEASURING: Duration = Duration::from_secs(2);
 
 pub struct Writer {
     config: JournalConfig,
     clock: Clock,
     metrics: JournalMetrics,
     publisher: watch::Sender<JournalState>,
+    /// Of the volume, published on change.
+    space: watch::Sender<Option<Space>>,
+    lag: Lag,
     store: Option<Store>,
     /// After a failure: when to try again.
     retry: Option<Pin<Box<Sleep>>>,
@@ -41,12 +48,16 @@ impl Writer {
         clock: Clock,
         metrics: JournalMetrics,
         publisher: watch::Sender<JournalState>,
+        space: watch::Sender<Option<Space>>,
+        lag: Lag,
     ) -> Writer {
         Writer {
             config,
             clock,
             metrics,
             publisher,
+            space,
+            lag,
             store: None,
             retry: None,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
@@ -80,6 +91,7 @@ impl Writer {
                     }
                     self.commit(&mut batch);
                 }
+                () = sleep(MEASURING) => self.measure(),
             }
         }
     }
@@ -190,13 +202,16 @@ impl Writer {
                 }
                 self.metrics.commits.inc();
                 self.metrics.rows_per_commit.observe(part.len() as f64);
-                if let Some(first) = part.first() {
-                    self.metrics
-                        .lag
-                        .observe(self.clock.boot().since(first.sent).as_secs_f64());
+                let lag = part.first().map(|first| self.clock.boot().since(first.sent));
+                if let Some(lag) = lag {
+                    self.metrics.lag.observe(lag.as_secs_f64());
                 }
+                self.lag.end(lag);
             }
-            Err(_) => self.metrics.dropped_for("volume", part.len() as u64),
+            Err(_) => {
+                self.metrics.dropped_for("volume", part.len() as u64);
+                self.lag.end(None);
+            }
         }
         for message in part {
             if let Some(reply) = message.reply {
@@ -208,6 +223,9 @@ impl Writer {
 
     /// Commits a batch. Makes room and replaces a corrupt database if necessary, a bounded number of times.
     fn append(&mut self, part: &[Message]) -> Result<(), StoreError> {
+        if let Some(first) = part.first() {
+            self.lag.begin(first.sent);
+        }
         let mut is_replaced = false;
         for round in 0.. {
             let store = self.open()?;
@@ -353,6 +371,12 @@ impl Writer {
             if let Some(Ok(fill)) = self.store.as_ref().map(Store::fill) {
                 metrics.fill.set(fill);
             }
+            let space = self.config.path.parent().and_then(|volume| volume_space(volume).ok());
+            self.space.send_if_modified(|current| {
+                let changed = *current != space;
+                *current = space;
+                changed
+            });
         }
     }
 }

@@ -7,6 +7,7 @@ use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::report::Reporter;
 use crate::config;
 use crate::draw::ledger::task::{LedgerHandle, RestoreError};
 use crate::draw::task::Restart;
@@ -18,7 +19,7 @@ use crate::http::public::ids::{IdSource, IdsUnavailable};
 use crate::http::public::numbers::NumberSource;
 use crate::journal::{self, JournalHandle, JournalState};
 use crate::peer::listener::{Declined, PeerService};
-use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
+use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal, ReportAnswer};
 use crate::record::{Hash, Record};
 use crate::server::problem::Problem;
 use crate::telemetry::LogControl;
@@ -82,13 +83,17 @@ impl IdSource for IdService {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RandomNumbers;
 
-/// The ledger as peers see it; none for a member without ordinal.
+/// What peers ask for.
 #[derive(Clone, Debug)]
-pub(super) struct PeerAnswers(pub Option<LedgerHandle>);
+pub(super) struct PeerAnswers {
+    /// None for a member without ordinal.
+    pub ledger: Option<LedgerHandle>,
+    pub reporter: Reporter,
+}
 
 impl PeerAnswers {
     fn ledger(&self) -> Result<&LedgerHandle, Declined> {
-        self.0.as_ref().ok_or_else(|| {
+        self.ledger.as_ref().ok_or_else(|| {
             Declined::Refused(Refusal::Ledger {
                 detail: "a member without ordinal has none".to_owned(),
             })
@@ -107,6 +112,10 @@ impl PeerService for PeerAnswers {
 
     async fn records(&self, hash: Hash, count: usize) -> Result<Vec<Arc<Record>>, Declined> {
         self.ledger()?.records(hash, count).await.map_err(|_| Declined::Busy)
+    }
+
+    fn report(&self) -> ReportAnswer {
+        self.reporter.answer()
     }
 }
 

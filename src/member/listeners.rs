@@ -16,6 +16,7 @@ use crate::http::public::draws::Draws;
 use crate::http::public::ids::Ids;
 use crate::http::public::members::Members;
 use crate::http::public::numbers::Numbers;
+use crate::http::public::set::Set;
 use crate::http::public::status::Status;
 use crate::http::public::stream::Streams;
 use crate::http::public::{self, Public};
@@ -108,7 +109,11 @@ impl Listening<'_> {
         let public = public::router(self.public(parts, &public_memory, streams), public_routes);
         let peer = peer::router(
             Peer {
-                service: PeerAnswers(parts.draws.as_ref().map(|draws| draws.ledger.clone())).into(),
+                service: PeerAnswers {
+                    ledger: parts.draws.as_ref().map(|draws| draws.ledger.clone()),
+                    reporter: parts.reporter.clone(),
+                }
+                .into(),
                 set: self.identity.name.set.clone(),
                 secret: parts.secret.clone(),
                 clock: self.clock.clone(),
@@ -192,6 +197,12 @@ impl Listening<'_> {
                 name: self.identity.name.clone(),
                 peers: parts.peers.clone(),
                 lease: parts.lease.snapshots(),
+                memory: memory.clone(),
+                clock: self.clock.clone(),
+            },
+            set: Set {
+                name: self.identity.name.clone(),
+                views: parts.set.clone(),
                 memory: memory.clone(),
                 clock: self.clock.clone(),
             },

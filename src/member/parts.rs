@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::condition::{self, Conditions};
 use super::error::MemberError;
+use super::report::Reporter;
 use super::stages::Stages;
 use super::{adapters, error, lease_store, spans};
 use crate::client::Client;
@@ -28,9 +29,10 @@ use crate::generator::ids;
 use crate::identity::{Identity, Volume};
 use crate::journal::{self, Journal, JournalConfig, JournalHandle, JournalMetrics};
 use crate::lease::LeaseHandle;
-use crate::peer::client::{LIMITS, PeerClient};
+use crate::peer::client::{LIMITS, PeerClient, REPORT_LIMITS};
 use crate::peer::signature::PeerSecret;
 use crate::readiness::Readiness;
+use crate::set::{SetHandle, SetMetrics, SetParts, SetTask, question};
 use crate::trace::Spans;
 
 // The smallest sizes that the configuration takes are those that the parts work in.
@@ -53,6 +55,8 @@ pub(super) struct Parts {
     pub draws: Option<DrawHandles>,
     /// Of the ledger, or of an empty one if there is none.
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+    pub reporter: Reporter,
+    pub set: SetHandle,
     pub secret: Option<PeerSecret>,
     pub spans: Spans,
 }
@@ -105,7 +109,8 @@ pub(super) struct Setup<'a> {
 
 impl Setup<'_> {
     /// Starts all parts.
-    pub async fn start(mut self) -> Result<Parts, MemberError> {
+    pub async fn start(mut self, readiness: &Readiness) -> Result<Parts, MemberError> {
+        let started_at = self.clock.wall().timestamp().to_string();
         let spans = spans::start(self.config, self.identity, self.registry, self.stages);
         let secret = self.config.discovery.peer_secret_file.as_deref();
         let secret = secret.map(error::read_secret).transpose()?;
@@ -127,7 +132,21 @@ impl Setup<'_> {
                 watch::Sender::new(Arc::new(none)).subscribe()
             }
         };
+        let reporter = Reporter {
+            name: self.identity.name.clone(),
+            node: self.identity.node_name.clone(),
+            started_at,
+            readiness: readiness.clone(),
+            journal: journal.clone(),
+            ledger: ledger.clone(),
+            lease: lease.clone(),
+            schedule: self.config.draw.schedule.clone(),
+            clock: self.clock.clone(),
+        };
+        let set = self.start_set(&reporter, &peers, secret.clone());
         Ok(Parts {
+            reporter,
+            set,
             journal,
             ids,
             peers,
@@ -196,6 +215,29 @@ impl Setup<'_> {
             .leading
             .spawn("elector", |mut stop| elector.run(async move { stop.requested().await }));
         Ok((lease, trouble, outcomes))
+    }
+
+    fn start_set(
+        &mut self,
+        reporter: &Reporter,
+        peers: &watch::Receiver<Arc<PeerList>>,
+        secret: Option<PeerSecret>,
+    ) -> SetHandle {
+        let name = self.identity.name.clone();
+        let client = PeerClient::new(Client::new(REPORT_LIMITS), secret, self.clock.clone());
+        let own = reporter.clone();
+        let parts = SetParts {
+            // A member without ordinal takes no part in draws: it expects no voters.
+            voters: name.ordinal.map(|_| self.config.draw.voters),
+            ask: question::asking(client, &name),
+            own: Arc::new(move || own.report()),
+            name,
+            peers: peers.clone(),
+            metrics: SetMetrics::register(self.registry),
+        };
+        let (task, handle) = SetTask::new(parts, self.clock.clone());
+        self.stages.support.spawn("set", |stop| task.run(stop));
+        handle
     }
 
     fn start_draws(

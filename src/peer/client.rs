@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::listener::{ANSWER_MAX, RECORDS_MAX};
 use super::message::{Question, Refusal};
-use super::signature::{Message, PeerSecret, Signature};
+use super::report::REPORT_MAX;
+use super::signature::{Message, PeerSecret, Signature, SignatureError};
 use crate::client::{Client, ClientError, Limits};
 use crate::clock::Clock;
 use crate::record::{Hash, Record};
@@ -28,6 +29,15 @@ pub const LIMITS: Limits = Limits {
     // Every request may be repeated.
     repeat: true,
 };
+
+/// The same for reports, on connections of their own: they can't hold up a draw.
+pub const REPORT_LIMITS: Limits = Limits {
+    body: REPORT_MAX,
+    ..LIMITS
+};
+
+/// Characters of a peer's reason for refusing a message.
+const DETAIL_MAX: usize = 200;
 
 /// Why a request has neither answer nor refusal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +76,7 @@ impl PeerClient {
         PeerClient { client, secret, clock }
     }
 
-    /// Asks a voter. `timeout` bounds all of it, connecting to each address included.
+    /// Asks a member. `timeout` bounds all of it, connecting to each address included.
     pub async fn ask<Q: Question>(
         &self,
         target: Target<'_>,
@@ -156,7 +166,7 @@ impl PeerClient {
             };
             Signature::read(answer.headers())
                 .and_then(|signature| secret.verify(message, &signature, self.clock.wall()))
-                .map_err(|error| PeerError::Invalid(format!("status {status}: {error}")))?;
+                .map_err(|error| PeerError::Invalid(format!("status {status}: {}", unsigned(&answer, error))))?;
         }
         Ok(answer)
     }
@@ -179,6 +189,34 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, PeerError> {
 fn unexpected(answer: &Response<Bytes>) -> PeerError {
     match answer.status() {
         StatusCode::SERVICE_UNAVAILABLE => PeerError::Busy,
-        status => PeerError::Invalid(format!("status {}", status.as_u16())),
+        status => {
+            let reason = unanswered(answer).map_or_else(String::new, |reason| format!(": {reason}"));
+            PeerError::Invalid(format!("status {}{reason}", status.as_u16()))
+        }
     }
+}
+
+/// What an answer without a valid signature means: a member signs none to a message that it didn't believe, or doesn't know.
+fn unsigned(answer: &Response<Bytes>, error: SignatureError) -> String {
+    unanswered(answer).unwrap_or_else(|| format!("its answer isn't signed with our peer secret: {error}"))
+}
+
+/// Why a member would not answer, where the status says it.
+fn unanswered(answer: &Response<Bytes>) -> Option<String> {
+    match answer.status() {
+        StatusCode::UNAUTHORIZED => Some(format!(
+            "it refuses our signature, so its peer secret or its clock differs: {}",
+            detail(answer.body())
+        )),
+        StatusCode::NOT_FOUND => Some("it doesn't know this question: its version is older".to_owned()),
+        _ => None,
+    }
+}
+
+/// The beginning of a problem's `detail`.
+fn detail(body: &[u8]) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+    let detail = detail.unwrap_or("it gives no reason");
+    detail.chars().take(DETAIL_MAX).collect()
 }

@@ -16,12 +16,14 @@ use serde::de::DeserializeOwned;
 
 use super::signature::{Message, PeerSecret, Signature};
 use crate::clock::Clock;
-use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, VERSION};
+use crate::peer::message::{
+    HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Question, Refusal, ReportAnswer, ReportRequest, VERSION,
+};
 use crate::peer::metrics::PeerMetrics;
 use crate::record::{Hash, Record};
 use crate::server::budget::Budget;
 use crate::server::exchange::{RequestLimits, Routes, read_body};
-use crate::server::format::respond_json;
+use crate::server::format::{Format, respond, respond_json};
 use crate::server::problem::{Problem, shown};
 use crate::server::query::Query;
 
@@ -42,7 +44,7 @@ pub enum Declined {
     Busy,
 }
 
-/// Answers peers: the contributor and the ledger. Each answer takes a bounded time. A cancelled request may still take effect;
+/// Answers peers: the contributor, the ledger, and what the parts publish. Each answer takes a bounded time. A cancelled request may still take effect;
 /// repeating it gives the same answer.
 pub trait PeerService: Send + Sync + 'static {
     fn keep(&self, request: KeepRequest) -> impl Future<Output = Result<KeepAnswer, Declined>> + Send;
@@ -51,6 +53,9 @@ pub trait PeerService: Send + Sync + 'static {
 
     /// The record with this hash and up to `count` − 1 of its ancestors, newest first; empty if it isn't here.
     fn records(&self, hash: Hash, count: usize) -> impl Future<Output = Result<Vec<Arc<Record>>, Declined>> + Send;
+
+    /// How this member is, from what its parts publish: at once, whatever they do.
+    fn report(&self) -> ReportAnswer;
 }
 
 /// What the peer listener works with.
@@ -91,6 +96,7 @@ pub fn router<S: PeerService>(peer: Peer<S>, routes: Routes) -> Router {
                 .route(KeepRequest::PATH, "POST", post(keep))
                 .route(HeadsRequest::PATH, "POST", post(heads))
                 .route("/v1/records/{hash}", "GET", get(records))
+                .route(ReportRequest::PATH, "POST", post(report))
         })
         .finish()
 }
@@ -98,7 +104,7 @@ pub fn router<S: PeerService>(peer: Peer<S>, routes: Routes) -> Router {
 async fn keep<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Request) -> Response {
     peer.answer(request, async |peer, _, body| {
         let message: KeepRequest = peer.read(&body)?;
-        peer.check(&message.set, [&message.from, &message.holder])?;
+        peer.check(&message.set, &[&message.from, &message.holder])?;
         let (holder, round, slot) = (message.from.clone(), message.round, message.slot);
         let answer = peer.service.keep(message).await?;
         let contributed = answer.contribution.is_some();
@@ -111,8 +117,20 @@ async fn keep<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Request
 async fn heads<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Request) -> Response {
     peer.answer(request, async |peer, _, body| {
         let message: HeadsRequest = peer.read(&body)?;
-        peer.check(&message.set, [&message.from, &message.holder])?;
+        peer.check(&message.set, &[&message.from, &message.holder])?;
         Ok(respond_json(&peer.service.heads(message).await?))
+    })
+    .await
+}
+
+async fn report<S: PeerService>(State(peer): State<Arc<Peer<S>>>, request: Request) -> Response {
+    peer.answer(request, async |peer, _, body| {
+        let message: ReportRequest = peer.read(&body)?;
+        peer.check(&message.set, &[&message.from])?;
+        let json = serde_json::to_vec(&peer.service.report()).unwrap_or_default();
+        let hold = peer.memory.take(json.len()).await;
+        let hold = hold.map_err(|problem| Rejected::Problem("busy", problem))?;
+        Ok(respond(Format::Json, hold.attach(json)))
     })
     .await
 }
@@ -242,7 +260,7 @@ impl<S: PeerService> Peer<S> {
         serde_json::from_slice(body).map_err(malformed)
     }
 
-    fn check(&self, set: &str, names: [&str; 2]) -> Result<(), Rejected> {
+    fn check(&self, set: &str, names: &[&str]) -> Result<(), Rejected> {
         if set != self.set {
             return Err(Rejected::Refusal(Refusal::Set { set: self.set.clone() }));
         }

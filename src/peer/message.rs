@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::report::MemberReport;
 use crate::record::{ChainId, Commitment, Hash, Record, Reveal, Slot, Voters};
 
 /// The version this build speaks. A member accepts this and the one before (there is none before 1).
@@ -12,7 +13,7 @@ pub const VERSION: u32 = 1;
 /// One for each member that can have a chain of its own.
 pub const MOST_PASSED_OVER: usize = 32;
 
-/// A request to a voter, the body of a POST.
+/// A request to a member, the body of a POST.
 pub trait Question: Serialize {
     const PATH: &'static str;
     type Answer: DeserializeOwned;
@@ -26,6 +27,11 @@ impl Question for KeepRequest {
 impl Question for HeadsRequest {
     const PATH: &'static str = "/v1/heads";
     type Answer = HeadsAnswer;
+}
+
+impl Question for ReportRequest {
+    const PATH: &'static str = "/v1/report";
+    type Answer = ReportAnswer;
 }
 
 /// The holder's request: keep `head`, and contribute to `round`.
@@ -96,6 +102,26 @@ pub struct HeadsAnswer {
     pub head: Option<Arc<Record>>,
     /// The request's fence, which this member has promised.
     pub fence: u64,
+}
+
+/// Asks how a member is, for `/set`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportRequest {
+    pub version: u32,
+    pub set: String,
+    pub from: String,
+}
+
+/// It decides nothing, so it may have more than this version knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportAnswer {
+    pub version: u32,
+    pub set: String,
+    pub member: String,
+    /// None for a member without ordinal.
+    pub ordinal: Option<u16>,
+    pub report: MemberReport,
 }
 
 /// Why a message was not answered. `refusal` on the wire, HTTP status 409 (400 for `malformed`, 503 for `ledger`).

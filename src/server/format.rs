@@ -76,6 +76,7 @@ macro_rules! formats {
 }
 
 formats! {
+    JsonAlone: [Json];
     JsonText: [Json, Text];
     JsonTextBytes: [Json, Text, Bytes];
     BytesJsonText: [Bytes, Json, Text];

@@ -28,17 +28,22 @@ use random_generator::http::public::entry::{Entry, JournalSink, JournalUnavailab
 use random_generator::http::public::ids::{IdSource, Ids, IdsUnavailable};
 use random_generator::http::public::members::Members;
 use random_generator::http::public::numbers::{NumberSource, Numbers};
+use random_generator::http::public::set::Set;
 use random_generator::http::public::status::Status;
 use random_generator::http::public::stream::Streams;
 use random_generator::http::public::{self, Public};
 use random_generator::identity::MemberName;
-use random_generator::lease::LeaseSnapshot;
-use random_generator::readiness::Readiness;
-use random_generator::record::Record;
+use random_generator::lease::{Leader, LeaseSnapshot};
+use random_generator::peer::report::{
+    DrawsReport, HeadReport, JournalReport, LedgerReport, MemberReport, VolumeReport,
+};
+use random_generator::readiness::{Latch, Readiness};
+use random_generator::record::{Missing, Reason, Record, Slot};
 use random_generator::server::exchange::{RequestLimits, Routes};
 use random_generator::server::limits::{Limits, StreamLimits};
 use random_generator::server::listener::{Listener, ListenerError};
 use random_generator::server::metrics::HttpMetrics;
+use random_generator::set::{SetMetrics, SetParts, SetTask};
 use random_generator::shutdown::{self, Trigger};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -202,6 +207,7 @@ pub struct Member {
     pub ledger: watch::Sender<Arc<LedgerSnapshot>>,
     pub lease: watch::Sender<Arc<LeaseSnapshot>>,
     pub peers: watch::Sender<Arc<PeerList>>,
+    _set: (Trigger, JoinSet<()>),
     pub registry: Arc<Registry>,
 }
 
@@ -251,6 +257,20 @@ impl Member {
             stale: false,
             trouble: None,
         }));
+        let (set, views) = SetTask::new(
+            SetParts {
+                name: "rg-1".parse().unwrap(),
+                voters: Some(2.into()),
+                peers: peers_seen.clone(),
+                ask: Box::new(|_| Box::pin(async { Err("no answer within 1 s".to_owned()) })),
+                own: Arc::new(report),
+                metrics: SetMetrics::register(&mut registry),
+            },
+            clock.clone(),
+        );
+        let (stop_set, stopped) = shutdown::stage();
+        let mut set_task = JoinSet::new();
+        set_task.spawn(set.run(stopped));
         let public = Public {
             numbers: Numbers {
                 source: numbers.clone(),
@@ -282,6 +302,12 @@ impl Member {
                 },
                 peers: peers_seen,
                 lease: lease_seen,
+                memory: memory.clone(),
+                clock: clock.clone(),
+            },
+            set: Set {
+                name: "rg-1".parse().unwrap(),
+                views,
                 memory,
                 clock: clock.clone(),
             },
@@ -304,6 +330,7 @@ impl Member {
             ledger,
             lease,
             peers,
+            _set: (stop_set, set_task),
             registry,
         }
     }
@@ -321,6 +348,56 @@ pub fn shown(registry: &Registry) -> String {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
     text
+}
+
+/// What a member reports that is well.
+pub fn report() -> MemberReport {
+    let readiness = Readiness::new();
+    for latch in [Latch::Listeners, Latch::Volume, Latch::Entropy, Latch::Journal] {
+        readiness.release(latch);
+    }
+    MemberReport {
+        node: Some("worker-2".into()),
+        version: "1.2.3".into(),
+        started_at: "2027-01-15T07:00:00.000001Z".into(),
+        readiness: readiness.status(),
+        volume: VolumeReport {
+            bytes: Some(1_000_000),
+            used_bytes: Some(400_000),
+        },
+        journal: JournalReport {
+            bytes: 200_000,
+            max_bytes: 600_000,
+            fill: 0.25,
+            lag_ms: 2,
+        },
+        ledger: Some(LedgerReport {
+            rounds: 5,
+            oldest: Some(1),
+            newest: Some(5),
+        }),
+        lease: Leader {
+            holder: Some("rg-1_uid-0123abcd".into()),
+            member: Some("rg-1".into()),
+            own: true,
+            fence: 3,
+            acquired_at: Some("2027-01-15T07:00:01Z".into()),
+            remaining_ms: Some(13_870),
+            view_age_ms: Some(1_130),
+        },
+        draws: Some(DrawsReport {
+            head: Some(HeadReport {
+                round: 5,
+                slot: Slot(1_800_000_000),
+                missed: 1,
+                missing: vec![Missing {
+                    ordinal: 0,
+                    reason: Reason::Timeout,
+                }],
+            }),
+            next_slot: Some(Slot(1_800_000_010)),
+        }),
+    }
 }
 
 pub fn ledger(chain: Vec<Arc<Record>>) -> LedgerSnapshot {

@@ -27,6 +27,7 @@ mod origins;
 mod other_sets;
 mod outages;
 mod peer_messages;
+mod set_view;
 mod start_ordinals;
 mod streams;
 mod unread;

@@ -94,6 +94,7 @@ async fn each_path_answers_as_it_is_described() {
         ("/draws/{round}/integers", "/draws/4/integers?count=3"),
         ("/peers", "/peers"),
         ("/leader", "/leader"),
+        ("/set", "/set"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
         ("/version", "/version"),

@@ -11,7 +11,7 @@ use super::request::{Answer, PublicRequest};
 use crate::clock::Clock;
 use crate::discovery::PeerList;
 use crate::identity::MemberName;
-use crate::lease::LeaseSnapshot;
+use crate::lease::{Leader, LeaseSnapshot};
 use crate::server::budget::Budget;
 use crate::server::format::{Format, JsonText, respond, respond_json};
 
@@ -46,27 +46,6 @@ struct Peer<'a> {
     peer_port: u16,
     #[serde(rename = "self")]
     own: bool,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Leader<'a> {
-    /// The identity in the Lease; null when nobody holds it.
-    #[schema(required)]
-    holder: Option<&'a str>,
-    /// The member's name in that identity.
-    #[schema(required)]
-    member: Option<&'a str>,
-    #[serde(rename = "self")]
-    own: bool,
-    fence: u64,
-    #[schema(required, format = "date-time")]
-    acquired_at: Option<String>,
-    /// 0 when the lease has expired; null when nobody holds it.
-    #[schema(required)]
-    remaining_ms: Option<u64>,
-    /// How long ago the lease store last confirmed this; null when it never did.
-    #[schema(required)]
-    view_age_ms: Option<u64>,
 }
 
 /// `GET /peers` → `{"self", "resolved_at", "stale", "peers": [{"name", "ordinal", "host", "peer_port", "self"}]}` by
@@ -122,27 +101,9 @@ pub(in crate::http) async fn peers(request: PublicRequest<Members>) -> Answer {
 pub(in crate::http) async fn leader(request: PublicRequest<Members>) -> Answer {
     let (_, format) = request.read::<JsonText>(&["format"])?;
     let lease = request.state.lease.borrow().clone();
-    let now = request.state.clock.boot();
-    let object = lease.object.as_deref();
-    let holder = object.and_then(|object| object.spec.held_by());
+    let leader = Leader::seen(&lease, request.state.clock.boot());
     if format == Format::Text {
-        return Ok(respond(format, format!("{}\n", holder.unwrap_or_default())));
+        return Ok(respond(format, format!("{}\n", leader.holder.unwrap_or_default())));
     }
-    Ok(respond_json(&Leader {
-        holder,
-        member: holder.map(|holder| holder.split_once('_').map_or(holder, |(member, _)| member)),
-        // The Lease may still name this member after its term ended.
-        own: lease.leads(now).is_some(),
-        fence: object.map_or(0, |object| object.fence),
-        acquired_at: holder
-            .and(object)
-            .and_then(|object| object.spec.acquire_time)
-            .map(|at| at.to_string()),
-        remaining_ms: holder.and(lease.expires_at).map(|expires| whole_ms(expires.since(now))),
-        view_age_ms: lease.age(now).map(whole_ms),
-    }))
-}
-
-fn whole_ms(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    Ok(respond_json(&leader))
 }
