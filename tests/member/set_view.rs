@@ -74,8 +74,10 @@ fn every_member_says_how_all_are_and_since_when_and_why_one_is_silent() {
         }
     }
 
-    let all = status(set.member(1));
-    assert_eq!(all.code, Some(0), "{all:?}");
+    // On a busy machine a member may take longer than a second to answer.
+    let all = until("everyone is ready", || {
+        Some(status(set.member(1))).filter(|all| all.code == Some(0))
+    });
     assert!(
         all.stdout.contains("rg-1 sees 3 members at ") && all.stdout.contains(" leads, fence "),
         "{all:?}"
@@ -99,7 +101,7 @@ fn every_member_says_how_all_are_and_since_when_and_why_one_is_silent() {
     let others = set.member(0).json("/set");
     // Five times what it may take, for a machine that is busy; a request that isn't bounded would take 10 s.
     assert!(clock.boot().since(began).as_millis() < 7_500);
-    assert!(member_of(&others, 2)["silent"].is_null(), "{others}");
+    until_seen(set.member(0), 2, "rg-2 answers", |seen| seen["silent"].is_null());
     let since = &seen["silent"]["since"];
     let later = until("a later round", || {
         Some(set.member(0).json("/set")).filter(|later| later["at"] != others["at"])
@@ -112,12 +114,10 @@ fn every_member_says_how_all_are_and_since_when_and_why_one_is_silent() {
     let killed = until_seen(set.member(0), 2, "rg-2 is silent", |seen| !seen["silent"].is_null());
     let why = killed["silent"]["why"].as_str().unwrap();
     assert!(why.starts_with("unreachable: ") && why.contains("refused"), "{why}");
-    let two = status(set.member(0));
-    assert_eq!(
-        (two.code, two.line()),
-        (Some(75), "random-generator: not ready: rg-2"),
-        "{two:?}"
-    );
+    let two = until("only one is not ready", || {
+        Some(status(set.member(0))).filter(|two| two.line() == "random-generator: not ready: rg-2")
+    });
+    assert_eq!(two.code, Some(75), "{two:?}");
     assert!(
         two.stdout.contains("silent since ") && two.stdout.contains("refused"),
         "{two:?}"
