@@ -23,7 +23,7 @@ pub(super) struct Args {
 enum Action {
     /// Show the log filter, or change it until the member restarts
     LogLevel {
-        /// A level for all (error, warn, info, debug, trace), or directives such as warn,random_generator::draw=debug
+        /// A level for all (off, error, warn, info, debug, trace), or directives such as warn,random_generator::draw=debug
         #[arg(value_name = "FILTER")]
         filter: Option<String>,
         #[command(flatten)]
@@ -93,12 +93,12 @@ pub(super) async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Fa
     console.put(&format!("{text}\n")).map(|_| ())
 }
 
-/// What is shown of an answer, a line each: its heading, and what it says, with members of the answer in braces.
+/// What is shown of an answer, a line each: its heading, and what it says, with fields of the answer in braces.
 type Facts = [(&'static str, &'static str)];
 
 const JOURNAL: [(&str, &str); 4] = [
     ("condition", "{condition}"),
-    ("because", "{detail}"),
+    ("detail", "{detail}"),
     ("rows", "{rows}"),
     ("bytes", "{bytes} of {max_bytes}"),
 ];
@@ -123,8 +123,8 @@ impl Show {
         if self.json {
             return Ok(json);
         }
-        let wrong = answer.get("detail").is_some_and(Value::is_string);
-        let facts = facts.iter().filter(|(_, says)| wrong || *says != "{detail}");
+        let has_detail = answer.get("detail").is_some_and(Value::is_string);
+        let facts = facts.iter().filter(|(_, says)| has_detail || *says != "{detail}");
         let aside = answer.get("aside").and_then(Value::as_array).into_iter().flatten();
         let lines = facts.map(|(heading, says)| (*heading, fill(says, &answer)));
         let lines = lines.chain(aside.map(|aside| ("set aside", fill(ASIDE, aside))));
@@ -133,7 +133,7 @@ impl Show {
     }
 }
 
-/// `text` with what stands in braces replaced by that member of `answer`.
+/// `text` with what stands in braces replaced by that field of `answer`.
 fn fill(text: &str, answer: &Value) -> String {
     let mut parts = text.split('{');
     let mut filled = parts.next().unwrap_or_default().to_owned();

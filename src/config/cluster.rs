@@ -33,7 +33,8 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// Takes options of `cluster` that follow one of `serve`, which clap leaves to the members, so that their order is free.
+    /// The order of options is free: clap leaves everything after the first option of `serve` to the members, and this takes those
+    /// of `cluster` out again.
     pub fn with_trailing_options(mut self) -> Result<ClusterArgs, String> {
         let mut passed = Vec::new();
         let mut rest = std::mem::take(&mut self.serve).into_iter();
@@ -48,13 +49,13 @@ impl ClusterArgs {
                 "--members" | "--base-port" | "--data-dir" => {
                     let value = value.or_else(|| rest.next());
                     let value = value.ok_or_else(|| format!("{option} needs a value"))?;
-                    let number = || {
-                        let wrong = || format!("{option} {value:?} is not a number: give one from 1 to 65535");
-                        value.parse().map_err(|_| wrong())
+                    let number = |most: u16| {
+                        let number = value.parse().ok().filter(|number| (1..=most).contains(number));
+                        number.ok_or_else(|| format!("{option} {value:?}: give a number from 1 to {most}"))
                     };
                     match option.as_str() {
-                        "--members" => self.members = number()?,
-                        "--base-port" => self.base_port = number()?,
+                        "--members" => self.members = number(32)?,
+                        "--base-port" => self.base_port = number(u16::MAX)?,
                         _ => self.data_dir = PathBuf::from(value),
                     }
                 }

@@ -61,7 +61,7 @@ pub enum ConfigError {
         renew_deadline: Duration,
     },
     #[error(
-        "--voters {0} needs --discovery-name or, in a Pod, --governing-service, so that members find each other; a member that runs alone has --voters 1"
+        "--voters {0} needs --discovery-name or, in a Pod, --governing-service, so that members find each other; use --voters 1 for a member that runs alone"
     )]
     VotersAlone(Voters),
     #[error("{first} {address} and {second} {other} overlap: give each listener an address of its own")]

@@ -97,7 +97,7 @@ impl Mark {
 
 impl Volume {
     /// Creates `dir` if it is missing (mode 0700), locks it, and checks its owner mark or writes one. A volume with a mark needs no
-    /// space for this.
+    /// space for this, so a full disk keeps no member from starting again.
     pub fn claim(dir: &Path, identity: &Identity, clock: &Clock) -> Result<Volume, VolumeError> {
         let failed = |step: &'static str| {
             move |source: io::Error| VolumeError::Io {
@@ -211,7 +211,7 @@ fn read_mark(dir: &Path) -> Result<Option<Mark>, VolumeError> {
 
 fn write_mark(dir: &Path, mark: &Mark) -> io::Result<()> {
     files::replace(&dir.join(MARK), &serde_json::to_vec(mark)?)?;
-    // The directory itself may be new. A parent that can't be opened can't be synced, and is older.
+    // The directory itself may be new. A parent that can't be opened can't be synced; this member didn't create it.
     match File::open(dir.join("..")) {
         Ok(parent) => parent.sync_all(),
         Err(_) => Ok(()),

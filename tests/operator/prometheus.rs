@@ -216,7 +216,7 @@ fn the_alerts_are_what_prometheus_takes_for_rules() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(
-        String::from_utf8_lossy(&output.stdout).contains("5 rules found"),
+        String::from_utf8_lossy(&output.stdout).contains("6 rules found"),
         "{output:?}"
     );
 }

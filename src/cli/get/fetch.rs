@@ -20,10 +20,11 @@ use crate::cli::{Exit, Failure};
 use crate::client::ClientError;
 use crate::clock::{Boot, Clock};
 
-/// Concurrent requests, for each member and in all: more would only wait for each other.
+/// Concurrent requests for each member.
 const EACH: usize = 2;
+/// Concurrent requests in all: more would only wait for each other.
 const AT_ONCE: usize = 8;
-/// One request with its whole answer. A member waits less than this for its journal.
+/// One request with its whole answer. It is longer than a member waits for its journal.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Attempts to fetch one batch: for a single member, over 5 to 10 s in all.
 const ATTEMPTS: u32 = 8;
@@ -66,7 +67,7 @@ enum Problem {
         reason: String,
         wait: Option<Duration>,
     },
-    /// The same, after a long wait.
+    /// No answer within `Limits::answer`. Worth another attempt too.
     Late(String),
     /// It doesn't know the path: an older member may run beside newer ones.
     Unknown(String),
@@ -95,7 +96,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Hands each batch of the plan to `take`, in order, until it says that the reader is gone.
+    /// Hands each batch of the plan to `take`, in order, until it says that the reader is gone. False if it did.
     ///
     /// # Errors
     /// Usage: the members refuse the request. Try again: a batch could not be fetched. Data: an answer is malformed. And those

@@ -87,8 +87,7 @@ impl Collection {
     /// Looks for the record before the head, which a new volume gets only from peers.
     pub fn find_previous(&mut self, chain: &[Arc<Record>]) {
         let previous = self.head.as_ref().and_then(|head| head.previous);
-        let mut newest = chain.iter().rev().take(3);
-        if let Some(known) = newest.find(|record| Some(record.hash) == previous) {
+        if let Some(known) = chain.iter().rev().find(|record| Some(record.hash) == previous) {
             self.voters_before = Some(known.voters);
         }
     }
@@ -216,7 +215,7 @@ impl Collection {
     }
 
     /// While the record before the head is unknown, and so are its voters: the contributors to the head that haven't answered. A
-    /// majority of those voters is among them. None if enough volumes were lost that nobody may have that record any more.
+    /// majority of those voters is among them. None if so many volumes were lost that perhaps nobody has that record.
     pub fn lacks_previous(&self) -> Option<Vec<u16>> {
         let head = self.head.as_ref().filter(|head| head.previous.is_some())?;
         if self.voters_before.is_some() {

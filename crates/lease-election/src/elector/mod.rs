@@ -181,7 +181,7 @@ impl<P: Payload> Elector<P> {
         }
     }
 
-    /// L8, L11: at once, but for a refusal. The retry time is that of renewals.
+    /// L8, L11: at once, except after a write that was refused, which waits as a renewal would.
     fn release_at(&self) -> Boot {
         match self.write_trouble {
             Some(_) => self.next_write,
