@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::harness::{program, run, run_command, until};
+use crate::harness::{PATIENCE, program, run, run_command, until};
 use crate::listener::{Listener, answer, closed};
 
 #[test]
@@ -91,13 +91,27 @@ fn watching(more: &[&str]) -> Child {
 
 /// The first lines of what it writes, until `enough`; then nobody reads it any more, and it ends.
 fn read_until(mut child: Child, enough: impl Fn(&str) -> bool) -> String {
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let reader = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = std::sync::mpsc::channel();
+    // Ends, and closes the pipe, with the line after the last that is wanted.
+    let reading = std::thread::spawn(move || {
+        reader
+            .lines()
+            .map_while(Result::ok)
+            .all(|line| sender.send(line).is_ok());
+    });
     let mut text = String::new();
     while !enough(&text) {
-        assert!(reader.read_line(&mut text).unwrap() > 0, "it ended by itself: {text}");
+        let Ok(line) = lines.recv_timeout(PATIENCE) else {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("no more lines after: {text}");
+        };
+        text += &(line + "\n");
     }
-    drop(reader);
+    drop(lines);
     let code = until("its end", || child.try_wait().unwrap()).code();
+    reading.join().unwrap();
     assert_eq!(code, Some(0));
     text
 }
