@@ -97,11 +97,17 @@ mod tests {
             assert_eq!((args.members, args.data_dir.as_path()), (5, Path::new("d")), "{line}");
             assert_eq!(args.serve, ["--lease-duration", "2s", "--draw-schedule", "x"], "{line}");
         }
-        assert!(
-            parsed("cluster --x --members many")
-                .unwrap_err()
-                .contains("\"many\" is not a number")
-        );
+        for (value, most) in [
+            ("--members many", 32),
+            ("--members 70000", 32),
+            ("--base-port 0", 65535),
+        ] {
+            let refused = parsed(&format!("cluster --x {value}")).unwrap_err();
+            assert!(
+                refused.contains(&format!("give a number from 1 to {most}")),
+                "{refused}"
+            );
+        }
         assert!(parsed("cluster --x --members").unwrap_err().contains("needs a value"));
     }
 }
