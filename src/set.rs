@@ -30,7 +30,7 @@ use crate::shutdown::Signal;
 
 /// Bound of one question to one member.
 pub const ASK_WITHIN: Duration = Duration::from_secs(1);
-/// A view is given out for so long: members are asked at most once in this time, whatever the load.
+/// How long a view is given out. Members are asked at most once in this time, whatever the load.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 /// How long a request waits for a view: a round, and as much again on a busy machine.
 const WAIT: Duration = Duration::from_secs(3);
@@ -96,7 +96,7 @@ impl SetHandle {
     /// too long, on an overloaded machine or while this member stops, the old one.
     ///
     /// # Errors
-    /// Then there is none at all.
+    /// There is no view, not even an old one.
     pub async fn view(&self) -> Result<Arc<SetView>, NoView> {
         let mut published = self.published.clone();
         let newest = published.borrow_and_update().clone();

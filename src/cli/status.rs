@@ -35,7 +35,7 @@ pub struct Args {
     pub(super) colour: Colour,
 }
 
-/// From one screen to the next: members are asked no more often.
+/// The time between two screens. Members ask each other once a second at most, so less would show the same.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Writes the set once, or until nobody reads it.

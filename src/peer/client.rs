@@ -196,7 +196,7 @@ fn unexpected(answer: &Response<Bytes>) -> PeerError {
     }
 }
 
-/// What an answer without a valid signature means: a member signs none to a message that it didn't believe, or doesn't know.
+/// What an answer without a valid signature means: a member signs no answer to a message that it doesn't believe or doesn't know.
 fn unsigned(answer: &Response<Bytes>, error: SignatureError) -> String {
     unanswered(answer).unwrap_or_else(|| format!("its answer isn't signed with our peer secret: {error}"))
 }

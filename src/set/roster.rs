@@ -13,7 +13,7 @@ use crate::table::one_line;
 
 /// How long a member is remembered that DNS no longer lists and that isn't a voter: it was scaled away.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// Characters of a reason: no more than a person reads.
+/// The most characters of a reason. The rest is cut off: enough is left for a person to read.
 const WHY_MAX: usize = 300;
 
 /// The set, as this member saw it at one time.
@@ -51,7 +51,7 @@ pub struct Silence {
 pub struct Reported {
     pub at: Boot,
     pub report: Arc<MemberReport>,
-    /// As JSON, for whoever reserves memory for it.
+    /// Bytes of the report as JSON: what an answer with it needs.
     pub bytes: usize,
 }
 

@@ -203,8 +203,9 @@ impl Collection {
         }))
     }
 
-    /// The missing voters while some majority is missing: of today's voters and of the head's, who contribute, as a verifier demands;
-    /// and of those before the head, whom a member that knows only that older record would ask in a recovery.
+    /// The voters that are missing, as long as a majority is. A verifier demands contributions from a majority of today's voters and
+    /// of the head's. Of the voters before the head a majority must keep it: a member that knows only that older record would ask
+    /// them in a recovery.
     pub fn lacks_majority(&self, voters: Voters) -> Option<Vec<u16>> {
         let contributors = |of: Voters| lacking(of, |ordinal| self.has_contributed(ordinal));
         let keepers = |of: Voters| lacking(of, |ordinal| self.has_kept(ordinal));
@@ -214,8 +215,9 @@ impl Collection {
             .or_else(|| keepers(self.voters_before?))
     }
 
-    /// While the record before the head is unknown, and so are its voters: the contributors to the head that haven't answered. A
-    /// majority of those voters is among them. None if so many volumes were lost that perhaps nobody has that record.
+    /// The contributors to the head that haven't answered, as long as the record before the head is unknown. Its voters are unknown
+    /// then, but a majority of them is among these contributors. None if so many volumes were lost that perhaps nobody has that
+    /// record.
     pub fn lacks_previous(&self) -> Option<Vec<u16>> {
         let head = self.head.as_ref().filter(|head| head.previous.is_some())?;
         if self.voters_before.is_some() {
@@ -325,7 +327,7 @@ impl Member {
     }
 }
 
-/// The voters that don't, while no majority does.
+/// The voters for which `does` is false, unless a majority does.
 fn lacking(voters: Voters, does: impl Fn(u16) -> bool) -> Option<Vec<u16>> {
     let missing: Vec<u16> = voters.ordinals().filter(|ordinal| !does(*ordinal)).collect();
     (!voters.is_majority(usize::from(voters.count) - missing.len())).then_some(missing)

@@ -10,7 +10,7 @@ fn secret(ordinal: u16) -> Hex<32> {
     Hex([ordinal.to_be_bytes()[1]; 32])
 }
 
-/// A record that three members contributed to, its voters, after one of these other voters.
+/// A record with the given voters, and its successor, whose three voters all contributed.
 fn second(voters_before: &str) -> (Arc<Record>, Arc<Record>) {
     let before = Record {
         voters: voters_before.parse().unwrap(),
@@ -31,7 +31,7 @@ fn second(voters_before: &str) -> (Arc<Record>, Arc<Record>) {
     (Arc::new(before), Arc::new(draft.seal()))
 }
 
-/// These members answer, with or without what they committed to, and the second for others passes.
+/// These members answer, each with a reveal or without. The second in which others could answer passes.
 fn answered_by(members: &[(u16, bool)]) -> Draw {
     let (_, head) = second("3-5");
     let mut draw = Draw::begun_on(head);
