@@ -23,7 +23,7 @@ use self::work::Work;
 use crate::clock::{Boot, Now};
 use crate::lease::{Head, LeaseSnapshot};
 use crate::peer::message::Refusal;
-use crate::record::{ChainId, Hash, Hex, MAX_INTEGER, Record};
+use crate::record::{ChainId, Hash, Hex, MAX_INTEGER, Record, Slot};
 
 /// A restart starts so far above every known fence that no promise of an absent voter can be newer.
 const RESTART_STRIDE: u64 = 1 << 20;
@@ -36,6 +36,13 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 struct Newer {
     record: Arc<Record>,
     at: Boot,
+}
+
+/// The fence and head that a commit of ours replaced, and the slot of the record that it put there.
+struct Replaced {
+    fence: u64,
+    head: Head,
+    by: Slot,
 }
 
 /// Permission to start a chain: no voter has one, or an operator asked for it.
@@ -63,8 +70,8 @@ pub struct Conductor {
     restart_above: Option<u64>,
     missed_in_row: u32,
     stays: u32,
-    /// The fence and head that our last commit replaced: a snapshot that still shows them is older.
-    replaced: Option<(u64, Head)>,
+    /// What our last commit replaced: a snapshot that still shows it is older.
+    replaced: Option<Replaced>,
     /// After a failed commit: when to try again.
     retry_at: Boot,
     asks: u64,
@@ -193,10 +200,14 @@ impl Conductor {
         if *mine != ticket {
             return;
         }
-        let (record, restoring, replaces) = (record.clone(), *restoring, replaces.clone());
+        let (record, restoring) = (record.clone(), *restoring);
+        let (fence, head) = replaces.clone();
         self.work = Work::Idle;
         match &outcome {
-            CommitOutcome::Committed => self.replaced = Some(replaces),
+            CommitOutcome::Committed => {
+                let by = record.slot;
+                self.replaced = Some(Replaced { fence, head, by });
+            }
             CommitOutcome::NotCommitted | CommitOutcome::Undecided => self.retry_at = now + ASK_AGAIN,
         }
         match outcome {
@@ -234,7 +245,10 @@ impl Conductor {
             }
             return;
         };
-        self.update_pending(now, object.payload.valid().map(|head| head.slot), rng);
+        self.replaced
+            .take_if(|replaced| replaced.fence != fence || replaced.head != object.payload);
+        let drawn = self.replaced.as_ref().map(|replaced| replaced.by);
+        self.update_pending(now, object.payload.valid().map(|head| head.slot).max(drawn), rng);
         self.drop_outdated(fence, &object.payload);
         if self.restart_above.is_some_and(|above| fence > above) && self.new_chain.is_none_or(|new| !new.restart) {
             self.new_chain = Some(NewChain {
@@ -242,14 +256,7 @@ impl Conductor {
                 restart: true,
             });
         }
-        let replaced = self
-            .replaced
-            .as_ref()
-            .is_some_and(|replaced| *replaced == (fence, object.payload.clone()));
-        if !replaced {
-            self.replaced = None;
-        }
-        let waits = replaced || now.boot < self.retry_at;
+        let waits = self.replaced.is_some() || now.boot < self.retry_at;
         // A recovery that ends may let a collection begin at once, and the other way round.
         for _ in 0..3 {
             if matches!(self.work, Work::Idle) && !waits {

@@ -209,6 +209,57 @@ fn a_commit_that_did_not_happen_is_begun_again_and_one_that_did_ends_the_slot() 
 }
 
 #[test]
+fn a_slot_that_was_drawn_just_before_its_deadline_is_not_reported_as_missed() {
+    let mut draw = Draw::begun();
+    for member in &draw.asked.clone() {
+        draw.answer(at(0), member, Ok(draw.good(member.0)));
+    }
+    let ticket = draw.commit().unwrap().ticket;
+    let almost = millis(at(0), 4_999);
+    let outcome = CommitOutcome::Committed;
+    draw.step(almost, Event::Committed { ticket, outcome });
+    // The view of the Lease is still that from before the commit.
+    draw.step(millis(at(0), 5_001), Event::Tick);
+    let missed = |action: &Action| matches!(action, Action::Report(Report::Missed { .. }));
+    assert!(!draw.other.iter().any(missed), "{:?}", draw.other);
+}
+
+#[test]
+fn after_every_two_slots_missed_in_a_row_it_stands_aside_for_longer_until_it_draws_again() {
+    let lease = Duration::from_secs(15);
+    let mut draw = Draw::begun();
+    let miss = |draw: &mut Draw, slot: u64| {
+        let seen = holding(5, Head::Valid(draw.head.clone()), at(10 * slot));
+        draw.step(at(10 * slot), seen);
+        draw.step(at(10 * slot + 5), Event::Tick);
+        let missed = |action: &Action| matches!(action, Action::Report(Report::Missed { .. }));
+        assert!(draw.other.iter().any(missed), "slot {slot}: {:?}", draw.other);
+        draw.other.iter().find_map(|action| match action {
+            Action::StayOut(time) => Some(*time),
+            _ => None,
+        })
+    };
+    let stands_aside = |draw: &mut Draw, first_slot: u64, longest: Duration| {
+        assert_eq!(miss(draw, first_slot), None);
+        let aside = miss(draw, first_slot + 1).expect("two slots were missed");
+        assert!((longest / 2..longest).contains(&aside), "{aside:?} of {longest:?}");
+    };
+    for (turn, times) in [(0, 1), (1, 2), (2, 4), (3, 4)] {
+        stands_aside(&mut draw, 2 * turn, lease * times);
+    }
+    let seen = holding(5, Head::Valid(draw.head.clone()), at(80));
+    draw.step(at(80), seen);
+    for member in &draw.asked.clone() {
+        draw.answer(at(80), member, Ok(draw.good(member.0)));
+    }
+    let CommitRequest { ticket, payload, .. } = draw.commit().expect("a draw").clone();
+    let outcome = CommitOutcome::Committed;
+    draw.step(at(80), Event::Committed { ticket, outcome });
+    draw.head = payload;
+    stands_aside(&mut draw, 9, lease);
+}
+
+#[test]
 fn a_slot_is_drawn_until_its_deadline_and_never_later() {
     for (millis_after, asked) in [(4_999, 3), (5_000, 0)] {
         let mut conductor = conductor(3);
