@@ -79,9 +79,18 @@ impl Collection {
     }
 
     pub fn beginning(mut self, now: Boot, deadline: Duration, published: &[u16]) -> Collection {
-        self.patience = now + (deadline / 4).min(MOST_PATIENCE);
+        self.patience = now
+            + match self.begins_anew() {
+                true => deadline / 2,
+                false => (deadline / 4).min(MOST_PATIENCE),
+            };
         self.publish(published);
         self
+    }
+
+    /// Nobody who was asked knows a record. A member that answers late may still know one, and refuse as `ahead`.
+    fn begins_anew(&self) -> bool {
+        self.head.is_none() && !self.restart
     }
 
     /// Looks for the record before the head, which a new volume gets only from peers.

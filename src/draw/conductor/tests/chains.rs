@@ -1,6 +1,7 @@
 //! Which chain a holder goes on with: 3.4, 1, and 3.5.
 
 use super::*;
+use crate::peer::message::{Given, KeepAnswer};
 
 #[test]
 fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voters_have_none() {
@@ -19,6 +20,45 @@ fn a_record_that_only_members_without_a_vote_have_is_brought_back_when_the_voter
         panic!("{actions:?}");
     };
     assert_eq!(request.payload, forgotten);
+}
+
+#[test]
+fn a_new_chain_waits_for_every_member_that_may_know_a_record_but_not_for_ever() {
+    let commits = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Commit(_)));
+    let (mut rng, mut conductor) = (StdRng::seed_from_u64(0), conductor(1));
+    conductor.step(at(0), Event::Published(Arc::from([0, 1])), &mut rng);
+    let actions = conductor.step(at(0), holding(5, Head::Absent, at(0)), &mut rng);
+    let actions = conductor.step(at(0), answered(&actions, None), &mut rng);
+    let (_, request) = asked_of_the_other(&actions);
+    // Its own answer is the majority of one voter.
+    let itself = actions.iter().find_map(|action| match action {
+        Action::Keep { ask, ordinal: 0, .. } => Some(*ask),
+        _ => None,
+    });
+    let answer = KeepAnswer {
+        version: VERSION,
+        set: "rg".to_owned(),
+        member: "rg-0".to_owned(),
+        ordinal: 0,
+        chain: request.chain,
+        round: 1,
+        kept: None,
+        contribution: Some(Given {
+            reveal: None,
+            next_commitment: Hex([1; 32]),
+        }),
+    };
+    let event = Event::Kept {
+        ask: itself.expect("it asks itself"),
+        ordinal: 0,
+        result: Ok(answer),
+    };
+    assert!(!commits(&conductor.step(at(0), event, &mut rng)));
+    // The draw deadline is five seconds.
+    let almost = slots::millis(at(0), 2_499);
+    assert!(!commits(&conductor.step(almost, Event::Tick, &mut rng)));
+    let half = slots::millis(at(0), 2_500);
+    assert!(commits(&conductor.step(half, Event::Tick, &mut rng)));
 }
 
 #[test]
