@@ -40,6 +40,8 @@ pub enum Input {
     Conductor(conductor::Event),
     /// The elector published: whoever watches sees the newest, never an older one after it.
     LeaseChanged,
+    /// The process looks up its peers: it sees those that are published now.
+    LookUp,
     Asked {
         from: usize,
         ask: u64,

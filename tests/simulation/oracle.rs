@@ -66,7 +66,12 @@ impl Oracle {
             majority_holds(record.voters, holders)
                 && (followed.contains(&record.hash) || self.majority_before_holds(record, holders))
         };
-        self.secured = self.finals.values().map(held).filter(secured).collect();
+        // What the newest record has not in its past was given up before, and judged then.
+        let stands = |record: &&Arc<Record>| {
+            let newest = self.newest.as_ref();
+            newest.is_some_and(|newest| self.is_past_of(record, newest))
+        };
+        self.secured = self.finals.values().filter(stands).map(held).filter(secured).collect();
         self.secured.sort_by_key(|(record, _)| record.age());
     }
 
@@ -127,7 +132,7 @@ impl Oracle {
                 return Err(format!("round {} was put back though the Lease stood", record.round));
             }
             self.restored += 1;
-            return self.goes_on(record, volumes);
+            return self.goes_on(record, by, volumes);
         }
         match &before.payload {
             Head::Valid(previous) => {
@@ -168,7 +173,7 @@ impl Oracle {
         self.newest = Some(record.clone());
         self.drawn += 1;
         if self.lost {
-            self.goes_on(record, volumes)?;
+            self.goes_on(record, by, volumes)?;
         }
         self.lost = false;
         Ok(())
@@ -176,7 +181,7 @@ impl Oracle {
 
     /// Final stays: what a majority of its voters held at the loss, on volumes that were never lost, must be in the past of
     /// what stands in the Lease now, if another record followed it or a majority of the voters before held it too.
-    fn goes_on(&self, record: &Record, volumes: &[Volume]) -> Verdict {
+    fn goes_on(&self, record: &Record, by: &Process, volumes: &[Volume]) -> Verdict {
         for (secured, had) in &self.secured {
             let have = holders(secured, volumes);
             let kept: BTreeSet<u16> = had
@@ -185,9 +190,13 @@ impl Oracle {
                 .copied()
                 .collect();
             let kept_or_wiped = kept.union(&self.wiped).copied().collect();
-            let excused =
+            let gone =
                 !self.majority_before_holds(secured, &kept) && self.majority_before_holds(secured, &kept_or_wiped);
-            if majority_holds(secured.voters, &kept) && !excused && !self.is_past_of(secured, record) {
+            // Who knows no record asks the voters of its own configuration.
+            let begins_anew = record.round == 1 && record.chain != secured.chain;
+            let unasked = begins_anew && !majority_holds(by.voters, &kept);
+            let must_stay = majority_holds(secured.voters, &kept) && !gone && !unasked;
+            if must_stay && !self.is_past_of(secured, record) {
                 return Err(format!(
                     "round {} (fence {}) came in place of round {} (fence {}), which the majority {kept:?} kept",
                     record.round, record.fence, secured.round, secured.fence

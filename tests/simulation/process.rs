@@ -14,7 +14,7 @@ use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
 use random_generator::identity::{MemberName, lease_identity};
 use random_generator::lease::{LeaseObject, LeaseSnapshot};
 use random_generator::record::secrets::Seed;
-use random_generator::record::{Hash, Record};
+use random_generator::record::{Hash, Record, Voters};
 
 use crate::world::{Plan, START};
 
@@ -67,6 +67,8 @@ impl Volume {
 pub struct Process {
     pub ordinal: u16,
     pub identity: String,
+    /// Of its configuration.
+    pub voters: Voters,
     pub elector: Elector<Record>,
     pub conductor: Conductor,
     pub contributor: Contributor,
@@ -131,6 +133,7 @@ impl Process {
         Process {
             ordinal,
             identity,
+            voters: plan.voters,
             elector,
             conductor,
             contributor: Contributor {

@@ -3,7 +3,7 @@
 
 use rand::RngExt;
 use random_generator::lease::LeaseObject;
-use random_generator::record::Voters;
+use random_generator::record::{Record, Voters};
 
 use crate::faults::Fault;
 use crate::world::{Plan, SECOND, World};
@@ -69,15 +69,16 @@ impl World {
         self.restart_all();
     }
 
-    /// The lower half leave for good, once two records name the others as voters.
+    /// The lower half leave for good, once the three newest records name the others as voters, and these have them: the newest
+    /// may be lost with the Lease, and the draw after the one before it needs the voters of both.
     pub fn leave(&mut self) {
-        let named = self
-            .oracle
-            .finals
-            .values()
-            .filter(|record| record.voters == self.plan.voters)
-            .count();
-        if named < 2 {
+        let mut finals: Vec<_> = self.oracle.finals.values().collect();
+        finals.sort_by_key(|record| (record.fence, record.round));
+        let moved = |record: &Record| {
+            let has = |ordinal: u16| self.volumes[usize::from(ordinal)].records.contains_key(&record.hash);
+            record.voters == self.plan.voters && record.voters.ordinals().all(has)
+        };
+        if finals.iter().rev().take(3).filter(|record| moved(record)).count() < 3 {
             return self.schedule_fault(self.t + 5 * SECOND, Fault::Leave);
         }
         self.left = self.plan.voters.first;

@@ -208,10 +208,9 @@ impl World {
     }
 
     pub fn publish_members(&mut self) {
-        let published: Arc<[u16]> = self.published.clone().into();
         for to in 0..self.processes.len() {
             let at = self.t + self.rng.random_range(0..3 * SECOND);
-            let input = Input::Conductor(conductor::Event::Published(published.clone()));
+            let input = Input::LookUp;
             self.schedule(at, Happening::Input { to, input });
         }
     }
@@ -245,6 +244,10 @@ impl World {
         match input {
             Input::Elector(event) => self.elector(id, event),
             Input::Conductor(event) => self.conductor(id, event),
+            Input::LookUp => {
+                let published = self.published.clone().into();
+                self.conductor(id, conductor::Event::Published(published))
+            }
             Input::LeaseChanged => match self.processes[id].lease.clone() {
                 Some(snapshot) => self.lease_changed(id, snapshot),
                 None => Ok(()),
