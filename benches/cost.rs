@@ -1,5 +1,6 @@
 //! What everything costs that a member does around a number: its requests a second over those of a bare axum handler that
-//! returns the same JSON, at each durability; and its bytes a second over those of a stream of zeros. `make bench`.
+//! returns the same JSON, at each durability; and its bytes a second over those of a stream of zeros. Then what those who watch the
+//! set cost: the member's requests a second with dashboards open over those without. `make bench`.
 //!
 //! Server and client have one processor each. Member and bare server are asked in turn, and the ratio is taken within each
 //! round, since what else the machine does changes from one second to the next; the median of the rounds is told. Below it stands
@@ -41,6 +42,10 @@ const LIMITS: [(&str, &str, f64); 4] = [
     ("/ at durability power", "power", 0.60),
     ("/bytes", "crash", 0.65),
 ];
+/// What a dashboard asks for each second, and how many are open.
+const WATCHED: [&str; 2] = ["/set", "/dashboard"];
+const WATCHERS: usize = 4;
+const LEAST_WHILE_WATCHED: f64 = 0.97;
 const SERVER: &str = "0";
 const CLIENT: &str = "1";
 
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
     match word(0) {
         "serve-bare" => runtime().block_on(bare()),
         "ask" => println!("{}", runtime().block_on(requests(word(1).parse().unwrap()))),
+        "ask-watched" => println!("{}", runtime().block_on(watched_requests(word(1).parse().unwrap()))),
         "stream" => println!("{}", runtime().block_on(bytes(word(1).parse().unwrap()))),
         _ => return compare(),
     }
@@ -253,10 +259,35 @@ fn compare() -> ExitCode {
             tell_reason(&of_member, &of_bare);
         }
     }
+    met &= compare_watched();
     match met {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+/// One member, asked in turn with dashboards open and without.
+fn compare_watched() -> bool {
+    let member = member("crash");
+    let mut ratios: Vec<f64> = (0..ROUNDS)
+        .map(|round| match round % 2 {
+            0 => measured("ask-watched", &member) / measured("ask", &member),
+            _ => {
+                let alone = measured("ask", &member);
+                measured("ask-watched", &member) / alone
+            }
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios[ROUNDS / 2];
+    let all: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+    let said = if ratio >= LEAST_WHILE_WATCHED { "" } else { "  not met" };
+    let name = format!("/ with {WATCHERS} dashboards open, over without");
+    println!(
+        "{name:<56} {ratio:>7.2} {LEAST_WHILE_WATCHED:>7.2}  {}{said}",
+        all.join(" ")
+    );
+    ratio >= LEAST_WHILE_WATCHED
 }
 
 /// The handlers to compare with: axum and nothing else.
@@ -307,6 +338,36 @@ async fn requests(address: SocketAddr) -> f64 {
         all += counted.unwrap();
     }
     all as f64 / SPAN.as_secs_f64()
+}
+
+/// As [`requests`], while dashboards are open.
+async fn watched_requests(address: SocketAddr) -> f64 {
+    let mut watching = JoinSet::new();
+    for _ in 0..WATCHERS {
+        watching.spawn(async move {
+            let mut each_second = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                each_second.tick().await;
+                for path in WATCHED {
+                    let mut stream = TcpStream::connect(address).await.unwrap();
+                    let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    let mut answer = Vec::new();
+                    timeout(PATIENCE, stream.read_to_end(&mut answer))
+                        .await
+                        .unwrap()
+                        .unwrap();
+                    assert!(answer.starts_with(b"HTTP/1.1 200"), "{path}");
+                }
+            }
+        });
+    }
+    let rate = requests(address).await;
+    // A watcher that met anything but a 200 has panicked.
+    if let Some(ended) = watching.try_join_next() {
+        ended.unwrap();
+    }
+    rate
 }
 
 /// Both servers end these answers with the brace of their JSON, which has no other.
