@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by panicking, and says when kubectl is absent
 
 mod base;
+mod chart;
 mod end_to_end;
 mod image;
 mod overlays;

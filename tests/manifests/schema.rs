@@ -41,7 +41,7 @@ fn known(object: &Value) -> Value {
 }
 
 /// Where the two differ.
-fn differences(known: &Value, written: &Value, at: &str) -> Vec<String> {
+pub fn differences(known: &Value, written: &Value, at: &str) -> Vec<String> {
     match (known, written) {
         (Value::Object(left), Value::Object(right)) => {
             let names: BTreeSet<_> = left.keys().chain(right.keys()).collect();
