@@ -71,6 +71,17 @@ that names the value and what is allowed. */}}
 {{- fail (printf "draw.deadline is %s: allowed is at most the period of draw.schedule, %s" . $period) -}}
 {{- end -}}
 {{- end -}}
+{{- else if not (hasPrefix "@" .Values.draw.schedule) -}}
+{{- $names := list "minute" "hour" "day of month" "month" "day of week" -}}
+{{- $least := list 0 0 1 1 0 -}}
+{{- $most := list 59 23 31 12 7 -}}
+{{- range $n, $field := regexSplit " +" .Values.draw.schedule -1 -}}
+{{- range $number := regexFindAll "[0-9]+" (regexReplaceAll "/[0-9]+" $field "") -1 -}}
+{{- if or (lt (int $number) (index $least $n)) (gt (int $number) (index $most $n)) -}}
+{{- fail (printf "draw.schedule is %q: its %s is %s, allowed are %d to %d" $.Values.draw.schedule (index $names $n) $number (index $least $n) (index $most $n)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

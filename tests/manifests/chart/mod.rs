@@ -3,6 +3,9 @@
 //! `tests/manifests/get-helm` builds both. Without them this says so, and fails where CI=true.
 
 mod equal;
+mod names;
+mod notes;
+mod refused;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::{Manifests, root};
+use super::{Manifests, parsed, root};
 
 pub struct Helm(PathBuf);
 
@@ -91,6 +94,11 @@ fn file_of(values: &Value) -> (tempfile::TempDir, PathBuf) {
     let file = folder.path().join("values.yaml");
     std::fs::write(&file, values.to_string()).unwrap();
     (folder, file)
+}
+
+/// One value of YAML.
+fn one(yaml: &str) -> Value {
+    parsed(&format!("value: {yaml}")).remove(0)["value"].take()
 }
 
 /// `{"a": {"b": value}}` of `a.b`.

@@ -6,7 +6,7 @@ use clap::{Args, Command};
 use random_generator::config::ServeArgs;
 use serde_json::{Value, json};
 
-use super::{helms, nested};
+use super::{helms, nested, one};
 use crate::{Manifests, at, configuration, parsed, schema, text, variables};
 
 /// Each value that becomes a variable → what it becomes. All of them at once are a set that draws.
@@ -194,11 +194,10 @@ fn every_value_reaches_the_object_it_is_for() {
         let [path, value, words, expected] = columns[..] else {
             panic!("{row}")
         };
-        let of = |yaml: &str| parsed(yaml).remove(0);
-        let manifests = helm.with(&nested(path, of(value)));
+        let manifests = helm.with(&nested(path, one(value)));
         schema::check(&manifests);
         let (object, pointer) = place(&manifests, words);
-        assert_eq!(at(object, &pointer), &of(expected), "{row}");
+        assert_eq!(at(object, &pointer), &one(expected), "{row}");
     }
 }
 

@@ -1,0 +1,110 @@
+//! What depends on the release's name, and what an upgrade must not change.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Helm, cases, helms, values_file};
+use crate::base::collect;
+use crate::{Manifests, at, configuration, schema, variables};
+
+/// All that selects Pods, and everything of a StatefulSet that can't be changed.
+fn fixed(manifests: &Manifests) -> Value {
+    let set = manifests.workload();
+    let mut selectors: Vec<&Value> = Vec::new();
+    manifests.0.values().for_each(|object| collect(object, &mut selectors));
+    let label = at(set, "/spec/selector/matchLabels");
+    assert!(selectors.iter().all(|selector| *selector == label), "{selectors:#?}");
+    json!([
+        label,
+        at(set, "/metadata/name"),
+        at(set, "/spec/serviceName"),
+        at(set, "/spec/volumeClaimTemplates")
+    ])
+}
+
+#[test]
+fn what_a_set_can_not_change_depends_on_the_release_and_on_the_volumes_alone() {
+    let changes = json!({
+        "image": {"tag": "0.2.0"}, "replicas": 5, "voters": {"start": 1}, "update": {"partition": 1},
+        "draw": {"schedule": "@hourly"}, "labels": {"team": "a"}, "annotations": {"a": "b"}, "resources": {"limits": {"memory": "1Gi"}},
+        "pod": {"labels": {"team": "b"}, "annotations": {"a": "b"}}, "peerSecret": {"name": "secret"}, "ipFamilies": ["IPv6"],
+        "service": {"port": 8080}, "serviceAccount": {"name": "mine"}, "disruption": {"maxUnavailable": 2},
+        "monitoring": {"podMonitor": {"enabled": true, "labels": {"release": "a"}}, "dashboard": {"enabled": true}},
+    });
+    for helm in helms() {
+        let (before, after) = (helm.with(&json!({})), helm.with(&changes));
+        assert_eq!(fixed(&before), fixed(&after));
+        let policy = |manifests: &Manifests| at(manifests.workload(), "/spec/podManagementPolicy").clone();
+        assert_eq!(policy(&before), policy(&after));
+        for case in cases().iter().filter(|case| *case != "once") {
+            let file = values_file(case);
+            let other = helm.rendered("random-generator", &["--values", file.to_str().unwrap()]);
+            assert_eq!(fixed(&before), fixed(&other), "{case}");
+        }
+    }
+}
+
+fn release(helm: &Helm, name: &str) -> Manifests {
+    let monitoring = values_file("monitoring");
+    let manifests = helm.rendered(name, &["--values", monitoring.to_str().unwrap()]);
+    schema::check(&manifests);
+    manifests
+}
+
+#[test]
+fn releases_in_one_namespace_share_nothing_whatever_their_names() {
+    let long = "a".repeat(53);
+    let as_long = format!("{}b", "a".repeat(52));
+    let names = [
+        "random-generator",
+        "web",
+        "web-random-generator",
+        "random",
+        "rg",
+        "1st",
+        "a.b",
+        "a-b",
+        &long,
+        &as_long,
+    ];
+    for helm in helms() {
+        let mut taken = BTreeSet::new();
+        let mut labels = BTreeSet::new();
+        for name in names {
+            let manifests = release(&helm, name);
+            for object in manifests.0.keys() {
+                assert!(taken.insert(object.clone()), "{object:?} of {name} is another's too");
+            }
+            assert!(
+                labels.insert(fixed(&manifests)[0].to_string()),
+                "{name} selects another's Pods"
+            );
+            let variables = variables(manifests.workload());
+            manifests.get("Lease", &variables["RANDOM_GENERATOR_LEASE_NAME"]);
+            manifests.get("Service", &variables["RANDOM_GENERATOR_GOVERNING_SERVICE"]);
+        }
+    }
+}
+
+#[test]
+fn names_stay_within_the_limits_of_kubernetes_and_of_the_member_however_long_the_releases() {
+    for helm in helms() {
+        for name in [39, 40, 52, 53].map(|length| "long-".repeat(11)[..length].trim_end_matches('-').to_owned()) {
+            let manifests = release(&helm, &name);
+            let set = manifests.workload();
+            configuration(set);
+            let member = format!("{}-1023", at(set, "/metadata/name").as_str().unwrap());
+            let parsed: random_generator::identity::MemberName = member.parse().unwrap();
+            assert_eq!(parsed.ordinal, Some(1023), "{member}");
+            for (kind, name) in manifests.0.keys() {
+                let most = if kind == "ConfigMap" { 253 } else { 63 };
+                let first = name.starts_with(|c: char| c.is_ascii_lowercase());
+                assert!(name.len() <= most && first && !name.contains("--"), "{kind} {name}");
+            }
+            for value in fixed(&manifests)[0].as_object().unwrap().values() {
+                assert!(value.as_str().unwrap().len() <= 63, "{value}");
+            }
+        }
+    }
+}
