@@ -7,12 +7,13 @@ that names the value and what is allowed. */}}
 {{- include "random-generator.check.lease" . -}}
 {{- include "random-generator.check.grace" . -}}
 {{- include "random-generator.check.reserved" . -}}
+{{- include "random-generator.check.fixed" . -}}
 {{- end -}}
 
 {{/* A number with its unit, in milliseconds or bytes. */}}
 {{- define "random-generator.quantity" -}}
 {{- $units := dict "ms" 1.0 "s" 1e3 "m" 6e4 "h" 3.6e6 "" 1.0 "B" 1.0 "KB" 1e3 "MB" 1e6 "GB" 1e9
-  "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 -}}
+  "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 -}}
 {{- $number := regexFind "^[0-9.]+" . -}}
 {{- mulf (float64 $number) (index $units (trimPrefix $number . | replace "iB" "i")) -}}
 {{- end -}}
@@ -132,5 +133,24 @@ that names the value and what is allowed. */}}
 {{- end -}}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name is empty: with serviceAccount.create false, name one that exists" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the API refuses to change, before anything else is changed. Without a cluster, as in `helm template`, nothing is found. */}}
+{{- define "random-generator.check.fixed" -}}
+{{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (include "random-generator.set" .) -}}
+{{- $claim := (first .spec.volumeClaimTemplates).spec -}}
+{{- $size := $claim.resources.requests.storage -}}
+{{- range list
+  (list "podManagementPolicy" $.Values.podManagementPolicy .spec.podManagementPolicy)
+  (list "storage.accessMode" $.Values.storage.accessMode (first $claim.accessModes))
+  (list "storage.className" $.Values.storage.className ($claim.storageClassName | default ""))
+  (list "storage.size" $.Values.storage.size (ternary $.Values.storage.size $size
+    (eq (include "random-generator.quantity" $.Values.storage.size) (include "random-generator.quantity" $size))))
+-}}
+{{- if ne (index . 1) (index . 2) -}}
+{{- fail (printf "%s is %q and the set has %q: it can't be changed; allowed is %q, or uninstall (the claims stay, as they are) and install again" (index . 0) (index . 1) (index . 2) (index . 2)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

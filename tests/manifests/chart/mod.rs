@@ -6,6 +6,7 @@ mod equal;
 mod names;
 mod notes;
 mod refused;
+mod tested;
 mod values;
 
 use std::path::{Path, PathBuf};

@@ -108,3 +108,41 @@ fn names_stay_within_the_limits_of_kubernetes_and_of_the_member_however_long_the
         }
     }
 }
+
+#[test]
+fn monitors_in_another_namespace_find_the_set_and_meet_no_other_sets() {
+    let part = json!({"enabled": true, "namespace": "monitoring", "labels": {"release": "prometheus"}});
+    let monitoring = json!({"podMonitor": part, "rules": part, "dashboard": part});
+    // As for all objects, which the monitors' own come before.
+    let values = json!({"monitoring": monitoring, "labels": {"release": "other"}});
+    for helm in helms() {
+        let (_folder, file) = super::file_of(&values);
+        let mut taken = BTreeSet::new();
+        for namespace in ["a", "b", "monitoring"] {
+            let arguments = ["--values", file.to_str().unwrap(), "--namespace", namespace];
+            let manifests = helm.rendered("random-generator", &arguments);
+            let elsewhere = namespace != "monitoring";
+            let prefix = if elsewhere {
+                format!("{namespace}-")
+            } else {
+                String::new()
+            };
+            for (kind, name) in [
+                ("PodMonitor", "random-generator"),
+                ("PrometheusRule", "random-generator"),
+                ("ConfigMap", "random-generator-dashboard"),
+            ] {
+                let object = manifests.get(kind, &format!("{prefix}{name}"));
+                let there = object.pointer("/metadata/namespace");
+                assert_eq!(there, elsewhere.then_some(&json!("monitoring")));
+                assert_eq!(at(object, "/metadata/labels/release"), "prometheus");
+                assert!(taken.insert(format!("{kind} {prefix}{name}")), "{kind} of {namespace}");
+            }
+            let monitor = manifests.get("PodMonitor", &format!("{prefix}random-generator"));
+            let names = json!([namespace]);
+            let selected = monitor.pointer("/spec/namespaceSelector/matchNames");
+            assert_eq!(selected, elsewhere.then_some(&names));
+            assert_eq!(at(manifests.workload(), "/metadata/labels/release"), "other");
+        }
+    }
+}
