@@ -1,13 +1,16 @@
-{{/* What all names begin with: nothing in the release `random-generator`, else the release's name. One that is too long for a
-Service's name (63), or no DNS label, is shortened, with a hash so that no two are the same. */}}
+{{/* What all names begin with: nothing in the release `random-generator`, else the release's name; in another chart that includes
+this one under an alias, that too. What is too long for a Service's name (63), or no DNS label, is shortened, with a hash so that no
+two are the same. */}}
 {{- define "random-generator.prefix" -}}
-{{- $release := .Release.Name -}}
-{{- if eq $release .Chart.Name -}}
-{{- else if and (le (len $release) 39) (regexMatch "^[a-z][a-z0-9-]*$" $release) -}}
-{{- printf "%s-" $release -}}
+{{- $own := .Release.Name -}}
+{{- if ne .Chart.Name "random-generator" }}{{ $own = printf "%s-%s" $own .Chart.Name }}{{ end -}}
+{{- if eq $own "random-generator" -}}
+{{- else if and (le (len $own) 39) (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $own) -}}
+{{- printf "%s-" $own -}}
 {{- else -}}
-{{- $start := regexReplaceAll "^([0-9])" (replace "." "-" $release) "r${1}" | trunc 28 -}}
-{{- printf "%s-%s-" (regexReplaceAll "-+$" $start "") (sha256sum $release | trunc 8) -}}
+{{- $start := regexReplaceAll "[^a-z0-9]+" (lower $own) "-" | trimAll "-" -}}
+{{- $start = regexReplaceAll "^([0-9])" $start "r${1}" | trunc 28 | trimAll "-" -}}
+{{- printf "%s-%s-" $start (sha256sum $own | trunc 8) -}}
 {{- end -}}
 {{- end -}}
 

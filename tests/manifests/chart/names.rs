@@ -110,6 +110,33 @@ fn names_stay_within_the_limits_of_kubernetes_and_of_the_member_however_long_the
 }
 
 #[test]
+fn a_chart_that_includes_it_twice_has_two_sets() {
+    for helm in helms() {
+        let folder = tempfile::tempdir().unwrap();
+        let charts = folder.path().join("charts");
+        let packed = helm.run(&["package", "k8s/chart", "--destination", charts.to_str().unwrap()]);
+        assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+        let of =
+            |alias: &str| json!({"name": "random-generator", "version": env!("CARGO_PKG_VERSION"), "alias": alias});
+        let chart = json!({"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [of("dice"), of("Cards_2")]});
+        std::fs::write(folder.path().join("Chart.yaml"), chart.to_string()).unwrap();
+        let values = json!({"dice": {"replicas": 5}, "global": {"of": "all"}});
+        std::fs::write(folder.path().join("values.yaml"), values.to_string()).unwrap();
+        let output = helm.run(&["template", "web", folder.path().to_str().unwrap(), "--skip-tests"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let manifests = Manifests::of(&text);
+        let count = text.matches("\nkind: ").count();
+        assert_eq!(manifests.0.len(), count, "two objects of one name");
+        assert_eq!(
+            at(manifests.get("StatefulSet", "web-dice-rg"), "/spec/replicas"),
+            &json!(5)
+        );
+        schema::check(&manifests);
+    }
+}
+
+#[test]
 fn monitors_in_another_namespace_find_the_set_and_meet_no_other_sets() {
     let part = json!({"enabled": true, "namespace": "monitoring", "labels": {"release": "prometheus"}});
     let monitoring = json!({"podMonitor": part, "rules": part, "dashboard": part});
