@@ -131,6 +131,12 @@ workshop-check: ## Work through the exercises of workshop/ that need no Kubernet
 	$(CARGO) build --profile $(PROFILE)
 	PROFILE=$(PROFILE) workshop/check
 
+.PHONY: chart-check
+chart-check: ## Compare k8s/chart with the kustomizations, and try its values, with helm 3 and helm 4; Go builds both once
+	@$(KUBECTL) version --client >/dev/null || { echo 'there is no $(KUBECTL): install kubectl, or name it: KUBECTL=…' >&2; exit 64; }
+	tests/manifests/get-helm
+	KUBECTL='$(KUBECTL)' $(CARGO) test --workspace --test manifests chart
+
 .PHONY: mutants
 mutants: ## Plant each bug of tests/mutations, and show which test or seed fails
 	tests/mutations/run

@@ -9,6 +9,7 @@
 
 mod access;
 mod chain;
+mod chart;
 mod client;
 mod cluster;
 mod describe;
@@ -106,9 +107,9 @@ fn given(faults: bool) -> Result<Given, String> {
 
 /// What needs nothing but an API server; what takes longest first.
 fn set_groups() -> Vec<Group> {
-    vec![
-        updates::group(),
-        members::group(),
+    let mut groups = vec![updates::group(), members::group()];
+    groups.extend(chart::group());
+    groups.extend([
         second::group(),
         ordinals::group(),
         traffic::group(),
@@ -117,7 +118,8 @@ fn set_groups() -> Vec<Group> {
         discovery::group(),
         peer_secret::group(),
         missing::token_group(),
-    ]
+    ]);
+    groups
 }
 
 /// More groups than these at once would wait for processors rather than for conditions.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by panicking, and says when kubectl is absent
 
 mod base;
+mod chart;
 mod end_to_end;
 mod image;
 mod overlays;
@@ -122,6 +123,10 @@ fn ports(workload: &Value) -> BTreeMap<String, u64> {
 
 /// What the member makes of its variables: each has to be an argument of `serve`, with a value that it takes.
 fn configuration(workload: &Value) -> Config {
+    try_configuration(workload).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn try_configuration(workload: &Value) -> Result<Config, String> {
     let command = ServeArgs::augment_args(Command::new("serve"));
     let mut arguments = vec![String::from("serve")];
     for (name, value) in variables(workload) {
@@ -137,9 +142,9 @@ fn configuration(workload: &Value) -> Config {
     }
     let matches = command
         .try_get_matches_from(&arguments)
-        .unwrap_or_else(|error| panic!("{error}"));
-    let args = ServeArgs::from_arg_matches(&matches).unwrap();
-    Config::try_from(args).unwrap_or_else(|error| panic!("{error}"))
+        .map_err(|error| error.to_string())?;
+    let args = ServeArgs::from_arg_matches(&matches).map_err(|error| error.to_string())?;
+    Config::try_from(args).map_err(|error| error.to_string())
 }
 
 /// `KUBECTL`, or the kubectl on the PATH.

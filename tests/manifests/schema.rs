@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -27,6 +27,7 @@ fn known(object: &Value) -> Value {
         "Lease" => through::<Lease>(object),
         "NetworkPolicy" => through::<NetworkPolicy>(object),
         "PersistentVolumeClaim" => through::<PersistentVolumeClaim>(object),
+        "Pod" => through::<Pod>(object),
         "PodDisruptionBudget" => through::<PodDisruptionBudget>(object),
         "ReplicaSet" => through::<ReplicaSet>(object),
         "Role" => through::<Role>(object),
@@ -41,7 +42,7 @@ fn known(object: &Value) -> Value {
 }
 
 /// Where the two differ.
-fn differences(known: &Value, written: &Value, at: &str) -> Vec<String> {
+pub fn differences(known: &Value, written: &Value, at: &str) -> Vec<String> {
     match (known, written) {
         (Value::Object(left), Value::Object(right)) => {
             let names: BTreeSet<_> = left.keys().chain(right.keys()).collect();

@@ -1,0 +1,156 @@
+{{/* What values.schema.json can't say: values against each other, and durations and sizes by their ranges. Each failure is a line
+that names the value and what is allowed. */}}
+{{- define "random-generator.check" -}}
+{{- include "random-generator.check.ranges" . -}}
+{{- include "random-generator.check.ordinals" . -}}
+{{- include "random-generator.check.draw" . -}}
+{{- include "random-generator.check.lease" . -}}
+{{- include "random-generator.check.grace" . -}}
+{{- include "random-generator.check.reserved" . -}}
+{{- include "random-generator.check.fixed" . -}}
+{{- end -}}
+
+{{/* A number with its unit, in milliseconds or bytes. */}}
+{{- define "random-generator.quantity" -}}
+{{- $units := dict "ms" 1.0 "s" 1e3 "m" 6e4 "h" 3.6e6 "" 1.0 "B" 1.0 "KB" 1e3 "MB" 1e6 "GB" 1e9
+  "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- mulf (float64 $number) (index $units (trimPrefix $number . | replace "iB" "i")) -}}
+{{- end -}}
+
+{{- define "random-generator.check.ranges" -}}
+{{- range list
+  (list "draw.deadline" .Values.draw.deadline "100ms" "3600s")
+  (list "lease.duration" .Values.lease.duration "2s" "1h")
+  (list "lease.retry" .Values.lease.retry "10ms" "1h")
+  (list "journal.max" .Values.journal.max "2MiB" "1024GiB")
+  (list "ledger.max" .Values.ledger.max "512KiB" "1GiB")
+  (list "http.answerMemory" .Values.http.answerMemory "1MiB" "1024GiB")
+  (list "shutdown.delay" .Values.shutdown.delay "0s" "600s")
+  (list "shutdown.drainLimit" .Values.shutdown.drainLimit "0s" "600s")
+  (list "discovery.interval" .Values.discovery.interval "100ms" "3600s")
+-}}
+{{- $name := index . 0 -}}{{- $value := index . 1 -}}{{- $least := index . 2 -}}{{- $most := index . 3 -}}
+{{- if $value -}}
+{{- $is := include "random-generator.quantity" $value | float64 -}}
+{{- if or (lt $is (include "random-generator.quantity" $least | float64)) (gt $is (include "random-generator.quantity" $most | float64)) -}}
+{{- fail (printf "%s is %s: allowed are %s to %s" $name $value $least $most) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "random-generator.check.ordinals" -}}
+{{- $start := int .Values.ordinals.start -}}
+{{- $replicas := int .Values.replicas -}}
+{{- $end := add $start $replicas -}}
+{{- $first := int .Values.voters.start -}}
+{{- $count := int .Values.voters.count -}}
+{{- $last := sub (add $first $count) 1 -}}
+{{- if gt $end 1024 -}}
+{{- fail (printf "ordinals.start %d and replicas %d: the last ordinal may be 1023 at most" $start $replicas) -}}
+{{- end -}}
+{{- if gt $last 1023 -}}
+{{- fail (printf "voters.start %d and voters.count %d: the last voter may be ordinal 1023 at most" $first $count) -}}
+{{- end -}}
+{{- $run := max 0 (sub (add (min $end (add $last 1)) 0) (max $start $first)) -}}
+{{- if and (gt $replicas 0) (le (mul 2 $run) $count) -}}
+{{- fail (printf "voters.start %d and voters.count %d are ordinals %d to %d, and ordinals.start %d with replicas %d runs %d of them: a draw needs more than half" $first $count $first $last $start $replicas $run) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "random-generator.check.draw" -}}
+{{- $every := regexFind "^@every .*" .Values.draw.schedule -}}
+{{- if $every -}}
+{{- $period := splitList " " $every | last -}}
+{{- $is := include "random-generator.quantity" $period | float64 -}}
+{{- if or (lt $is 1e3) (gt $is 8.64e7) -}}
+{{- fail (printf "draw.schedule is %q: allowed after @every are 1s to 24h" .Values.draw.schedule) -}}
+{{- end -}}
+{{- with .Values.draw.deadline -}}
+{{- if gt (include "random-generator.quantity" . | float64) $is -}}
+{{- fail (printf "draw.deadline is %s: allowed is at most the period of draw.schedule, %s" . $period) -}}
+{{- end -}}
+{{- end -}}
+{{- else if not (hasPrefix "@" .Values.draw.schedule) -}}
+{{- $names := list "minute" "hour" "day of month" "month" "day of week" -}}
+{{- $least := list 0 0 1 1 0 -}}
+{{- $most := list 59 23 31 12 7 -}}
+{{- range $n, $field := regexSplit " +" .Values.draw.schedule -1 -}}
+{{- range $number := regexFindAll "[0-9]+" (regexReplaceAll "/[0-9]+" $field "") -1 -}}
+{{- if or (lt (int $number) (index $least $n)) (gt (int $number) (index $most $n)) -}}
+{{- fail (printf "draw.schedule is %q: its %s is %s, allowed are %d to %d" $.Values.draw.schedule (index $names $n) $number (index $least $n) (index $most $n)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "random-generator.check.lease" -}}
+{{- $lease := .Values.lease -}}
+{{- $duration := include "random-generator.quantity" ($lease.duration | default "15s") | float64 -}}
+{{- if ne $duration (mulf 1000 (floor (divf $duration 1000))) -}}
+{{- fail (printf "lease.duration is %s: allowed are whole seconds" $lease.duration) -}}
+{{- end -}}
+{{- $renew := divf (mulf $duration 2) 3 -}}
+{{- with $lease.renewDeadline }}{{ $renew = include "random-generator.quantity" . | float64 }}{{ end -}}
+{{- if or (le $renew 1e3) (ge $renew $duration) -}}
+{{- fail (printf "lease.renewDeadline is %s: allowed is more than 1s, and less than lease.duration, %s" $lease.renewDeadline ($lease.duration | default "15s")) -}}
+{{- end -}}
+{{- $retry := divf (mulf $duration 2) 15 -}}
+{{- with $lease.retry }}{{ $retry = include "random-generator.quantity" . | float64 }}{{ end -}}
+{{- if le (mulf $renew 5) (mulf $retry 6) -}}
+{{- fail (printf "lease.retry is %s: 1.2 times it must be less than lease.renewDeadline, %s" ($lease.retry | default "2/15 of lease.duration") ($lease.renewDeadline | default "2/3 of lease.duration")) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The stages of stopping: 10 s for the lease, the delay, the limit and 2 s, 10 s to flush. */}}
+{{- define "random-generator.check.grace" -}}
+{{- $shutdown := .Values.shutdown -}}
+{{- $delay := include "random-generator.quantity" ($shutdown.delay | default "0s") | float64 -}}
+{{- $drain := include "random-generator.quantity" ($shutdown.drainLimit | default "20s") | float64 -}}
+{{- if le (mulf 1000 $shutdown.gracePeriodSeconds) (addf $delay $drain 22000) -}}
+{{- fail (printf "shutdown.gracePeriodSeconds is %d: allowed is more than delay + drainLimit + 22 seconds" (int $shutdown.gracePeriodSeconds)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "random-generator.check.reserved" -}}
+{{- range $labels := list (list "labels" .Values.labels) (list "pod.labels" .Values.pod.labels) -}}
+{{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/component" -}}
+{{- if hasKey (index $labels 1) $label -}}
+{{- fail (printf "%s: %s is the chart's own; allowed is any other label" (index $labels 0) $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $set := include "random-generator.settings" . | fromYaml -}}
+{{- range .Values.env -}}
+{{- if or (hasKey $set .name) (has .name (list "POD_NAME" "POD_NAMESPACE" "POD_UID" "POD_IP" "NODE_NAME")) -}}
+{{- fail (printf "env: %s is set by the chart; allowed is any other variable" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.ipFamilyPolicy "SingleStack") (gt (len .Values.ipFamilies) 1) -}}
+{{- fail "ipFamilies has two families: allowed is one with ipFamilyPolicy SingleStack" -}}
+{{- end -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.name is empty: with serviceAccount.create false, name one that exists" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the API refuses to change, before anything else is changed. Without a cluster, as in `helm template`, nothing is found. */}}
+{{- define "random-generator.check.fixed" -}}
+{{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (include "random-generator.set" .) -}}
+{{- $claim := (first .spec.volumeClaimTemplates).spec -}}
+{{- $size := $claim.resources.requests.storage -}}
+{{- range list
+  (list "podManagementPolicy" $.Values.podManagementPolicy .spec.podManagementPolicy)
+  (list "storage.accessMode" $.Values.storage.accessMode (first $claim.accessModes))
+  (list "storage.className" $.Values.storage.className ($claim.storageClassName | default ""))
+  (list "storage.size" $.Values.storage.size (ternary $.Values.storage.size $size
+    (eq (include "random-generator.quantity" $.Values.storage.size) (include "random-generator.quantity" $size))))
+-}}
+{{- if ne (index . 1) (index . 2) -}}
+{{- fail (printf "%s is %q and the set has %q: it can't be changed; allowed is %q, or uninstall (the claims stay, as they are) and install again" (index . 0) (index . 1) (index . 2) (index . 2)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
