@@ -1,9 +1,10 @@
 // Asks the member for the set, and knows whether it answers. A browser asks another address of the origin by itself when one
 // refuses; so after a member died the next request may be answered by another.
 
-const PERIOD = 1000;
+/** So old is a view when the member has a new one: to ask earlier would bring the same again. */
+const OLD = 1020;
 /** So long may an answer take before the page says that it is late. A member takes 1 s when another one is silent. */
-const LATE = 1800;
+const LATE = 1700;
 /** So long may a request for the set take before it is given up. */
 const LIMIT = 3000;
 /** Waits after 1, 2, 3 and more failures. */
@@ -61,7 +62,7 @@ export function poll({ onView, onLost, onBack, onPause }) {
   };
 
   async function look() {
-    const began = performance.now();
+    let rest = 0;
     const at = new Date();
     const mine = (current = new AbortController());
     const late = setTimeout(() => lose(at, `no answer within ${LATE / 1000} s`), LATE);
@@ -74,6 +75,7 @@ export function poll({ onView, onLost, onBack, onPause }) {
       member = view.self;
       if (before) onBack({ before: before.member, member, since: before.since });
       onView({ ...view, received: performance.now() });
+      rest = Math.max(200, OLD - view.age_ms);
     } catch (error) {
       if (mine.signal.aborted) return;
       lose(at, error.message);
@@ -81,8 +83,8 @@ export function poll({ onView, onLost, onBack, onPause }) {
     } finally {
       clearTimeout(late);
     }
-    const next = failures ? WAITS[Math.min(failures, WAITS.length) - 1] * (0.8 + Math.random() * 0.4) : began + PERIOD - performance.now();
-    wait(Math.max(0, next));
+    if (failures) rest = WAITS[Math.min(failures, WAITS.length) - 1] * (0.8 + Math.random() * 0.4);
+    wait(rest);
   }
 
   document.addEventListener("visibilitychange", () => {

@@ -10,6 +10,8 @@ const events = new Events(byId("events"));
 const banner = byId("banner");
 const served = byId("served");
 let view = null;
+/** The members that answered this page. */
+const answered = new Set();
 let lost = null;
 /** When the news that it is back was shown. */
 let back = null;
@@ -22,6 +24,9 @@ function announce(text, kind) {
 poll({
   onView(next) {
     if (view) for (const [text, kind] of changes(view, next)) events.add(text, kind);
+    // A Service may spread the connections of one page: only the first answer of a member is news.
+    if (view && !answered.has(next.self) && !back) events.add(`${next.self} answers now, at the same address, in place of ${view.self}`, "good");
+    answered.add(next.self);
     view = next;
     put(served, `live, from ${next.self}`);
     setClass(served, "pill live");
