@@ -36,7 +36,7 @@ export function changes(before, after) {
     const name = member.name;
     if (member.silent && !was.silent) found.push([`${name} is gone: ${member.silent.why}`, "bad"]);
     const restarted = was.report && member.report && was.report.started_at !== member.report.started_at;
-    if (!member.silent && restarted) found.push([`${name} was gone: it started again`, "bad"]);
+    if (!member.silent && restarted) found.push([`${name} was gone: its process ended, and a new one runs`, "bad"]);
     else if (!member.silent && was.silent) {
       const silent = duration(Date.parse(after.at) - Date.parse(was.silent.since));
       found.push([`${name} answers again, after ${silent}`, "good"]);

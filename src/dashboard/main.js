@@ -1,12 +1,17 @@
 // Puts the parts of the page together: one view of the set, once a second, for all of them.
 
 import { poll } from "./connection.js";
+import { Chain, missingOf } from "./chain.js";
 import { byId, duration, put, setClass, timeOfDay } from "./dom.js";
 import { Events, changes } from "./events.js";
 import { Members } from "./members.js";
+import { Newest } from "./newest.js";
+import { Stream } from "./stream.js";
 
 const members = new Members(byId("members"));
 const events = new Events(byId("events"));
+const chain = new Chain(byId("chain"), byId("chain-scroller"));
+const newest = new Newest(byId("bits"));
 const banner = byId("banner");
 const served = byId("served");
 let view = null;
@@ -15,6 +20,45 @@ const answered = new Set();
 let lost = null;
 /** When the news that it is back was shown. */
 let back = null;
+
+/** The newest round when the page was opened: draws up to it are no news. */
+let known = null;
+let drawn = null;
+
+const stream = new Stream({
+  onDraw(record) {
+    chain.add(record);
+    newest.show(record);
+    if (known !== null && record.round > known) tellOf(record, drawn);
+    drawn = record;
+  },
+  onOther(from) {
+    chain.forget(from);
+    drawn = null;
+    events.add(`another chain from round ${from} on`, "bad");
+  },
+});
+
+function tellOf(record, before) {
+  if (record.missed) events.add(`${record.missed === 1 ? "a slot" : `${record.missed} slots`} missed before draw ${record.round}`, "bad");
+  const missing = missingOf(record).join(", ");
+  const was = before ? missingOf(before).join(", ") : "";
+  if (missing && missing !== was) events.add(`draw ${record.round} without ${missing}`, "bad");
+  else if (was && !missing) events.add(`draw ${record.round} with everyone again`, "good");
+}
+
+/** When the next draw is due, by the member's clock. */
+function countDown() {
+  const draws = view?.members.find(member => member.self)?.report?.draws;
+  if (!draws?.next_slot || lost) return;
+  const now = Date.parse(view.at) + view.age_ms + performance.now() - view.received;
+  const next = Date.parse(draws.next_slot);
+  const left = next - now;
+  put(byId("next-draw"), left > 0 ? `Next draw in ${left < 100000 ? `${Math.ceil(left / 1000)} s` : duration(left)}` : "Drawing …");
+  const period = draws.head ? next - Date.parse(draws.head.slot) : left;
+  const share = Math.min(1, Math.max(0, 1 - left / Math.max(1, period)));
+  byId("next-bar").firstChild.style.transform = `scaleX(${share.toFixed(4)})`;
+}
 
 function announce(text, kind) {
   setClass(banner, kind);
@@ -32,20 +76,25 @@ poll({
     setClass(served, "pill live");
     put(byId("set-name"), `set ${next.self.replace(/-[0-9]+$/, "")}`);
     members.show(next);
+    const draws = next.members.find(member => member.self)?.report?.draws;
+    if (!draws) return;
+    known ??= draws.head?.round ?? 0;
+    stream.follow(draws.head?.round ?? null);
   },
   onLost(now) {
     const name = now.member ?? "The member";
     if (!lost) events.add(`${name} no longer answers this page: ${now.why}`, "bad", now.since);
     lost = now;
     back = null;
+    stream.close();
     put(served, "no answer");
     setClass(served, "pill lost");
     setClass(byId("members"), "cards stale");
-    announce(`${name}, which this page came from, doesn't answer since ${timeOfDay(now.since)}: ${now.why}. Trying again; what you see is old.`, "lost");
+    announce(`${name}, which this page came from, hasn't answered since ${timeOfDay(now.since)}: ${now.why}. Trying again; what you see is old.`, "lost");
   },
   onBack({ before, member, since }) {
     const gone = duration(Date.now() - since);
-    const text = before === null || before === member ? `${member} answers again, after ${gone}.` : `${before} doesn't answer since ${timeOfDay(since)}. ${member} answers now, at the same address.`;
+    const text = before === null || before === member ? `${member} answers again, after ${gone}.` : `${before} hasn't answered since ${timeOfDay(since)}. ${member} answers now, at the same address.`;
     lost = null;
     back = performance.now();
     setClass(byId("members"), "cards");
@@ -53,7 +102,9 @@ poll({
     announce(text, "back");
   },
   onPause(hidden) {
-    if (hidden) put(served, "paused while hidden");
+    if (!hidden) return;
+    stream.close();
+    put(served, "paused while hidden");
   },
 });
 
@@ -65,6 +116,7 @@ setInterval(() => {
   if (document.hidden || (calm.matches && now - ticked < 990)) return;
   ticked = now;
   members.tick();
+  countDown();
   if (back !== null && now - back > 10000) {
     back = null;
     announce("", "");

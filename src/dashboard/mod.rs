@@ -36,11 +36,14 @@ macro_rules! files {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 files! {
+    "chain.js": SCRIPT;
     "connection.js": SCRIPT;
     "dom.js": SCRIPT;
     "events.js": SCRIPT;
     "icon.svg": "image/svg+xml";
     "main.js": SCRIPT;
     "members.js": SCRIPT;
+    "newest.js": SCRIPT;
+    "stream.js": SCRIPT;
     "style.css": "text/css; charset=utf-8";
 }

@@ -5,6 +5,10 @@ mod chromium;
 #[path = "../member/harness.rs"]
 #[allow(dead_code)] // what other tests ask of it
 mod harness;
+#[path = "../http_world/mod.rs"]
+mod http_world;
+#[path = "../linked/mod.rs"]
+mod linked;
 mod page;
 mod relay;
 #[path = "../member/set.rs"]
@@ -13,6 +17,7 @@ mod set;
 #[path = "../waiting/mod.rs"]
 mod waiting;
 
+mod drawing;
 mod reading;
 mod watching;
 

@@ -93,7 +93,7 @@ fn when_the_holder_is_killed_the_page_says_who_is_gone_and_then_who_leads() {
         let text = card(&page, &name);
         (text.contains("ready") && !text.contains("silent")).then_some(())
     });
-    page.until_text("#events", &format!("{name} was gone: it started again"));
+    page.until_text("#events", &format!("{name} was gone: its process ended"));
     assert_eq!(page.complaints(), [""; 0]);
 }
 
@@ -128,14 +128,14 @@ fn when_its_own_member_dies_or_pauses_the_page_says_so_and_goes_on_when_it_answe
     page.until_text("#served", "live");
     set.member(asked).signal(Signal::STOP);
     seen_in_time("that it is paused", || {
-        page.text("#banner").contains("doesn't answer since")
+        page.text("#banner").contains("hasn't answered since")
     });
     set.member(asked).signal(Signal::CONT);
     page.until_text("#banner", &format!("{name} answers again"));
     set.take(asked).kill();
     seen_in_time("that it is gone", || {
         page.text("#banner")
-            .starts_with(&format!("{name}, which this page came from, doesn't answer since"))
+            .starts_with(&format!("{name}, which this page came from, hasn't answered since"))
     });
     assert_eq!(
         page.value("document.getElementById('members').className"),
