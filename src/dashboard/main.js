@@ -4,14 +4,20 @@ import { poll } from "./connection.js";
 import { Chain, missingOf } from "./chain.js";
 import { byId, duration, put, setClass, timeOfDay } from "./dom.js";
 import { Events, changes } from "./events.js";
+import { Histogram } from "./histogram.js";
 import { Members } from "./members.js";
 import { Newest } from "./newest.js";
+import { offerNumbers } from "./numbers.js";
+import { Rate } from "./rate.js";
 import { Stream } from "./stream.js";
 
 const members = new Members(byId("members"));
 const events = new Events(byId("events"));
 const chain = new Chain(byId("chain"), byId("chain-scroller"));
 const newest = new Newest(byId("bits"));
+const histogram = new Histogram(byId("histogram"), byId("histogram-button"));
+const rate = new Rate(byId("rates"), byId("burst"));
+offerNumbers();
 const banner = byId("banner");
 const served = byId("served");
 let view = null;
@@ -52,10 +58,13 @@ function countDown() {
   const draws = view?.members.find(member => member.self)?.report?.draws;
   if (!draws?.next_slot || lost) return;
   const now = Date.parse(view.at) + view.age_ms + performance.now() - view.received;
-  const next = Date.parse(draws.next_slot);
+  let next = Date.parse(draws.next_slot);
+  // It was drawn after the member was asked: with a period the page knows the next one itself.
+  const every = drawn && Date.parse(drawn.slot) >= next && /^@every ([0-9]+)([smh])$/.exec(drawn.schedule);
+  const period = every ? every[1] * { s: 1000, m: 60000, h: 3600000 }[every[2]] : next - Date.parse(draws.head?.slot ?? draws.next_slot);
+  if (every) next = (Math.floor(Date.parse(drawn.slot) / period) + 1) * period;
   const left = next - now;
   put(byId("next-draw"), left > 0 ? `Next draw in ${left < 100000 ? `${Math.ceil(left / 1000)} s` : duration(left)}` : "Drawing …");
-  const period = draws.head ? next - Date.parse(draws.head.slot) : left;
   const share = Math.min(1, Math.max(0, 1 - left / Math.max(1, period)));
   byId("next-bar").firstChild.style.transform = `scaleX(${share.toFixed(4)})`;
 }
@@ -71,10 +80,11 @@ poll({
     // A Service may spread the connections of one page: only the first answer of a member is news.
     if (view && !answered.has(next.self) && !back) events.add(`${next.self} answers now, at the same address, in place of ${view.self}`, "good");
     answered.add(next.self);
-    view = next;
     put(served, `live, from ${next.self}`);
     setClass(served, "pill live");
     put(byId("set-name"), `set ${next.self.replace(/-[0-9]+$/, "")}`);
+    if (!view) histogram.go(0);
+    view = next;
     members.show(next);
     const draws = next.members.find(member => member.self)?.report?.draws;
     if (!draws) return;
@@ -102,6 +112,7 @@ poll({
     announce(text, "back");
   },
   onPause(hidden) {
+    histogram.go();
     if (!hidden) return;
     stream.close();
     put(served, "paused while hidden");
@@ -117,6 +128,7 @@ setInterval(() => {
   ticked = now;
   members.tick();
   countDown();
+  rate.tick(now);
   if (back !== null && now - back > 10000) {
     back = null;
     announce("", "");

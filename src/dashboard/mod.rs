@@ -40,10 +40,13 @@ files! {
     "connection.js": SCRIPT;
     "dom.js": SCRIPT;
     "events.js": SCRIPT;
+    "histogram.js": SCRIPT;
     "icon.svg": "image/svg+xml";
     "main.js": SCRIPT;
     "members.js": SCRIPT;
     "newest.js": SCRIPT;
+    "numbers.js": SCRIPT;
+    "rate.js": SCRIPT;
     "stream.js": SCRIPT;
     "style.css": "text/css; charset=utf-8";
 }

@@ -17,6 +17,7 @@ mod set;
 #[path = "../waiting/mod.rs"]
 mod waiting;
 
+mod asking;
 mod drawing;
 mod reading;
 mod watching;

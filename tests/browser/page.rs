@@ -54,6 +54,17 @@ impl Page {
         page
     }
 
+    /// Runs a script in each page from now on, before its own.
+    pub fn before_others(&self, script: &str) {
+        self.ask("Page.addScriptToEvaluateOnNewDocument", json!({"source": script}));
+    }
+
+    /// Presses a button as the keyboard does.
+    pub fn press_button(&self, id: &str) {
+        self.value(&format!("document.getElementById({id:?}).focus()"));
+        self.press(" ", 32);
+    }
+
     pub fn go(&self, url: &str) {
         let went = self.ask("Page.navigate", json!({"url": url}));
         assert!(went["errorText"].is_null(), "{url}: {went}");
@@ -106,7 +117,7 @@ impl Page {
 
     pub fn press(&self, key: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
-            let event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+            let event = json!({"type": kind, "key": key, "windowsVirtualKeyCode": code});
             self.ask("Input.dispatchKeyEvent", event);
         }
     }
