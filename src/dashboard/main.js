@@ -10,6 +10,7 @@ import { Newest } from "./newest.js";
 import { offerNumbers } from "./numbers.js";
 import { Rate } from "./rate.js";
 import { Stream } from "./stream.js";
+import { offerVerification } from "./verify.js";
 
 const members = new Members(byId("members"));
 const events = new Events(byId("events"));
@@ -18,6 +19,7 @@ const newest = new Newest(byId("bits"));
 const histogram = new Histogram(byId("histogram"), byId("histogram-button"));
 const rate = new Rate(byId("rates"), byId("burst"));
 offerNumbers();
+offerVerification(() => drawn);
 const banner = byId("banner");
 const served = byId("served");
 let view = null;

@@ -39,6 +39,7 @@ files! {
     "chain.js": SCRIPT;
     "connection.js": SCRIPT;
     "dom.js": SCRIPT;
+    "encoding.js": SCRIPT;
     "events.js": SCRIPT;
     "histogram.js": SCRIPT;
     "icon.svg": "image/svg+xml";
@@ -47,6 +48,10 @@ files! {
     "newest.js": SCRIPT;
     "numbers.js": SCRIPT;
     "rate.js": SCRIPT;
+    "rules.js": SCRIPT;
+    "schedule.js": SCRIPT;
     "stream.js": SCRIPT;
     "style.css": "text/css; charset=utf-8";
+    "verifier.js": SCRIPT;
+    "verify.js": SCRIPT;
 }

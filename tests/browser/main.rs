@@ -1,5 +1,6 @@
 //! The dashboard in a real browser: Debian's Chromium, headless, in front of real members. `make dashboard-check` runs it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by panicking
+#![allow(clippy::duplicate_mod)] // members of both kinds bring the same files
 
 mod chromium;
 #[path = "../member/harness.rs"]
@@ -17,9 +18,14 @@ mod set;
 #[path = "../waiting/mod.rs"]
 mod waiting;
 
+#[path = "../verify/builder.rs"]
+#[allow(dead_code)] // what the other verifiers' tests ask of it
+mod builder;
+
 mod asking;
 mod drawing;
 mod reading;
+mod verifying;
 mod watching;
 
 use page::Page;
