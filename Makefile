@@ -130,6 +130,10 @@ stream-clients: ## Cut off clients of the stream of draws in every way: none may
 dashboard-check: ## Look at the dashboard with a headless Chromium while members are killed and paused; needs chromium on PATH
 	$(CARGO) test --test browser -- --test-threads 1
 
+.PHONY: dashboard-pictures
+dashboard-pictures: ## Take the pictures of the dashboard in docs/ again; needs chromium on PATH
+	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test browser -- --test-threads 1 picture
+
 .PHONY: workshop-check
 workshop-check: ## Work through the exercises of workshop/ that need no Kubernetes, and compare what one sees with what they say
 	$(CARGO) build --profile $(PROFILE)

@@ -78,7 +78,7 @@ function cell({ record }, ordinal) {
   let text = `missing: ${REASONS[missing?.reason] ?? missing?.reason}`;
   if (given) {
     kind = given.reveal === null ? "new" : "gave";
-    text = given.reveal === null ? "gave, for the first time" : "gave";
+    text = given.reveal === null ? "gave, with nothing to reveal yet" : "gave";
   }
   const mark = make("span", { class: `mark ${kind}${held ? " held" : ""}`, title: held ? `${text}; it conducted the draw` : text }, make("span", { class: "hidden" }, held ? `${text}, conducted` : text));
   return make("td", {}, mark);

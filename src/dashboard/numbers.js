@@ -1,7 +1,7 @@
 // "Draw a number" and "Roll dice".
 
 import { ask } from "./connection.js";
-import { byId, make, put } from "./dom.js";
+import { byId, make, setClass } from "./dom.js";
 
 /** Which of nine places have a pip. */
 const PIPS = { 1: "5", 2: "19", 3: "159", 4: "1379", 5: "13579", 6: "134679" };
@@ -27,6 +27,7 @@ export function offerNumbers() {
   const number = byId("number");
   onPress(byId("draw-number"), number, async () => {
     const { random } = await ask("./?format=json");
+    setClass(number, "");
     number.replaceChildren(make("span", { class: "big" }, random.toLocaleString()));
   });
   const dice = byId("dice");
@@ -35,7 +36,6 @@ export function offerNumbers() {
     const sum = values.reduce((sum, value) => sum + value, 0);
     dice.replaceChildren(...values.map(die), make("span", {}, `together ${sum}`));
   });
-  put(number, "");
 }
 
 function die(value) {

@@ -31,7 +31,7 @@ export function offerVerification(newest) {
     try {
       await verify(verifier, newest(), progress, stop.signal);
       setClass(text, "verdict good");
-      put(text, `${verifier.summary()}. In ${((performance.now() - began) / 1000).toFixed(1)} s, by this browser.`);
+      put(text, `${verifier.summary()}. In ${Math.round(performance.now() - began).toLocaleString()} ms, by this browser.`);
     } catch (error) {
       const broken = error instanceof Broken;
       setClass(text, broken ? "verdict bad" : "");

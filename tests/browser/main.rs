@@ -1,5 +1,11 @@
 //! The dashboard in a real browser: Debian's Chromium, headless, in front of real members. `make dashboard-check` runs it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test fails by panicking
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods
+)] // a test fails by panicking; make dashboard-pictures
 #![allow(clippy::duplicate_mod)] // members of both kinds bring the same files
 
 mod chromium;
@@ -24,6 +30,7 @@ mod builder;
 
 mod asking;
 mod drawing;
+mod pictures;
 mod reading;
 mod verifying;
 mod watching;

@@ -18,17 +18,21 @@ pub struct Screen {
     pub width: u32,
     pub height: u32,
     pub scheme: &'static str,
+    /// `no-preference` or `reduce`.
+    pub motion: &'static str,
 }
 
 pub const WIDE: Screen = Screen {
     width: 1280,
     height: 900,
     scheme: "light",
+    motion: "no-preference",
 };
 pub const NARROW: Screen = Screen {
     width: 360,
     height: 740,
     scheme: "light",
+    motion: "no-preference",
 };
 
 impl Page {
@@ -52,6 +56,20 @@ impl Page {
         page.set_screen(screen);
         page.go(url);
         page
+    }
+
+    /// A part of the page as PNG, from the top of one element to the bottom of another, as wide as the page.
+    pub fn picture(&self, first: &str, last: &str, scale: f64) -> Vec<u8> {
+        let ends = self.value(&format!(
+            "[document.querySelector({first:?}).getBoundingClientRect().top, document.querySelector({last:?}).getBoundingClientRect().bottom].map(y => y + scrollY)"
+        ));
+        let (top, bottom) = (ends[0].as_f64().unwrap(), ends[1].as_f64().unwrap() + 14.0);
+        self.ask("Emulation.setScrollbarsHidden", json!({"hidden": true}));
+        let width = self.value("innerWidth");
+        let clip = json!({"x": 0, "y": top, "width": width, "height": bottom - top, "scale": scale});
+        let parameters = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let picture = self.ask("Page.captureScreenshot", parameters);
+        from_base64(picture["data"].as_str().unwrap())
     }
 
     /// Runs a script in each page from now on, before its own.
@@ -79,10 +97,18 @@ impl Page {
     }
 
     pub fn set_screen(&self, screen: Screen) {
-        let Screen { width, height, scheme } = screen;
+        let Screen {
+            width,
+            height,
+            scheme,
+            motion,
+        } = screen;
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.ask("Emulation.setDeviceMetricsOverride", metrics);
-        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": motion},
+        ]);
         self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
@@ -152,4 +178,20 @@ impl Page {
         sent.map(|(_, said)| said["request"]["url"].as_str().unwrap().to_owned())
             .collect()
     }
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    let value = |digit: u8| match digit {
+        b'A'..=b'Z' => digit - b'A',
+        b'a'..=b'z' => digit - b'a' + 26,
+        b'0'..=b'9' => digit - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<u8> = text.bytes().filter(|digit| *digit != b'=').map(value).collect();
+    let quarters = digits.chunks(4).flat_map(|four| {
+        let bits = four.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit)) << (6 * (4 - four.len()));
+        bits.to_be_bytes()[1..four.len()].to_vec()
+    });
+    quarters.collect()
 }

@@ -118,3 +118,17 @@ fn the_keyboard_reaches_everything_that_can_be_used_in_the_order_of_the_page_and
     let unnamed = "[...document.querySelectorAll('button, canvas, svg, section, [role=region]')].filter(element => !element.closest('[aria-hidden=true]') && !element.innerText?.trim() && !element.getAttribute('aria-label') && !element.getAttribute('aria-labelledby')).length";
     assert_eq!(page.value(unnamed), 0);
 }
+
+#[test]
+fn who_prefers_less_motion_sees_none() {
+    let moves = "new Promise(done => { let most = 0; const until = performance.now() + 3000; const look = () => { most = Math.max(most, document.getAnimations().length); performance.now() < until ? requestAnimationFrame(look) : done(most); }; look(); })";
+    let set = Set::start(1, &[]);
+    let page = Page::open(&url(&set, 0), WIDE);
+    page.until_text("#newest-title", "Draw ");
+    assert_ne!(page.value(moves), 0, "a new draw arrives");
+    page.set_screen(Screen {
+        motion: "reduce",
+        ..WIDE
+    });
+    assert_eq!(page.value(moves), 0);
+}
