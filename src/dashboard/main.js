@@ -84,12 +84,13 @@ poll({
     answered.add(next.self);
     put(served, `live, from ${next.self}`);
     setClass(served, "pill live");
-    put(byId("set-name"), `set ${next.self.replace(/-[0-9]+$/, "")}`);
     if (!view) histogram.go(0);
     view = next;
     members.show(next);
-    const draws = next.members.find(member => member.self)?.report?.draws;
-    if (!draws) return;
+    const own = next.members.find(member => member.self);
+    put(byId("set-name"), own.ordinal === null ? "" : `set ${next.self.slice(0, -String(own.ordinal).length - 1)}`);
+    const draws = own.report?.draws;
+    if (!draws) return put(byId("next-draw"), `${next.self} has no ordinal, so it takes part in no draws.`);
     known ??= draws.head?.round ?? 0;
     stream.follow(draws.head?.round ?? null);
   },

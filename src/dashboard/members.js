@@ -124,6 +124,8 @@ function stateOf(member, holds, now) {
   const { readiness, lease } = member.report;
   if (readiness.stopping) return { kind: "warns", text: "stopping" };
   if (lease.self && holds) return { kind: "leads", text: "leads" };
+  // Its process ended, or it stood aside: the lease is one of before.
+  if (holds) return { kind: "warns", text: "lost the lead" };
   if (!readiness.ready) return { kind: "warns", text: "not ready" };
   if (readiness.degraded.length) return { kind: "warns", text: "degraded" };
   return { kind: "ready", text: "ready" };

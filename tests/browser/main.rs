@@ -29,6 +29,7 @@ mod waiting;
 mod builder;
 
 mod asking;
+mod cluster;
 mod drawing;
 mod pictures;
 mod reading;

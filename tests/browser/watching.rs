@@ -5,6 +5,7 @@ use std::time::Duration;
 use random_generator::clock::Clock;
 use rustix::process::Signal;
 
+use crate::harness::Member;
 use crate::page::{Page, WIDE};
 use crate::relay::Relay;
 use crate::set::Set;
@@ -12,10 +13,10 @@ use crate::waiting::until;
 use crate::{card, url};
 
 /// Within so long the page says what happened.
-const SEEN_WITHIN: Duration = Duration::from_secs(3);
+pub const SEEN_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long it takes until the condition holds.
-fn takes(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+pub fn takes(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     let clock = Clock::system();
     let began = clock.boot();
     until(what, || holds().then_some(()));
@@ -167,6 +168,17 @@ fn behind_one_address_another_member_takes_over_and_the_page_says_which() {
         card(&page, "rg-0").contains("silent").then_some(())
     });
     assert_eq!(page.complaints_of_the_page(), [""; 0]);
+}
+
+#[test]
+fn a_member_without_ordinal_says_that_it_takes_part_in_no_draws() {
+    let directory = tempfile::tempdir().unwrap();
+    let member = Member::start(&directory.path().join("volume"), &["--pod-name", "web-7d4b9c5f6-24568"]);
+    let page = Page::open(&format!("http://127.0.0.1:{}/dashboard", member.base), WIDE);
+    page.until_text("#next-draw", "web-7d4b9c5f6-24568 has no ordinal");
+    assert!(card(&page, "web-7d4b9c5f6-24568").contains("none: a member without ordinal"));
+    assert_eq!(page.text("#set-name"), "");
+    assert_eq!(page.complaints(), [""; 0]);
 }
 
 #[test]
