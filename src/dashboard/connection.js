@@ -4,7 +4,7 @@
 /** So old is a view when the member has a new one: to ask earlier would bring the same again. */
 const OLD = 1020;
 /** So long may an answer take before the page says that it is late. A member takes 1 s when another one is silent. */
-const LATE = 1700;
+const LATE = 1500;
 /** So long may a request for the set take before it is given up. */
 const LIMIT = 3000;
 /** Waits after 1, 2, 3 and more failures. */
@@ -91,9 +91,8 @@ export function poll({ onView, onLost, onBack, onPause }) {
     if (document.hidden) {
       clearTimeout(timer);
       current?.abort();
-      lost = null;
-      failures = 0;
     } else {
+      failures = 0;
       wait(0);
     }
     onPause(document.hidden);

@@ -40,6 +40,7 @@ export function offerVerification(newest) {
     } finally {
       stop = null;
       progress.hidden = true;
+      put(byId("verify-count"), "");
       put(button, "Verify this chain in my browser");
     }
   });
@@ -69,5 +70,5 @@ function show(verifier, seen, progress) {
   if (!verifier.last) return;
   progress.max = Math.max(1, (seen ?? verifier.last).round - verifier.first.round + 1);
   progress.value = verifier.records;
-  put(byId("verify-text"), `${verifier.records.toLocaleString()} records verified …`);
+  put(byId("verify-count"), `${verifier.records.toLocaleString()} records`);
 }

@@ -202,5 +202,12 @@ fn a_hidden_page_asks_nothing_and_goes_on_once_it_is_seen() {
     assert_eq!(rounds(), before);
     hide(false);
     page.until_text("#served", "live");
-    assert_eq!(page.complaints(), [""; 0]);
+    // What it said of its member before it was hidden doesn't stay.
+    set.member(0).signal(Signal::STOP);
+    page.until_text("#banner", "hasn't answered since");
+    hide(true);
+    set.member(0).signal(Signal::CONT);
+    hide(false);
+    page.until_text("#banner", "rg-0 answers again");
+    assert_eq!(page.complaints_of_the_page(), [""; 0]);
 }
