@@ -54,7 +54,9 @@ impl Page {
             page.ask(&format!("{domain}.enable"), json!({}));
         }
         page.set_screen(screen);
-        page.go(url);
+        if url != "about:blank" {
+            page.go(url);
+        }
         page
     }
 

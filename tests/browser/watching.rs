@@ -182,6 +182,22 @@ fn a_member_without_ordinal_says_that_it_takes_part_in_no_draws() {
 }
 
 #[test]
+fn a_page_that_is_opened_in_a_hidden_tab_asks_nothing_until_it_is_seen() {
+    let set = Set::start(1, &[]);
+    let page = Page::open("about:blank", WIDE);
+    page.before_others("Object.defineProperty(document, 'hidden', { value: true, configurable: true })");
+    page.go(&url(&set, 0));
+    page.value("new Promise(done => setTimeout(done, 1500))");
+    let loads = |asked: &String| asked.contains("/dashboard/") || *asked == url(&set, 0);
+    let asked: Vec<String> = page.requests().into_iter().filter(|asked| !loads(asked)).collect();
+    assert_eq!(asked, [""; 0]);
+    page.value("Object.defineProperty(document, 'hidden', { value: false }), document.dispatchEvent(new Event('visibilitychange'))");
+    page.until_text("#served", "live");
+    page.until_text("#newest-title", "Draw ");
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[test]
 fn a_hidden_page_asks_nothing_and_goes_on_once_it_is_seen() {
     let set = Set::start(1, &[]);
     let page = Page::open(&url(&set, 0), WIDE);
