@@ -100,6 +100,7 @@ poll({
     lost = now;
     back = null;
     stream.close();
+    put(byId("next-draw"), "When the next draw comes is unknown.");
     put(served, "no answer");
     setClass(served, "pill lost");
     setClass(byId("members"), "cards stale");

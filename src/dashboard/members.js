@@ -63,7 +63,7 @@ class Card {
   }
 
   show(member, { holds, left, longest, fence, now, passed }) {
-    const state = stateOf(member, holds, now);
+    const state = stateOf(member, left, now);
     put(this.badge, state.text);
     setClass(this.badge, `badge ${state.kind}`);
     setClass(this.item, `card ${state.kind}`);
@@ -71,7 +71,7 @@ class Card {
     this.lease.hidden = !holds;
     if (holds) {
       const seconds = `${(left / 1000).toFixed(1)} s`;
-      const led = member.report?.lease.self && !member.silent;
+      const led = member.report?.lease.self && !member.silent && left > 0;
       put(this.leaseText, led ? `Lease: ${seconds} left, fence ${fence}` : left > 0 ? `Its last lease runs out in ${seconds}` : "Its lease has run out");
       fill(this.leaseBar, left / longest);
     }
@@ -118,14 +118,14 @@ function ledger(report) {
   return rounds ? `${rounds} rounds, newest ${newest}` : "no round yet";
 }
 
-/** What a card says first: { kind, text }. `holds`: the lease names it. */
-function stateOf(member, holds, now) {
+/** What a card says first: { kind, text }. `left`: what is left of the lease that names it, or null. */
+function stateOf(member, left, now) {
   if (member.silent) return { kind: "silent", text: `silent for ${duration(now - Date.parse(member.silent.since))}` };
   const { readiness, lease } = member.report;
   if (readiness.stopping) return { kind: "warns", text: "stopping" };
-  if (lease.self && holds) return { kind: "leads", text: "leads" };
-  // Its process ended, or it stood aside: the lease is one of before.
-  if (holds) return { kind: "warns", text: "lost the lead" };
+  if (lease.self && left > 0) return { kind: "leads", text: "leads" };
+  // Its process ended, it stood aside, or nothing is heard of it: the lease is one of before.
+  if (left !== null) return { kind: "warns", text: "lost the lead" };
   if (!readiness.ready) return { kind: "warns", text: "not ready" };
   if (readiness.degraded.length) return { kind: "warns", text: "degraded" };
   return { kind: "ready", text: "ready" };

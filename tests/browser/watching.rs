@@ -155,6 +155,25 @@ fn when_its_own_member_dies_or_pauses_the_page_says_so_and_goes_on_when_it_answe
 }
 
 #[test]
+fn a_leader_that_the_page_came_from_and_that_falls_silent_is_not_shown_to_lead_beyond_its_lease() {
+    let set = Set::start(3, &[]);
+    let holder = set.holder();
+    let name = format!("rg-{holder}");
+    let page = Page::open(&url(&set, holder), WIDE);
+    until("it leads", || card(&page, &name).contains("leads").then_some(()));
+    set.member(holder).signal(Signal::STOP);
+    page.until_text("#banner", "hasn't answered since");
+    page.until_text("#next-draw", "unknown");
+    until("its lease has run out", || {
+        let text = card(&page, &name);
+        (text.contains("Its lease has run out") && !text.contains("leads")).then_some(())
+    });
+    set.member(holder).signal(Signal::CONT);
+    page.until_text("#banner", &format!("{name} answers again"));
+    page.until_text("#next-draw", "Next draw in");
+}
+
+#[test]
 fn behind_one_address_another_member_takes_over_and_the_page_says_which() {
     let mut set = Set::start(3, &[]);
     let relay = Relay::start(&[set.member(0).base, set.member(1).base, set.member(2).base]);
