@@ -73,7 +73,7 @@ run: ## Start a set of members on this machine: MEMBERS=3 BASE_PORT=8080 SCHEDUL
 test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: ## Run all tests
 	$(CARGO) test --workspace --no-run
-	@parts=$$(($$(ls tests/*.rs tests/*/main.rs crates/*/tests/*.rs 2>/dev/null | grep -vcE 'e2e|interop|otlp') + 3 + 2 * $$(ls -d crates/* | wc -l) + 2)); part=0; \
+	@parts=$$(($$(ls tests/*.rs tests/*/main.rs crates/*/tests/*.rs 2>/dev/null | grep -vcE 'e2e|interop|otlp|browser') + 3 + 2 * $$(ls -d crates/* | wc -l) + 2)); part=0; \
 	echo "running $$parts parts, a few minutes in all"; \
 	$(CARGO) test --workspace --no-fail-fast 2>&1 | while IFS= read -r line; do \
 	  case "$$line" in "     Running "* | "   Doc-tests "*) part=$$((part + 1)); line="[$$part/$$parts]$$line";; esac; \
@@ -94,7 +94,7 @@ docs: ## Write the generated parts of docs/ from what the program says
 lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, documentation links, and the dependencies' licences, versions and sources
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
-	$(CARGO) clippy --test e2e --test interop --all-features --locked -- -D warnings
+	$(CARGO) clippy --test browser --test e2e --test interop --all-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) deny check --hide-inclusion-graph licenses bans sources
 
@@ -125,6 +125,14 @@ schemathesis: ## Send a member everything docs/openapi.json allows, and much tha
 .PHONY: stream-clients
 stream-clients: ## Cut off clients of the stream of draws in every way: none may lose a draw or get one twice; installs them once
 	tests/stream_clients/run
+
+.PHONY: dashboard-check
+dashboard-check: ## Look at the dashboard with a headless Chromium while members are killed and paused; needs chromium on PATH
+	$(CARGO) test --test browser -- --test-threads 1
+
+.PHONY: dashboard-pictures
+dashboard-pictures: ## Take the pictures of the dashboard in docs/ again; needs chromium on PATH
+	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test browser -- --test-threads 1 picture
 
 .PHONY: workshop-check
 workshop-check: ## Work through the exercises of workshop/ that need no Kubernetes, and compare what one sees with what they say

@@ -20,6 +20,7 @@
 //! - [`server`]: HTTP as every listener serves it.
 //! - [`peer`]: what members ask each other: messages, signature, listener and client.
 //! - [`set`]: how every member is, as one view that members collect from each other.
+//! - [`dashboard`]: the page for people, and what it loads.
 //! - [`http`]: the public, admin and metrics listeners.
 //! - [`trace`]: which request or draw a piece of work belongs to, within a member and between members.
 //! - [`otlp`](https://opentelemetry.io/docs/specs/otlp/), with the feature of that name: sends what was done to a collector.
@@ -35,6 +36,7 @@ pub mod backoff;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod dashboard;
 pub mod database;
 pub mod discovery;
 pub mod draw;

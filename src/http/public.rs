@@ -23,7 +23,7 @@ use self::members::Members;
 use self::numbers::{NumberSource, Numbers};
 use self::set::Set;
 use self::status::Status;
-use super::docs;
+use super::{dashboard, docs};
 use crate::server::exchange::Routes;
 
 const READ: &str = "GET, HEAD";
@@ -76,6 +76,8 @@ pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I,
                 .route("/version", READ, get(status::version))
                 .route("/openapi.json", READ, get(docs::description))
                 .route("/docs", READ, get(docs::page))
+                .route("/dashboard", READ, get(dashboard::page))
+                .route("/dashboard/{file}", READ, get(dashboard::file))
         })
         .finish()
 }

@@ -115,6 +115,12 @@ pub fn negotiate<F: Formats>(headers: &HeaderMap, parameter: Option<&str>) -> Re
     best.map(|(format, _)| format).ok_or_else(|| not_acceptable(available))
 }
 
+/// Whether the client would rather have a media type (without parameters) than any of the formats that a path has.
+pub fn prefers<F: Formats>(headers: &HeaderMap, essence: &str) -> bool {
+    let quality = wanted(headers, essence);
+    F::ALL.iter().all(|format| quality > wanted(headers, format.essence()))
+}
+
 /// Refuses a request whose `Accept` leaves out the one media type that a path has.
 pub fn require(headers: &HeaderMap, essence: &'static str) -> Result<(), Problem> {
     match wanted(headers, essence) {
@@ -226,6 +232,26 @@ mod tests {
             assert_eq!(asked(&[accept], None).ok(), format, "{accept}");
         }
         assert_eq!(asked(&[], None), Ok(Json));
+    }
+
+    #[test]
+    fn html_is_preferred_only_by_who_wants_it_more_than_every_format() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        for (accept, preferred) in [
+            (browser, true),
+            ("text/html", true),
+            ("text/html;q=0.2, application/json;q=0.1", true),
+            ("text/html, application/json", false),
+            ("text/html;q=0.5, */*", false),
+            ("text/*", false),
+            ("*/*", false),
+            ("application/json, text/html;q=0", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            assert_eq!(prefers::<All>(&headers, "text/html"), preferred, "{accept}");
+        }
+        assert!(!prefers::<All>(&HeaderMap::new(), "text/html"));
     }
 
     #[test]

@@ -1,14 +1,18 @@
-//! `/`: one number, and the process it came from.
+//! `/`: one number, and the process it came from; for a browser the dashboard.
 
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::values::Value;
 use super::{NumberRequest, NumberSource, nothing};
+use crate::http::dashboard;
 use crate::http::public::entry::JournalSink;
 use crate::http::public::request::Answer;
-use crate::server::format::{Format, JsonTextBytes, Raw, respond, respond_json};
+use crate::server::format::{Format, JsonTextBytes, Raw, negotiate, prefers, respond, respond_json};
+use crate::server::query::Query;
 
 #[derive(Serialize, ToSchema)]
 struct Root {
@@ -19,28 +23,42 @@ struct Root {
     version: &'static str,
 }
 
-/// `GET /` → `{"random": i32, "id": uuid of this process, "version": text}`; text: the number; bytes: 4, big-endian.
+/// `GET /` → `{"random": i32, "id": uuid of this process, "version": text}`; text: the number; bytes: 4, big-endian. A client
+/// that prefers HTML, as browsers do, gets the dashboard.
 #[utoipa::path(
     get, path = "/", tag = "numbers", summary = "A random number, and the process it came from",
+    description = "A client that prefers HTML, as browsers do, gets the dashboard instead, and no number is given out.",
     params(("format" = Option<JsonTextBytes>, Query, description = "Format, instead of the Accept header")),
     responses(
-        (status = 200, description = "The number", content((Root = "application/json", example = json!({"random": -1170105035, "id": "0b6f2a3e-3c53-4c5a-9d0c-6f6f5a5c2d11", "version": "0.1.0"})), (String = "text/plain"), (Raw = "application/octet-stream"))),
+        (status = 200, description = "The number", content((Root = "application/json", example = json!({"random": -1170105035, "id": "0b6f2a3e-3c53-4c5a-9d0c-6f6f5a5c2d11", "version": "0.1.0"})), (String = "text/plain"), (Raw = "application/octet-stream"), (String = "text/html"))),
     ),
 )]
 pub(in crate::http) async fn random<N: NumberSource, J: JournalSink>(request: NumberRequest<N, J>) -> Answer {
-    let (_, format) = request.read::<JsonTextBytes>(&["format"])?;
+    let query = Query::parse(request.uri().query(), &["format"])?;
+    let (headers, format) = (request.headers(), query.text("format"));
+    if format.is_none() && prefers::<JsonTextBytes>(headers, "text/html") {
+        return Ok(dashboard::root(headers));
+    }
+    let format = negotiate::<JsonTextBytes>(headers, format)?;
     if request.is_head() {
-        return Ok(nothing(format, i32::length(format)));
+        return Ok(varying(nothing(format, i32::length(format))));
     }
     // Each i32 is equally likely.
     let random = request.state.source.draw(|rng| rng.next_u32().cast_signed())?;
     request.record(1, Some(random)).await?;
-    Ok(match format {
+    Ok(varying(match format {
         Format::Text => respond(format, format!("{random}\n")),
         Format::Bytes => respond(format, random.to_be_bytes().to_vec()),
         Format::Json | Format::JsonLines => {
             let (id, version) = (request.state.process, request.state.version);
             respond_json(&Root { random, id, version })
         }
-    })
+    }))
+}
+
+/// A cache that has the dashboard must not give it to a client that asks for a number.
+fn varying(mut response: Response) -> Response {
+    let accept = HeaderValue::from_static("accept");
+    response.headers_mut().insert(header::VARY, accept);
+    response
 }
