@@ -135,9 +135,9 @@ dashboard-pictures: ## Take the pictures of the dashboard in docs/ again; needs 
 	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test browser -- --test-threads 1 picture
 
 .PHONY: workshop-check
-workshop-check: ## Work through the exercises of workshop/ that need no Kubernetes, and compare what one sees with what they say
+workshop-check: ## Work through the exercises of workshop/, and compare what one sees with what they say: on this machine, and with KUBECONFIG on that cluster: IMAGE=random-generator:workshop FAULT=
 	$(CARGO) build --profile $(PROFILE)
-	PROFILE=$(PROFILE) workshop/check
+	PROFILE=$(PROFILE) $(if $(filter command environment,$(origin IMAGE)),IMAGE='$(IMAGE)') FAULT='$(FAULT)' workshop/check
 
 .PHONY: chart-check
 chart-check: ## Compare k8s/chart with the kustomizations, and try its values, with helm 3 and helm 4; Go builds both once
