@@ -67,7 +67,8 @@ class Cluster:
         kubeconfig = self.folder / f"{namespace}.kubeconfig"
         shutil.copy(os.environ["KUBECONFIG"], kubeconfig)
         environment = self.environment | {"KUBECONFIG": str(kubeconfig)}
-        script = "".join(blocks_of(HERE / "cluster.md", "namespace"))
+        # One that went wrong before may have left its namespace.
+        script = "kubectl delete namespace workshop --ignore-not-found\n" + "".join(blocks_of(HERE / "cluster.md", "namespace"))
         if "](cluster.md#the-set)" in page.read_text():
             script += "".join(blocks_of(HERE / "cluster.md", "set"))
         here = lambda text: re.sub(r"(?<=namespace )workshop\b|(?<=\.)workshop(?=\.svc)", namespace, text)
@@ -88,6 +89,8 @@ class Cluster:
             raise Wrong(f"the set of {self.namespace} did not start within {START_LIMIT} s") from None
         if start.returncode:
             raise Wrong(f"starting the set of {self.namespace}:\n{printed}")
+        if "](cluster.md#the-set)" in page.read_text():
+            self.wait("a second draw", lambda: len(self.draws().splitlines()) >= 2, lambda: "")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = str(probe.getsockname()[1])
@@ -115,17 +118,16 @@ class Cluster:
         self.wait("every node serves", lambda: all(map(serves, nodes())), lambda: "")
         ready = lambda: self.kubectl("get", "statefulset/rg", "--output", "jsonpath={.status.readyReplicas}", namespace=self.namespace)
         self.wait("three members are ready", lambda: ready() == str(MEMBERS), ready)
-        draws = lambda: self.raw("rg-1", "/draws?format=jsonl")
-        before = len(draws().splitlines())
-        self.wait("draws go on", lambda: len(draws().splitlines()) > before, lambda: before)
+        before = len(self.draws().splitlines())
+        self.wait("draws go on", lambda: len(self.draws().splitlines()) > before, lambda: before)
         verify = [sys.executable, str(ROOT / "verify_draws.py"), "-"]
-        done = subprocess.run(verify, input=draws(), capture_output=True, text=True, timeout=COMMAND_LIMIT)
+        done = subprocess.run(verify, input=self.draws(), capture_output=True, text=True, timeout=COMMAND_LIMIT)
         if done.returncode:
             raise Wrong(f"the chain doesn't verify: {done.stderr}")
         self.delete(self.namespace)
 
-    def raw(self, pod, path):
-        return self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}/pods/{pod}:8080/proxy{path}")
+    def draws(self):
+        return self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}/pods/rg-1:8080/proxy/draws?format=jsonl")
 
     def wait(self, what, condition, seen):
         deadline, trouble = time.monotonic() + WHOLE_LIMIT, ""
@@ -137,7 +139,7 @@ class Cluster:
             except (Wrong, ValueError, subprocess.TimeoutExpired) as error:
                 trouble = error
             time.sleep(1)
-        raise Wrong(f"after the way back, not within {WHOLE_LIMIT} s: {what} ({trouble})")
+        raise Wrong(f"not within {WHOLE_LIMIT} s: {what} ({trouble})")
 
     def delete(self, namespace):
         self.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false", check=False)

@@ -1,5 +1,5 @@
 """The form of a page, and how its blocks are run in one shell and compared."""
-import os, queue, re, signal, subprocess, threading, time
+import contextlib, os, queue, re, signal, subprocess, threading, time
 
 BLOCK = re.compile(r"^```(sh (?:step|repeat|back)|text see)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS = ["You will understand", "Before you begin", "Steps", "What it shows", "The way back"]
@@ -50,6 +50,9 @@ class Shell:
         try:
             self.bash.wait(STOP_LIMIT)
         except subprocess.TimeoutExpired:
+            pass
+        # What a page that went wrong has left running.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.bash.pid, signal.SIGKILL)
 
 
