@@ -91,6 +91,11 @@ class Cluster:
             raise Wrong(f"starting the set of {self.namespace}:\n{printed}")
         if "](cluster.md#the-set)" in page.read_text():
             self.wait("a second draw", lambda: len(self.draws().splitlines()) >= 2, lambda: "")
+        if "kubectl drain" in page.read_text():
+            # A drain evicts Pods of every namespace.
+            for other in self.used:
+                if other != self.namespace:
+                    self.kubectl("delete", "namespace", other, "--ignore-not-found", limit=GONE_LIMIT)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = str(probe.getsockname()[1])
