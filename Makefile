@@ -17,6 +17,8 @@ SEEDS ?= 100000
 SEED ?=
 # make lint
 CARGO_DENY_VERSION := 0.20.2
+# make book
+MDBOOK_VERSION := 0.5.4
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 # make image, kind-load, deploy
 DOCKER ?= docker
@@ -30,6 +32,8 @@ LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build
 # make kind-up, kind-load, kind-down
 KIND ?= kind
 KIND_CLUSTER ?= random-generator
+# make workshop-check: of those on Kubernetes only as many as take so many seconds, others at each commit
+SOME ?=
 # make e2e, e2e-faults: on the cluster of KUBECONFIG
 CLIENT_IMAGE ?= busybox:1.37
 FAULT ?=
@@ -99,15 +103,23 @@ lint: $(TOOLS)/bin/cargo-deny ## Check format, clippy, documentation links, and 
 	PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) deny check --hide-inclusion-graph licenses bans sources
 
 # Built once, apart from the project, and not optimised, because it only reads a few files. If PATH has that version, it is used.
+# installed COMMAND, VERSION, WHAT IT SAYS OF ITSELF, OPTIONS
+define installed
+@mkdir -p $(TOOLS)/bin
+@if found="$$(command -v $(1))" && [ "$$($(1) --version)" = "$(3)" ]; then \
+  echo "taking $$found"; ln -sf "$$found" $@; \
+else \
+  echo "building $(1) $(2) into $(TOOLS), once; it takes some minutes"; \
+  $(CARGO) install --locked --version $(2) --debug $(4) --root $(TOOLS) --target-dir $(TOOLS)/build-$(1) $(1); \
+  rm -rf $(TOOLS)/build-$(1); \
+fi
+endef
+
 $(TOOLS)/bin/cargo-deny:
-	@mkdir -p $(TOOLS)/bin
-	@if found="$$(command -v cargo-deny)" && [ "$$(cargo-deny --version)" = "cargo-deny $(CARGO_DENY_VERSION)" ]; then \
-	  echo "taking $$found"; ln -sf "$$found" $@; \
-	else \
-	  echo "building cargo-deny $(CARGO_DENY_VERSION) into $(TOOLS), once; it takes some minutes"; \
-	  $(CARGO) install --locked --version $(CARGO_DENY_VERSION) --debug --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny; \
-	  rm -rf $(TOOLS)/build; \
-	fi
+	$(call installed,cargo-deny,$(CARGO_DENY_VERSION),cargo-deny $(CARGO_DENY_VERSION))
+
+$(TOOLS)/bin/mdbook:
+	$(call installed,mdbook,$(MDBOOK_VERSION),mdbook v$(MDBOOK_VERSION),--no-default-features --features search)
 
 .PHONY: simulate
 # The package is optimised for it: so many seeds take minutes less, and building it takes one more.
@@ -135,9 +147,14 @@ dashboard-pictures: ## Take the pictures of the dashboard in docs/ again; needs 
 	RANDOM_GENERATOR_UPDATE_DOCS=1 $(CARGO) test --test browser -- --test-threads 1 picture
 
 .PHONY: workshop-check
-workshop-check: ## Work through the exercises of workshop/ that need no Kubernetes, and compare what one sees with what they say
+workshop-check: ## Work through the exercises of workshop/, and compare what one sees with what they say: on this machine, and with KUBECONFIG on that cluster: IMAGE=random-generator:workshop FAULT= SOME=seconds
 	$(CARGO) build --profile $(PROFILE)
-	PROFILE=$(PROFILE) workshop/check
+	PROFILE=$(PROFILE) $(if $(filter command environment,$(origin IMAGE)),IMAGE='$(IMAGE)') FAULT='$(FAULT)' workshop/check $(if $(SOME),--some $(SOME) $(shell git rev-parse HEAD))
+	$(if $(SOME),,PROFILE=$(PROFILE) workshop/check --bug $$((16#$$(git rev-parse --short=7 HEAD) % 3 + 1)))
+
+.PHONY: book
+book: $(TOOLS)/bin/mdbook ## Make a book of workshop/ and docs/: target/book/index.html; builds mdbook once
+	tests/book/build $(TOOLS)/bin/mdbook
 
 .PHONY: chart-check
 chart-check: ## Compare k8s/chart with the kustomizations, and try its values, with helm 3 and helm 4; Go builds both once

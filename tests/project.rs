@@ -14,6 +14,7 @@ fn documents() -> Vec<(String, String)> {
         .map(|name| (name.clone(), text(&name)))
         .collect();
     found.extend(files("docs", "md"));
+    found.extend(files("workshop", "md"));
     assert!(found.len() > 12, "{} documents", found.len());
     found
 }
@@ -393,15 +394,55 @@ fn each_command_argument_variable_metric_and_path_that_docs_name_is_named_by_a_t
     assert!(seen > 250, "only {seen} names seen");
 }
 
+/// The anchors of a document's headings, as GitHub and mdBook make them.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let mut fenced = false;
+    let mut found = BTreeSet::new();
+    for line in document.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if let Some(heading) = line.strip_prefix('#').filter(|_| !fenced) {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            found.insert(kept.map(|c| if c == ' ' { '-' } else { c }).collect());
+        }
+    }
+    found
+}
+
 #[test]
 fn documents_link_only_to_what_exists() {
     for (document, body) in documents() {
         let base = root().join(&document);
         for link in body.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap();
-            let there = file.is_empty() || file.contains("://") || base.parent().unwrap().join(file).exists();
-            assert!(there, "{document} links to {link}");
+            if link.contains("://") {
+                continue;
+            }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => base.clone(),
+                file => base.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{document} links to {link}");
+            if !place.is_empty() && target.extension().is_some_and(|e| e == "md") {
+                let there = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(
+                    there.contains(place),
+                    "{document} links to {link}, and there is no such heading"
+                );
+            }
         }
+    }
+}
+
+#[test]
+fn the_book_has_every_page_of_docs_and_of_the_workshop_once() {
+    let summary = text("SUMMARY.md");
+    let mut pages = files("docs", "md");
+    pages.extend(files("workshop", "md"));
+    for (page, _) in pages {
+        let named = summary.matches(&format!("]({page})")).count();
+        assert_eq!(named, 1, "SUMMARY.md names {page} {named} times");
     }
 }
 
@@ -674,6 +715,9 @@ fn every_make_target_that_the_pages_name_exists() {
         ("docs/performance.md", "`make "),
         ("docs/reference.md", "`make "),
         ("docs/try_it.md", "`make "),
+        ("workshop/README.md", "`make "),
+        ("workshop/cluster.md", "\nmake "),
+        ("workshop/teacher.md", "`make "),
         (".ci/run", "step \"make "),
     ] {
         let body = text(document);

@@ -90,9 +90,14 @@ fn a_cluster_of_three_nodes_is_made_for_them_and_taken_down() {
         "build-image /the/file random-generator-client:e2e",
         "build-image /the/file docker.io/k8spatterns/random-generator:1.0 . reference",
         "build-image /the/file docker.io/k8spatterns/random-generator:2.0",
+        "build-image /the/file random-generator:workshop . workshop",
         &format!("make /the/file --jobs=2 --output-sync=target e2e e2e-reference {GIVEN}"),
         &format!(
             "make /the/file e2e-faults {GIVEN} FAULT={}",
+            root().join("tests/e2e/fault").display()
+        ),
+        &format!(
+            "make /the/file workshop-check SOME=360 IMAGE=random-generator:workshop FAULT={}",
             root().join("tests/e2e/fault").display()
         ),
         "down /the/file",
@@ -102,14 +107,16 @@ fn a_cluster_of_three_nodes_is_made_for_them_and_taken_down() {
 
 #[test]
 fn the_cluster_is_taken_down_also_when_a_test_fails() {
-    for fails in ["e2e", "e2e-reference", "e2e-faults"] {
+    for (fails, last) in [
+        ("e2e", "e2e"),
+        ("e2e-reference", "e2e"),
+        ("e2e-faults", "e2e-faults"),
+        ("workshop-check", "workshop-check"),
+    ] {
         let (output, calls) = run(fails);
         assert!(!output.status.success(), "{}", told(&output));
         assert_eq!(calls.last().unwrap(), "down /the/file");
-        assert_eq!(
-            calls.iter().any(|call| call.contains("e2e-faults")),
-            fails == "e2e-faults"
-        );
+        assert!(calls[calls.len() - 2].contains(last), "{calls:?}");
     }
 }
 

@@ -92,6 +92,25 @@ fn every_overlay_renders_to_what_the_api_and_the_member_know() {
 }
 
 #[test]
+fn every_workload_of_the_workshop_has_the_image_that_its_readers_build() {
+    let Some(kubectl) = renderer() else { return };
+    for exercise in ["set", "parallel", "stateless", "singleton", "one"] {
+        let manifests = render(&kubectl, &root().join("workshop").join(exercise));
+        schema::check(&manifests);
+        let images = manifests
+            .0
+            .values()
+            .filter_map(|object| object.pointer("/spec/template/spec/containers/0/image"));
+        let images: Vec<_> = images.collect();
+        assert!(!images.is_empty(), "{exercise}");
+        assert!(
+            images.iter().all(|image| *image == "random-generator:workshop"),
+            "{exercise}: {images:?}"
+        );
+    }
+}
+
+#[test]
 fn the_operator_scrapes_the_members_of_this_set_and_grafana_finds_the_dashboard() {
     let Some(kubectl) = renderer() else { return };
     let plain = rendered(&kubectl, "monitoring");
