@@ -73,6 +73,7 @@ http.connectionLimit | 1000001 | maximum: got 1 | CONNECTION_LIMIT=1000001
 http.answerMemory | 1MB | allowed are 1MiB to 1024GiB | ANSWER_MEMORY=1MB
 http.allowedOrigins | [example.org] | does not match pattern…https? | ALLOWED_ORIGINS=example.org
 http.allowedOrigins | ["https://example.org/a"] | does not match pattern…https? | ALLOWED_ORIGINS=https://example.org/a
+http.allowedOrigins | ["https://a:80:80"] | does not match pattern…https?
 shutdown.delay | 601s | allowed are 0s to 600s | SHUTDOWN_DELAY=601s
 shutdown.drainLimit | 11m | allowed are 0s to 600s | DRAIN_LIMIT=11m
 shutdown.gracePeriodSeconds | 47 | allowed is more than delay + drainLimit + 22 seconds
@@ -80,9 +81,15 @@ shutdown.gracePeriodSeconds | 60s | got string, want integer
 discovery.interval | 10ms | allowed are 100ms to 3600s | DISCOVERY_INTERVAL=10ms
 peerSecret.name | My_Secret | does not match pattern…a-z0-9
 peerSecret.key | a/b | does not match pattern…A-Za-z0-9
+peerSecret.key | ..a | does not match pattern…A-Za-z0-9
+peerSecret.name | a..b | does not match pattern…a-z0-9
 log.format | yaml | value must be one of '', 'auto', 'text', 'json' | LOG_FORMAT=yaml
 log.filter | debug; info | does not match pattern | LOG_FILTER=debug; info
+log.filter | verbose | does not match pattern…off|error|warn|info|debug|trace | LOG_FILTER=verbose
+log.filter | "info,a=all" | does not match pattern…off|error|warn|info|debug|trace | LOG_FILTER=info,a=all
 image.repository | Random Generator | does not match pattern…a-z0-9
+image.repository | example.org/random-generator:1.0 | does not match pattern…a-z0-9
+image.repository | example.org//random-generator | does not match pattern…a-z0-9
 image.tag | 1.0 | got number, want string
 image.digest | sha256:abc | does not match pattern…64
 image.pullPolicy | Sometimes | value must be one of 'IfNotPresent', 'Always', 'Never'
@@ -92,6 +99,14 @@ env | [{name: POD_NAME, value: a}] | POD_NAME is set by the chart; allowed is an
 pod.labels | {app.kubernetes.io/name: mine} | is the chart's own; allowed is any other label
 labels | {app.kubernetes.io/component: mine} | is the chart's own; allowed is any other label
 labels | {team: true} | got boolean, want string
+labels | {a b: c} | additional properties 'a b' not allowed
+pod.labels | {team: a b} | does not match pattern…A-Za-z0-9
+pod.annotations | {a/b/c: d} | additional properties 'a/b/c' not allowed
+pod.nodeSelector | {disk: -fast} | does not match pattern…A-Za-z0-9
+resources.limits.memory | 1.1.1Gi | does not match pattern…Mi
+resources.limits.memory | 256m | does not match pattern…Mi
+resources.limits.memory | -1 | minimum: got -1, want 0
+resources.requests.cpu | 1Gi | does not match pattern…m
 pod.topologySpread.whenUnsatisfiable | Never | value must be one of 'ScheduleAnyway', 'DoNotSchedule'
 ipFamilyPolicy | DualStack | value must be one of 'PreferDualStack', 'SingleStack', 'RequireDualStack'
 ipFamilies | [IPv5] | value must be one of 'IPv4', 'IPv6'
@@ -105,6 +120,7 @@ disruption.maxUnavailable | -1 | minimum: got -1, want 0
 serviceAccount.create | false | with serviceAccount.create false, name one that exists
 monitoring.podMonitor.interval | 15 | got number, want string
 monitoring.podMonitor.namespace | a/b | does not match pattern…a-z0-9
+monitoring.rules.namespace | a.b | does not match pattern…a-z0-9
 test.deadlineSeconds | 5 | minimum: got 5, want 10
 "#;
 
