@@ -6,6 +6,7 @@ that names the value and what is allowed. */}}
 {{- include "random-generator.check.draw" . -}}
 {{- include "random-generator.check.lease" . -}}
 {{- include "random-generator.check.grace" . -}}
+{{- include "random-generator.check.space" . -}}
 {{- include "random-generator.check.resources" . -}}
 {{- include "random-generator.check.env" . -}}
 {{- include "random-generator.check.reserved" . -}}
@@ -105,6 +106,16 @@ that names the value and what is allowed. */}}
 {{- $drain := include "random-generator.quantity" ($shutdown.drainLimit | default "20s") | float64 -}}
 {{- if le (mulf 1000 $shutdown.gracePeriodSeconds) (addf $delay $drain 22000) -}}
 {{- fail (printf "shutdown.gracePeriodSeconds is %d: allowed is more than delay + drainLimit + 22 seconds" (int $shutdown.gracePeriodSeconds)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A ledger that has no room stands for no election, and the size can't change later. 2MiB is the smallest journal. */}}
+{{- define "random-generator.check.space" -}}
+{{- $journal := .Values.journal.max | default "2MiB" -}}
+{{- $ledger := .Values.ledger.max | default "1536KiB" -}}
+{{- $needed := addf (include "random-generator.quantity" $journal | float64) (include "random-generator.quantity" $ledger | float64) -}}
+{{- if gt $needed (include "random-generator.quantity" .Values.storage.size | float64) -}}
+{{- fail (printf "storage.size is %s: it must have room for a journal of %s (journal.max) and a ledger of %s (ledger.max)" .Values.storage.size $journal $ledger) -}}
 {{- end -}}
 {{- end -}}
 

@@ -35,6 +35,7 @@ update.type | Recreate | value must be one of 'RollingUpdate', 'OnDelete'
 storage.size | 10 | got number, want string
 storage.size | "10" | does not match pattern…Mi
 storage.size | 10MB | does not match pattern…Mi
+storage.size | 3Mi | room for a journal of 2MiB (journal.max) and a ledger of 1536KiB (ledger.max)
 storage.className | Fast Disk | does not match pattern…a-z0-9
 storage.accessMode | ReadWriteMany | value must be one of 'ReadWriteOnce', 'ReadWriteOncePod'
 retention.whenScaled | Keep | value must be one of 'Retain', 'Delete'
@@ -78,6 +79,8 @@ journal.max | 1025GiB | allowed are 2MiB to 1024GiB | JOURNAL_MAX=1025GiB
 journal.max | 10 Mi | does not match pattern…MiB | JOURNAL_MAX=10 Mi
 ledger.max | 511KiB | allowed are 512KiB to 1GiB | LEDGER_MAX=511KiB
 ledger.max | 2Gi | allowed are 512KiB to 1GiB | LEDGER_MAX=2Gi
+ledger.max | 9MiB | storage.size is 10Mi: it must have room for a journal of 2MiB (journal.max) and a ledger of 9MiB
+journal.max | 9MiB | storage.size is 10Mi: it must have room for a journal of 9MiB (journal.max) and a ledger of 1536KiB
 http.connectionLimit | 0 | minimum: got 0, want 1 | CONNECTION_LIMIT=0
 http.connectionLimit | 1000001 | maximum: got 1 | CONNECTION_LIMIT=1000001
 http.answerMemory | 1MB | allowed are 1MiB to 1024GiB | ANSWER_MEMORY=1MB

@@ -76,7 +76,7 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 fn all_settings() -> Value {
-    let mut values = json!({});
+    let mut values = json!({"storage": {"size": "2Gi"}});
     for (path, value, _) in SETTINGS {
         let value = match path {
             "" => continue,
