@@ -57,8 +57,9 @@ that names the value and what is allowed. */}}
 {{- if gt $last 1023 -}}
 {{- fail (printf "voters.start %d and voters.count %d: the last voter may be ordinal 1023 at most" $first $count) -}}
 {{- end -}}
-{{- $run := max 0 (sub (add (min $end (add $last 1)) 0) (max $start $first)) -}}
-{{- if and (gt $replicas 0) (le (mul 2 $run) $count) -}}
+{{- /* Of no members, those that any number of replicas could run. */ -}}
+{{- $run := max 0 (sub (min (ternary $end 1024 (gt $replicas 0)) (add $last 1)) (max $start $first)) -}}
+{{- if le (mul 2 $run) $count -}}
 {{- fail (printf "voters.start %d and voters.count %d are ordinals %d to %d, and ordinals.start %d with replicas %d runs %d of them: a draw needs more than half" $first $count $first $last $start $replicas $run) -}}
 {{- end -}}
 {{- end -}}
