@@ -179,6 +179,10 @@ that names the value and what is allowed. */}}
 {{- define "random-generator.check.fixed" -}}
 {{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (include "random-generator.set" .) -}}
 {{- $claim := (first .spec.volumeClaimTemplates).spec -}}
+{{- $claims := "the claims stay, as they are" -}}
+{{- if eq (dig "persistentVolumeClaimRetentionPolicy" "whenDeleted" "Retain" .spec) "Delete" -}}
+{{- $claims = "which deletes the claims and all draws, unless retention.whenDeleted is set to Retain first" -}}
+{{- end -}}
 {{- $size := $claim.resources.requests.storage -}}
 {{- range list
   (list "podManagementPolicy" $.Values.podManagementPolicy .spec.podManagementPolicy)
@@ -188,7 +192,7 @@ that names the value and what is allowed. */}}
     (eq (include "random-generator.quantity" $.Values.storage.size) (include "random-generator.quantity" $size))))
 -}}
 {{- if ne (index . 1) (index . 2) -}}
-{{- fail (printf "%s is %q and the set has %q: it can't be changed; allowed is %q, or uninstall (the claims stay, as they are) and install again" (index . 0) (index . 1) (index . 2) (index . 2)) -}}
+{{- fail (printf "%s is %q and the set has %q: it can't be changed; allowed is %q, or uninstall (%s) and install again" (index . 0) (index . 1) (index . 2) (index . 2) $claims) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
