@@ -161,6 +161,16 @@ impl Release {
             let refused = self.upgrade(&[value]).await;
             assert!(!refused.ok && refused.err.contains(line), "{}", refused.err);
         }
+        // What an uninstallation does to the claims is up to the set that is there.
+        for (retention, line) in [
+            ("Delete", "uninstall (which deletes the claims and all draws, unless"),
+            ("Retain", "uninstall (the claims stay, as they are)"),
+        ] {
+            let value = format!("retention.whenDeleted={retention}");
+            self.upgrade(&[&value]).await.expect_ok();
+            let refused = self.upgrade(&["storage.size=20Mi"]).await;
+            assert!(!refused.ok && refused.err.contains(line), "{}", refused.err);
+        }
         let lacking = self.upgrade(&["monitoring.podMonitor.enabled=true"]).await;
         assert!(
             !lacking.ok && lacking.err.contains("no matches for kind \"PodMonitor\""),

@@ -6,6 +6,9 @@ that names the value and what is allowed. */}}
 {{- include "random-generator.check.draw" . -}}
 {{- include "random-generator.check.lease" . -}}
 {{- include "random-generator.check.grace" . -}}
+{{- include "random-generator.check.space" . -}}
+{{- include "random-generator.check.resources" . -}}
+{{- include "random-generator.check.env" . -}}
 {{- include "random-generator.check.reserved" . -}}
 {{- include "random-generator.check.fixed" . -}}
 {{- end -}}
@@ -29,6 +32,7 @@ that names the value and what is allowed. */}}
   (list "shutdown.delay" .Values.shutdown.delay "0s" "600s")
   (list "shutdown.drainLimit" .Values.shutdown.drainLimit "0s" "600s")
   (list "discovery.interval" .Values.discovery.interval "100ms" "3600s")
+  (list "monitoring.podMonitor.interval" .Values.monitoring.podMonitor.interval "1s" "1m")
 -}}
 {{- $name := index . 0 -}}{{- $value := index . 1 -}}{{- $least := index . 2 -}}{{- $most := index . 3 -}}
 {{- if $value -}}
@@ -53,8 +57,9 @@ that names the value and what is allowed. */}}
 {{- if gt $last 1023 -}}
 {{- fail (printf "voters.start %d and voters.count %d: the last voter may be ordinal 1023 at most" $first $count) -}}
 {{- end -}}
-{{- $run := max 0 (sub (add (min $end (add $last 1)) 0) (max $start $first)) -}}
-{{- if and (gt $replicas 0) (le (mul 2 $run) $count) -}}
+{{- /* Of no members, those that any number of replicas could run. */ -}}
+{{- $run := max 0 (sub (min (ternary $end 1024 (gt $replicas 0)) (add $last 1)) (max $start $first)) -}}
+{{- if le (mul 2 $run) $count -}}
 {{- fail (printf "voters.start %d and voters.count %d are ordinals %d to %d, and ordinals.start %d with replicas %d runs %d of them: a draw needs more than half" $first $count $first $last $start $replicas $run) -}}
 {{- end -}}
 {{- end -}}
@@ -73,16 +78,7 @@ that names the value and what is allowed. */}}
 {{- end -}}
 {{- end -}}
 {{- else if not (hasPrefix "@" .Values.draw.schedule) -}}
-{{- $names := list "minute" "hour" "day of month" "month" "day of week" -}}
-{{- $least := list 0 0 1 1 0 -}}
-{{- $most := list 59 23 31 12 7 -}}
-{{- range $n, $field := regexSplit " +" .Values.draw.schedule -1 -}}
-{{- range $number := regexFindAll "[0-9]+" (regexReplaceAll "/[0-9]+" $field "") -1 -}}
-{{- if or (lt (int $number) (index $least $n)) (gt (int $number) (index $most $n)) -}}
-{{- fail (printf "draw.schedule is %q: its %s is %s, allowed are %d to %d" $.Values.draw.schedule (index $names $n) $number (index $least $n) (index $most $n)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
+{{- include "random-generator.check.cron" .Values.draw.schedule -}}
 {{- end -}}
 {{- end -}}
 
@@ -114,18 +110,61 @@ that names the value and what is allowed. */}}
 {{- end -}}
 {{- end -}}
 
+{{/* A ledger that has no room stands for no election, and the size can't change later. 2MiB is the smallest journal. */}}
+{{- define "random-generator.check.space" -}}
+{{- $journal := .Values.journal.max | default "2MiB" -}}
+{{- $ledger := .Values.ledger.max | default "1536KiB" -}}
+{{- $needed := addf (include "random-generator.quantity" $journal | float64) (include "random-generator.quantity" $ledger | float64) -}}
+{{- if gt $needed (include "random-generator.quantity" .Values.storage.size | float64) -}}
+{{- fail (printf "storage.size is %s: it must have room for a journal of %s (journal.max) and a ledger of %s (ledger.max)" .Values.storage.size $journal $ledger) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* CPU and memory as numbers: "m" is a thousandth here. */}}
+{{- define "random-generator.amount" -}}
+{{- if not (kindIs "string" .) }}{{ float64 . -}}
+{{- else if hasSuffix "m" . }}{{ divf (trimSuffix "m" . | float64) 1000 -}}
+{{- else }}{{ include "random-generator.quantity" . }}{{ end -}}
+{{- end -}}
+
+{{- define "random-generator.check.resources" -}}
+{{- $limits := .Values.resources.limits | default dict -}}
+{{- range $name, $request := .Values.resources.requests | default dict -}}
+{{- if hasKey $limits $name -}}
+{{- $limit := index $limits $name -}}
+{{- if gt (include "random-generator.amount" $request | float64) (include "random-generator.amount" $limit | float64) -}}
+{{- fail (printf "resources.requests.%s is %v: allowed is at most resources.limits.%s, %v" $name $request $name $limit) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The member's variables are values, or decided by the chart, except these four. */}}
+{{- define "random-generator.check.env" -}}
+{{- $open := list "ADMIN_LISTEN" "DISCOVERY_NAME" "DISCOVERY_NAMESERVER" "OTLP_ENDPOINT" -}}
+{{- $seen := list -}}
+{{- range .Values.env -}}
+{{- $own := trimPrefix "RANDOM_GENERATOR_" .name -}}
+{{- $known := has .name (list "POD_NAME" "POD_NAMESPACE" "POD_UID" "POD_IP" "NODE_NAME") -}}
+{{- if or $known (and (ne $own .name) (not (has $own $open))) -}}
+{{- fail (printf "env: %s is set by the chart; allowed is any other variable, and of RANDOM_GENERATOR_… only %s" .name (join ", " $open)) -}}
+{{- end -}}
+{{- if has .name $seen -}}
+{{- fail (printf "env: %s is there twice; allowed is once" .name) -}}
+{{- end -}}
+{{- if and .value .valueFrom -}}
+{{- fail (printf "env: %s has value and valueFrom; allowed is one of them" .name) -}}
+{{- end -}}
+{{- $seen = append $seen .name -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "random-generator.check.reserved" -}}
 {{- range $labels := list (list "labels" .Values.labels) (list "pod.labels" .Values.pod.labels) -}}
 {{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/component" -}}
 {{- if hasKey (index $labels 1) $label -}}
 {{- fail (printf "%s: %s is the chart's own; allowed is any other label" (index $labels 0) $label) -}}
 {{- end -}}
-{{- end -}}
-{{- end -}}
-{{- $set := include "random-generator.settings" . | fromYaml -}}
-{{- range .Values.env -}}
-{{- if or (hasKey $set .name) (has .name (list "POD_NAME" "POD_NAMESPACE" "POD_UID" "POD_IP" "NODE_NAME")) -}}
-{{- fail (printf "env: %s is set by the chart; allowed is any other variable" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq .Values.ipFamilyPolicy "SingleStack") (gt (len .Values.ipFamilies) 1) -}}
@@ -140,6 +179,10 @@ that names the value and what is allowed. */}}
 {{- define "random-generator.check.fixed" -}}
 {{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (include "random-generator.set" .) -}}
 {{- $claim := (first .spec.volumeClaimTemplates).spec -}}
+{{- $claims := "the claims stay, as they are" -}}
+{{- if eq (dig "persistentVolumeClaimRetentionPolicy" "whenDeleted" "Retain" .spec) "Delete" -}}
+{{- $claims = "which deletes the claims and all draws, unless retention.whenDeleted is set to Retain first" -}}
+{{- end -}}
 {{- $size := $claim.resources.requests.storage -}}
 {{- range list
   (list "podManagementPolicy" $.Values.podManagementPolicy .spec.podManagementPolicy)
@@ -149,7 +192,7 @@ that names the value and what is allowed. */}}
     (eq (include "random-generator.quantity" $.Values.storage.size) (include "random-generator.quantity" $size))))
 -}}
 {{- if ne (index . 1) (index . 2) -}}
-{{- fail (printf "%s is %q and the set has %q: it can't be changed; allowed is %q, or uninstall (the claims stay, as they are) and install again" (index . 0) (index . 1) (index . 2) (index . 2)) -}}
+{{- fail (printf "%s is %q and the set has %q: it can't be changed; allowed is %q, or uninstall (%s) and install again" (index . 0) (index . 1) (index . 2) (index . 2) $claims) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -36,9 +36,9 @@ app.kubernetes.io/component: member
 {{- $annotations := mergeOverwrite (dict) $root.Values.annotations (.annotations | default dict) -}}
 {{- /* In another namespace, sets of several namespaces meet. */ -}}
 {{- $elsewhere := and .namespace (ne .namespace $root.Release.Namespace) -}}
-name: {{ if $elsewhere }}{{ $root.Release.Namespace }}-{{ end }}{{ .name }}
+name: {{ if $elsewhere }}{{ printf "%s-%s" $root.Release.Namespace .name | quote }}{{ else }}{{ quote .name }}{{ end }}
 {{- if $elsewhere }}
-namespace: {{ .namespace }}
+namespace: {{ quote .namespace }}
 {{- end }}
 labels:
   {{- toYaml $labels | nindent 2 }}
@@ -58,7 +58,7 @@ enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ quote . }}
   {{- end }}
 {{- end }}
 {{- range $field := list "securityContext" "nodeSelector" "tolerations" }}
@@ -72,7 +72,7 @@ imagePullSecrets:
 {{/* The image, and what the Pod Security Standard `restricted` asks of a container. */}}
 {{- define "random-generator.container" -}}
 {{- with .Values.image -}}
-image: {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
+image: {{ printf "%s%s" .repository (.digest | empty | ternary (printf ":%s" .tag) (printf "@%s" .digest)) | quote }}
 imagePullPolicy: {{ .pullPolicy }}
 {{- end }}
 securityContext:

@@ -145,7 +145,7 @@ fn monitors_in_another_namespace_find_the_set_and_meet_no_other_sets() {
     for helm in helms() {
         let (_folder, file) = super::file_of(&values);
         let mut taken = BTreeSet::new();
-        for namespace in ["a", "b", "monitoring"] {
+        for namespace in ["a", "123", "monitoring"] {
             let arguments = ["--values", file.to_str().unwrap(), "--namespace", namespace];
             let manifests = helm.rendered("random-generator", &arguments);
             let elsewhere = namespace != "monitoring";

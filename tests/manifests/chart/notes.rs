@@ -123,3 +123,23 @@ fn the_notes_warn_of_voters_that_do_not_run_and_say_what_an_uninstallation_leave
     let none = text(json!({"replicas": 0}));
     assert!(none.contains("--set replicas=3") && !none.contains("exec"), "{none}");
 }
+
+#[test]
+fn a_set_without_members_is_started_as_the_notes_say() {
+    let Some(helm) = helms().pop() else { return };
+    for (values, replicas) in [
+        (json!({}), 3),
+        (json!({"voters": {"start": 3}}), 6),
+        (json!({"voters": {"start": 5}, "ordinals": {"start": 5}}), 3),
+        (json!({"ordinals": {"start": 1}}), 2),
+    ] {
+        let mut values = values;
+        values["replicas"] = json!(0);
+        let notes = notes(&helm, "random-generator", "default", &values);
+        assert_eq!(notes.after("--set replicas="), [replicas.to_string()], "{values}");
+        values["replicas"] = json!(replicas);
+        assert_eq!(at(helm.with(&values).workload(), "/spec/replicas"), replicas);
+    }
+    let values = json!({"replicas": 0, "ordinals": {"start": 2}});
+    assert!(helm.refusal(&values).contains("a draw needs more than half"));
+}

@@ -35,6 +35,7 @@ update.type | Recreate | value must be one of 'RollingUpdate', 'OnDelete'
 storage.size | 10 | got number, want string
 storage.size | "10" | does not match pattern…Mi
 storage.size | 10MB | does not match pattern…Mi
+storage.size | 3Mi | room for a journal of 2MiB (journal.max) and a ledger of 1536KiB (ledger.max)
 storage.className | Fast Disk | does not match pattern…a-z0-9
 storage.accessMode | ReadWriteMany | value must be one of 'ReadWriteOnce', 'ReadWriteOncePod'
 retention.whenScaled | Keep | value must be one of 'Retain', 'Delete'
@@ -51,6 +52,16 @@ draw.schedule | "0 9-24 * * *" | its hour is 24, allowed are 0 to 23 | DRAW_SCHE
 draw.schedule | "0 0 0 * *" | its day of month is 0, allowed are 1 to 31 | DRAW_SCHEDULE=0 0 0 * *
 draw.schedule | "0 0 * 1,13 *" | its month is 13, allowed are 1 to 12 | DRAW_SCHEDULE=0 0 * 1,13 *
 draw.schedule | "0 0 * * 8" | its day of week is 8, allowed are 0 to 7 | DRAW_SCHEDULE=0 0 * * 8
+draw.schedule | "0 0 31 2,4 *" | no month of 2,4 has a day of 31 | DRAW_SCHEDULE=0 0 31 2,4 *
+draw.schedule | "5-1 * * * *" | its minute is "5-1"; allowed is a range | DRAW_SCHEDULE=5-1 * * * *
+draw.schedule | "1-2-3 * * * *" | its minute is "1-2-3"; allowed is a range | DRAW_SCHEDULE=1-2-3 * * * *
+draw.schedule | "1- * * * *" | its minute is , allowed are 0 to 59 | DRAW_SCHEDULE=1- * * * *
+draw.schedule | "* */0 * * *" | its hour has the step "0"; allowed is a number from 1 on | DRAW_SCHEDULE=* */0 * * *
+draw.schedule | "* * * FOO *" | its month is FOO, allowed are 1 to 12, or JAN to DEC | DRAW_SCHEDULE=* * * FOO *
+draw.schedule | "MON * * * *" | its minute is MON, allowed are 0 to 59 | DRAW_SCHEDULE=MON * * * *
+draw.schedule | "* * * * SAT-SUN" | its day of week is "SAT-SUN"; allowed is a range | DRAW_SCHEDULE=* * * * SAT-SUN
+draw.schedule | "* , * * *" | its hour chooses nothing; allowed is * | DRAW_SCHEDULE=* , * * *
+draw.schedule | "** * * * *" | its minute is **, allowed are 0 to 59 | DRAW_SCHEDULE=** * * * *
 draw.deadline | 30 | got number, want string
 draw.deadline | "30" | does not match pattern…(ms|s|m|h) | DRAW_DEADLINE=30
 draw.deadline | 99ms | allowed are 100ms to 3600s | DRAW_DEADLINE=99ms
@@ -68,11 +79,14 @@ journal.max | 1025GiB | allowed are 2MiB to 1024GiB | JOURNAL_MAX=1025GiB
 journal.max | 10 Mi | does not match pattern…MiB | JOURNAL_MAX=10 Mi
 ledger.max | 511KiB | allowed are 512KiB to 1GiB | LEDGER_MAX=511KiB
 ledger.max | 2Gi | allowed are 512KiB to 1GiB | LEDGER_MAX=2Gi
+ledger.max | 9MiB | storage.size is 10Mi: it must have room for a journal of 2MiB (journal.max) and a ledger of 9MiB
+journal.max | 9MiB | storage.size is 10Mi: it must have room for a journal of 9MiB (journal.max) and a ledger of 1536KiB
 http.connectionLimit | 0 | minimum: got 0, want 1 | CONNECTION_LIMIT=0
 http.connectionLimit | 1000001 | maximum: got 1 | CONNECTION_LIMIT=1000001
 http.answerMemory | 1MB | allowed are 1MiB to 1024GiB | ANSWER_MEMORY=1MB
 http.allowedOrigins | [example.org] | does not match pattern…https? | ALLOWED_ORIGINS=example.org
 http.allowedOrigins | ["https://example.org/a"] | does not match pattern…https? | ALLOWED_ORIGINS=https://example.org/a
+http.allowedOrigins | ["https://a:80:80"] | does not match pattern…https?
 shutdown.delay | 601s | allowed are 0s to 600s | SHUTDOWN_DELAY=601s
 shutdown.drainLimit | 11m | allowed are 0s to 600s | DRAIN_LIMIT=11m
 shutdown.gracePeriodSeconds | 47 | allowed is more than delay + drainLimit + 22 seconds
@@ -80,18 +94,38 @@ shutdown.gracePeriodSeconds | 60s | got string, want integer
 discovery.interval | 10ms | allowed are 100ms to 3600s | DISCOVERY_INTERVAL=10ms
 peerSecret.name | My_Secret | does not match pattern…a-z0-9
 peerSecret.key | a/b | does not match pattern…A-Za-z0-9
+peerSecret.key | ..a | does not match pattern…A-Za-z0-9
+peerSecret.name | a..b | does not match pattern…a-z0-9
 log.format | yaml | value must be one of '', 'auto', 'text', 'json' | LOG_FORMAT=yaml
 log.filter | debug; info | does not match pattern | LOG_FILTER=debug; info
+log.filter | verbose | does not match pattern…off|error|warn|info|debug|trace | LOG_FILTER=verbose
+log.filter | "info,a=all" | does not match pattern…off|error|warn|info|debug|trace | LOG_FILTER=info,a=all
 image.repository | Random Generator | does not match pattern…a-z0-9
+image.repository | example.org/random-generator:1.0 | does not match pattern…a-z0-9
+image.repository | example.org//random-generator | does not match pattern…a-z0-9
 image.tag | 1.0 | got number, want string
 image.digest | sha256:abc | does not match pattern…64
 image.pullPolicy | Sometimes | value must be one of 'IfNotPresent', 'Always', 'Never'
 image.pullSecrets | [{name: a}] | got object, want string
 env | [{name: RANDOM_GENERATOR_VOTERS, value: "3"}] | RANDOM_GENERATOR_VOTERS is set by the chart; allowed is any other variable
 env | [{name: POD_NAME, value: a}] | POD_NAME is set by the chart; allowed is any other variable
+env | [{name: RANDOM_GENERATOR_LEASE_DURATION, value: 30s}] | LEASE_DURATION is set by the chart; allowed is any other
+env | [{name: RANDOM_GENERATOR_PUBLIC_LISTEN, value: ":80"}] | PUBLIC_LISTEN is set by the chart…only ADMIN_LISTEN
+env | [{name: A, value: b}, {name: A, value: c}] | A is there twice; allowed is once
+env | [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: metadata.name}}}] | A has value and valueFrom; allowed is one
 pod.labels | {app.kubernetes.io/name: mine} | is the chart's own; allowed is any other label
 labels | {app.kubernetes.io/component: mine} | is the chart's own; allowed is any other label
 labels | {team: true} | got boolean, want string
+labels | {a b: c} | additional properties 'a b' not allowed
+pod.labels | {team: a b} | does not match pattern…A-Za-z0-9
+pod.annotations | {a/b/c: d} | additional properties 'a/b/c' not allowed
+pod.nodeSelector | {disk: -fast} | does not match pattern…A-Za-z0-9
+resources.limits.memory | 1.1.1Gi | does not match pattern…Mi
+resources.limits.memory | 256m | does not match pattern…Mi
+resources.limits.memory | -1 | minimum: got -1, want 0
+resources.requests.cpu | 1Gi | does not match pattern…m
+resources.requests.memory | 257Mi | allowed is at most resources.limits.memory, 256Mi
+resources | {requests: {cpu: 1500m}, limits: {cpu: 1}} | resources.requests.cpu is 1500m: allowed is at most resources.limits.cpu, 1
 pod.topologySpread.whenUnsatisfiable | Never | value must be one of 'ScheduleAnyway', 'DoNotSchedule'
 ipFamilyPolicy | DualStack | value must be one of 'PreferDualStack', 'SingleStack', 'RequireDualStack'
 ipFamilies | [IPv5] | value must be one of 'IPv4', 'IPv6'
@@ -104,7 +138,9 @@ disruption.maxUnavailable | half | does not match pattern…%
 disruption.maxUnavailable | -1 | minimum: got -1, want 0
 serviceAccount.create | false | with serviceAccount.create false, name one that exists
 monitoring.podMonitor.interval | 15 | got number, want string
+monitoring.podMonitor.interval | 2m | allowed are 1s to 1m
 monitoring.podMonitor.namespace | a/b | does not match pattern…a-z0-9
+monitoring.rules.namespace | a.b | does not match pattern…a-z0-9
 test.deadlineSeconds | 5 | minimum: got 5, want 10
 "#;
 
@@ -161,6 +197,31 @@ fn what_the_chart_refuses_of_a_members_arguments_the_member_refuses() {
         seen += 1;
     }
     assert!(seen > 30, "{seen}");
+}
+
+/// What a member takes, the chart takes: `draw.schedule` has a reader of its own here.
+#[test]
+fn schedules_that_a_member_takes_are_not_refused() {
+    let schedules = [
+        "0 0 08 09 *",
+        "? * ? * ?",
+        "1-5/2,7/3 * * jan-mar sun",
+        "*/100 * * * *",
+        "1,,2 * * * *",
+        "* * * * 5-7",
+        "0 0 29 2 *",
+        "0 0 31 4 1",
+        "0 0 30,31 4,6 *",
+        "*/070 0-023 31 */2 SUN-7",
+    ];
+    for (schedule, helm) in schedules.iter().zip(helms().iter().cycle()) {
+        let rendered = helm.with(&nested("draw.schedule", json!(schedule)));
+        crate::configuration(rendered.workload());
+        assert_eq!(
+            crate::variables(rendered.workload())["RANDOM_GENERATOR_DRAW_SCHEDULE"],
+            *schedule
+        );
+    }
 }
 
 fn list_of(workload: &mut Value) -> &mut Vec<Value> {

@@ -76,7 +76,7 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 fn all_settings() -> Value {
-    let mut values = json!({});
+    let mut values = json!({"storage": {"size": "2Gi"}});
     for (path, value, _) in SETTINGS {
         let value = match path {
             "" => continue,
@@ -122,6 +122,7 @@ image.tag | 0.1.0 | member /image | random-generator:0.1.0
 image.digest | sha256:DIGEST | member /image | random-generator@sha256:DIGEST
 image.pullPolicy | Always | member /imagePullPolicy | Always
 image.pullSecrets | [one, two] | pod /imagePullSecrets | [{name: one}, {name: two}]
+image.pullSecrets | ["1"] | pod /imagePullSecrets | [{name: "1"}]
 replicas | 5 | set /replicas | 5
 replicas | 0 | set /replicas | 0
 ordinals.start | 1 | set /ordinals/start | 1
@@ -131,6 +132,7 @@ update.type | OnDelete | set /updateStrategy | {type: OnDelete}
 update.partition | 2 | set /updateStrategy/rollingUpdate/partition | 2
 storage.size | 1Gi | claim /resources/requests/storage | 1Gi
 storage.className | fast | claim /storageClassName | fast
+storage.className | "1" | claim /storageClassName | "1"
 storage.accessMode | ReadWriteOncePod | claim /accessModes | [ReadWriteOncePod]
 retention.whenScaled | Delete | set /persistentVolumeClaimRetentionPolicy/whenScaled | Delete
 retention.whenDeleted | Delete | set /persistentVolumeClaimRetentionPolicy/whenDeleted | Delete
@@ -142,12 +144,14 @@ pod.labels | {team: a} | template /labels/team | a
 pod.annotations | {a/b: c} | template /annotations/a~1b | c
 pod.securityContext | {fsGroup: 1} | pod /securityContext/fsGroup | 1
 pod.topologySpread.topologyKey | zone | pod /topologySpreadConstraints/0/topologyKey | zone
+pod.topologySpread.topologyKey | "1" | pod /topologySpreadConstraints/0/topologyKey | "1"
 pod.topologySpread.maxSkew | 2 | pod /topologySpreadConstraints/0/maxSkew | 2
 pod.topologySpread.whenUnsatisfiable | DoNotSchedule | pod /topologySpreadConstraints/0/whenUnsatisfiable | DoNotSchedule
 pod.nodeSelector | {disk: fast} | pod /nodeSelector | {disk: fast}
 pod.affinity | {podAntiAffinity: {}} | pod /affinity | {podAntiAffinity: {}}
 pod.tolerations | [{key: a, operator: Exists}] | pod /tolerations | [{key: a, operator: Exists}]
 pod.priorityClassName | high | pod /priorityClassName | high
+pod.priorityClassName | "true" | pod /priorityClassName | "true"
 ipFamilyPolicy | RequireDualStack | Service random-generator /spec/ipFamilyPolicy | RequireDualStack
 ipFamilyPolicy | SingleStack | Service random-generator-client /spec/ipFamilyPolicy | SingleStack
 ipFamilies | [IPv6, IPv4] | Service random-generator /spec/ipFamilies | [IPv6, IPv4]
@@ -160,6 +164,10 @@ disruption.maxUnavailable | 34% | PodDisruptionBudget random-generator /spec/max
 disruption.maxUnavailable | 0 | PodDisruptionBudget random-generator /spec/maxUnavailable | 0
 serviceAccount.name | mine | RoleBinding random-generator /subjects/0/name | mine
 serviceAccount.name | mine | pod /serviceAccountName | mine
+serviceAccount.name | "0x10" | RoleBinding random-generator /subjects/0/name | "0x10"
+serviceAccount.name | "0x10" | pod /serviceAccountName | "0x10"
+serviceAccount.name | "0x10" | ServiceAccount 0x10 /metadata/name | "0x10"
+peerSecret.name | "null" | pod /volumes/0/secret/secretName | "null"
 serviceAccount.annotations | {a: b} | ServiceAccount random-generator /metadata/annotations | {a: b}
 labels | {team: a} | Lease random-generator /metadata/labels/team | a
 annotations | {a: b} | StatefulSet rg /metadata/annotations | {a: b}
