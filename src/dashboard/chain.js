@@ -49,7 +49,7 @@ export class Chain {
     const head = make("tr", {}, make("th", { scope: "col" }, make("span", { class: "hidden" }, "Member")), ...columns.map(heading));
     const rows = [...ordinals].sort((a, b) => a - b).map(ordinal => {
       const cells = columns.map(column => cell(column, ordinal));
-      return make("tr", {}, make("th", { scope: "row" }, `${this.records[0].set}-${ordinal}`), ...cells);
+      return make("tr", {}, make("th", { scope: "row" }, make("span", { class: "name" }, `${this.records[0].set}-${ordinal}`)), ...cells);
     });
     const atEnd = this.scroller.scrollWidth - this.scroller.clientWidth - this.scroller.scrollLeft < 60;
     this.table.tHead.replaceChildren(head);

@@ -68,7 +68,7 @@ export class Histogram {
     const furthest = this.counts.reduce((at, count, n) => (Math.abs(count - ideal) > Math.abs(this.counts[at] - ideal) ? n : at), 0);
     const off = ((this.counts[furthest] - ideal) / ideal) * 100;
     const square = this.counts.reduce((sum, count) => sum + (count - ideal) ** 2 / ideal, 0);
-    return `${this.total.toLocaleString()} numbers, ideally ${Math.round(ideal).toLocaleString()} of each. Furthest from it: ${furthest + 1}, by ${off < 0 ? "−" : "+"}${Math.abs(off).toFixed(1)} %. χ² is ${square.toFixed(1)}; below ${USUAL} for 95 % of fair ones.`;
+    return `${this.total.toLocaleString()} numbers, ideally ${Math.round(ideal).toLocaleString()} of each. Furthest from it: ${furthest + 1}, by ${off < 0 ? "−" : "+"}${Math.abs(off).toFixed(1)}\u00a0%. χ² is ${square.toFixed(1)}; below ${USUAL} for 95 % of fair ones.`;
   }
 
   list() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::http_world::{Member, chain, ledger};
 use crate::linked::linked;
-use crate::page::{Page, WIDE};
+use crate::page::{NARROW, Page, WIDE};
 use crate::set::Set;
 use crate::url;
 use crate::waiting::until;
@@ -146,4 +146,19 @@ fn a_page_of_a_long_chain_shows_and_holds_the_newest_sixty() {
     until("the other chain", || (rounds(&page) == [1, 2, 3]).then_some(()));
     page.until_text("#events", "another chain from round 1 on");
     assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[test]
+fn on_a_screen_of_360_pixels_the_name_of_a_member_stays_on_one_line() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let member = runtime.block_on(Member::start(Limits::public()));
+    member.ledger.send_replace(Arc::new(ledger(chain(1..=60))));
+    let page = Page::open(&format!("http://{}/", member.running.address), NARROW);
+    until("sixty columns", || (rounds(&page).len() == 60).then_some(()));
+    let lines = "[...document.querySelectorAll('#chain tbody th')].map(name => { const text = document.createRange(); text.selectNodeContents(name.querySelector('.name').firstChild); \
+                 return new Set([...text.getClientRects()].map(line => line.top)).size; })";
+    let lines = page.value(lines);
+    assert!(lines.as_array().is_some_and(|all| !all.is_empty()), "{lines}");
+    assert!(lines.as_array().unwrap().iter().all(|count| *count == 1), "{lines}");
 }
