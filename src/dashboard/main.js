@@ -91,6 +91,7 @@ poll({
     put(byId("set-name"), own.ordinal === null ? "" : `set ${next.self.slice(0, -String(own.ordinal).length - 1)}`);
     const draws = own.report?.draws;
     if (!draws) return put(byId("next-draw"), `${next.self} has no ordinal, so it takes part in no draws.`);
+    if (!draws.head && !drawn) put(byId("newest-by"), "nobody yet: there is no draw");
     known ??= draws.head?.round ?? 0;
     stream.follow(draws.head?.round ?? null);
   },

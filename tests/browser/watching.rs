@@ -196,7 +196,18 @@ fn a_member_without_ordinal_says_that_it_takes_part_in_no_draws() {
     let page = Page::open(&format!("http://127.0.0.1:{}/dashboard", member.base), WIDE);
     page.until_text("#next-draw", "web-7d4b9c5f6-24568 has no ordinal");
     assert!(card(&page, "web-7d4b9c5f6-24568").contains("none: a member without ordinal"));
+    assert_eq!(page.text("#newest-by"), "…");
     assert_eq!(page.text("#set-name"), "");
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[test]
+fn a_member_of_a_set_that_has_not_drawn_yet_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["--pod-name", "rg-0", "--draw-schedule", "0 0 29 2 *"];
+    let member = Member::start(&directory.path().join("volume"), &arguments);
+    let page = Page::open(&format!("http://127.0.0.1:{}/", member.base), WIDE);
+    page.until_text("#newest-by", "nobody yet");
     assert_eq!(page.complaints(), [""; 0]);
 }
 
