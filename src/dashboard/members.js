@@ -68,7 +68,9 @@ class Card {
     setClass(this.badge, `badge ${state.kind}`);
     setClass(this.item, `card ${state.kind}`);
     this.from.hidden = !member.self;
-    this.lease.hidden = !holds;
+    // Its space stays, so that the rows of all cards are at one height.
+    setClass(this.lease, holds ? "" : "unseen");
+    if (!holds) put(this.leaseText, "\u00a0");
     if (holds) {
       const seconds = `${(left / 1000).toFixed(1)} s`;
       const led = member.report?.lease.self && !member.silent && left > 0;

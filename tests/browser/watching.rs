@@ -64,6 +64,9 @@ fn a_healthy_set_is_shown_by_ordinal_and_only_its_member_is_asked() {
         .filter(|asked| !asked.starts_with(&origin))
         .collect();
     assert_eq!(elsewhere, [""; 0]);
+    let heights =
+        "new Set([...document.querySelectorAll('#members dl')].map(rows => rows.getBoundingClientRect().top)).size";
+    assert_eq!(page.value(heights), 1, "the rows of the cards are not at one height");
     assert_eq!(page.complaints(), [""; 0]);
     assert_eq!(page.text("#banner"), "");
 }
