@@ -11,6 +11,7 @@ mod happening;
 mod network;
 mod oracle;
 mod process;
+mod shell;
 mod splits;
 mod stops;
 mod store;
