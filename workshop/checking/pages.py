@@ -139,7 +139,7 @@ def work_through(page, shell, here, shown):
             time.sleep(1)
         print("".join(f"      {text}\n" for text in printed.splitlines()), end="", flush=True)
         if not right:
-            raise Wrong(f"line {line}: that printed the above, and the page says:\n{see}")
+            raise Wrong(f"line {line}: that printed\n{printed}\nand the page says\n{see}")
         if status and kind != "sh repeat":
             raise Wrong(f"line {line}: that ended with {status}")
         if see and matches(damaged(see), printed):
