@@ -2,7 +2,7 @@
 //!
 //! - [`listener`]: accepts and serves connections within [`limits::Limits`], and drains them.
 //! - [`connection`]: what one connection is doing, and when it has been doing it for too long.
-//! - [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
+//! - [`routes`]: the paths of a listener; [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
 //! - [`budget`]: the memory that answers take, a share of what [`cgroup`] finds; [`parts`]: a long answer, made while its client reads.
 //! - [`problem`], [`query`], [`mod@format`], [`conditional`], [`cors`]: errors, parameters, representations.
 
@@ -19,3 +19,4 @@ pub mod metrics;
 pub mod parts;
 pub mod problem;
 pub mod query;
+pub mod routes;

@@ -235,7 +235,11 @@ mod tests {
             let writer = lines.clone();
             let (subscriber, _) = subscriber(&log(format, "info"), move || writer.clone());
             tracing::subscriber::with_default(subscriber, || {
-                let scope = trace::Scope::request(trace::RequestId::new(r#"a"b\"#), Some(ids.clone()));
+                let request = trace::Request {
+                    id: trace::RequestId::new(r#"a"b\"#),
+                    started: crate::clock::Clock::system().now(),
+                };
+                let scope = trace::Scope::request(request, Some(ids.clone()));
                 trace::within_now(scope, || tracing::info!(round = 7, "drawn"));
                 trace::within_now(trace::Scope::work(ids.clone()), || tracing::info!("no request"));
                 tracing::info!("nobody asked");

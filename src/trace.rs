@@ -15,6 +15,7 @@ use std::future::Future;
 
 pub use self::context::TraceContext;
 pub use self::spans::{Kind, Spans, Work};
+use crate::clock::Now;
 
 /// Bytes of a request's id.
 pub const REQUEST_ID_MAX: usize = 64;
@@ -23,18 +24,27 @@ tokio::task_local! {
     static CURRENT: Scope;
 }
 
+/// A request that this member answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The client's `X-Request-Id` if it is 1 to 64 visible characters, else a new one; also a header of the response.
+    pub id: RequestId,
+    /// When its headers had arrived.
+    pub started: Now,
+}
+
 /// A request, or a draw, that work is done for.
 #[derive(Debug)]
 pub struct Scope {
-    request: Option<RequestId>,
+    request: Option<Request>,
     context: OnceCell<TraceContext>,
 }
 
 impl Scope {
-    /// Of a request with this id; without a context, as the first work of a new trace.
-    pub fn request(id: RequestId, context: Option<TraceContext>) -> Scope {
+    /// Of a request; without a context, as the first work of a new trace.
+    pub fn request(request: Request, context: Option<TraceContext>) -> Scope {
         Scope {
-            request: Some(id),
+            request: Some(request),
             context: context.map_or_else(OnceCell::new, OnceCell::from),
         }
     }
@@ -62,6 +72,11 @@ pub fn within_now<T>(scope: Scope, work: impl FnOnce() -> T) -> T {
     CURRENT.sync_scope(scope, work)
 }
 
+/// The request that the work at hand is done for.
+pub fn request() -> Option<Request> {
+    CURRENT.try_with(|scope| scope.request).ok().flatten()
+}
+
 /// The trace that the work at hand is a part of; none outside of every scope.
 pub fn current() -> Option<TraceContext> {
     CURRENT.try_with(|scope| scope.context().clone()).ok()
@@ -71,7 +86,10 @@ pub fn current() -> Option<TraceContext> {
 /// scope.
 pub fn describe<T>(see: impl FnOnce(Option<&str>, &TraceContext) -> T) -> Option<T> {
     CURRENT
-        .try_with(|scope| see(scope.request.as_ref().map(RequestId::as_str), scope.context()))
+        .try_with(|scope| {
+            let id = scope.request.as_ref().map(|request| request.id.as_str());
+            see(id, scope.context())
+        })
         .ok()
 }
 
@@ -119,22 +137,24 @@ impl fmt::Debug for RequestId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[tokio::test]
     async fn a_scope_goes_with_its_future_and_keeps_one_trace() {
+        let request = |id: &str| Request {
+            id: RequestId::new(id),
+            started: Clock::system().now(),
+        };
         assert_eq!(describe(|_, _| ()), None);
         let brought = TraceContext::begin();
-        let scope = Scope::request(RequestId::new("r-1"), Some(brought.clone()));
+        let scope = Scope::request(request("r-1"), Some(brought.clone()));
         let seen = within(scope, async {
             tokio::task::yield_now().await;
             let id = describe(|request, _| request.map(str::to_owned)).flatten();
             (id, current())
         });
         assert_eq!(seen.await, (Some("r-1".to_owned()), Some(brought)));
-        let made = within(Scope::request(RequestId::new("r-2"), None), async {
-            (current(), current())
-        })
-        .await;
+        let made = within(Scope::request(request("r-2"), None), async { (current(), current()) }).await;
         assert!(made.0.is_some() && made.0 == made.1, "made once, when it is wanted");
         assert_eq!(current(), None);
     }

@@ -20,9 +20,10 @@ use random_generator::peer::message::{
 use random_generator::peer::metrics::PeerMetrics;
 use random_generator::peer::signature::{MAC_HEADER, Message, PeerSecret, TIME_HEADER};
 use random_generator::record::{Hash, Hex, Record, Slot};
-use random_generator::server::exchange::{RequestLimits, Routes};
+use random_generator::server::exchange::RequestLimits;
 use random_generator::server::limits::Limits;
 use random_generator::server::metrics::HttpMetrics;
+use random_generator::server::routes::Routes;
 use random_generator::set::question;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};

@@ -1,10 +1,11 @@
-//! Randomness from a cryptographically secure generator: ChaCha12, seeded from the operating system and reseeded every 64 KiB.
+//! Randomness from a cryptographically secure generator: ChaCha12, seeded from the operating system and reseeded every 64 KiB. From
+//! a kilobyte on it gives the key of a ChaCha8 stream, which is half as fast again.
 //! [`distributions`](super::distributions) makes values from it.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
 
-use chacha20::ChaCha12;
+use chacha20::ChaCha8;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
@@ -12,7 +13,7 @@ use rand::{Rng, SeedableRng, TryRng};
 /// A generator reseeds after so many bytes: the memory of a process shows only the most recent output.
 pub const BYTES_PER_SEED: usize = 64 * 1024;
 
-/// From this size on a key stream is faster, despite its setup.
+/// From this size on a key stream is faster, despite its setup. Eight rounds: SECURITY.md says why they suffice.
 const STREAM_FROM: usize = 1024;
 
 /// The operating system provides no random bytes.
@@ -104,7 +105,7 @@ impl<S: TryRng> TryRng for Generator<S> {
             // Each key is used for one stream.
             let mut key = [0; 32];
             rng.fill_bytes(&mut key);
-            ChaCha12::new(&key.into(), &[0; 12].into()).write_keystream(part);
+            ChaCha8::new(&key.into(), &[0; 12].into()).write_keystream(part);
         }
         Ok(())
     }

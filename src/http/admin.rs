@@ -12,15 +12,15 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::server::budget::Budget;
-use crate::server::exchange::{RequestLimits, Routes, read_body};
+use crate::server::exchange::{RequestLimits, read_body};
 use crate::server::format::{Format, respond, respond_json};
 use crate::server::problem::{Problem, shown};
+use crate::server::routes::{Routes, get, post};
 
 /// What an action did, in one line; or 400: wrong input, 409: the state doesn't allow it, 503: it failed, or took too long.
 pub type Done = Result<String, Problem>;

@@ -14,7 +14,6 @@ pub mod stream;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
 
 use self::draws::Draws;
 use self::entry::JournalSink;
@@ -24,7 +23,7 @@ use self::numbers::{NumberSource, Numbers};
 use self::set::Set;
 use self::status::Status;
 use super::{dashboard, docs};
-use crate::server::exchange::Routes;
+use crate::server::routes::{Routes, get};
 
 const READ: &str = "GET, HEAD";
 

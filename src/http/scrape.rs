@@ -7,13 +7,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use prometheus_client::registry::Registry;
 
 use crate::server::budget::Budget;
-use crate::server::exchange::Routes;
 use crate::server::format::wanted;
 use crate::server::problem::Problem;
+use crate::server::routes::{Routes, get};
 
 /// What an answer takes: the registry's text, in a buffer that doubles, and its translation. A member with many peers has about
 /// 100 KB of it.

@@ -38,6 +38,8 @@ use lag::Lag;
 /// Each request has one entry in the queue, so with the default number of connections it is never full. If it is, a durable mode
 /// waits, and `none` drops and counts.
 const QUEUE: usize = 20_000;
+/// Committed batches whose requests the runtime has not answered yet. Beyond them the thread answers by itself.
+const ANSWERS: usize = 16;
 /// The default share of a directory that is not a mount point, and so shares its volume.
 const SHARE_OF_A_DIRECTORY: u64 = 64 << 20;
 /// The smallest share that holds database, log and ballast.
@@ -141,6 +143,24 @@ struct Message {
     reply: Option<oneshot::Sender<Result<(), JournalError>>>,
 }
 
+/// A committed batch, or one that could not be committed.
+#[derive(Debug)]
+struct Batch {
+    messages: Vec<Message>,
+    result: Result<(), JournalError>,
+}
+
+impl Batch {
+    /// Ends the waits of its requests. A request may be gone.
+    fn answer(self) {
+        for message in self.messages {
+            if let Some(reply) = message.reply {
+                let _ = reply.send(self.result.clone());
+            }
+        }
+    }
+}
+
 impl JournalHandle {
     /// Returns once the entry is as durable as the mode promises; with `Durability::None` at once, and never with an error. If it is
     /// cancelled, the entry may or may not be recorded. It has no timeout of its own: the listener bounds every request already.
@@ -207,12 +227,13 @@ impl JournalHandle {
 #[derive(Debug)]
 pub struct Journal {
     thread: JoinHandle<io::Result<()>>,
+    answers: mpsc::Receiver<Batch>,
     ended: oneshot::Receiver<()>,
     stop: Trigger,
 }
 
 impl Journal {
-    /// Starts the thread, which opens the database; until then entries wait in the queue.
+    /// Starts the thread, which opens the database; until then entries wait in the queue. Requests are answered by [`Journal::run`].
     pub fn start(
         config: JournalConfig,
         clock: Clock,
@@ -225,6 +246,7 @@ impl Journal {
         let (publisher, state) = watch::channel(JournalState::Starting);
         let (measured, space) = watch::channel(None);
         let lag = Lag::default();
+        let (answer, answers) = mpsc::channel(ANSWERS);
         let (end, ended) = oneshot::channel();
         let (stop, stopping) = shutdown::stage();
         let handle = JournalHandle {
@@ -237,7 +259,7 @@ impl Journal {
             lag: lag.clone(),
             space,
         };
-        let writer = writer::Writer::new(config, clock, metrics, publisher, measured, lag);
+        let writer = writer::Writer::new(config, clock, metrics, publisher, measured, lag, answer);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {
             let _end = end;
             // A runtime of its own, for timers: SQLite blocks this thread alone. Built here: an async context must not drop a
@@ -246,18 +268,35 @@ impl Journal {
             runtime.block_on(writer.run(entries, stopping));
             Ok(())
         })?;
-        Ok((handle, Journal { thread, ended, stop }))
+        let journal = Journal {
+            thread,
+            answers,
+            ended,
+            stop,
+        };
+        Ok((handle, journal))
     }
 
-    /// Returns after a stop, once all entries in the queue are committed or refused.
+    /// Answers requests, and returns after a stop, once all entries in the queue are committed or refused.
+    ///
+    /// A batch is answered here, by one wake-up of the runtime. If the thread woke each request, a runtime that shares its processor
+    /// would run in between, for one of them at a time.
     pub async fn run(mut self, mut stop: Signal) -> Result<(), JournalFailure> {
-        tokio::select! {
-            biased;
-            () = stop.requested() => {
-                self.stop.pull();
-                let _ = (&mut self.ended).await;
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                Some(batch) = self.answers.recv() => batch.answer(),
+                () = stop.requested(), if !stopping => {
+                    stopping = true;
+                    self.stop.pull();
+                }
+                // The thread has sent all its batches by now.
+                _ = &mut self.ended => break,
             }
-            _ = &mut self.ended => {}
+        }
+        while let Ok(batch) = self.answers.try_recv() {
+            batch.answer();
         }
         Ok(self.thread.join().map_err(|_| JournalFailure::Panicked)??)
     }

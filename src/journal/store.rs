@@ -34,6 +34,8 @@ const GROWTH_BYTES: u64 = 512 * 1024;
 const MAX_TEXT: usize = 1024;
 /// Approximate bytes of a row without its texts.
 const ROW_BYTES: usize = 40;
+const PAGES: &str = "PRAGMA page_count";
+const FREE_PAGES: &str = "PRAGMA freelist_count";
 const SCHEMA: u32 = 1;
 /// How long to wait for a reader that opens or closes the database.
 const BUSY: Duration = Duration::from_millis(500);
@@ -93,6 +95,8 @@ pub struct Store {
     next: i64,
     /// The current limit, less than the share's while the volume is full.
     max_pages: u64,
+    /// Pages in use after the last batch.
+    used: u64,
     /// A reader kept the log from being emptied the last time.
     is_pinned: bool,
 }
@@ -144,6 +148,7 @@ impl Store {
             oldest,
             next,
             max_pages: budget.max_pages,
+            used: 0,
             is_pinned: false,
         };
         store.shrink()?;
@@ -172,15 +177,21 @@ impl Store {
                 next += 1;
             }
             drop(insert);
-            transaction.commit()
+            // Within the transaction these take no lock of their own.
+            let used = number(&transaction, PAGES)?.saturating_sub(number(&transaction, FREE_PAGES)?);
+            transaction.commit()?;
+            Ok(used)
         })();
-        result.map_err(|error| DatabaseError::new(&self.path, error))?;
+        self.used = result.map_err(|error| DatabaseError::new(&self.path, error))?;
         self.next = next;
         Ok(())
     }
 
     /// Deletes the oldest rows while fewer pages are free than a batch may need.
     pub fn keep_headroom(&mut self) -> Result<(), StoreError> {
+        if self.used + HEADROOM_PAGES <= self.max_pages {
+            return Ok(());
+        }
         while self.used_pages()? + HEADROOM_PAGES > self.max_pages && self.trim()? {}
         Ok(())
     }
@@ -374,21 +385,21 @@ impl Store {
     }
 
     fn pages(&self) -> Result<u64, StoreError> {
-        self.number("PRAGMA page_count")
+        self.number(PAGES)
     }
 
     fn used_pages(&self) -> Result<u64, StoreError> {
-        Ok(self.pages()?.saturating_sub(self.number("PRAGMA freelist_count")?))
+        Ok(self.pages()?.saturating_sub(self.number(FREE_PAGES)?))
     }
 
     fn number(&self, pragma: &str) -> Result<u64, StoreError> {
-        let number = self
-            .db
-            .prepare_cached(pragma)
-            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-            .map_err(|error| DatabaseError::new(&self.path, error))?;
-        Ok(number.unsigned_abs())
+        number(&self.db, pragma).map_err(|error| DatabaseError::new(&self.path, error).into())
     }
+}
+
+fn number(db: &Connection, pragma: &str) -> rusqlite::Result<u64> {
+    let number: i64 = db.prepare_cached(pragma)?.query_row([], |row| row.get(0))?;
+    Ok(number.unsigned_abs())
 }
 
 /// Creates the table if there is none; returns the file's device and inode, the oldest row and the one after the newest.

@@ -4,13 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use super::lag::Lag;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
-use super::{Durability, JournalConfig, JournalError, JournalState, Message, aside};
+use super::{Batch, Durability, JournalConfig, JournalError, JournalState, Message, aside};
 use crate::backoff::Backoff;
 use crate::clock::{Boot, Clock};
 use crate::database::DatabaseError;
@@ -34,6 +35,7 @@ pub struct Writer {
     /// Of the volume, published on change.
     space: watch::Sender<Option<Space>>,
     lag: Lag,
+    answers: mpsc::Sender<Batch>,
     store: Option<Store>,
     /// After a failure: when to try again.
     retry: Option<Pin<Box<Sleep>>>,
@@ -50,6 +52,7 @@ impl Writer {
         publisher: watch::Sender<JournalState>,
         space: watch::Sender<Option<Space>>,
         lag: Lag,
+        answers: mpsc::Sender<Batch>,
     ) -> Writer {
         Writer {
             config,
@@ -58,6 +61,7 @@ impl Writer {
             publisher,
             space,
             lag,
+            answers,
             store: None,
             retry: None,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
@@ -213,11 +217,16 @@ impl Writer {
                 self.lag.end(None);
             }
         }
-        for message in part {
-            if let Some(reply) = message.reply {
-                // The request may be gone.
-                let _ = reply.send(result.clone().map_err(JournalError::Volume));
-            }
+        // Without durability nobody waits.
+        if self.config.durability == Durability::None {
+            return;
+        }
+        let batch = Batch {
+            messages: part,
+            result: result.map_err(JournalError::Volume),
+        };
+        if let Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) = self.answers.try_send(batch) {
+            batch.answer();
         }
     }
 

@@ -15,7 +15,7 @@ use crate::http::admin::{self, Admin};
 use crate::http::public::draws::Draws;
 use crate::http::public::ids::Ids;
 use crate::http::public::members::Members;
-use crate::http::public::numbers::Numbers;
+use crate::http::public::numbers::{Numbers, Process};
 use crate::http::public::set::Set;
 use crate::http::public::status::Status;
 use crate::http::public::stream::Streams;
@@ -30,10 +30,11 @@ use crate::readiness::Readiness;
 use crate::server::budget::{self, Budget};
 use crate::server::cgroup;
 use crate::server::cors::AllowedOrigins;
-use crate::server::exchange::{RequestLimits, Routes};
+use crate::server::exchange::RequestLimits;
 use crate::server::limits::Limits;
 use crate::server::listener::Listener;
 use crate::server::metrics::HttpMetrics;
+use crate::server::routes::Routes;
 use crate::telemetry::LogControl;
 
 const _: () = assert!(config::ANSWER_MEMORY_MIN == budget::MIN);
@@ -176,8 +177,7 @@ impl Listening<'_> {
                 memory: memory.clone(),
                 clock: self.clock.clone(),
                 timed_uuids: TimedUuids::default(),
-                process: self.identity.process,
-                version: super::VERSION,
+                process: Process::new(self.identity.process, super::VERSION),
             },
             ids: Ids {
                 source: IdService(parts.ids.clone()).into(),

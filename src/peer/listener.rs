@@ -10,7 +10,6 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -22,10 +21,11 @@ use crate::peer::message::{
 use crate::peer::metrics::PeerMetrics;
 use crate::record::{Hash, Record};
 use crate::server::budget::Budget;
-use crate::server::exchange::{RequestLimits, Routes, read_body};
+use crate::server::exchange::{RequestLimits, read_body};
 use crate::server::format::{Format, respond, respond_json};
 use crate::server::problem::{Problem, shown};
 use crate::server::query::Query;
+use crate::server::routes::{Routes, get, post};
 
 /// Records in one answer.
 pub const RECORDS_MAX: usize = 64;

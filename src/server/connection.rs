@@ -195,7 +195,12 @@ pub(crate) async fn serve(
             activity.begin_answer();
             let version = request.version();
             let (activity, closing) = (activity.clone(), closing.clone());
-            let response = router.clone().call(request.map(Body::new));
+            // Most requests have no body, and so need no box for one.
+            let request = request.map(|body| match body.is_end_stream() {
+                true => Body::empty(),
+                false => Body::new(body),
+            });
+            let response = router.clone().call(request);
             async move {
                 response.await.map(|mut response| {
                     // HTTP/1.0 has no chunks: an answer of unknown length ends with its connection, and hyper says "keep-alive".

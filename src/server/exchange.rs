@@ -1,37 +1,31 @@
 //! Around every handler: the request's id, limits on its size and time, 500 for a panic, metrics, and CORS.
 //!
-//! One layer a route instead of tower-http's stack: each layer of axum costs an allocation a request, and this one holds the
-//! route's metrics ready.
+//! A handler around each handler instead of tower-http's stack: each layer of axum costs allocations a request, and this one
+//! holds the route's metrics ready.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::fmt::Write;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::handler::Handler;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::future::RouteFuture;
-use axum::routing::{MethodRouter, Route, any};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use tower::Service;
-use tower::layer::layer_fn;
 
 use super::budget::{Budget, SMALL};
 use super::cors::{self, AllowedOrigins};
 use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
-use crate::clock::{Clock, Now};
+use crate::clock::Clock;
 /// Maximum length of a client's `X-Request-Id`.
 pub use crate::trace::REQUEST_ID_MAX;
 use crate::trace::{self, Kind, RequestId, Scope, Spans, TraceContext, Work};
@@ -43,14 +37,6 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Of a request only: the recommendation defines no such header for a response.
 pub(crate) static TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
-
-/// What every handler can know about its request.
-#[derive(Clone, Copy, Debug)]
-pub struct Exchange {
-    /// The client's `X-Request-Id` if it is 1 to 64 visible characters, else a new one; also a header of the response.
-    pub id: RequestId,
-    pub started: Now,
-}
 
 /// What one listener allows a request.
 #[derive(Clone, Copy, Debug)]
@@ -87,138 +73,55 @@ impl RequestLimits {
     }
 }
 
-/// Collects the routes of one listener.
+/// What the routes of one listener share.
 #[derive(Debug)]
-pub struct Routes<S = ()> {
-    shared: Arc<Shared>,
-    router: Router<S>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    listener: &'static str,
-    limits: RequestLimits,
-    clock: Clock,
-    metrics: HttpMetrics,
-    spans: Spans,
+pub(super) struct Shared {
+    pub(super) listener: &'static str,
+    pub(super) limits: RequestLimits,
+    pub(super) clock: Clock,
+    pub(super) metrics: HttpMetrics,
+    pub(super) spans: Spans,
     /// Whose web pages may read the answers.
-    origins: Option<AllowedOrigins>,
+    pub(super) origins: Option<AllowedOrigins>,
     /// Random, so that ids differ from those of another process.
-    prefix: u32,
-    next: AtomicU64,
-}
-
-impl Routes {
-    /// `prefix` begins the request ids created here: random, and new with each process.
-    pub fn new(
-        listener: &'static str,
-        limits: RequestLimits,
-        clock: Clock,
-        metrics: HttpMetrics,
-        prefix: u32,
-    ) -> Routes {
-        Routes {
-            shared: Arc::new(Shared {
-                listener,
-                limits,
-                clock,
-                metrics,
-                spans: Spans::default(),
-                origins: None,
-                prefix,
-                next: AtomicU64::new(0),
-            }),
-            router: Router::new(),
-        }
-    }
-
-    /// Reports each answered request to `spans`. Call it before the first route.
-    pub fn with_spans(mut self, spans: Spans) -> Routes {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.spans = spans;
-        }
-        self
-    }
-
-    /// Lets web pages of these origins read the answers. Call it before the first route.
-    pub fn with_allowed_origins(mut self, origins: Option<AllowedOrigins>) -> Routes {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.origins = origins;
-        }
-        self
-    }
-
-    /// Adds the routes of a group, which share a state.
-    pub fn group<G: Clone + Send + Sync + 'static>(
-        mut self,
-        state: G,
-        add: impl FnOnce(Routes<G>) -> Routes<G>,
-    ) -> Routes {
-        let group = add(Routes {
-            shared: self.shared.clone(),
-            router: Router::new(),
-        });
-        self.router = self.router.merge(group.router.with_state(state));
-        self
-    }
-
-    /// Returns the router, with a 404 for all other paths.
-    pub fn finish(self) -> Router {
-        // Not as a fallback: axum answers that with an empty `Allow`.
-        let other = any(|| async { Problem::not_found("no such path") });
-        let other = self.layered("other", other);
-        self.router.fallback_service(other)
-    }
-}
-
-impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// Adds a path. A 405 says that `methods` are allowed.
-    pub fn route(mut self, path: &'static str, methods: &'static str, handlers: MethodRouter<S>) -> Routes<S> {
-        let handlers = handlers.fallback(move || async move { Problem::method_not_allowed(methods) });
-        let handlers = self.layered(path, handlers);
-        self.router = self.router.route(path, handlers);
-        self
-    }
-
-    fn layered(&self, route: &'static str, handlers: MethodRouter<S>) -> MethodRouter<S> {
-        let context = Arc::new(RouteContext {
-            metrics: self.shared.metrics.route(self.shared.listener, route),
-            shared: self.shared.clone(),
-        });
-        handlers.layer(layer_fn(move |inner: Route| ExchangeService {
-            context: context.clone(),
-            inner: Arc::new(inner),
-        }))
-    }
+    pub(super) prefix: u32,
+    pub(super) next: AtomicU64,
 }
 
 #[derive(Debug)]
-struct RouteContext {
-    metrics: RouteMetrics,
-    shared: Arc<Shared>,
+pub(super) struct RouteContext {
+    pub(super) metrics: RouteMetrics,
+    pub(super) shared: Arc<Shared>,
 }
 
+/// A handler, and around it all that an exchange is.
 #[derive(Clone)]
-struct ExchangeService {
+pub(super) struct Exchanged<H> {
     context: Arc<RouteContext>,
-    /// A route is always ready. Cloning one costs an allocation, and axum clones this service twice a request.
-    inner: Arc<Route>,
+    handler: H,
 }
 
-impl Service<Request> for ExchangeService {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+impl<H> Exchanged<H> {
+    pub(super) fn new(context: &Arc<RouteContext>, handler: H) -> Exchanged<H> {
+        Exchanged {
+            context: context.clone(),
+            handler,
+        }
     }
+}
+
+impl<H, T, S> Handler<T, S> for Exchanged<H>
+where
+    H: Handler<T, S>,
+    S: Send + 'static,
+{
+    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
 
     /// What needs the request is done here, so that the future needn't hold it.
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let context = self.context.clone();
+    fn call(self, request: Request, state: S) -> Self::Future {
+        let Exchanged { context, handler } = self;
         let shared = &context.shared;
-        let exchange = Exchange {
+        let exchange = trace::Request {
             id: shared.request_id(request.headers()),
             started: shared.clock.now(),
         };
@@ -226,7 +129,7 @@ impl Service<Request> for ExchangeService {
         let name = || format!("{} {}", label(&method), context.metrics.pattern());
         let parent = trace_of(request.headers());
         let work = shared.spans.begin(Kind::Server, parent.as_ref(), name);
-        let scope = Scope::request(exchange.id, work.context.clone());
+        let scope = Scope::request(exchange, work.context.clone());
         let origin = shared
             .origins
             .as_ref()
@@ -234,20 +137,16 @@ impl Service<Request> for ExchangeService {
         let call = match check_head(&request, &shared.limits) {
             Some(problem) => Err(problem.into_response()),
             None if shared.origins.is_some() && cors::is_preflight(&request) => Err(cors::preflight()),
-            None => {
-                request.extensions_mut().insert(exchange);
-                // The handler begins when this is polled.
-                Ok(Route::clone(&self.inner).call(request))
-            }
+            // The handler begins when this is polled.
+            None => Ok(handler.call(request, state)),
         };
-        let answer = async move {
+        Box::pin(trace::within(scope, async move {
             let mut response = context.answer(method, exchange, work, call).await;
             if let Some(origins) = &context.shared.origins {
                 origins.allow(origin.as_ref(), response.headers_mut());
             }
-            Ok(response)
-        };
-        Box::pin(trace::within(scope, answer))
+            response
+        }))
     }
 }
 
@@ -255,20 +154,19 @@ impl RouteContext {
     async fn answer(
         &self,
         method: Method,
-        exchange: Exchange,
+        exchange: trace::Request,
         mut work: Work,
-        call: Result<RouteFuture<Infallible>, Response>,
+        call: Result<impl Future<Output = Response>, Response>,
     ) -> Response {
         let limits = self.shared.limits;
         let _in_flight = self.metrics.begin();
-        let started = exchange.started;
         let mut response = match call {
             Err(response) => response,
             Ok(call) => {
                 // A panic leaves nothing half-changed: handlers hold no locks and own their data.
                 let call = AssertUnwindSafe(call).catch_unwind();
                 match tokio::time::timeout(limits.time, call).await {
-                    Ok(Ok(Ok(response))) => response,
+                    Ok(Ok(response)) => response,
                     Ok(Err(panic)) => {
                         tracing::error!(
                             route = self.metrics.pattern(),
@@ -289,7 +187,7 @@ impl RouteContext {
         if let Ok(id) = HeaderValue::from_str(exchange.id.as_str()) {
             response.headers_mut().insert(REQUEST_ID.clone(), id);
         }
-        let took = self.shared.clock.boot().since(started.boot);
+        let took = self.shared.clock.boot().since(exchange.started.boot);
         self.metrics.answered(&method, response.status(), took);
         tracing::debug!(
             listener = self.shared.listener,

@@ -104,6 +104,9 @@ pub fn negotiate<F: Formats>(headers: &HeaderMap, parameter: Option<&str>) -> Re
             Some(_) => Err(not_acceptable(available)),
         };
     }
+    if let ([first, ..], false) = (available, headers.contains_key(header::ACCEPT)) {
+        return Ok(*first);
+    }
     let mut best = None;
     for format in available {
         let quality = wanted(headers, format.essence());
@@ -117,6 +120,9 @@ pub fn negotiate<F: Formats>(headers: &HeaderMap, parameter: Option<&str>) -> Re
 
 /// Whether the client would rather have a media type (without parameters) than any of the formats that a path has.
 pub fn prefers<F: Formats>(headers: &HeaderMap, essence: &str) -> bool {
+    if !headers.contains_key(header::ACCEPT) {
+        return false;
+    }
     let quality = wanted(headers, essence);
     F::ALL.iter().all(|format| quality > wanted(headers, format.essence()))
 }

@@ -26,7 +26,7 @@ use random_generator::generator::timed_uuids::TimedUuids;
 use random_generator::http::public::draws::Draws;
 use random_generator::http::public::ids::Ids;
 use random_generator::http::public::members::Members;
-use random_generator::http::public::numbers::Numbers;
+use random_generator::http::public::numbers::{Numbers, Process};
 use random_generator::http::public::set::Set;
 use random_generator::http::public::status::Status;
 use random_generator::http::public::stream::Streams;
@@ -34,10 +34,11 @@ use random_generator::http::public::{self, Public};
 use random_generator::identity::MemberName;
 use random_generator::lease::LeaseSnapshot;
 use random_generator::readiness::Readiness;
-use random_generator::server::exchange::{RequestLimits, Routes};
+use random_generator::server::exchange::RequestLimits;
 use random_generator::server::limits::{Limits, StreamLimits};
 use random_generator::server::listener::{Listener, ListenerError};
 use random_generator::server::metrics::HttpMetrics;
+use random_generator::server::routes::Routes;
 use random_generator::set::{SetMetrics, SetParts, SetTask};
 use random_generator::shutdown::{self, Trigger};
 use tokio::net::TcpListener;
@@ -178,8 +179,7 @@ impl Member {
                 memory: memory.clone(),
                 clock: clock.clone(),
                 timed_uuids: TimedUuids::default(),
-                process: uuid::Uuid::nil(),
-                version: "1.2.3",
+                process: Process::new(uuid::Uuid::nil(), "1.2.3"),
             },
             ids: Ids {
                 source: ids.clone(),

@@ -23,6 +23,7 @@ use axum::http::header;
 use axum::response::Response;
 use rand::Rng;
 
+pub use self::root::Process;
 use self::values::{Bounded, Value, Writer};
 use super::entry::{JournalSink, record};
 use super::request::{Answer, PublicRequest};
@@ -68,9 +69,7 @@ pub struct Numbers<N, J> {
     pub memory: Budget,
     pub clock: Clock,
     pub timed_uuids: TimedUuids,
-    /// The UUID of this process.
-    pub process: uuid::Uuid,
-    pub version: &'static str,
+    pub process: Process,
 }
 
 type NumberRequest<N, J> = PublicRequest<Numbers<N, J>>;

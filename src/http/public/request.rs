@@ -7,10 +7,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 
-use crate::server::exchange::Exchange;
 use crate::server::format::{Format, Formats, negotiate};
 use crate::server::problem::Problem;
 use crate::server::query::Query;
+use crate::trace;
 
 /// What every handler returns.
 pub(in crate::http) type Answer = Result<Response, Problem>;
@@ -19,7 +19,7 @@ pub(in crate::http) type Answer = Result<Response, Problem>;
 pub struct PublicRequest<S> {
     /// Of the group of paths.
     pub state: Arc<S>,
-    pub exchange: Exchange,
+    pub exchange: trace::Request,
     parts: Parts,
 }
 
@@ -28,8 +28,8 @@ impl<S: Send + Sync> FromRequest<Arc<S>> for PublicRequest<S> {
 
     async fn from_request(request: Request, state: &Arc<S>) -> Result<PublicRequest<S>, Problem> {
         let (parts, _) = request.into_parts();
-        // The layer around every handler put it there.
-        let exchange = parts.extensions.get().copied().ok_or_else(Problem::internal)?;
+        // Every handler runs in the scope of its request.
+        let exchange = trace::request().ok_or_else(Problem::internal)?;
         let state = state.clone();
         Ok(PublicRequest { state, exchange, parts })
     }

@@ -6,13 +6,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::values::Value;
+use super::values::{Bounded, Value};
 use super::{NumberRequest, NumberSource, nothing};
 use crate::http::dashboard;
 use crate::http::public::entry::JournalSink;
 use crate::http::public::request::Answer;
-use crate::server::format::{Format, JsonTextBytes, Raw, negotiate, prefers, respond, respond_json};
+use crate::server::format::{Format, JsonTextBytes, Raw, negotiate, prefers, respond};
 use crate::server::query::Query;
+
+const BEFORE: &str = "{\"random\":";
 
 #[derive(Serialize, ToSchema)]
 struct Root {
@@ -21,6 +23,33 @@ struct Root {
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
     version: &'static str,
+}
+
+/// The process, as `/` shows it.
+#[derive(Debug)]
+pub struct Process {
+    /// The JSON of a [`Root`] after its number, which is the same in all of them.
+    rest: String,
+}
+
+impl Process {
+    pub fn new(id: Uuid, version: &'static str) -> Process {
+        let random = 0;
+        // It is made of texts and numbers.
+        let json = serde_json::to_string(&Root { random, id, version }).unwrap_or_default();
+        let rest = json.strip_prefix(BEFORE).and_then(|json| json.strip_prefix('0'));
+        Process {
+            rest: rest.unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn json(&self, random: i32) -> Vec<u8> {
+        let mut json = Vec::with_capacity(BEFORE.len() + i32::LONGEST + self.rest.len());
+        json.extend_from_slice(BEFORE.as_bytes());
+        random.text(&mut json);
+        json.extend_from_slice(self.rest.as_bytes());
+        json
+    }
 }
 
 /// `GET /` → `{"random": i32, "id": uuid of this process, "version": text}`; text: the number; bytes: 4, big-endian. A client
@@ -49,10 +78,7 @@ pub(in crate::http) async fn random<N: NumberSource, J: JournalSink>(request: Nu
     Ok(varying(match format {
         Format::Text => respond(format, format!("{random}\n")),
         Format::Bytes => respond(format, random.to_be_bytes().to_vec()),
-        Format::Json | Format::JsonLines => {
-            let (id, version) = (request.state.process, request.state.version);
-            respond_json(&Root { random, id, version })
-        }
+        Format::Json | Format::JsonLines => respond(format, request.state.process.json(random)),
     }))
 }
 
@@ -61,4 +87,18 @@ fn varying(mut response: Response) -> Response {
     let accept = HeaderValue::from_static("accept");
     response.headers_mut().insert(header::VARY, accept);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_is_that_of_its_schema() {
+        let (id, version) = (Uuid::from_u128(7), "1.2.3");
+        for random in [i32::MIN, -1, 0, i32::MAX] {
+            let expected = serde_json::to_vec(&Root { random, id, version }).unwrap();
+            assert_eq!(Process::new(id, version).json(random), expected);
+        }
+    }
 }
