@@ -23,6 +23,12 @@ pub const SMALL: usize = 16 * 1024;
 pub const PART: usize = 32 * 1024;
 /// What an answer in parts holds: hyper queues less than 32 KiB (`max_buf_size` in listener.rs), and then takes one more part.
 pub const PARTS: usize = 32 * 1024 + PART;
+/// Bytes in one part of a long stream of bytes, while memory is plentiful: each costs a system call.
+pub const WIDE_PART: usize = 128 * 1024;
+/// What such a stream holds.
+const WIDE_PARTS: usize = 32 * 1024 + WIDE_PART;
+/// Memory is plentiful while one part of so many is held.
+const PLENTY: u32 = 4;
 /// The smallest budget: any answer fits, alone. A request that asks for more than all of it takes all of it.
 pub const MIN: u64 = 1 << 20;
 
@@ -88,6 +94,19 @@ impl Budget {
         }
     }
 
+    /// As [`Budget::take_for_answer`], for bytes that can be made in parts of any size: in [`WIDE_PART`]s while memory is plentiful.
+    pub async fn take_for_bytes(&self, bytes: usize) -> Result<Hold, Problem> {
+        let units = (WIDE_PARTS / UNIT) as u32;
+        let held = (self.units as usize).saturating_sub(self.room.available_permits());
+        if bytes > PARTS
+            && held + units as usize <= (self.units / PLENTY) as usize
+            && let Ok(permit) = self.room.clone().try_acquire_many_owned(units)
+        {
+            return Ok(self.hold(permit, WIDE_PART, Some(&self.turns)));
+        }
+        self.take_for_answer(bytes, 0).await
+    }
+
     async fn take_with(&self, bytes: usize, turns: Option<&Arc<Semaphore>>) -> Result<Hold, Problem> {
         if bytes <= SMALL {
             return Ok(Hold(None));
@@ -98,14 +117,19 @@ impl Budget {
             let detail = "slow clients hold all the memory for large answers: ask for less, or again later";
             return Err(Problem::unavailable(detail, RETRY_AFTER));
         };
-        let bytes = i64::from(units) * UNIT as i64;
+        Ok(self.hold(permit, PART, turns))
+    }
+
+    fn hold(&self, permit: OwnedSemaphorePermit, part: usize, turns: Option<&Arc<Semaphore>>) -> Hold {
+        let bytes = (permit.num_permits() * UNIT) as i64;
         self.held.inc_by(bytes);
-        Ok(Hold(Some(Arc::new(Held {
+        Hold(Some(Arc::new(Held {
             bytes,
+            part,
             held: self.held.clone(),
             turns: turns.cloned(),
             _permit: permit,
-        }))))
+        })))
     }
 }
 
@@ -116,6 +140,7 @@ pub struct Hold(Option<Arc<Held>>);
 #[derive(Debug)]
 struct Held {
     bytes: i64,
+    part: usize,
     held: Gauge,
     /// Only for an answer longer than [`PARTS`].
     turns: Option<Arc<Semaphore>>,
@@ -136,6 +161,11 @@ impl Drop for Held {
 }
 
 impl Hold {
+    /// Bytes that a part may have.
+    pub(super) fn part(&self) -> usize {
+        self.0.as_ref().map_or(PART, |held| held.part)
+    }
+
     /// Waits for a turn, first come, first served. A turn takes no longer than it takes to make a part.
     pub fn turn(&self) -> impl Future<Output = Turn> + Send + use<> {
         let turns = self.turns().cloned();
@@ -209,5 +239,21 @@ mod tests {
         assert_eq!(held.get(), 0);
         // What is larger than the budget takes all of it.
         assert!(budget.take(3 * MIN as usize).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn parts_are_wide_while_no_more_than_a_quarter_of_the_memory_is_held() {
+        let budget = Budget::new(4 * MIN, Gauge::default(), Counter::default());
+        let mut holds = Vec::new();
+        for _ in 0..10 {
+            holds.push(budget.take_for_bytes(1 << 30).await.unwrap());
+        }
+        let wide = MIN as usize / WIDE_PARTS;
+        assert!(wide > 3);
+        let parts: Vec<usize> = holds.iter().map(Hold::part).collect();
+        assert_eq!(parts, [vec![WIDE_PART; wide], vec![PART; 10 - wide]].concat());
+        holds.clear();
+        assert_eq!(budget.take_for_bytes(PARTS).await.unwrap().part(), PART);
+        assert_eq!(budget.take_for_bytes(1 << 30).await.unwrap().part(), WIDE_PART);
     }
 }

@@ -8,7 +8,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::{Frame, SizeHint};
 
-use super::budget::{Hold, PART, Turn};
+#[cfg(doc)]
+use super::budget::PART;
+use super::budget::{Hold, Turn};
 
 /// Whether there is more to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +39,13 @@ where
     M: FnMut(&mut Vec<u8>) -> Result<More, E> + Send + Unpin + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
-    /// `make` appends the next part, of at most [`PART`] bytes. All parts together are at most `most` bytes, and exactly
+    /// `make` appends the next part, of at most [`PART`] bytes; of as many as its buffer has room for, if the memory was taken for that. All parts together are at most `most` bytes, and exactly
     /// `length` if that is given.
     pub async fn begin(hold: Hold, most: usize, length: Option<u64>, make: M) -> Result<Parts<M>, E> {
         let _turn = hold.turn().await;
         let mut parts = Parts {
             make,
-            capacity: most.min(PART),
+            capacity: most.min(hold.part()),
             hold,
             turn: None,
             next: None,

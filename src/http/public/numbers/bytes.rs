@@ -9,7 +9,6 @@ use super::{NumberRequest, NumberSource, nothing};
 use crate::generator::random::EntropyError;
 use crate::http::public::entry::JournalSink;
 use crate::http::public::request::Answer;
-use crate::server::budget::PART;
 use crate::server::format::{BytesJsonText, Format, Raw, Values, respond};
 use crate::server::parts::{More, Parts};
 
@@ -47,7 +46,7 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(request: Num
         return Ok(without_ranges(nothing(format, Some(length))));
     }
     let most = usize::try_from(length).unwrap_or(usize::MAX);
-    let hold = request.state.memory.take_for_answer(most, 0).await?;
+    let hold = request.state.memory.take_for_bytes(most).await?;
     let source = request.state.source.clone();
     let mut left = count;
     // The first part is made before the journal entry: without entropy nothing is given out.
@@ -55,7 +54,7 @@ pub(in crate::http) async fn bytes<N: NumberSource, J: JournalSink>(request: Num
         if left == count {
             part.extend_from_slice(before.as_bytes());
         }
-        let room = PART - before.len() - after.len();
+        let room = part.capacity() - before.len() - after.len();
         let size = left.min((room as u64) / each) as usize;
         let from = part.len();
         part.resize(from + size * each as usize, 0);
