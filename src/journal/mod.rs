@@ -1,7 +1,7 @@
 //! The journal: everything that was given out, on the volume.
 //!
-//! One thread owns the database. Entries reach it through a bounded queue, and it commits all that wait in one transaction.
-//! [`writer`] is that thread, [`store`] the database and its share of the volume ([`ballast`] and [`log_index`] keep it working on
+//! One thread owns the database. Entries wait in a bounded queue, and it commits all that wait in one transaction. [`batches`] is the
+//! queue's other end, on the runtime, [`writer`] that thread, [`store`] the database and its share of the volume ([`ballast`] and [`log_index`] keep it working on
 //! a full one), [`aside`] keeps corrupt databases, [`reader`] reads from any process.
 //!
 //! The journal never takes the service down. On a full or broken volume it reports that ([`JournalState`]), drops and counts
@@ -9,6 +9,7 @@
 
 mod aside;
 mod ballast;
+mod batches;
 mod lag;
 mod log_index;
 mod metrics;
@@ -32,14 +33,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Boot, Clock, Wall};
 use crate::identity::{Space, Volume};
-use crate::shutdown::{self, Signal, Trigger};
+use crate::shutdown::Signal;
+use batches::{ANSWERS, Answered, Collector};
 use lag::Lag;
 
 /// Each request has one entry in the queue, so with the default number of connections it is never full. If it is, a durable mode
 /// waits, and `none` drops and counts.
 const QUEUE: usize = 20_000;
-/// Committed batches whose requests the runtime has not answered yet. Beyond them the thread answers by itself.
-const ANSWERS: usize = 16;
 /// The default share of a directory that is not a mount point, and so shares its volume.
 const SHARE_OF_A_DIRECTORY: u64 = 64 << 20;
 /// The smallest share that holds database, log and ballast.
@@ -143,24 +143,6 @@ struct Message {
     reply: Option<oneshot::Sender<Result<(), JournalError>>>,
 }
 
-/// A committed batch, or one that could not be committed.
-#[derive(Debug)]
-struct Batch {
-    messages: Vec<Message>,
-    result: Result<(), JournalError>,
-}
-
-impl Batch {
-    /// Ends the waits of its requests. A request may be gone.
-    fn answer(self) {
-        for message in self.messages {
-            if let Some(reply) = message.reply {
-                let _ = reply.send(self.result.clone());
-            }
-        }
-    }
-}
-
 impl JournalHandle {
     /// Returns once the entry is as durable as the mode promises; with `Durability::None` at once, and never with an error. If it is
     /// cancelled, the entry may or may not be recorded. It has no timeout of its own: the listener bounds every request already.
@@ -227,13 +209,13 @@ impl JournalHandle {
 #[derive(Debug)]
 pub struct Journal {
     thread: JoinHandle<io::Result<()>>,
-    answers: mpsc::Receiver<Batch>,
+    collector: Collector,
+    answers: mpsc::Receiver<Answered>,
     ended: oneshot::Receiver<()>,
-    stop: Trigger,
 }
 
 impl Journal {
-    /// Starts the thread, which opens the database; until then entries wait in the queue. Requests are answered by [`Journal::run`].
+    /// Starts the thread, which opens the database; until then entries wait in the queue. Nothing is written before [`Journal::run`].
     pub fn start(
         config: JournalConfig,
         clock: Clock,
@@ -243,12 +225,18 @@ impl Journal {
             return Err(JournalFailure::TooSmall(config.max_bytes));
         }
         let (queue, entries) = mpsc::channel(QUEUE);
+        // One is committed while the next one is collected.
+        let (batches, collected) = mpsc::channel(1);
         let (publisher, state) = watch::channel(JournalState::Starting);
         let (measured, space) = watch::channel(None);
         let lag = Lag::default();
-        let (answer, answers) = mpsc::channel(ANSWERS);
+        let (answered, answers) = mpsc::channel(ANSWERS);
         let (end, ended) = oneshot::channel();
-        let (stop, stopping) = shutdown::stage();
+        let collector = Collector {
+            queue: entries,
+            batches,
+            durability: config.durability,
+        };
         let handle = JournalHandle {
             queue,
             durability: config.durability,
@@ -259,45 +247,30 @@ impl Journal {
             lag: lag.clone(),
             space,
         };
-        let writer = writer::Writer::new(config, clock, metrics, publisher, measured, lag, answer);
+        let writer = writer::Writer::new(config, clock, metrics, publisher, measured, lag, answered);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {
             let _end = end;
             // A runtime of its own, for timers: SQLite blocks this thread alone. Built here: an async context must not drop a
             // runtime, as it would if the thread could not start.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            runtime.block_on(writer.run(entries, stopping));
+            runtime.block_on(writer.run(collected));
             Ok(())
         })?;
         let journal = Journal {
             thread,
+            collector,
             answers,
             ended,
-            stop,
         };
         Ok((handle, journal))
     }
 
-    /// Answers requests, and returns after a stop, once all entries in the queue are committed or refused.
-    ///
-    /// A batch is answered here, by one wake-up of the runtime. If the thread woke each request, a runtime that shares its processor
-    /// would run in between, for one of them at a time.
-    pub async fn run(mut self, mut stop: Signal) -> Result<(), JournalFailure> {
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                biased;
-                Some(batch) = self.answers.recv() => batch.answer(),
-                () = stop.requested(), if !stopping => {
-                    stopping = true;
-                    self.stop.pull();
-                }
-                // The thread has sent all its batches by now.
-                _ = &mut self.ended => break,
-            }
-        }
-        while let Ok(batch) = self.answers.try_recv() {
-            batch.answer();
-        }
+    /// Hands entries to the thread and answers their requests. Returns after a stop, once all entries in the queue are committed or
+    /// refused.
+    pub async fn run(self, stop: Signal) -> Result<(), JournalFailure> {
+        // The second ends when the thread has, which is when the first has ended, or at a panic.
+        tokio::join!(self.collector.run(stop), batches::answer(self.answers));
+        let _ = self.ended.await;
         Ok(self.thread.join().map_err(|_| JournalFailure::Panicked)??)
     }
 }

@@ -8,20 +8,16 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
+use super::batches::Answered;
 use super::lag::Lag;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
-use super::{Batch, Durability, JournalConfig, JournalError, JournalState, Message, aside};
+use super::{Durability, JournalConfig, JournalError, JournalState, Message, aside};
 use crate::backoff::Backoff;
 use crate::clock::{Boot, Clock};
 use crate::database::DatabaseError;
 use crate::identity::{Space, volume_space};
-use crate::shutdown::Signal;
 
-/// Messages taken from the queue at once.
-const MAX_BATCH: usize = 1024;
-/// How long entries gather if no request waits for them. Else a quick thread would commit each alone, at the cost of many.
-const GATHERING: Duration = Duration::from_millis(10);
 /// How often a batch is retried after deleting rows. Each round frees more pages than a batch needs.
 const ROUNDS: u32 = 4;
 /// How often the volume is measured while nothing is committed: others fill it too.
@@ -35,7 +31,7 @@ pub struct Writer {
     /// Of the volume, published on change.
     space: watch::Sender<Option<Space>>,
     lag: Lag,
-    answers: mpsc::Sender<Batch>,
+    answers: mpsc::Sender<Answered>,
     store: Option<Store>,
     /// After a failure: when to try again.
     retry: Option<Pin<Box<Sleep>>>,
@@ -52,7 +48,7 @@ impl Writer {
         publisher: watch::Sender<JournalState>,
         space: watch::Sender<Option<Space>>,
         lag: Lag,
-        answers: mpsc::Sender<Batch>,
+        answers: mpsc::Sender<Answered>,
     ) -> Writer {
         Writer {
             config,
@@ -69,32 +65,17 @@ impl Writer {
         }
     }
 
-    /// Runs until the queue is closed, by the stop, and empty.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Message>, mut stop: Signal) {
-        let mut batch = Vec::new();
-        let mut closed = false;
-        let mut gathering = None;
+    /// Runs until no more batches come.
+    pub async fn run(mut self, mut batches: mpsc::Receiver<Vec<Message>>) {
         self.recover();
         loop {
             tokio::select! {
                 biased;
-                () = stop.requested(), if !closed => {
-                    queue.close();
-                    closed = true;
-                }
                 () = wait(&mut self.retry), if self.retry.is_some() => self.recover(),
-                () = wait(&mut gathering), if gathering.is_some() && !closed => gathering = None,
-                taken = queue.recv_many(&mut batch, MAX_BATCH), if gathering.is_none() || closed => {
-                    if taken == 0 {
-                        return;
-                    }
-                    match self.config.durability {
-                        Durability::None if taken < MAX_BATCH => gathering = Some(Box::pin(tokio::time::sleep(GATHERING))),
-                        Durability::None => {}
-                        Durability::Crash | Durability::Power => take_more(&mut queue, &mut batch),
-                    }
-                    self.commit(&mut batch);
-                }
+                batch = batches.recv() => match batch {
+                    Some(batch) => self.commit(batch),
+                    None => return,
+                },
                 () = sleep(MEASURING) => self.measure(),
             }
         }
@@ -174,8 +155,8 @@ impl Writer {
         Ok(())
     }
 
-    fn commit(&mut self, batch: &mut Vec<Message>) {
-        let mut messages = batch.drain(..).peekable();
+    fn commit(&mut self, batch: Vec<Message>) {
+        let mut messages = batch.into_iter().peekable();
         while messages.peek().is_some() {
             let mut bytes = 0;
             let mut part = Vec::new();
@@ -221,12 +202,12 @@ impl Writer {
         if self.config.durability == Durability::None {
             return;
         }
-        let batch = Batch {
+        let answered = Answered {
             messages: part,
             result: result.map_err(JournalError::Volume),
         };
-        if let Err(TrySendError::Full(batch) | TrySendError::Closed(batch)) = self.answers.try_send(batch) {
-            batch.answer();
+        if let Err(TrySendError::Full(answered) | TrySendError::Closed(answered)) = self.answers.try_send(answered) {
+            answered.reply();
         }
     }
 
@@ -386,19 +367,6 @@ impl Writer {
                 *current = space;
                 changed
             });
-        }
-    }
-}
-
-/// Lets other threads run, and takes their entries, as long as more come. A thread that shares its processor with the handlers
-/// would wake at the first entry, and make the others wait for its commit. With a processor of its own this costs one system call.
-fn take_more(queue: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>) {
-    while batch.len() < MAX_BATCH {
-        let before = batch.len();
-        std::thread::yield_now();
-        batch.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(MAX_BATCH - before));
-        if batch.len() == before {
-            return;
         }
     }
 }
