@@ -86,7 +86,7 @@ fn check(previous: &Record, next: &Record) -> Result<(), (Rule, String)> {
 #[derive(Debug, Default)]
 pub struct Verifier {
     lines: u64,
-    first_round: u64,
+    first: Option<Record>,
     missed: u64,
     outputs: u64,
     last: Option<Record>,
@@ -150,6 +150,22 @@ impl VerifyError {
             VerifyError::Head { .. } | VerifyError::Empty | VerifyError::Drawn { .. } => None,
         }
     }
+
+    /// The same after so many more lines.
+    fn after(mut self, lines: u64) -> VerifyError {
+        if let VerifyError::Record { line, .. } | VerifyError::Chain { line, .. } = &mut self {
+            *line += lines;
+        }
+        self
+    }
+}
+
+/// What was verified of a part of a list.
+#[derive(Debug)]
+pub struct Part {
+    /// Of the records before the broken one.
+    verified: Verifier,
+    broken: Option<VerifyError>,
 }
 
 impl Verifier {
@@ -201,10 +217,50 @@ impl Verifier {
                 // Can't overflow: no slot is counted twice, and there are fewer than 2^38.
                 self.missed += record.missed;
             }
-            None => self.first_round = record.round,
+            None => self.first = Some(record.clone()),
         }
         self.outputs += u64::from(record.output.is_some());
         Ok(self.last.insert(record))
+    }
+
+    /// Verifies a part of a list, which may begin anywhere, up to its first broken record; calls `observe` for each record before that.
+    pub fn verify_part(lines: &[u8], mut observe: impl FnMut(&Record)) -> Part {
+        let mut verified = Verifier::new();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            match verified.push_line(line) {
+                Ok(record) => observe(record),
+                Err(broken) => {
+                    let broken = Some(broken);
+                    return Part { verified, broken };
+                }
+            }
+        }
+        Part { verified, broken: None }
+    }
+
+    /// Takes the next part of the list. Parts may be verified at the same time, and are joined in order: then the result is that
+    /// of [`Verifier::push_line`] for each line.
+    ///
+    /// # Errors
+    /// The first rule that the part breaks, by itself or with the record before it.
+    pub fn join(&mut self, part: Part) -> Result<(), VerifyError> {
+        let Part { verified, broken } = part;
+        let before = self.lines;
+        if let Some(first) = verified.first {
+            match &self.last {
+                Some(last) => {
+                    let line = before + 1;
+                    follows(last, &first).map_err(|error| VerifyError::Chain { line, error })?;
+                    self.missed += first.missed;
+                }
+                None => self.first = Some(first),
+            }
+            self.last = verified.last;
+        }
+        self.lines += verified.lines;
+        self.missed += verified.missed;
+        self.outputs += verified.outputs;
+        broken.map_or(Ok(()), |error| Err(error.after(before)))
     }
 
     /// The last record that was accepted.
@@ -217,7 +273,9 @@ impl Verifier {
     /// # Errors
     /// `head` or `empty`.
     pub fn finish(self, head: Option<Hash>) -> Result<Summary, VerifyError> {
-        let last = self.last.ok_or(VerifyError::Empty)?;
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return Err(VerifyError::Empty);
+        };
         if let Some(expected) = head.filter(|head| *head != last.hash) {
             return Err(VerifyError::Head {
                 round: last.round,
@@ -228,7 +286,7 @@ impl Verifier {
         Ok(Summary {
             set: last.set,
             chain: last.chain,
-            from_round: self.first_round,
+            from_round: first.round,
             to_round: last.round,
             records: self.lines,
             outputs: self.outputs,
