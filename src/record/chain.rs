@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::schedule::Schedule;
+use super::schedule::LastSchedule;
 use super::secrets::commitment;
 use super::{ChainId, Hash, Record, RecordError, Rule, no_majority};
 
@@ -21,14 +21,19 @@ pub struct ChainError {
 /// # Errors
 /// The first rule broken, in the order of `docs/protocol.md`, 1.3.
 pub fn follows(previous: &Record, next: &Record) -> Result<(), ChainError> {
-    check(previous, next).map_err(|(rule, detail)| ChainError {
+    follows_with(previous, next, &mut LastSchedule::default())
+}
+
+/// The same, of one record after another.
+fn follows_with(previous: &Record, next: &Record, schedules: &mut LastSchedule) -> Result<(), ChainError> {
+    check(previous, next, schedules).map_err(|(rule, detail)| ChainError {
         round: next.round,
         rule,
         detail,
     })
 }
 
-fn check(previous: &Record, next: &Record) -> Result<(), (Rule, String)> {
+fn check(previous: &Record, next: &Record, schedules: &mut LastSchedule) -> Result<(), (Rule, String)> {
     if next.set != previous.set {
         return Err((Rule::Set, format!("{} after {}", next.set, previous.set)));
     }
@@ -44,9 +49,8 @@ fn check(previous: &Record, next: &Record) -> Result<(), (Rule, String)> {
     if next.slot <= previous.slot {
         return Err((Rule::Slot, format!("{} is not later than {}", next.slot, previous.slot)));
     }
-    let schedule: Schedule = next
-        .schedule
-        .parse()
+    let schedule = schedules
+        .read(&next.schedule)
         .map_err(|error| (Rule::Schedule, format!("{error}")))?;
     let missed = schedule.missed_between(previous.slot, next.slot);
     if next.missed != missed {
@@ -90,6 +94,7 @@ pub struct Verifier {
     missed: u64,
     outputs: u64,
     last: Option<Record>,
+    schedules: LastSchedule,
 }
 
 /// What a verifier verified.
@@ -196,7 +201,7 @@ impl Verifier {
             .strip_suffix(b"\n")
             .ok_or_else(|| form("it does not end with a line feed"))?;
         let text = std::str::from_utf8(line).map_err(|_| form("it is not UTF-8"))?;
-        let record = Record::parse(text).map_err(failed)?;
+        let record = Record::parse_with(text, &mut self.schedules).map_err(failed)?;
         self.accept(record)
     }
 
@@ -213,7 +218,7 @@ impl Verifier {
         match &self.last {
             Some(last) => {
                 let line = self.lines;
-                follows(last, &record).map_err(|error| VerifyError::Chain { line, error })?;
+                follows_with(last, &record, &mut self.schedules).map_err(|error| VerifyError::Chain { line, error })?;
                 // Can't overflow: no slot is counted twice, and there are fewer than 2^38.
                 self.missed += record.missed;
             }
@@ -250,7 +255,8 @@ impl Verifier {
             match &self.last {
                 Some(last) => {
                     let line = before + 1;
-                    follows(last, &first).map_err(|error| VerifyError::Chain { line, error })?;
+                    follows_with(last, &first, &mut self.schedules)
+                        .map_err(|error| VerifyError::Chain { line, error })?;
                     self.missed += first.missed;
                 }
                 None => self.first = Some(first),
