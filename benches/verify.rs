@@ -73,6 +73,8 @@ fn verify(records: u64) -> Seen {
         "records": records,
         "seconds": rounded(seen.took.as_secs_f64()),
         "records_per_second": seen.rate().round(),
+        // How many it had: fewer than there are where other work runs.
+        "processors": rounded(seen.spent.as_secs_f64() / seen.took.as_secs_f64()),
         "processor_us_per_record": rounded(seen.spent.as_secs_f64() * 1e6 / records as f64),
         "peak_rss_mib": rounded(seen.peak_rss),
     });
