@@ -93,7 +93,6 @@ def check_after(before, record):
         opens = committed.get(ordinal) == hashed("sha256", "random-generator/commitment/1", ordinal, reveal)
         need("reveal", opens, f"that of ordinal {ordinal} does not open a commitment of the record before")
     need("majority", majority(record, before["voters"]), "fewer than a majority of the voters of the record before contributed")
-    return record
 def integers(record, low, high, count, unique):  # 1.4: what the output of this record decides
     asked, swapped, values = lp("random-generator/integers/1", low % 2**64, high % 2**64, int(unique)), {}, []
     blocks = (hmac.digest(bytes.fromhex(record["output"]), asked + lp(number), "sha512") for number in itertools.count())
@@ -106,22 +105,22 @@ def integers(record, low, high, count, unique):  # 1.4: what the output of this 
     return values
 
 def verify(lines, head=None, asked=None):
-    records = []  # lines are bytes, each with its line feed; asked is a round, and what `integers` wants
-    for line in lines:
+    first, last, count, outputs, missed, derived = None, None, 0, 0, 0, []
+    for line in lines:  # bytes with their line feed; asked is a round, and what `integers` wants
         try:
             record = check_alone(parse(line))
-            records.append(check_after(records[-1], record) if records else record)
+            if last: check_after(last, record)
         except (ValueError, RecursionError) as error:
-            raise Broken(f"line {len(records) + 1}: {error if isinstance(error, Broken) else f'form: {error}'}") from None
-    need("empty", records, "there is no record")
-    first, last = records[0], records[-1]
+            raise Broken(f"line {count + 1}: {error if isinstance(error, Broken) else f'form: {error}'}") from None
+        if asked and record["output"] and record["round"] == asked[0]: derived = integers(record, *asked[1:])
+        outputs, missed = outputs + bool(record["output"]), missed + (record["missed"] if last else 0)
+        first, last, count = first or record, record, count + 1
+    need("empty", last, "there is no record")
     need("head", head in (None, last["hash"]), f"the last record is {last['hash']}, not {head}")
     before = f" (what lies before round {first['round']} was not judged)" if first["round"] > 1 else ""
-    outputs, missed = [record for record in records if record["output"]], sum(record["missed"] for record in records[1:])
-    derived = [value for record in outputs if asked and record["round"] == asked[0] for value in integers(record, *asked[1:])]
     need("drawn", derived or not asked, "there is no record of this round here that has an output")
     return [f"verified: set {last['set']}, chain {last['chain']}, rounds {first['round']} to {last['round']}{before}: "
-            f"{len(records)} records, {len(outputs)} outputs, {missed} slots missed, head {last['hash']}", *derived]
+            f"{count} records, {outputs} outputs, {missed} slots missed, head {last['hash']}", *derived]
 def from_stream(stream): return iter(lambda: stream.readline(65538), b"")
 def like(pattern): return lambda given: re.fullmatch(pattern, given)[0]  # argparse makes a wrong argument of a TypeError
 def main():

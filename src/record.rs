@@ -2,19 +2,23 @@
 
 pub mod chain;
 mod crontab;
+mod hexadecimal;
 pub mod integers;
 mod parse;
 pub mod schedule;
 pub mod secrets;
 mod voters;
 
-use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
+use std::{fmt, io};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256, Sha512};
 use utoipa::ToSchema;
 
+use hexadecimal::Text;
+pub use hexadecimal::{Hex, HexError};
 use parse::no_majority;
 pub use parse::{MAX_SET, MAX_TEXT, RecordError, Rule, is_holder};
 pub use voters::{Voters, VotersError};
@@ -33,10 +37,6 @@ pub const SCHEMAS: [u64; 2] = [1, 2];
 /// 9998-12-31T23:59:59Z, the last slot: jiff's timestamps end within the year 9999.
 pub const MAX_SLOT: Slot = Slot(253_370_764_799);
 
-/// Bytes of a fixed size, written as lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hex<const N: usize>(pub [u8; N]);
-
 /// SHA-256 of a record's canonical JSON.
 pub type Hash = Hex<32>;
 /// A member's secret for one round, once it is public.
@@ -47,60 +47,6 @@ pub type Commitment = Hex<32>;
 pub type Output = Hex<64>;
 /// Identifies a chain; random.
 pub type ChainId = Hex<16>;
-
-impl<const N: usize> Hex<N> {
-    /// Its text in a buffer, which is faster than `hex::encode`: opening a ledger formats ten thousand of these.
-    fn write_to<'a>(&self, buffer: &'a mut [u8; 128]) -> Result<&'a str, fmt::Error> {
-        let text = buffer.get_mut(..2 * N).ok_or(fmt::Error)?;
-        hex::encode_to_slice(self.0, text).map_err(|_| fmt::Error)?;
-        std::str::from_utf8(text).map_err(|_| fmt::Error)
-    }
-}
-
-impl<const N: usize> fmt::Display for Hex<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.write_to(&mut [0; 128])?)
-    }
-}
-
-impl<const N: usize> fmt::Debug for Hex<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("expected {expected} lower-case hexadecimal characters")]
-pub struct HexError {
-    expected: usize,
-}
-
-impl<const N: usize> FromStr for Hex<N> {
-    type Err = HexError;
-    fn from_str(text: &str) -> Result<Self, HexError> {
-        let mut bytes = [0; N];
-        let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
-        match hex::decode_to_slice(text, &mut bytes) {
-            Ok(()) if lower => Ok(Hex(bytes)),
-            _ => Err(HexError { expected: 2 * N }),
-        }
-    }
-}
-
-impl<const N: usize> Serialize for Hex<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut buffer = [0; 128];
-        serializer.serialize_str(self.write_to(&mut buffer).map_err(serde::ser::Error::custom)?)
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<str>::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
 
 /// The scheduled time of a draw, in whole seconds since the epoch. As text `YYYY-MM-DDTHH:MM:SSZ`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,14 +76,22 @@ impl Serialize for Slot {
 
 impl<'de> Deserialize<'de> for Slot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let slot = text
-            .parse::<jiff::Timestamp>()
-            .map(|timestamp| Slot(timestamp.as_second()))
-            .map_err(serde::de::Error::custom)?;
+        deserializer.deserialize_str(Text(PhantomData))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("expected YYYY-MM-DDTHH:MM:SSZ, of the years 1970 to 9998")]
+pub struct SlotError;
+
+impl FromStr for Slot {
+    type Err = SlotError;
+    fn from_str(text: &str) -> Result<Slot, SlotError> {
+        let slot = text.parse::<jiff::Timestamp>().map_err(|_| SlotError)?;
+        let slot = Slot(slot.as_second());
         // RFC 3339 can write one instant in many ways; a record has one.
         if !(Slot(0)..=MAX_SLOT).contains(&slot) || slot.to_string() != text {
-            return Err(serde::de::Error::custom("expected YYYY-MM-DDTHH:MM:SSZ"));
+            return Err(SlotError);
         }
         Ok(slot)
     }
@@ -299,17 +253,29 @@ impl Record {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The hash over the canonical JSON without `hash` itself.
-    pub fn computed_hash(&self) -> Hash {
-        self.hash_of(&self.canonical())
+    /// Whether this is its canonical JSON.
+    fn is_canonical(&self, text: &str) -> bool {
+        let mut expected = Expected(text.as_bytes());
+        serde_json::to_writer(&mut expected, self).is_ok() && expected.0.is_empty()
     }
 
-    fn hash_of(&self, canonical: &str) -> Hash {
+    /// The hash over the canonical JSON without `hash` itself.
+    pub fn computed_hash(&self) -> Hash {
+        Record::hash_of(&self.canonical())
+    }
+
+    fn hash_of(canonical: &str) -> Hash {
+        const NAME: &str = "\"hash\":\"";
+        // Its hash, a quote and a comma.
+        const VALUE: usize = 2 * 32 + 2;
         // No text before it has these unescaped quotes, so the first match is the member.
-        let text = canonical.replacen(&format!("\"hash\":\"{}\",", self.hash), "", 1);
+        let (before, after) = canonical.split_once(NAME).unwrap_or((canonical, ""));
+        let after = after.as_bytes().get(VALUE..).unwrap_or_default();
         let mut hasher = Sha256::new();
         prefixed(&mut hasher, b"random-generator/record/1");
-        prefixed(&mut hasher, text.as_bytes());
+        hasher.update(((before.len() + after.len()) as u64).to_be_bytes());
+        hasher.update(before);
+        hasher.update(after);
         Hex(hasher.finalize().into())
     }
 
@@ -320,6 +286,20 @@ impl Record {
 
     pub fn contribution(&self, ordinal: u16) -> Option<&Contribution> {
         self.contributions.iter().find(|c| c.ordinal == ordinal)
+    }
+}
+
+/// Takes these bytes and no others: a text is compared with what would be written, without a copy of it.
+struct Expected<'a>(&'a [u8]);
+
+impl io::Write for Expected<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -349,4 +329,19 @@ pub(super) fn prefixed(hasher: &mut impl sha2::digest::Update, part: &[u8]) {
 /// Refuses an absent field, which serde would read as null.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_canonical_in_its_own_json_and_in_no_longer_or_shorter_text() {
+        let record = Draft::after(None, 7).seal();
+        let text = record.canonical();
+        assert!(record.is_canonical(&text));
+        assert!(!record.is_canonical(&text[..text.len() - 1]));
+        assert!(!record.is_canonical(&format!("{text} ")));
+        assert!(!record.is_canonical(&text.replacen("\"fence\":7", "\"fence\":8", 1)));
+    }
 }

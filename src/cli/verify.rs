@@ -1,21 +1,30 @@
 //! `verify`: checks a chain of draws from a file, from standard input, or from a member.
 
+mod lines;
+mod parts;
+
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::str::FromStr;
 
 use serde_json::json;
+use tokio::select;
 
+use self::lines::{Lines, Reader};
+use self::parts::{Asked, Parts, Stop};
 use super::console::Console;
 use super::target::{Member, Target, first_that_answers, resolver, with_scheme};
 use super::{Exit, Failure};
 use crate::config::NameserverArgs;
-use crate::record::chain::{Summary, Verifier, VerifyError};
+use crate::record::Hash;
+use crate::record::chain::Summary;
 use crate::record::integers::{Integers, Question};
-use crate::record::{Hash, MAX_TEXT, Record};
 
 const PAGE: usize = 100;
+const LINES: &str = "application/x-ndjson";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -68,30 +77,46 @@ fn whole(text: &str) -> Option<i64> {
 }
 
 /// The integers to derive once everything is verified.
-struct Derivation {
-    round: u64,
-    question: Question,
-    /// None until the round has come, and when it has no output.
-    answer: Option<Integers>,
+fn asked(args: &Args) -> Result<Option<Asked>, Failure> {
+    let (Some(round), Some(Ends { min, max })) = (args.round, args.integers) else {
+        return Ok(None);
+    };
+    let question = Question::new(min, max, args.count, args.unique)
+        .map_err(|error| Failure::new(Exit::Usage, format!("--integers, --count: {error}")))?;
+    Ok(Some(Asked { round, question }))
 }
 
-impl Derivation {
-    fn by(args: &Args) -> Result<Option<Derivation>, Failure> {
-        let (Some(round), Some(Ends { min, max })) = (args.round, args.integers) else {
-            return Ok(None);
-        };
-        let question = Question::new(min, max, args.count, args.unique)
-            .map_err(|error| Failure::new(Exit::Usage, format!("--integers, --count: {error}")))?;
-        Ok(Some(Derivation {
-            round,
-            question,
-            answer: None,
-        }))
-    }
+/// A source that is ready to be read.
+enum Opened {
+    File(File, String),
+    Member(Box<Member>),
+}
 
-    fn observe(&mut self, record: &Record) {
-        if record.round == self.round {
-            self.answer = self.question.of(record);
+impl Opened {
+    async fn by(args: &Args) -> Result<Opened, Failure> {
+        let path = match &args.source {
+            Source::Member(target) => {
+                let member = first_that_answers(std::slice::from_ref(target), &*resolver(&args.nameservers)).await?;
+                return Ok(Opened::Member(Box::new(member)));
+            }
+            Source::Stdin => {
+                let name = "standard input";
+                // Without the buffer of `Stdin`, in which lines could wait unseen.
+                let input = io::stdin().as_fd().try_clone_to_owned();
+                let input = input.map_err(|error| io_failure(name, &error))?;
+                return Ok(Opened::File(input.into(), name.to_owned()));
+            }
+            Source::File(path) => path,
+        };
+        let name = path.display().to_string();
+        match File::open(path) {
+            Ok(file) => Ok(Opened::File(file, name)),
+            Err(error) => Err(match path.to_str().and_then(with_scheme) {
+                Some(url) if error.kind() == io::ErrorKind::NotFound => {
+                    Failure::new(Exit::Io, format!("{name}: {error}; for a member, write {url}"))
+                }
+                _ => io_failure(&name, &error),
+            }),
         }
     }
 }
@@ -120,34 +145,13 @@ impl FromStr for Source {
 /// # Errors
 /// Usage: integers that no draw can give. Data: not verified, and by which rule. I/O: the file can't be read. Try again: the member can't be reached.
 pub async fn run(args: &Args, console: &mut Console<'_>) -> Result<(), Failure> {
-    let mut asked = Derivation::by(args)?;
-    let mut observe = |record: &Record| asked.iter_mut().for_each(|asked| asked.observe(record));
-    let verified = match &args.source {
-        Source::Member(target) => {
-            let member = first_that_answers(std::slice::from_ref(target), &*resolver(&args.nameservers)).await?;
-            verify_member(&member, args.head, &mut observe, console).await?
-        }
-        Source::Stdin => verify_lines(io::stdin().lock(), args.head, &mut observe, console)
-            .map_err(|e| io_failure("standard input", &e))?,
-        Source::File(path) => {
-            let failed = |error| io_failure(&path.display().to_string(), &error);
-            let file = File::open(path).map_err(|error| match path.to_str().and_then(with_scheme) {
-                Some(url) if error.kind() == io::ErrorKind::NotFound => Failure::new(
-                    Exit::Io,
-                    format!("{}: {error}; for a member, write {url}", path.display()),
-                ),
-                _ => failed(error),
-            })?;
-            verify_lines(BufReader::new(file), args.head, &mut observe, console).map_err(failed)?
-        }
+    let asked = asked(args)?;
+    let source = Opened::by(args).await?;
+    let verified = match verify(source, asked, args.head, console).await {
+        Ok(verified) => Ok(verified),
+        Err(Stop::Broken(error)) => Err(error),
+        Err(Stop::Failed(failure)) => return Err(failure),
     };
-    let verified = verified.and_then(|summary| match asked {
-        None => Ok((summary, None)),
-        Some(Derivation { round, answer, .. }) => {
-            let integers = answer.ok_or(VerifyError::Drawn { round })?;
-            Ok((summary, Some(integers)))
-        }
-    });
     let text = match &verified {
         Ok((summary, integers)) if !args.json => {
             let values = integers.iter().flat_map(|integers| &integers.values);
@@ -200,58 +204,76 @@ pub(super) fn verdict(summary: &Summary) -> String {
     )
 }
 
-type Verified = Result<Summary, VerifyError>;
-
-/// Calls `observe` for each record that verifies.
-fn verify_lines(
-    mut input: impl BufRead,
+async fn verify(
+    source: Opened,
+    asked: Option<Asked>,
     head: Option<Hash>,
-    observe: &mut impl FnMut(&Record),
     console: &mut Console<'_>,
-) -> io::Result<Verified> {
-    let mut progress = console.progress();
-    let mut verifier = Verifier::new();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        // A line cut here has no line feed, and is refused for that.
-        input.by_ref().take(MAX_TEXT as u64 + 2).read_until(b'\n', &mut line)?;
-        if line.is_empty() {
-            return Ok(verifier.finish(head));
-        }
-        match verifier.push_line(&line) {
-            Ok(record) => {
-                observe(record);
-                progress.show(|| format!("verified up to round {}", record.round));
-            }
-            Err(error) => return Ok(Err(error)),
+) -> Result<(Summary, Option<Integers>), Stop> {
+    let mut parts = Parts::new(asked, console.progress());
+    let read = match source {
+        Opened::File(file, name) => read_file(file, &name, &mut parts).await,
+        Opened::Member(member) => read_member(&member, &mut parts).await,
+    };
+    match read {
+        Ok(()) => parts.finish(head).await,
+        Err(stop) => {
+            parts.stop().await;
+            Err(stop)
         }
     }
 }
 
-async fn verify_member(
-    member: &Member,
-    head: Option<Hash>,
-    observe: &mut impl FnMut(&Record),
-    console: &mut Console<'_>,
-) -> Result<Verified, Failure> {
-    let mut progress = console.progress();
-    let mut verifier = Verifier::new();
-    // Without `from`, a member begins with the oldest record it keeps.
-    let mut path = format!("/draws?limit={PAGE}");
+async fn read_file(file: File, name: &str, parts: &mut Parts<'_>) -> Result<(), Stop> {
+    let mut reader = Reader::new(file);
     loop {
-        let body = member.get(&path, "application/x-ndjson").await?;
-        for line in body.split_inclusive(|byte| *byte == b'\n') {
-            match verifier.push_line(line) {
-                Ok(record) => observe(record),
-                Err(error) => return Ok(Err(error)),
+        // What was read may be broken, which must not wait for more to come.
+        while parts.any() && reader.may_wait() {
+            parts.join_next().await?;
+        }
+        match reader.read() {
+            Ok(Lines::Part(lines)) => parts.push(lines.into()).await?,
+            Ok(Lines::Piece) => {}
+            Ok(Lines::End) => return Ok(()),
+            Err(error) => {
+                parts.join_all().await?;
+                return Err(io_failure(name, &error).into());
             }
         }
-        let last = verifier.last().filter(|_| !body.is_empty());
-        let Some(round) = last.map(|record| record.round) else {
-            return Ok(verifier.finish(head));
-        };
-        progress.show(|| format!("verified up to round {round}"));
-        path = format!("/draws?limit={PAGE}&from={}", round + 1);
     }
+}
+
+/// Requests each page while the one before is verified.
+async fn read_member(member: &Member, parts: &mut Parts<'_>) -> Result<(), Stop> {
+    // Without `from`, a member begins with the oldest record it keeps.
+    let mut page = member.get(&format!("/draws?limit={PAGE}"), LINES).await?;
+    let mut next = None;
+    while !page.is_empty() {
+        let lines = page.iter().filter(|byte| **byte == b'\n').count() as u64;
+        parts.push(page).await?;
+        let from = match next {
+            Some(from) => from + lines,
+            // Only the first page says where the list begins.
+            None => {
+                parts.join_all().await?;
+                parts.next_round().unwrap_or(1)
+            }
+        };
+        next = Some(from);
+        let path = format!("/draws?limit={PAGE}&from={from}");
+        let mut request = pin!(member.get(&path, LINES));
+        // A page that doesn't verify is the verdict, whatever becomes of the next one.
+        page = select! {
+            biased;
+            joined = parts.join_all() => {
+                joined?;
+                request.await?
+            }
+            answer = &mut request => {
+                parts.join_all().await?;
+                answer?
+            }
+        };
+    }
+    Ok(())
 }

@@ -1,8 +1,10 @@
 //! The rules between records of a chain, and the verifier of a list of records: `docs/protocol.md`, 1.3.
 
+use std::io::BufRead;
+
 use serde::Serialize;
 
-use super::schedule::Schedule;
+use super::schedule::LastSchedule;
 use super::secrets::commitment;
 use super::{ChainId, Hash, Record, RecordError, Rule, no_majority};
 
@@ -21,14 +23,19 @@ pub struct ChainError {
 /// # Errors
 /// The first rule broken, in the order of `docs/protocol.md`, 1.3.
 pub fn follows(previous: &Record, next: &Record) -> Result<(), ChainError> {
-    check(previous, next).map_err(|(rule, detail)| ChainError {
+    follows_with(previous, next, &mut LastSchedule::default())
+}
+
+/// The same, of one record after another.
+fn follows_with(previous: &Record, next: &Record, schedules: &mut LastSchedule) -> Result<(), ChainError> {
+    check(previous, next, schedules).map_err(|(rule, detail)| ChainError {
         round: next.round,
         rule,
         detail,
     })
 }
 
-fn check(previous: &Record, next: &Record) -> Result<(), (Rule, String)> {
+fn check(previous: &Record, next: &Record, schedules: &mut LastSchedule) -> Result<(), (Rule, String)> {
     if next.set != previous.set {
         return Err((Rule::Set, format!("{} after {}", next.set, previous.set)));
     }
@@ -44,9 +51,8 @@ fn check(previous: &Record, next: &Record) -> Result<(), (Rule, String)> {
     if next.slot <= previous.slot {
         return Err((Rule::Slot, format!("{} is not later than {}", next.slot, previous.slot)));
     }
-    let schedule: Schedule = next
-        .schedule
-        .parse()
+    let schedule = schedules
+        .read(&next.schedule)
         .map_err(|error| (Rule::Schedule, format!("{error}")))?;
     let missed = schedule.missed_between(previous.slot, next.slot);
     if next.missed != missed {
@@ -86,10 +92,11 @@ fn check(previous: &Record, next: &Record) -> Result<(), (Rule, String)> {
 #[derive(Debug, Default)]
 pub struct Verifier {
     lines: u64,
-    first_round: u64,
+    first: Option<Record>,
     missed: u64,
     outputs: u64,
     last: Option<Record>,
+    schedules: LastSchedule,
 }
 
 /// What a verifier verified.
@@ -150,6 +157,22 @@ impl VerifyError {
             VerifyError::Head { .. } | VerifyError::Empty | VerifyError::Drawn { .. } => None,
         }
     }
+
+    /// The same after so many more lines.
+    fn after(mut self, lines: u64) -> VerifyError {
+        if let VerifyError::Record { line, .. } | VerifyError::Chain { line, .. } = &mut self {
+            *line += lines;
+        }
+        self
+    }
+}
+
+/// What was verified of a part of a list.
+#[derive(Debug)]
+pub struct Part {
+    /// Of the records before the broken one.
+    verified: Verifier,
+    broken: Option<VerifyError>,
 }
 
 impl Verifier {
@@ -180,7 +203,7 @@ impl Verifier {
             .strip_suffix(b"\n")
             .ok_or_else(|| form("it does not end with a line feed"))?;
         let text = std::str::from_utf8(line).map_err(|_| form("it is not UTF-8"))?;
-        let record = Record::parse(text).map_err(failed)?;
+        let record = Record::parse_with(text, &mut self.schedules).map_err(failed)?;
         self.accept(record)
     }
 
@@ -197,14 +220,60 @@ impl Verifier {
         match &self.last {
             Some(last) => {
                 let line = self.lines;
-                follows(last, &record).map_err(|error| VerifyError::Chain { line, error })?;
+                follows_with(last, &record, &mut self.schedules).map_err(|error| VerifyError::Chain { line, error })?;
                 // Can't overflow: no slot is counted twice, and there are fewer than 2^38.
                 self.missed += record.missed;
             }
-            None => self.first_round = record.round,
+            None => self.first = Some(record.clone()),
         }
         self.outputs += u64::from(record.output.is_some());
         Ok(self.last.insert(record))
+    }
+
+    /// Verifies a part of a list, which may begin anywhere, up to its first broken record; calls `observe` for each record before that.
+    pub fn verify_part(lines: &[u8], mut observe: impl FnMut(&Record)) -> Part {
+        let mut verified = Verifier::new();
+        let mut rest = lines;
+        while !rest.is_empty() {
+            // This searches many bytes at once, as `split_inclusive` doesn't. A slice has no errors.
+            let length = { rest }.skip_until(b'\n').unwrap_or(rest.len());
+            let (line, after) = rest.split_at(length);
+            rest = after;
+            match verified.push_line(line) {
+                Ok(record) => observe(record),
+                Err(broken) => {
+                    let broken = Some(broken);
+                    return Part { verified, broken };
+                }
+            }
+        }
+        Part { verified, broken: None }
+    }
+
+    /// Takes the next part of the list. Parts may be verified at the same time, and are joined in order: then the result is that
+    /// of [`Verifier::push_line`] for each line.
+    ///
+    /// # Errors
+    /// The first rule that the part breaks, by itself or with the record before it.
+    pub fn join(&mut self, part: Part) -> Result<(), VerifyError> {
+        let Part { verified, broken } = part;
+        let before = self.lines;
+        if let Some(first) = verified.first {
+            match &self.last {
+                Some(last) => {
+                    let line = before + 1;
+                    follows_with(last, &first, &mut self.schedules)
+                        .map_err(|error| VerifyError::Chain { line, error })?;
+                    self.missed += first.missed;
+                }
+                None => self.first = Some(first),
+            }
+            self.last = verified.last;
+        }
+        self.lines += verified.lines;
+        self.missed += verified.missed;
+        self.outputs += verified.outputs;
+        broken.map_or(Ok(()), |error| Err(error.after(before)))
     }
 
     /// The last record that was accepted.
@@ -217,7 +286,9 @@ impl Verifier {
     /// # Errors
     /// `head` or `empty`.
     pub fn finish(self, head: Option<Hash>) -> Result<Summary, VerifyError> {
-        let last = self.last.ok_or(VerifyError::Empty)?;
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return Err(VerifyError::Empty);
+        };
         if let Some(expected) = head.filter(|head| *head != last.hash) {
             return Err(VerifyError::Head {
                 round: last.round,
@@ -228,7 +299,7 @@ impl Verifier {
         Ok(Summary {
             set: last.set,
             chain: last.chain,
-            from_round: self.first_round,
+            from_round: first.round,
             to_round: last.round,
             records: self.lines,
             outputs: self.outputs,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     Contribution, MAX_CONTRIBUTIONS, MAX_INTEGER, MAX_MISSED, MAX_MISSING, MAX_ORDINAL, Record, Voters, output, schema,
 };
-use crate::record::schedule::Schedule;
+use crate::record::schedule::LastSchedule;
 
 /// The longest canonical JSON of a record; readers of lines give up beyond it.
 pub const MAX_TEXT: usize = 64 * 1024;
@@ -99,6 +99,11 @@ impl Record {
     /// # Errors
     /// The first rule broken, in the order of `docs/protocol.md`, 1.3.
     pub fn parse(text: &str) -> Result<Record, RecordError> {
+        Record::parse_with(text, &mut LastSchedule::default())
+    }
+
+    /// The same, of one record after another.
+    pub(super) fn parse_with(text: &str, schedules: &mut LastSchedule) -> Result<Record, RecordError> {
         let form = |round, detail| RecordError {
             round,
             rule: Rule::Form,
@@ -108,11 +113,11 @@ impl Record {
             return Err(form(None, format!("it is longer than {MAX_TEXT} bytes")));
         }
         let record: Record = serde_json::from_str(text).map_err(|error| form(None, error.to_string()))?;
-        if record.canonical() != text {
+        if !record.is_canonical(text) {
             let detail = "it is not in canonical form (RFC 8785: sorted members, no white space)".into();
             return Err(form(Some(record.round), detail));
         }
-        record.check_as(text)?;
+        record.check_as(text, schedules)?;
         Ok(record)
     }
 
@@ -121,21 +126,22 @@ impl Record {
     /// # Errors
     /// The first rule broken, in the order of `docs/protocol.md`, 1.3.
     pub fn check(&self) -> Result<(), RecordError> {
-        self.check_as(&self.canonical())
+        self.check_as(&self.canonical(), &mut LastSchedule::default())
     }
 
     /// Checks it; `canonical` is its canonical JSON.
-    fn check_as(&self, canonical: &str) -> Result<(), RecordError> {
-        self.check_rules(canonical).map_err(|(rule, detail)| RecordError {
-            round: Some(self.round),
-            rule,
-            detail,
-        })
+    fn check_as(&self, canonical: &str, schedules: &mut LastSchedule) -> Result<(), RecordError> {
+        self.check_rules(canonical, schedules)
+            .map_err(|(rule, detail)| RecordError {
+                round: Some(self.round),
+                rule,
+                detail,
+            })
     }
 
-    fn check_rules(&self, canonical: &str) -> Result<(), (Rule, String)> {
+    fn check_rules(&self, canonical: &str, schedules: &mut LastSchedule) -> Result<(), (Rule, String)> {
         self.check_bounds().map_err(|detail| (Rule::Form, detail))?;
-        self.check_slot()?;
+        self.check_slot(schedules)?;
         if self.previous.is_none() != (self.round == 1) {
             return Err((Rule::Previous, "it is null in round 1 and nowhere else".into()));
         }
@@ -157,7 +163,7 @@ impl Record {
         if self.output != output(&self.chain, self.round, &self.contributions) {
             return Err((Rule::Output, "it does not follow from the reveals".into()));
         }
-        if self.hash != self.hash_of(canonical) {
+        if self.hash != Record::hash_of(canonical) {
             return Err((Rule::Hash, "it is not the hash of this record".into()));
         }
         Ok(())
@@ -189,7 +195,7 @@ impl Record {
         for contribution in &self.contributions {
             within("ordinal", contribution.ordinal.into(), 0, MAX_ORDINAL.into())?;
             let Contribution { member, ordinal, .. } = contribution;
-            if *member != format!("{}-{ordinal}", self.set) {
+            if !is_member(member, &self.set, *ordinal) {
                 return Err(format!(
                     "member: {member:?} is not ordinal {ordinal} of the set {}",
                     self.set
@@ -202,15 +208,14 @@ impl Record {
         Ok(())
     }
 
-    fn check_slot(&self) -> Result<(), (Rule, String)> {
-        let schedule: Schedule = self
-            .schedule
-            .parse()
+    fn check_slot(&self, schedules: &mut LastSchedule) -> Result<(), (Rule, String)> {
+        let schedule = schedules
+            .read(&self.schedule)
             .map_err(|error| (Rule::Schedule, format!("{error}")))?;
-        if schedule.to_string() != self.schedule {
+        if schedule.as_str() != self.schedule {
             return Err((
                 Rule::Schedule,
-                format!("expected {:?}, with single spaces", schedule.to_string()),
+                format!("expected {:?}, with single spaces", schedule.as_str()),
             ));
         }
         if !schedule.contains(self.slot) {
@@ -242,6 +247,14 @@ impl Record {
     }
 }
 
+/// Whether the name is `set` + `-` + `ordinal`.
+fn is_member(name: &str, set: &str, ordinal: u16) -> bool {
+    let digits = name.strip_prefix(set).and_then(|rest| rest.strip_prefix('-'));
+    // What else Rust reads as a number is not how it is written.
+    let digits = digits.filter(|digits| *digits == "0" || !digits.starts_with(['0', '+']));
+    digits.is_some_and(|digits| digits.parse() == Ok(ordinal))
+}
+
 pub(super) fn no_majority(voters: Voters, whose: &str) -> String {
     format!(
         "fewer than {} of {whose} ({}) contributed",
@@ -255,4 +268,27 @@ fn within(name: &str, value: u64, least: u64, greatest: u64) -> Result<(), Strin
         return Ok(());
     }
     Err(format!("{name}: {value} is not within {least} to {greatest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_named_after_its_set_and_its_ordinal_without_leading_zeros() {
+        for (name, is) in [
+            ("r-g-7", true),
+            ("r-g-07", false),
+            ("r-g-+7", false),
+            ("r-g-70", false),
+            ("r-g-", false),
+            ("r-g7", false),
+            ("g-7", false),
+            ("r-g-7 ", false),
+        ] {
+            assert_eq!(is_member(name, "r-g", 7), is, "{name}");
+        }
+        assert!(is_member("r-g-0", "r-g", 0) && !is_member("r-g-00", "r-g", 0));
+        assert!(is_member("r-g-1023", "r-g", 1023));
+    }
 }

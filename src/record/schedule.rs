@@ -55,6 +55,22 @@ struct Days {
     minutes: Vec<i64>,
 }
 
+/// The schedule that was read last. Records in a row mostly have the same, and cron fields cost more to read than the rest of a record.
+#[derive(Debug, Default)]
+pub struct LastSchedule(Option<Schedule>);
+
+impl LastSchedule {
+    /// # Errors
+    /// It is no schedule.
+    pub fn read(&mut self, text: &str) -> Result<&Schedule, ScheduleError> {
+        let schedule = match self.0.take().filter(|last| last.text == text) {
+            Some(last) => last,
+            None => text.parse()?,
+        };
+        Ok(self.0.insert(schedule))
+    }
+}
+
 /// Why a text is not a schedule, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -125,6 +141,11 @@ impl PartialEq for Schedule {
 impl Eq for Schedule {}
 
 impl Schedule {
+    /// As records have it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Reads what people write, which is more than records may hold: see [`crontab`].
     pub fn from_crontab(text: &str) -> Result<Schedule, ScheduleError> {
         let fail = |problem| ScheduleError::new(text, problem, FIELDS_OF_PEOPLE);

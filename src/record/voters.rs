@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{Object, RefOr};
@@ -120,25 +121,28 @@ impl Serialize for Voters {
 
 impl<'de> Deserialize<'de> for Voters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Voters, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form<'a> {
-            Count(u16),
-            #[serde(borrow)]
-            Range(std::borrow::Cow<'a, str>),
-        }
-        let wrong =
-            || serde::de::Error::custom("voters: expected a number, or a range of ordinals that doesn't begin with 0");
-        match Form::deserialize(deserializer).map_err(|_| wrong())? {
-            Form::Count(count) => Ok(count.into()),
-            Form::Range(text) => {
-                let voters: Voters = text.parse().map_err(|_| wrong())?;
-                if voters.first == 0 || voters.to_string() != text {
-                    return Err(wrong());
-                }
-                Ok(voters)
-            }
-        }
+        deserializer.deserialize_any(CountOrRange)
+    }
+}
+
+struct CountOrRange;
+
+impl Visitor<'_> for CountOrRange {
+    type Value = Voters;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of voters, or a range of ordinals that doesn't begin with 0")
+    }
+
+    fn visit_u64<E: Error>(self, count: u64) -> Result<Voters, E> {
+        let count = u16::try_from(count).map_err(|_| E::invalid_value(Unexpected::Unsigned(count), &self))?;
+        Ok(count.into())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Voters, E> {
+        let range = text.parse().ok();
+        let range = range.filter(|voters: &Voters| voters.first != 0 && voters.to_string() == text);
+        range.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Makes chains as members would, from fixed seeds.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use random_generator::record::schedule::Schedule;
 use random_generator::record::secrets::{Seed, commitment};
@@ -113,6 +114,17 @@ impl Builder {
         self.records.push(draft.seal());
         self.records.last().unwrap()
     }
+}
+
+/// Writes a chain of usual rounds as JSON lines, and returns its last record. Holds one record at a time.
+pub fn write_chain(to: &mut impl Write, rounds: u64) -> Record {
+    let mut chain = Builder::new();
+    for _ in 0..rounds {
+        chain.draw(Round::default());
+        chain.records.drain(..chain.records.len() - 1);
+        writeln!(to, "{}", chain.records[0].canonical()).unwrap();
+    }
+    chain.records.pop().unwrap()
 }
 
 /// Makes output and hash true again after a change.

@@ -6,6 +6,7 @@ mod both;
 mod builder;
 mod commands;
 mod derived;
+mod long;
 mod member;
 mod random;
 mod service;
