@@ -3,10 +3,11 @@
 //! Each wake-up of another thread is a system call, and where threads share a processor a switch between them. So both sides wake
 //! each other once a batch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -45,23 +46,34 @@ pub(super) async fn answer(mut batches: mpsc::Receiver<Answered>) {
     }
 }
 
+/// What the thread commits.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub messages: Vec<Message>,
+    /// Shows that the thread is busy, until it drops this.
+    pub busy: OwnedSemaphorePermit,
+}
+
 /// Takes entries from the queue whenever the thread is free.
 #[derive(Debug)]
 pub(super) struct Collector {
     pub queue: mpsc::Receiver<Message>,
-    pub batches: mpsc::Sender<Vec<Message>>,
+    pub batches: mpsc::Sender<Batch>,
     pub durability: Durability,
 }
 
 impl Collector {
     /// Runs until the queue is closed, by the stop, and empty; or until the thread has ended.
     pub async fn run(mut self, mut stop: Signal) {
+        let thread = Arc::new(Semaphore::new(1));
         let mut closed = false;
         loop {
-            let Ok(free) = self.batches.reserve().await else {
-                return;
+            let busy = select! {
+                biased;
+                () = self.batches.closed() => return,
+                Ok(busy) = thread.clone().acquire_owned() => busy,
             };
-            let mut batch = Vec::new();
+            let mut messages = Vec::new();
             select! {
                 biased;
                 () = stop.requested(), if !closed => {
@@ -70,23 +82,25 @@ impl Collector {
                     continue;
                 }
                 () = self.batches.closed() => return,
-                taken = self.queue.recv_many(&mut batch, MAX_BATCH) => if taken == 0 {
+                taken = self.queue.recv_many(&mut messages, MAX_BATCH) => if taken == 0 {
                     return;
                 },
             }
             match self.durability {
-                Durability::None if batch.len() < MAX_BATCH && !closed => {
+                Durability::None if messages.len() < MAX_BATCH && !closed => {
                     select! {
                         biased;
                         () = stop.requested() => {}
                         () = sleep(GATHERING) => {}
                     }
-                    take_waiting(&mut self.queue, &mut batch);
+                    take_waiting(&mut self.queue, &mut messages);
                 }
                 Durability::None => {}
-                Durability::Crash | Durability::Power => take_more(&mut self.queue, &mut batch).await,
+                Durability::Crash | Durability::Power => take_more(&mut self.queue, &mut messages).await,
             }
-            free.send(batch);
+            if self.batches.send(Batch { messages, busy }).await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -225,7 +225,6 @@ impl Journal {
             return Err(JournalFailure::TooSmall(config.max_bytes));
         }
         let (queue, entries) = mpsc::channel(QUEUE);
-        // One is committed while the next one is collected.
         let (batches, collected) = mpsc::channel(1);
         let (publisher, state) = watch::channel(JournalState::Starting);
         let (measured, space) = watch::channel(None);

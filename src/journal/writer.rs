@@ -8,7 +8,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
-use super::batches::Answered;
+use super::batches::{Answered, Batch};
 use super::lag::Lag;
 use super::metrics::JournalMetrics;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
@@ -66,14 +66,17 @@ impl Writer {
     }
 
     /// Runs until no more batches come.
-    pub async fn run(mut self, mut batches: mpsc::Receiver<Vec<Message>>) {
+    pub async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
         self.recover();
         loop {
             tokio::select! {
                 biased;
                 () = wait(&mut self.retry), if self.retry.is_some() => self.recover(),
                 batch = batches.recv() => match batch {
-                    Some(batch) => self.commit(batch),
+                    Some(Batch { messages, busy }) => {
+                        self.commit(messages);
+                        drop(busy);
+                    }
                     None => return,
                 },
                 () = sleep(MEASURING) => self.measure(),
