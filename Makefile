@@ -15,6 +15,11 @@ PROFILE ?= dev
 # make simulate
 SEEDS ?= 100000
 SEED ?=
+# make bench: choices, and UPDATE=1 to write docs/performance.md
+ROUNDS ?=
+ROWS ?=
+JSON ?=
+UPDATE ?=
 # make lint
 CARGO_DENY_VERSION := 0.20.2
 # make book
@@ -127,8 +132,8 @@ simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print
 	$(if $(SEED),RANDOM_GENERATOR_SEED=$(SEED),RANDOM_GENERATOR_SEEDS=$(SEEDS)) $(CARGO) --config profile.dev.opt-level=1 test --test simulation -- --nocapture
 
 .PHONY: bench
-bench: ## Compare a member's answers per second with a bare axum handler's; needs two idle processors
-	$(CARGO) bench --bench cost
+bench: ## Compare a member with a bare axum handler, nginx and podinfo; needs wrk and two idle processors: ROUNDS=9 ROWS=none,crash JSON=1 UPDATE=1
+	benches/compare $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json) $(if $(UPDATE),--update)
 
 .PHONY: schemathesis
 schemathesis: ## Send a member everything docs/openapi.json allows, and much that it doesn't; installs schemathesis once
