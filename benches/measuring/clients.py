@@ -54,7 +54,7 @@ def stream(port, path, count):
     """Megabytes a second of one answer of `count` bytes."""
     with connect(port) as client:
         client.sendall(request(path))
-        room, got = bytearray(1 << 20), 0
+        room, got = bytearray(256 << 10), 0
         began = time.perf_counter()
         while got < count:
             read = client.recv_into(room)

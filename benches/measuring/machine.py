@@ -5,6 +5,7 @@ import pathlib
 import platform
 import re
 import resource
+import signal
 import sys
 import time
 
@@ -14,8 +15,10 @@ SERVER, CLIENT = 0, 1
 IDLE = 0.05
 
 
-def take_the_clients_processor():
-    """For this process and those that it starts; servers are put on theirs."""
+def prepare():
+    """Puts this process on the client's processor, with those that it starts; servers are put on theirs. When it is asked to end,
+    it ends them first."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("needs two processors: one for the server, one for whoever asks it")
     os.sched_setaffinity(0, {CLIENT})

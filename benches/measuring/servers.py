@@ -56,7 +56,8 @@ class Server:
         with machine.on(cpu):
             self.process = subprocess.Popen(
                 [str(word) for word in command], cwd=cwd, env=environment,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if port is None else self.log, stderr=self.log,
+                # A pipe: a member notices its end, however this process ends.
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE if port is None else self.log, stderr=self.log,
             )
         try:
             if port is None:
@@ -89,8 +90,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
+        for end in filter(None, (self.process.stdin, self.process.stdout)):
+            end.close()
         self.log.close()
         if self.directory:
             self.directory.cleanup()
@@ -119,7 +120,8 @@ class Server:
 def member(program, durability="crash", volume=None, more=(), environment=None):
     ports = free_ports(len(LISTENERS))
     directory = tempfile.TemporaryDirectory(prefix="random-generator-bench-")
-    command = [program, "serve", "--durability", durability, "--data-dir", volume or pathlib.Path(directory.name, "volume"), *more]
+    command = [program, "serve", "--durability", durability, "--data-dir", volume or pathlib.Path(directory.name, "volume")]
+    command += ["--stop-with-parent", *more]
     for name, port in zip(LISTENERS, ports):
         command += [f"--{name}-listen", f"127.0.0.1:{port}"]
     return Server(command, ports[0], directory, ready="/readyz", environment=environment)
