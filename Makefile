@@ -15,11 +15,13 @@ PROFILE ?= dev
 # make simulate
 SEEDS ?= 100000
 SEED ?=
-# make bench: choices, and UPDATE=1 to write docs/performance.md
+# make bench, growth: choices, and UPDATE=1 to write docs/performance.md
 ROUNDS ?=
 ROWS ?=
 JSON ?=
 UPDATE ?=
+CURVES ?=
+HOUR ?=
 # make lint
 CARGO_DENY_VERSION := 0.20.2
 # make book
@@ -134,6 +136,10 @@ simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print
 .PHONY: bench
 bench: ## Compare a member with a bare axum handler, nginx and podinfo; needs wrk and two idle processors: ROUNDS=9 ROWS=none,crash JSON=1 UPDATE=1
 	benches/compare $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json) $(if $(UPDATE),--update)
+
+.PHONY: growth
+growth: ## Show how cost grows with members, connections, time and records; needs wrk and two idle processors: CURVES=members HOUR=1 UPDATE=1
+	HOUR='$(HOUR)' benches/growth $(if $(CURVES),--curves $(CURVES)) $(if $(UPDATE),--update)
 
 .PHONY: schemathesis
 schemathesis: ## Send a member everything docs/openapi.json allows, and much that it doesn't; installs schemathesis once
