@@ -15,11 +15,12 @@ PROFILE ?= dev
 # make simulate
 SEEDS ?= 100000
 SEED ?=
-# make bench, growth: choices, and UPDATE=1 to write docs/performance.md
+# make bench, bench-quick, growth: choices, and UPDATE=1 to write docs/performance.md
 ROUNDS ?=
 ROWS ?=
 JSON ?=
 UPDATE ?=
+BEFORE ?=
 CURVES ?=
 HOUR ?=
 # make lint
@@ -136,6 +137,10 @@ simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print
 .PHONY: bench
 bench: ## Compare a member with a bare axum handler, nginx and podinfo; needs wrk and two idle processors: ROUNDS=9 ROWS=none,crash JSON=1 UPDATE=1
 	benches/compare $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json) $(if $(UPDATE),--update)
+
+.PHONY: bench-quick
+bench-quick: ## Compare the processor time of an answer with that of the commit before, on a busy machine too; needs wrk: BEFORE=revision
+	BEFORE='$(BEFORE)' benches/quick $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: growth
 growth: ## Show how cost grows with members, connections, time and records; needs wrk and two idle processors: CURVES=members HOUR=1 UPDATE=1
