@@ -23,12 +23,16 @@ SHORT, HOUR = 120, 3_600
 RECORDS_TOLERANCE = 0.04
 
 
-def json_lines(command, **variables):
+# Of the lines of benches/verify.rs: what is proportional by its nature, and what is no cost.
+PROPORTIONAL, NO_COST = {"seconds"}, {"records", "records_per_second", "processors"}
+
+
+def json_lines(command, check=True, **variables):
     """What a program prints between its other lines."""
     command = [os.environ.get("CARGO", "cargo"), *command]
     with machine.on({machine.SERVER, machine.CLIENT}):
         said = subprocess.run(
-            command, cwd=servers.ROOT, env={**os.environ, **variables}, check=True, stdout=subprocess.PIPE, text=True).stdout
+            command, cwd=servers.ROOT, env={**os.environ, **variables}, check=check, stdout=subprocess.PIPE, text=True).stdout
     # A test's name may stand before its first line.
     return [json.loads(line[line.index("{"):]) for line in said.splitlines() if line.endswith("}")]
 
@@ -136,17 +140,17 @@ def journal(programs, progress):
 
 
 def records(programs, progress):
-    """What benches/ledger.rs and benches/verify.rs print: lines such as {"records": 1000, "open, ms": 3.1, "proportional": ["file, MB"]}."""
+    """What benches/ledger.rs and benches/verify.rs print, which have floors of their own: lines such as {"records": 1000, "open, ms": 3.1}."""
     curves = {}
     for bench in ("ledger", "verify"):
         if not (servers.ROOT / "benches" / f"{bench}.rs").exists():
             progress(f"there is no benches/{bench}.rs")
             continue
-        for line in json_lines(["bench", "--bench", bench]):
+        for line in json_lines(["bench", "--bench", bench], check=False):
             for key, value in line.items():
-                if key != "records" and isinstance(value, (int, float)):
+                if key not in NO_COST and isinstance(value, (int, float)):
                     name, _, unit = key.partition(", ")
-                    nature = 1 if key in line.get("proportional", []) else 0
+                    nature = 1 if key in PROPORTIONAL else 0
                     new = Curve(f"{bench}: {name}", "records", unit, nature, RECORDS_TOLERANCE, [])
                     curves.setdefault((bench, key), new).points.append((line["records"], value))
     return list(curves.values())
