@@ -15,6 +15,14 @@ PROFILE ?= dev
 # make simulate
 SEEDS ?= 100000
 SEED ?=
+# make bench, bench-quick, growth: choices, and UPDATE=1 to write docs/performance.md
+ROUNDS ?=
+ROWS ?=
+JSON ?=
+UPDATE ?=
+BEFORE ?=
+CURVES ?=
+HOUR ?=
 # make lint
 CARGO_DENY_VERSION := 0.20.2
 # make book
@@ -127,8 +135,16 @@ simulate: ## Run the simulation: SEEDS=100000, or SEED=n to replay one and print
 	$(if $(SEED),RANDOM_GENERATOR_SEED=$(SEED),RANDOM_GENERATOR_SEEDS=$(SEEDS)) $(CARGO) --config profile.dev.opt-level=1 test --test simulation -- --nocapture
 
 .PHONY: bench
-bench: ## Compare a member's answers per second with a bare axum handler's; needs two idle processors
-	$(CARGO) bench --bench cost
+bench: ## Compare a member with a bare axum handler, nginx and podinfo; needs wrk and two idle processors: ROUNDS=9 ROWS=none,crash JSON=1 UPDATE=1
+	benches/compare $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) $(if $(JSON),--json) $(if $(UPDATE),--update)
+
+.PHONY: bench-quick
+bench-quick: ## Compare the processor time of an answer with that of the commit before, on a busy machine too; needs wrk: BEFORE=revision
+	BEFORE='$(BEFORE)' benches/quick $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: growth
+growth: ## Show how cost grows with members, connections, time and records; needs wrk and two idle processors: CURVES=members HOUR=1 UPDATE=1
+	HOUR='$(HOUR)' benches/growth $(if $(CURVES),--curves $(CURVES)) $(if $(UPDATE),--update)
 
 .PHONY: schemathesis
 schemathesis: ## Send a member everything docs/openapi.json allows, and much that it doesn't; installs schemathesis once

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)] // the number of seeds comes from the environment, and runs are timed
 
 mod faults;
+mod growth;
 mod happening;
 mod network;
 mod oracle;
@@ -16,6 +17,7 @@ mod splits;
 mod stops;
 mod store;
 mod trace;
+mod traffic;
 mod world;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ use crate::world::{SECOND, World, elector_failure};
 impl World {
     pub fn call(&mut self, from: usize, op: u64, call: Call) {
         let write = matches!(call, Call::Write { .. });
+        self.traffic.count_request(write);
         let timeout = self.processes[from].when(self.processes[from].now(self.t).boot + self.plan.renew_deadline / 3);
         let lost = elector_failure(write, op);
         self.schedule(
@@ -183,6 +184,9 @@ impl World {
         if !to_self && (self.processes[from].cut_peers || self.processes[to].cut_peers) {
             return;
         }
+        if !to_self {
+            self.traffic.count_question(&message);
+        }
         for _ in 0..if self.noisy(1) { 2 } else { 1 } {
             if !to_self && self.noisy(1) {
                 self.met("question lost", from);
@@ -249,6 +253,9 @@ impl World {
             Ask::Records(hash) => Answer::Records(hash, self.processes[id].ledger.ancestors(&hash, 64)),
         };
         let to_self = id == from;
+        if !to_self {
+            self.traffic.count_answer(&answer);
+        }
         if !to_self && (self.processes[from].cut_peers || self.processes[id].cut_peers || self.noisy(1)) {
             return Ok(());
         }

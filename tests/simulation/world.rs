@@ -19,6 +19,7 @@ use crate::oracle::{Oracle, Verdict};
 use crate::process::{Process, Volume};
 use crate::splits::Split;
 use crate::store::Store;
+use crate::traffic::Traffic;
 
 /// Simulated time 0 in seconds since the epoch.
 pub const START: i64 = 1_800_000_000;
@@ -52,6 +53,7 @@ pub struct World {
     pub oracle: Oracle,
     /// How often each fault met each state.
     pub met: BTreeMap<(&'static str, &'static str), u64>,
+    pub traffic: Traffic,
     pub split: Option<Split>,
     /// Voters become any range of the members, and not only the first.
     pub ranges: bool,
@@ -73,9 +75,27 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut plan = Plan::random(&mut rng);
         plan.widen(seed);
+        let mut world = World::begin(plan, rng);
+        world.ranges = seed.is_multiple_of(2);
+        world.trace = traced.then(VecDeque::new);
+        world.start_all();
+        world.plan_faults();
+        world.plan_splits(seed);
+        world.plan_stops(seed);
+        world
+    }
+
+    /// Nothing goes wrong in it.
+    pub fn calm(plan: Plan, seed: u64) -> World {
+        let mut world = World::begin(plan, StdRng::seed_from_u64(seed));
+        world.start_all();
+        world
+    }
+
+    fn begin(plan: Plan, mut rng: StdRng) -> World {
         let volumes = (0..plan.members).map(|_| Volume::new(rng.random())).collect();
         let members = plan.members;
-        let mut world = World {
+        World {
             plan,
             rng,
             t: SECOND,
@@ -86,24 +106,24 @@ impl World {
             published: (0..members).collect(),
             oracle: Oracle::default(),
             met: BTreeMap::new(),
+            traffic: Traffic::default(),
             split: None,
-            ranges: seed.is_multiple_of(2),
+            ranges: false,
             moving: false,
             left: 0,
-            trace: traced.then(VecDeque::new),
+            trace: None,
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             sequence: 0,
             incarnations: 0,
             held: BTreeMap::new(),
-        };
-        for ordinal in 0..members {
-            world.start(ordinal);
         }
-        world.plan_faults();
-        world.plan_splits(seed);
-        world.plan_stops(seed);
-        world
+    }
+
+    fn start_all(&mut self) {
+        for ordinal in 0..self.plan.members {
+            self.start(ordinal);
+        }
     }
 
     /// Runs until `t` (µs).
