@@ -19,6 +19,8 @@ mod small_disk;
 use small_disk::SmallDisk;
 
 const SEED: [u8; 32] = [42; 32];
+const SCHEMA_1_SEED: &str = "5e20854476326b031b84507c02b0163156f9fabc70c6b87c48f63004317801be";
+const SCHEMA_1_HEAD: &str = "6825a65276705b0905dd8e5aea006bfb4518c33422cc887be29f0e59d3b908a3";
 
 /// For what needs no disk: thousands of commits take their time in fsync.
 fn in_memory() -> tempfile::TempDir {
@@ -88,6 +90,7 @@ fn empty() -> Stored {
     Stored {
         seed: random_generator::record::secrets::Seed(SEED),
         records: vec![],
+        runs: vec![],
         head: None,
         promise: None,
         aside: vec![],
@@ -147,6 +150,75 @@ fn a_new_ledger_is_empty_private_and_exactly_as_large_as_reserved() {
     assert_eq!(names, ["ledger.db", "ledger.db-journal"]);
 }
 
+/// A file that a program with schema 1 wrote, in two chains, as the sqlite3 tool prints it.
+fn of_schema_1(path: &Path) {
+    let db = rusqlite::Connection::open(path).unwrap();
+    db.execute_batch("PRAGMA page_size = 4096; PRAGMA user_version = 1")
+        .unwrap();
+    db.execute_batch(include_str!("ledger_before/schema_1.sql")).unwrap();
+}
+
+#[test]
+fn a_ledger_of_schema_1_opens_with_the_same_records_head_seed_and_promise() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    of_schema_1(&path);
+    let config = StorageConfig { max_bytes: 512 * 1024 };
+    // Reading it does not change it.
+    let before = fs::read(&path).unwrap();
+    let inspected = Storage::inspect(&path).unwrap();
+    assert!(fs::read(&path).unwrap() == before);
+    for _ in 0..2 {
+        let (mut storage, stored) = Storage::open(&path, config, SEED).unwrap();
+        assert_eq!(sorted(stored.clone()), sorted(inspected.clone()));
+        assert_eq!(hex::encode(stored.seed.0), SCHEMA_1_SEED);
+        assert_eq!(stored.head.unwrap().to_string(), SCHEMA_1_HEAD);
+        assert_eq!(
+            stored.promise,
+            Some(Promise {
+                fence: 1_048_579,
+                holder: "rg-0_local-2001aa29".to_owned()
+            })
+        );
+        assert_eq!((stored.records.len(), storage.len()), (32, 32));
+        let aside: Vec<_> = stored
+            .aside
+            .iter()
+            .map(|aside| (aside.from_round, aside.to_round))
+            .collect();
+        assert_eq!(aside, [(1, 23)]);
+        assert_eq!(
+            (stored.runs[0].low, stored.runs[0].high, stored.runs[0].base),
+            (1, 9, None)
+        );
+        // The oldest slots are those of the chain that was left.
+        let oldest = storage.oldest(24).unwrap();
+        let rounds: Vec<_> = oldest.iter().map(|old| (old.round, old.linked)).collect();
+        assert_eq!(rounds[..2], [(1, false), (2, false)]);
+        assert_eq!(rounds[22..], [(23, false), (1, true)]);
+        assert_eq!(storage.ancestors(&stored.head.unwrap(), 100).unwrap().len(), 9);
+        storage.commit(&[]).unwrap();
+    }
+    assert!(size(&path) <= 512 * 1024);
+}
+
+#[test]
+fn a_ledger_of_schema_1_that_finds_no_space_stays_as_it_was() {
+    let disk = SmallDisk::new(10);
+    let path = disk.path().join("ledger.db");
+    of_schema_1(&path);
+    let before = fs::read(&path).unwrap();
+    disk.fill();
+    assert_eq!(open(&path).unwrap_err(), StorageError::Full);
+    assert_eq!(fs::read(&path).unwrap().len(), before.len());
+    disk.free();
+    let (storage, stored) = open(&path).unwrap();
+    assert_eq!(
+        (storage.len(), stored.head.unwrap().to_string()),
+        (32, SCHEMA_1_HEAD.to_owned())
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Vec<Write>),
@@ -182,6 +254,7 @@ fn apply(model: &mut Stored, writes: &[Write]) {
                 }
             }
             Write::Prune(hashes) => model.records.retain(|record| !hashes.contains(&record.hash)),
+            Write::Link(_) | Write::Unlink(_) | Write::Renew | Write::Runs(_) => unreachable!("none is made"),
         }
     }
 }

@@ -208,7 +208,7 @@ async fn a_record_is_reported_only_once_the_volume_has_it() {
     let failed = timeout(PATIENCE, async {
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            assert!(snapshot.chain.is_empty() && snapshot.newest.is_none(), "{snapshot:?}");
+            assert!(snapshot.recent.is_empty() && snapshot.newest.is_none(), "{snapshot:?}");
             if matches!(snapshot.condition, Condition::Unwritable(_)) {
                 return;
             }

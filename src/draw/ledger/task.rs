@@ -121,7 +121,8 @@ impl LedgerTask {
 /// The snapshot of a ledger that is not open.
 pub fn unopened(condition: Condition) -> LedgerSnapshot {
     LedgerSnapshot {
-        chain: Arc::new([]),
+        recent: Arc::new([]),
+        below: 0,
         newest: None,
         wanted: None,
         aside: Arc::new([]),
@@ -147,6 +148,7 @@ impl Worker {
         // By the clock and not after a quiet second: a recovering holder sends requests more often than that.
         let mut due = self.clock.boot() + TRY_AGAIN;
         loop {
+            let more = self.recall();
             self.publish();
             let now = self.clock.boot();
             if now >= due {
@@ -154,7 +156,8 @@ impl Worker {
                 due = self.clock.boot() + TRY_AGAIN;
                 continue;
             }
-            match requests.recv_timeout(due.since(now)) {
+            let wait = if more { Duration::ZERO } else { due.since(now) };
+            match requests.recv_timeout(wait) {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(request) => self.answer(request),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -168,8 +171,8 @@ impl Worker {
             Request::Keep(request, reply) => drop(reply.send(self.keep(&request))),
             Request::Heads(request, reply) => drop(reply.send(self.heads(&request))),
             Request::Records(hash, count, reply) => {
-                let found = self.open.as_ref().map(|open| open.ledger.ancestors(&hash, count));
-                drop(reply.send(found.unwrap_or_default()));
+                let found = self.open.as_ref().map(|open| open.storage.ancestors(&hash, count));
+                drop(reply.send(found.and_then(Result::ok).unwrap_or_default()));
             }
             Request::Seen(record) => {
                 self.unseen = Some(record);
@@ -191,6 +194,13 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.keep(&open.ledger, request, self.clock.wall())?;
+        let writes = match open.without_stored(writes) {
+            Ok(writes) => writes,
+            Err(error) => {
+                self.on_failure(&error);
+                return Err(self.refusal());
+            }
+        };
         self.answer_once_stored(&writes, answer)
     }
 
@@ -233,6 +243,17 @@ impl Worker {
         if self.store(&writes) {
             self.unseen = None;
         }
+    }
+
+    /// Joins what the volume has to the chain; true while there may be more.
+    fn recall(&mut self) -> bool {
+        let Some(open) = self.open.as_mut().filter(|_| self.condition == Condition::Writable) else {
+            return false;
+        };
+        open.recall().unwrap_or_else(|error| {
+            self.on_failure(&error);
+            false
+        })
     }
 
     /// Commits writes, if there are any. False if the volume failed.
@@ -327,10 +348,11 @@ impl Worker {
         let snapshot = match &self.open {
             Some(open) => {
                 let mut snapshot = open.ledger.snapshot(self.condition.clone());
-                if open.percent_used() >= ROOM_PERCENT {
+                // The volume may have it.
+                if open.percent_used() >= ROOM_PERCENT || open.missing != snapshot.wanted {
                     snapshot.wanted = None;
                 }
-                self.metrics.records.set(gauge(open.ledger.len() as u64));
+                self.metrics.records.set(gauge(open.storage.len()));
                 self.metrics.used.set(gauge(open.storage.used()));
                 snapshot
             }

@@ -71,13 +71,13 @@ pub(in crate::http) async fn list(request: PublicRequest<Draws>) -> Answer {
         _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
     };
     let ledger = request.state.known()?;
-    let kept = ledger.chain.len();
+    let kept = ledger.recent.len();
     let from = match from {
         Some(from) => kept - after(&ledger, from)?.len(),
         None => 0,
     };
     let end = from.saturating_add(limit).min(kept);
-    let next = ledger.chain.get(end).map(|record| record.round);
+    let next = ledger.recent.get(end).map(|record| record.round);
     let most = (end - from).max(1) * RECORD_BYTES;
     let hold = request.state.memory.take_for_answer(most, 0).await?;
     let mut page = PageWriter::new(format, ledger, from..end, next);
@@ -152,14 +152,14 @@ pub(super) fn round(name: &'static str, text: &str) -> Result<u64, Problem> {
 
 /// The chain from `round` on; 410 if that is older than the oldest kept.
 fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem> {
-    match ledger.chain.first() {
+    match ledger.recent.first() {
         Some(oldest) if round < oldest.round => Err(Problem::gone(
             oldest.round,
             format!("round {round} is no longer kept; the oldest is {}", oldest.round),
         )),
         _ => {
-            let start = ledger.chain.partition_point(|record| record.round < round);
-            Ok(&ledger.chain[start..])
+            let start = ledger.recent.partition_point(|record| record.round < round);
+            Ok(&ledger.recent[start..])
         }
     }
 }
@@ -171,7 +171,7 @@ impl Draws {
         let ledger = self.ledger.borrow().clone();
         let unknown = match &ledger.condition {
             Condition::Writable => return Ok(ledger),
-            _ if !ledger.chain.is_empty() => return Ok(ledger),
+            _ if !ledger.recent.is_empty() => return Ok(ledger),
             Condition::Opening => "the ledger is not open yet".to_owned(),
             Condition::Unwritable(detail) | Condition::Corrupt(detail) => {
                 format!("this member can't read its ledger: {detail}; ask another")

@@ -12,16 +12,20 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Facts, MIN_MAX_BYTES, StorageError, classify, io_error, pages, put_facts};
+use super::{Facts, MIN_MAX_BYTES, StorageError, classify, io_error, pages};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
 use crate::files::{self, beside, remove};
 
 /// The version of the database's layout: `PRAGMA user_version`.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
-pub(super) const TABLES: [&str; 3] = [
+/// By name.
+pub(super) const TABLES: [&str; 6] = [
     "CREATE TABLE aside (id INTEGER PRIMARY KEY, chain TEXT NOT NULL, head TEXT NOT NULL, from_round INTEGER NOT NULL, to_round INTEGER NOT NULL)",
-    "CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1), seed BLOB NOT NULL, head TEXT, fence INTEGER, holder TEXT, count INTEGER NOT NULL, digest BLOB NOT NULL, seal BLOB NOT NULL)",
+    "CREATE INDEX by_key ON places (key)",
+    "CREATE INDEX by_place ON places (era, place)",
+    "CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1), seed BLOB NOT NULL, head TEXT, newest TEXT, fence INTEGER, holder TEXT, era INTEGER NOT NULL, runs BLOB NOT NULL, count INTEGER NOT NULL, digest BLOB NOT NULL, seal BLOB NOT NULL)",
+    "CREATE TABLE places (id INTEGER PRIMARY KEY, key INTEGER NOT NULL, era INTEGER NOT NULL, place INTEGER NOT NULL)",
     "CREATE TABLE records (id INTEGER PRIMARY KEY, record TEXT NOT NULL)",
 ];
 
@@ -99,11 +103,14 @@ fn build(draft: &Path, layout: Layout, facts: &Facts) -> Result<(), StorageError
         db.pragma_update_and_check(None, "journal_mode", "memory", |_| Ok(()))?;
         db.pragma_update(None, "synchronous", "off")?;
         let transaction = db.transaction()?;
-        for table in TABLES {
-            transaction.execute_batch(table)?;
+        // An index comes after its table.
+        let is_index = |sql: &&str| sql.starts_with("CREATE INDEX");
+        let tables = TABLES.into_iter().filter(|sql| !is_index(sql));
+        for sql in tables.chain(TABLES.into_iter().filter(is_index)) {
+            transaction.execute_batch(sql)?;
         }
         transaction.pragma_update(None, "user_version", SCHEMA)?;
-        put_facts(&transaction, facts)?;
+        facts.put(&transaction)?;
         transaction.commit()?;
         fill(db, layout)
     };

@@ -51,7 +51,7 @@ impl PageWriter {
             part.extend_from_slice(b"{\"draws\":[");
         }
         while part.len() < PART / 2 {
-            let Some(record) = self.left.next().and_then(|place| self.ledger.chain.get(place)) else {
+            let Some(record) = self.left.next().and_then(|place| self.ledger.recent.get(place)) else {
                 if json {
                     let next = self.next.map_or("null".to_owned(), |next| next.to_string());
                     part.extend_from_slice(format!("],\"next\":{next}}}").as_bytes());
@@ -82,7 +82,7 @@ mod tests {
     fn the_parts_of_a_page_are_the_page_in_json_and_a_record_a_line_otherwise() {
         let records: Vec<Arc<Record>> = (1..=300).map(|round| Arc::new(record(round))).collect();
         let ledger = Arc::new(LedgerSnapshot {
-            chain: records.clone().into(),
+            recent: records.clone().into(),
             ..unopened(Condition::Writable)
         });
         for (shown, next) in [(0..0, None), (3..4, Some(5)), (0..300, None)] {

@@ -45,7 +45,7 @@ impl Cursor {
         }
         let cursor = Cursor {
             next,
-            sent: ledger.chain.clone(),
+            sent: ledger.recent.clone(),
             began_empty: newest.is_none(),
         };
         (cursor, text)
@@ -53,7 +53,7 @@ impl Cursor {
 
     /// The next events. `patient` waits for records that may still be fetched; otherwise they are a gap.
     pub fn take(&mut self, ledger: &LedgerSnapshot, patient: bool) -> Next {
-        let chain = &ledger.chain;
+        let chain = &ledger.recent;
         let (Some(oldest), Some(newest)) = (chain.first(), chain.last()) else {
             return Next::Nothing;
         };
@@ -236,7 +236,7 @@ mod tests {
             let records = records();
             let (mut oldest, mut newest, mut kept) = (1, 1, 1);
             let snapshot = |oldest: u64, newest: u64, kept: u64| LedgerSnapshot {
-                chain: records[oldest as usize - 1..newest as usize].into(),
+                recent: records[oldest as usize - 1..newest as usize].into(),
                 wanted: (oldest > kept).then_some(records[oldest as usize - 1].previous).flatten(),
                 ..unopened(Condition::Writable)
             };
