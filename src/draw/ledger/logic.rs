@@ -3,7 +3,7 @@
 //! A function returns what to write; [`Ledger::apply`] changes the state once that is on the volume. So no snapshot and no answer
 //! has anything that a crash could take back.
 //!
-//! What it does costs the same however long the history is.
+//! Only the newest records are in memory: what it does costs the same however long the history is.
 
 mod chain;
 
@@ -15,7 +15,7 @@ use crate::record::secrets::Seed;
 use crate::record::{Hash, Record};
 
 /// Records of the chain in memory, and at most as many others.
-pub const WINDOW: usize = usize::MAX;
+pub const WINDOW: usize = 512;
 
 #[derive(Clone, Debug)]
 pub struct Ledger {

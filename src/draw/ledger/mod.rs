@@ -1,9 +1,10 @@
 //! The ledger: the records of draws on this member's volume, and the snapshots of them.
 //!
 //! [`logic`] is the state machine, [`storage`] the SQLite file, [`open`] both together, [`task`] the thread that owns them
-//! and the contributor, [`handle`] its interface for other parts.
+//! and the contributor, [`handle`] its interface for other parts, [`history`] the thread that reads what is no longer in memory.
 
 pub mod handle;
+pub mod history;
 pub mod logic;
 mod metrics;
 mod open;

@@ -7,6 +7,7 @@ mod check;
 mod facts;
 mod load;
 mod migrate;
+pub(super) mod read;
 mod reserve;
 mod rows;
 
@@ -162,13 +163,18 @@ impl Storage {
         self.facts.count == 0
     }
 
-    /// Verifies up to `count` more rows. True once all are.
-    pub fn verify(&mut self, count: usize) -> Result<bool, StorageError> {
+    /// Whether all rows were verified since the file was opened.
+    pub fn is_verified(&self) -> bool {
+        self.check.is_done()
+    }
+
+    /// Verifies up to `count` more rows.
+    pub fn verify(&mut self, count: usize) -> Result<(), StorageError> {
         if let Some(db) = self.db.as_ref().filter(|_| !self.check.is_done()) {
             let verified = self.check.advance(db, &self.facts, count);
             verified.map_err(|error| failed(&self.path, error))?;
         }
-        Ok(self.check.is_done())
+        Ok(())
     }
 
     fn read<T: Default>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StorageError> {

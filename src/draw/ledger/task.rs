@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::handle::Request;
 pub use super::handle::{Busy, LedgerHandle, RestoreError};
+use super::history::{self, HistoryThread};
 pub use super::metrics::LedgerMetrics;
 use super::open::Open;
 use super::storage::{Storage, StorageConfig, StorageError};
@@ -26,6 +27,9 @@ use crate::shutdown::Signal;
 const QUEUE: usize = 64;
 /// The wait before a failed volume is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Rows that are verified in one step, while there is nothing else to do, and the pause after it.
+const VERIFIED_AT_ONCE: usize = 16;
+const BETWEEN_STEPS: Duration = Duration::from_millis(10);
 /// Older records are fetched only below this, so that pruned ones aren't fetched again.
 const ROOM_PERCENT: u64 = 70;
 
@@ -48,6 +52,7 @@ pub enum LedgerError {
 pub struct LedgerTask {
     thread: thread::JoinHandle<()>,
     requests: SyncSender<Request>,
+    history: HistoryThread,
 }
 
 /// Starts the thread, which opens the ledger itself: a slow volume doesn't delay the start.
@@ -56,6 +61,7 @@ pub fn start(
     clock: Clock,
     metrics: LedgerMetrics,
 ) -> Result<(LedgerTask, LedgerHandle), LedgerError> {
+    let path = config.path.clone();
     let (requests, receiver) = sync_channel(QUEUE);
     let (publisher, snapshots) = watch::channel(Arc::new(unopened(Condition::Opening)));
     let worker = Worker {
@@ -67,14 +73,25 @@ pub fn start(
         condition: Condition::Opening,
         unseen: None,
     };
+    let ledger = requests.clone();
+    let (history_thread, history) = history::start(path, move |error| {
+        // If the queue is full, the next who reads it reports it again.
+        let _ = ledger.try_send(Request::Damaged(error.clone()));
+    })?;
     let thread = thread::Builder::new()
         .name("ledger".into())
         .spawn(move || worker.run(&receiver))?;
     let handle = LedgerHandle {
         requests: requests.clone(),
         snapshots,
+        history,
     };
-    Ok((LedgerTask { thread, requests }, handle))
+    let task = LedgerTask {
+        thread,
+        requests,
+        history: history_thread,
+    };
+    Ok((task, handle))
 }
 
 impl LedgerTask {
@@ -87,7 +104,7 @@ impl LedgerTask {
         let mut sent = None;
         let mut unsent = false;
         // Only this notices a panic of the thread: it leaves the queue without a reader.
-        while !self.thread.is_finished() {
+        while !self.thread.is_finished() && !self.history.is_finished() {
             let head = lease.borrow_and_update().payload().cloned();
             if let Some(head) = head.filter(|head| sent != Some(head.hash)) {
                 let hash = head.hash;
@@ -104,12 +121,15 @@ impl LedgerTask {
                 () = tokio::time::sleep(if unsent { TRY_AGAIN / 10 } else { TRY_AGAIN }) => {}
             }
         }
-        let requests = self.requests;
-        let thread = self.thread;
+        let LedgerTask {
+            thread,
+            requests,
+            history,
+        } = self;
         let joined = tokio::task::spawn_blocking(move || {
             // Blocks while the queue is full, and fails if the thread has ended.
             let _ = requests.send(Request::Stop);
-            thread.join()
+            thread.join().and(history.stop())
         });
         match joined.await {
             Ok(Ok(())) => Ok(()),
@@ -148,7 +168,7 @@ impl Worker {
         // By the clock and not after a quiet second: a recovering holder sends requests more often than that.
         let mut due = self.clock.boot() + TRY_AGAIN;
         loop {
-            let more = self.recall();
+            let more = self.has_more_to_verify() | self.recall();
             self.publish();
             let now = self.clock.boot();
             if now >= due {
@@ -156,12 +176,29 @@ impl Worker {
                 due = self.clock.boot() + TRY_AGAIN;
                 continue;
             }
-            let wait = if more { Duration::ZERO } else { due.since(now) };
+            let wait = if more {
+                BETWEEN_STEPS.min(due.since(now))
+            } else {
+                due.since(now)
+            };
             match requests.recv_timeout(wait) {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(request) => self.answer(request),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.verify(),
             }
+        }
+    }
+
+    fn has_more_to_verify(&self) -> bool {
+        let writable = self.condition == Condition::Writable;
+        writable && self.open.as_ref().is_some_and(|open| !open.storage.is_verified())
+    }
+
+    /// Verifies some of the rows that weren't verified when the ledger was opened.
+    fn verify(&mut self) {
+        let verified = self.open.as_mut().map(|open| open.storage.verify(VERIFIED_AT_ONCE));
+        if let Some(Err(error)) = verified {
+            self.on_failure(&error);
         }
     }
 
@@ -170,10 +207,6 @@ impl Worker {
         match request {
             Request::Keep(request, reply) => drop(reply.send(self.keep(&request))),
             Request::Heads(request, reply) => drop(reply.send(self.heads(&request))),
-            Request::Records(hash, count, reply) => {
-                let found = self.open.as_ref().map(|open| open.storage.ancestors(&hash, count));
-                drop(reply.send(found.and_then(Result::ok).unwrap_or_default()));
-            }
             Request::Seen(record) => {
                 self.unseen = Some(record);
                 self.store_unseen();
@@ -184,6 +217,7 @@ impl Worker {
                     self.store(&writes);
                 }
             }
+            Request::Damaged(error) => self.on_failure(&error),
             Request::Restore(reply) => drop(reply.send(self.restore())),
             Request::Stop => {}
         }
@@ -408,7 +442,12 @@ mod tests {
         let (requests, receiver) = sync_channel(QUEUE);
         drop(receiver);
         let thread = thread::spawn(|| panic!("the thread of this test"));
-        let task = LedgerTask { thread, requests };
+        let (history, _reader) = history::start("ledger.db".into(), |_| {}).unwrap();
+        let task = LedgerTask {
+            thread,
+            requests,
+            history,
+        };
         let (_lease, views) = watch::channel(view(Head::Valid(Arc::new(Draft::after(None, 1).seal()))));
         let (_stop, stopped) = shutdown::stage();
         let ended = tokio::time::timeout(Duration::from_secs(30), task.run(views, stopped)).await;

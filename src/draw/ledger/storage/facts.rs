@@ -1,12 +1,13 @@
 //! Everything in the file but the records, under one seal.
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::super::{Aside, Promise, Run};
 use super::{MAX_ASIDE, signed, toggle};
 use crate::record::secrets::Seed;
-use crate::record::{Hash, Hex, Record, prefixed};
+use crate::record::{Hash, Hex, HexError, Record, prefixed};
 
 /// Bytes of a run in `runs`.
 const RUN_BYTES: usize = 8 + 8 + 32 + 1 + 32;
@@ -115,6 +116,55 @@ impl Facts {
         bytes
     }
 
+    /// Those whose seal is intact; of the present schema or of the one before. Of the newest record only the hash is known.
+    pub fn read(db: &Connection, is_present: bool) -> rusqlite::Result<Facts> {
+        let columns = if is_present {
+            "newest, era, runs"
+        } else {
+            "NULL, 1, x''"
+        };
+        let sql = format!("SELECT seed, head, fence, holder, count, digest, seal, {columns} FROM ledger");
+        let (mut facts, seal) = db.query_row(&sql, [], |row| {
+            let fence = row.get::<_, Option<i64>>(2)?.map(|_| natural(row, 2)).transpose()?;
+            let promise = fence.zip(row.get::<_, Option<String>>(3)?);
+            let hash = |column| {
+                row.get::<_, Option<String>>(column)?
+                    .map(|_| hex(row, column))
+                    .transpose()
+            };
+            let facts = Facts {
+                seed: Seed(row.get(0)?),
+                head: hash(1)?,
+                newest: hash(7)?.map(|newest| ((0, 0), newest)),
+                promise: promise.map(|(fence, holder)| Promise { fence, holder }),
+                aside: Vec::new(),
+                era: row.get(8)?,
+                runs: runs(row, 9)?,
+                count: natural(row, 4)?,
+                digest: row.get(5)?,
+            };
+            Ok((facts, row.get::<_, Vec<u8>>(6)?))
+        })?;
+        let mut statement = db.prepare("SELECT chain, head, from_round, to_round FROM aside ORDER BY id")?;
+        let aside = statement.query_map([], |row| {
+            let (from_round, to_round) = (natural(row, 2)?, natural(row, 3)?);
+            Ok(Aside {
+                chain: hex(row, 0)?,
+                head: hex(row, 1)?,
+                from_round,
+                to_round,
+            })
+        })?;
+        facts.aside = aside.collect::<rusqlite::Result<_>>()?;
+        let expected = if is_present { facts.seal() } else { facts.seal_before() };
+        if expected.as_slice() != seal {
+            return Err(super::rows::damage(
+                "its seal is broken: seed, head, promise or list of tails was changed".to_owned(),
+            ));
+        }
+        Ok(facts)
+    }
+
     /// Also inserts the first row of a new ledger.
     pub fn put(&self, db: &Connection) -> rusqlite::Result<()> {
         db.prepare_cached(
@@ -153,7 +203,7 @@ impl Facts {
 }
 
 /// Reads runs as [`Facts::put`] wrote them.
-pub(super) fn runs(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Run>> {
+fn runs(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Run>> {
     let bytes: Vec<u8> = row.get(column)?;
     let (runs, rest) = bytes.as_chunks::<RUN_BYTES>();
     if !rest.is_empty() {
@@ -178,4 +228,15 @@ fn hash(bytes: &[u8]) -> Hash {
     let mut hash = [0; 32];
     hash.copy_from_slice(bytes);
     Hex(hash)
+}
+
+fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+fn hex<const N: usize>(row: &Row<'_>, column: usize) -> rusqlite::Result<Hex<N>> {
+    let text: String = row.get(column)?;
+    text.parse()
+        .map_err(|error: HexError| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }

@@ -7,23 +7,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::backup::Backup;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags};
 
 use super::super::logic::WINDOW;
-use super::super::{Aside, Promise, Stored};
+use super::super::Stored;
 use super::check::{Check, Verified};
-use super::facts::{self as columns, Facts};
+use super::facts::Facts;
 use super::reserve::{self, Layout, SCHEMA, TABLES};
 use super::rows::{self, OFF, damage};
 use super::{Pages, StorageError, classify, failed, io_error, migrate, pages, signed};
 use crate::database::{self, PAGE};
 use crate::files::beside;
-use crate::record::secrets::Seed;
-use crate::record::{Hex, HexError, Record};
+use crate::record::Record;
 
 /// Rows that are verified when the file is opened: all of a ledger of the usual size.
-const VERIFIED_AT_ONCE: usize = usize::MAX;
+const VERIFIED_AT_ONCE: usize = 1_000;
 /// A file with more pages in use is verified by its rows alone.
 const CHECKED_PAGES: u64 = 4_096;
 
@@ -46,7 +44,7 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     if schema == migrate::SCHEMA_BEFORE {
         migrate::migrate(&mut db).map_err(failed)?;
     }
-    let mut facts = facts(&db, SCHEMA).map_err(failed)?;
+    let mut facts = Facts::read(&db, true).map_err(failed)?;
     let mut check = Check::default();
     let verified = check.advance(&db, &facts, VERIFIED_AT_ONCE).map_err(failed)?;
     let stored = stored(&db, &mut facts, &verified).map_err(failed)?;
@@ -96,7 +94,7 @@ pub(super) fn inspect(path: &Path) -> Result<Stored, StorageError> {
         if schema == migrate::SCHEMA_BEFORE {
             migrate::migrate(db)?;
         }
-        let mut facts = facts(db, SCHEMA)?;
+        let mut facts = Facts::read(db, true)?;
         let verified = Check::default().advance(db, &facts, usize::MAX)?;
         let stored = stored(db, &mut facts, &verified)?;
         Ok(Stored {
@@ -198,68 +196,4 @@ fn check_structure(db: &Connection, schema: u32) -> rusqlite::Result<()> {
         return Err(damage("its tables are not a ledger's".to_owned()));
     }
     Ok(())
-}
-
-/// The facts, whose seal is intact. Of the newest record only the hash is known.
-pub(super) fn facts(db: &Connection, schema: u32) -> rusqlite::Result<Facts> {
-    let columns = if schema == SCHEMA {
-        "newest, era, runs"
-    } else {
-        "NULL, 1, x''"
-    };
-    let sql = format!("SELECT seed, head, fence, holder, count, digest, seal, {columns} FROM ledger");
-    let (mut facts, seal) = db.query_row(&sql, [], |row| {
-        let fence = row.get::<_, Option<i64>>(2)?.map(|_| natural(row, 2)).transpose()?;
-        let promise = fence.zip(row.get::<_, Option<String>>(3)?);
-        let hash = |column| {
-            row.get::<_, Option<String>>(column)?
-                .map(|_| hex(row, column))
-                .transpose()
-        };
-        let facts = Facts {
-            seed: Seed(row.get(0)?),
-            head: hash(1)?,
-            newest: hash(7)?.map(|newest| ((0, 0), newest)),
-            promise: promise.map(|(fence, holder)| Promise { fence, holder }),
-            aside: Vec::new(),
-            era: row.get(8)?,
-            runs: columns::runs(row, 9)?,
-            count: natural(row, 4)?,
-            digest: row.get(5)?,
-        };
-        Ok((facts, row.get::<_, Vec<u8>>(6)?))
-    })?;
-    let mut statement = db.prepare("SELECT chain, head, from_round, to_round FROM aside ORDER BY id")?;
-    let aside = statement.query_map([], |row| {
-        let (from_round, to_round) = (natural(row, 2)?, natural(row, 3)?);
-        Ok(Aside {
-            chain: hex(row, 0)?,
-            head: hex(row, 1)?,
-            from_round,
-            to_round,
-        })
-    })?;
-    facts.aside = aside.collect::<rusqlite::Result<_>>()?;
-    let expected = if schema == SCHEMA {
-        facts.seal()
-    } else {
-        facts.seal_before()
-    };
-    if expected.as_slice() != seal {
-        return Err(damage(
-            "its seal is broken: seed, head, promise or list of tails was changed".to_owned(),
-        ));
-    }
-    Ok(facts)
-}
-
-fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let value: i64 = row.get(column)?;
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
-}
-
-fn hex<const N: usize>(row: &Row<'_>, column: usize) -> rusqlite::Result<Hex<N>> {
-    let text: String = row.get(column)?;
-    text.parse()
-        .map_err(|error: HexError| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::super::Run;
 use super::check::Check;
-use super::load;
+use super::facts::Facts;
 use super::reserve::{SCHEMA, TABLES};
 use super::rows;
 
@@ -22,7 +22,7 @@ pub(super) const TABLES_BEFORE: [&str; 3] = [
 
 pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
     let transaction = db.transaction()?;
-    let mut facts = load::facts(&transaction, SCHEMA_BEFORE)?;
+    let mut facts = Facts::read(&transaction, false)?;
     let [_, by_key, by_place, ledger, places, _] = TABLES;
     transaction.execute_batch(&format!("{places}; {by_key}; {by_place}; DROP TABLE ledger; {ledger}"))?;
     {
