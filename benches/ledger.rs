@@ -79,6 +79,7 @@ impl Running {
             storage: StorageConfig {
                 max_bytes: space(records),
             },
+            keep: None,
             contributor: Contributor {
                 set: "rg".into(),
                 ordinal: 0,

@@ -261,6 +261,7 @@ impl Setup<'_> {
             storage: StorageConfig {
                 max_bytes: self.config.volume.ledger_max,
             },
+            keep: self.config.volume.ledger_keep,
             contributor: Contributor {
                 set: set.clone(),
                 ordinal,

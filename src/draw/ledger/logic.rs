@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{Aside, Condition, LedgerSnapshot, Promise, Run, Stored, Write};
 use crate::record::secrets::Seed;
-use crate::record::{Hash, Record};
+use crate::record::{Hash, Record, Slot};
 
 /// Records of the chain in memory, and at most as many others.
 pub const WINDOW: usize = 512;
@@ -37,6 +37,7 @@ pub struct Ledger {
 pub struct Old {
     pub hash: Hash,
     pub round: u64,
+    pub slot: Slot,
     /// Whether it has its place in the chain, or below a gap in it.
     pub linked: bool,
 }
@@ -373,6 +374,7 @@ mod tests {
         let old = |record: &Record, linked| Old {
             hash: record.hash,
             round: record.round,
+            slot: record.slot,
             linked,
         };
         for _ in 0..10 {
@@ -463,6 +465,7 @@ mod tests {
         let old = |at: usize| Old {
             hash: all[at].hash,
             round: at as u64 + 1,
+            slot: all[at].slot,
             linked: true,
         };
         let writes = ledger.prune(&[old(0), old(1)]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::logic::Ledger;
 use super::storage::{Storage, StorageError};
 use super::{Stored, Write};
-use crate::record::{Hash, Record};
+use crate::record::{Hash, Record, Slot};
 
 /// Records are pruned when so much of the reserved space is used.
 const FULL_PERCENT: u64 = 85;
@@ -19,6 +19,8 @@ pub(super) struct Open {
     pub(super) ledger: Ledger,
     /// What the volume does not have of the chain.
     pub(super) missing: Option<Hash>,
+    /// What was deleted last for its age: it isn't fetched again.
+    pub(super) outdated: Option<Hash>,
 }
 
 impl Open {
@@ -27,6 +29,7 @@ impl Open {
             storage,
             ledger: Ledger::new(stored),
             missing: None,
+            outdated: None,
         }
     }
 
@@ -90,6 +93,25 @@ impl Open {
         }
         self.commit(&writes)?;
         Ok(true)
+    }
+
+    /// Deletes some of the records whose slots are before `limit`.
+    pub(super) fn prune_before(&mut self, limit: Slot) -> Result<(), StorageError> {
+        // Nearly always there is nothing to do.
+        if self.storage.oldest(1)?.iter().all(|old| old.slot >= limit) {
+            return Ok(());
+        }
+        let mut old = self.storage.oldest(PRUNED_AT_ONCE)?;
+        old.retain(|old| old.slot < limit);
+        let writes = self.ledger.prune(&old);
+        if !writes.is_empty() {
+            let before = self.ledger.wanted();
+            self.commit(&writes)?;
+            if self.ledger.wanted() != before {
+                self.outdated = self.ledger.wanted();
+            }
+        }
+        Ok(())
     }
 
     /// As many of these records as fit the reserved space of one commit.

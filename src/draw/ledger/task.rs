@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::draw::contributor::Contributor;
 use crate::lease::LeaseSnapshot;
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use crate::record::Record;
+use crate::record::{Record, Slot};
 use crate::shutdown::Signal;
 
 /// Requests that may wait for the thread; more fail as busy.
@@ -37,6 +37,8 @@ const ROOM_PERCENT: u64 = 70;
 pub struct LedgerConfig {
     pub path: PathBuf,
     pub storage: StorageConfig,
+    /// Records whose slots are longer ago are deleted; none keeps what there is space for.
+    pub keep: Option<Duration>,
     pub contributor: Contributor,
 }
 
@@ -338,7 +340,7 @@ impl Worker {
         match (&self.condition, &self.open) {
             (Condition::Corrupt(_), _) => {}
             (_, None) => self.try_open(),
-            (Condition::Opening | Condition::Writable, Some(_)) => {}
+            (Condition::Opening | Condition::Writable, Some(_)) => self.prune_by_age(),
             (Condition::Unwritable(_), Some(_)) => {
                 self.store_unseen();
                 // With nothing to store, only an empty commit shows whether the volume works again.
@@ -346,6 +348,18 @@ impl Worker {
                     self.commit(&[]);
                 }
             }
+        }
+    }
+
+    /// Deletes what is older than `--ledger-keep`, some of it each second.
+    fn prune_by_age(&mut self) {
+        let (Some(keep), Some(open)) = (self.config.keep, &mut self.open) else {
+            return;
+        };
+        let now = self.clock.wall().seconds();
+        let age = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+        if let Err(error) = open.prune_before(Slot(now.saturating_sub(age))) {
+            self.on_failure(&error);
         }
     }
 
@@ -382,8 +396,9 @@ impl Worker {
         let snapshot = match &self.open {
             Some(open) => {
                 let mut snapshot = open.ledger.snapshot(self.condition.clone());
-                // The volume may have it.
-                if open.percent_used() >= ROOM_PERCENT || open.missing != snapshot.wanted {
+                let unwanted = open.outdated == snapshot.wanted;
+                // Unless it is missing, the volume may have it.
+                if unwanted || open.percent_used() >= ROOM_PERCENT || open.missing != snapshot.wanted {
                     snapshot.wanted = None;
                 }
                 self.metrics.records.set(gauge(open.storage.len()));

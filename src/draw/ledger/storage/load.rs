@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
-use super::super::logic::WINDOW;
 use super::super::Stored;
+use super::super::logic::WINDOW;
 use super::check::{Check, Verified};
 use super::facts::Facts;
 use super::reserve::{self, Layout, SCHEMA, TABLES};

@@ -6,7 +6,7 @@
 //! an allocated extent may need a block for the extent tree.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -29,19 +29,22 @@ pub(super) const TABLES: [&str; 6] = [
     "CREATE TABLE records (id INTEGER PRIMARY KEY, record TEXT NOT NULL)",
 ];
 
-/// The division of the space: five sixths for the file, one for the journal, which has the old content of the pages that a
-/// transaction changes.
+/// The division of the space: one sixth, at most 16 MiB, for the journal, which has the old content of the pages that a transaction
+/// changes; the rest for the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) file_pages: u32,
     pub(super) journal_bytes: u64,
 }
 
+/// Enough for the largest commit, however large the ledger is.
+const MOST_JOURNAL_PAGES: u32 = 4096;
+
 impl Layout {
     pub(super) fn of(max_bytes: u64) -> Layout {
-        // SQLite counts pages with 32 bits, and the whole ledger is read when it is opened.
+        // SQLite counts pages with 32 bits.
         let pages = u32::try_from(max_bytes.max(MIN_MAX_BYTES) / u64::from(PAGE)).unwrap_or(u32::MAX);
-        let journal = (pages / 6).max(40);
+        let journal = (pages / 6).clamp(40, MOST_JOURNAL_PAGES);
         Layout {
             file_pages: pages - journal,
             journal_bytes: u64::from(journal) * u64::from(PAGE),
@@ -149,8 +152,7 @@ pub(super) fn grow_journal(journal: &Path, bytes: u64) -> io::Result<()> {
     if length >= bytes {
         return Ok(());
     }
-    let zeros = vec![0; usize::try_from(bytes - length).unwrap_or(0)];
-    file.write_all(&zeros)?;
+    io::copy(&mut io::repeat(0).take(bytes - length), &mut file)?;
     file.sync_all()
 }
 

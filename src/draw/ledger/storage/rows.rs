@@ -144,12 +144,13 @@ pub(super) fn oldest(db: &Connection, present: i64, count: usize) -> rusqlite::R
             let old = Old {
                 hash: record.hash,
                 round: record.round,
+                slot: record.slot,
                 linked: era == present,
             };
-            found.push((record.slot.0, old));
+            found.push(old);
         }
     }
-    found.sort_by_key(|(slot, old)| (*slot, old.hash));
+    found.sort_by_key(|old| (old.slot, old.hash));
     found.truncate(count);
-    Ok(found.into_iter().map(|(_, old)| old).collect())
+    Ok(found)
 }
