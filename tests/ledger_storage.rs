@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use random_generator::clock::Clock;
-use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, MAX_ASIDE, Storage, StorageConfig, StorageError};
 use random_generator::draw::ledger::logic::Ledger;
+use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, MAX_ASIDE, Storage, StorageConfig, StorageError};
 use random_generator::draw::ledger::{Aside, Condition, Promise, Stored, Write};
 use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
 
@@ -298,7 +298,10 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Fate {
     /// So many are drawn after the one that lies so far below the newest, under a greater fence; the member sees the last of them.
-    Drawn { back: usize, count: usize },
+    Drawn {
+        back: usize,
+        count: usize,
+    },
     /// A person starts a new chain.
     Restarted,
     /// A peer gives up to so many of the records that are wanted.
@@ -380,7 +383,11 @@ impl Both {
     fn chain(&mut self) -> Vec<(u64, Hash)> {
         let snapshot = self.ledger.snapshot(Condition::Writable);
         assert_eq!(snapshot.below, 0);
-        let chain: Vec<_> = snapshot.recent.iter().map(|record| (record.round, record.hash)).collect();
+        let chain: Vec<_> = snapshot
+            .recent
+            .iter()
+            .map(|record| (record.round, record.hash))
+            .collect();
         let all = self.storage.oldest(usize::MAX).unwrap();
         let low = snapshot.oldest().unwrap_or(0);
         let linked = all.iter().filter(|old| old.linked && old.round >= low);
@@ -388,7 +395,11 @@ impl Both {
         if let Some(head) = snapshot.head() {
             let mut walked = self.storage.ancestors(&head.hash, usize::MAX).unwrap();
             walked.reverse();
-            assert_eq!(walked, snapshot.recent.to_vec(), "all that follows is a part of the chain");
+            assert_eq!(
+                walked,
+                snapshot.recent.to_vec(),
+                "all that follows is a part of the chain"
+            );
         }
         chain
     }

@@ -374,3 +374,39 @@ async fn records_older_than_they_are_to_be_kept_are_deleted_but_never_the_two_ne
     let stored = Storage::inspect(&path).unwrap();
     assert_eq!(stored.records.len(), 4);
 }
+
+#[tokio::test]
+async fn those_who_read_the_history_all_the_time_hold_up_no_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let newest = grow(&path, 600, 1, StorageConfig::default().max_bytes);
+    let running = writable(&path).await;
+    let mut readers = JoinSet::new();
+    for reader in 0..8 {
+        let history = running.ledger.history().clone();
+        readers.spawn(async move {
+            for from in (1..500).cycle().skip(reader * 61) {
+                assert_eq!(history.page(from, 16 * 1024).await.unwrap()[0].round, from);
+            }
+        });
+    }
+    let mut head = newest;
+    for _ in 0..100 {
+        head = Arc::new(crate::grown::following(Some(&head), 1));
+        let mut request = (*keep(&head)).clone();
+        request.round = head.round + 1;
+        let kept = running.ledger.keep(Arc::new(request)).await.unwrap();
+        assert_eq!(kept.kept, Some(head.hash));
+        let condition = running.ledger.snapshots().borrow().condition.clone();
+        assert_eq!(condition, Condition::Writable);
+    }
+    assert_eq!(running.failures(), 0);
+    readers.abort_all();
+    while readers
+        .join_next()
+        .await
+        .is_some_and(|ended| ended.is_err_and(|error| error.is_cancelled()))
+    {}
+    assert!(readers.is_empty(), "a reader failed");
+    running.stop().await;
+}

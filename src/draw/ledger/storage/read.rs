@@ -4,12 +4,18 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::rows::{self, damage};
-use super::{BUSY, StorageError, failed, signed};
+use super::{StorageError, failed, signed};
 use crate::record::{Hash, Record};
+
+/// How long it waits for a commit that it meets: about 3 s.
+const BETWEEN_TRIES: Duration = Duration::from_millis(1);
+const MOST_TRIES: i32 = 3_000;
 
 /// A connection of its own, which only reads. A commit waits for what it reads, so it reads little at once.
 #[derive(Debug)]
@@ -69,8 +75,12 @@ impl Reader {
 
     fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(&self.path, flags)?;
-        db.busy_timeout(BUSY)?;
+        let mut db = Connection::open_with_flags(&self.path, flags)?;
+        // SQLite's own waits grow to 100 ms, and may meet one commit after the other.
+        db.busy_handler(Some(|tries| {
+            thread::sleep(BETWEEN_TRIES);
+            tries < MOST_TRIES
+        }))?;
         db.pragma_update(None, "cache_size", -256)?;
         Ok(db)
     }
