@@ -104,7 +104,10 @@ pub(super) fn start(
                 Read::Ancestors(hash, count, reply) => (reader.ancestors(&hash, count), reply),
                 Read::Stop => return,
             };
-            if let Err(error @ StorageError::Corrupt(_)) = &found {
+            // Damage in a file that was set aside meanwhile is none of the new one.
+            if let Err(error @ StorageError::Corrupt(_)) = &found
+                && reader.is_present()
+            {
                 on_damage(error);
             }
             // A reply without a receiver is dropped: it was too late.

@@ -23,11 +23,17 @@ pub struct Reader {
     path: PathBuf,
     /// With the number of the file: another may take its place.
     open: Option<(u64, Connection)>,
+    /// Of the file that was read last.
+    number: u64,
 }
 
 impl Reader {
     pub fn new(path: PathBuf) -> Reader {
-        Reader { path, open: None }
+        Reader {
+            path,
+            open: None,
+            number: 0,
+        }
     }
 
     /// The records of the chain from round `from` on, ascending: at least one, and so many that `bytes` are reached. None if it isn't
@@ -54,10 +60,16 @@ impl Reader {
         self.read(|db| rows::ancestors(db, hash, count))
     }
 
+    /// Whether the file that was read last is still the one at its path.
+    pub fn is_present(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.number)
+    }
+
     /// In one transaction, so that what is read belongs together.
     fn read<T>(&mut self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StorageError> {
         let number = fs::metadata(&self.path).map(|metadata| metadata.ino());
         let number = number.map_err(|error| super::io_error(&self.path, &error))?;
+        self.number = number;
         let db = match self.open.take().filter(|(opened, _)| *opened == number) {
             Some((_, db)) => db,
             None => self.connect().map_err(|error| failed(&self.path, error))?,
