@@ -1,6 +1,7 @@
 //! The ledger's file, on real file systems: what it keeps, what it refuses, and that its space is its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -11,14 +12,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use random_generator::clock::Clock;
+use random_generator::draw::ledger::logic::Ledger;
 use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, MAX_ASIDE, Storage, StorageConfig, StorageError};
-use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
+use random_generator::draw::ledger::{Aside, Condition, Promise, Stored, Write};
 use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
 
 mod small_disk;
 use small_disk::SmallDisk;
 
 const SEED: [u8; 32] = [42; 32];
+const SCHEMA_1_SEED: &str = "5e20854476326b031b84507c02b0163156f9fabc70c6b87c48f63004317801be";
+const SCHEMA_1_HEAD: &str = "6825a65276705b0905dd8e5aea006bfb4518c33422cc887be29f0e59d3b908a3";
 
 /// For what needs no disk: thousands of commits take their time in fsync.
 fn in_memory() -> tempfile::TempDir {
@@ -88,6 +92,7 @@ fn empty() -> Stored {
     Stored {
         seed: random_generator::record::secrets::Seed(SEED),
         records: vec![],
+        runs: vec![],
         head: None,
         promise: None,
         aside: vec![],
@@ -147,6 +152,75 @@ fn a_new_ledger_is_empty_private_and_exactly_as_large_as_reserved() {
     assert_eq!(names, ["ledger.db", "ledger.db-journal"]);
 }
 
+/// A file that a program with schema 1 wrote, in two chains, as the sqlite3 tool prints it.
+fn of_schema_1(path: &Path) {
+    let db = rusqlite::Connection::open(path).unwrap();
+    db.execute_batch("PRAGMA page_size = 4096; PRAGMA user_version = 1")
+        .unwrap();
+    db.execute_batch(include_str!("ledger_before/schema_1.sql")).unwrap();
+}
+
+#[test]
+fn a_ledger_of_schema_1_opens_with_the_same_records_head_seed_and_promise() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    of_schema_1(&path);
+    let config = StorageConfig { max_bytes: 512 * 1024 };
+    // Reading it does not change it.
+    let before = fs::read(&path).unwrap();
+    let inspected = Storage::inspect(&path).unwrap();
+    assert!(fs::read(&path).unwrap() == before);
+    for _ in 0..2 {
+        let (mut storage, stored) = Storage::open(&path, config, SEED).unwrap();
+        assert_eq!(sorted(stored.clone()), sorted(inspected.clone()));
+        assert_eq!(hex::encode(stored.seed.0), SCHEMA_1_SEED);
+        assert_eq!(stored.head.unwrap().to_string(), SCHEMA_1_HEAD);
+        assert_eq!(
+            stored.promise,
+            Some(Promise {
+                fence: 1_048_579,
+                holder: "rg-0_local-2001aa29".to_owned()
+            })
+        );
+        assert_eq!((stored.records.len(), storage.len()), (32, 32));
+        let aside: Vec<_> = stored
+            .aside
+            .iter()
+            .map(|aside| (aside.from_round, aside.to_round))
+            .collect();
+        assert_eq!(aside, [(1, 23)]);
+        assert_eq!(
+            (stored.runs[0].low, stored.runs[0].high, stored.runs[0].base),
+            (1, 9, None)
+        );
+        // The oldest slots are those of the chain that was left.
+        let oldest = storage.oldest(24).unwrap();
+        let rounds: Vec<_> = oldest.iter().map(|old| (old.round, old.linked)).collect();
+        assert_eq!(rounds[..2], [(1, false), (2, false)]);
+        assert_eq!(rounds[22..], [(23, false), (1, true)]);
+        assert_eq!(storage.ancestors(&stored.head.unwrap(), 100).unwrap().len(), 9);
+        storage.commit(&[]).unwrap();
+    }
+    assert!(size(&path) <= 512 * 1024);
+}
+
+#[test]
+fn a_ledger_of_schema_1_that_finds_no_space_stays_as_it_was() {
+    let disk = SmallDisk::new(10);
+    let path = disk.path().join("ledger.db");
+    of_schema_1(&path);
+    let before = fs::read(&path).unwrap();
+    disk.fill();
+    assert_eq!(open(&path).unwrap_err(), StorageError::Full);
+    assert_eq!(fs::read(&path).unwrap().len(), before.len());
+    disk.free();
+    let (storage, stored) = open(&path).unwrap();
+    assert_eq!(
+        (storage.len(), stored.head.unwrap().to_string()),
+        (32, SCHEMA_1_HEAD.to_owned())
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Vec<Write>),
@@ -182,6 +256,7 @@ fn apply(model: &mut Stored, writes: &[Write]) {
                 }
             }
             Write::Prune(hashes) => model.records.retain(|record| !hashes.contains(&record.hash)),
+            Write::Link(_) | Write::Unlink(_) | Write::Renew | Write::Runs(_) => unreachable!("none is made"),
         }
     }
 }
@@ -216,6 +291,187 @@ proptest! {
         }
         drop(storage);
         prop_assert_eq!(sorted(open(&path).unwrap().1), sorted(model));
+    }
+}
+
+/// What happens to a chain, as a member sees it.
+#[derive(Clone, Debug)]
+enum Fate {
+    /// So many are drawn after the one that lies so far below the newest, under a greater fence; the member sees the last of them.
+    Drawn {
+        back: usize,
+        count: usize,
+    },
+    /// A person starts a new chain.
+    Restarted,
+    /// A peer gives up to so many of the records that are wanted.
+    Fetched(usize),
+    Pruned(usize),
+    Reopened,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        4 => (1..3usize).prop_map(|count| Fate::Drawn { back: 0, count }),
+        2 => (0..5usize, 1..7usize).prop_map(|(back, count)| Fate::Drawn { back, count }),
+        1 => Just(Fate::Restarted),
+        4 => (1..6usize).prop_map(Fate::Fetched),
+        1 => (1..4usize).prop_map(Fate::Pruned),
+        2 => Just(Fate::Reopened),
+    ]
+}
+
+/// A valid record of one member.
+fn drawn_after(previous: Option<&Record>, chain: u8, fence: u64, slot: i64) -> Arc<Record> {
+    let contribution = Contribution {
+        member: "rg-0".to_owned(),
+        next_commitment: Hex([9; 32]),
+        ordinal: 0,
+        reveal: None,
+    };
+    let draft = Draft {
+        set: "rg".to_owned(),
+        chain: Hex([chain; 16]),
+        round: previous.map_or(1, |previous| previous.round + 1),
+        schedule: "@every 1s".to_owned(),
+        slot: Slot(slot),
+        missed: 0,
+        holder: "rg-0_uid-00000001".to_owned(),
+        fence,
+        voters: 1.into(),
+        previous: previous.map(|previous| previous.hash),
+        contributions: vec![contribution],
+        missing: Vec::new(),
+    };
+    let record = draft.seal();
+    record.check().unwrap();
+    Arc::new(record)
+}
+
+/// The logic over the file, as the ledger's thread has them.
+struct Both {
+    path: PathBuf,
+    storage: Storage,
+    ledger: Ledger,
+}
+
+impl Both {
+    fn open(path: &Path) -> Both {
+        let (storage, stored) = open(path).unwrap();
+        Both {
+            path: path.to_owned(),
+            storage,
+            ledger: Ledger::new(stored),
+        }
+    }
+
+    fn write(&mut self, writes: &[Write]) {
+        self.storage.commit(writes).unwrap();
+        writes.iter().for_each(|write| self.ledger.apply(write));
+        // What the volume has below the chain joins it.
+        while let Some(hash) = self.ledger.wanted()
+            && let records = self.storage.ancestors(&hash, 2).unwrap()
+            && !records.is_empty()
+        {
+            let writes = self.ledger.recall(records);
+            self.storage.commit(&writes).unwrap();
+            writes.iter().for_each(|write| self.ledger.apply(write));
+        }
+    }
+
+    /// The hashes of the chain by their rounds, as the logic has them; the file's are the same.
+    fn chain(&mut self) -> Vec<(u64, Hash)> {
+        let snapshot = self.ledger.snapshot(Condition::Writable);
+        assert_eq!(snapshot.below, 0);
+        let chain: Vec<_> = snapshot
+            .recent
+            .iter()
+            .map(|record| (record.round, record.hash))
+            .collect();
+        let all = self.storage.oldest(usize::MAX).unwrap();
+        let low = snapshot.oldest().unwrap_or(0);
+        let linked = all.iter().filter(|old| old.linked && old.round >= low);
+        assert_eq!(linked.map(|old| (old.round, old.hash)).collect::<Vec<_>>(), chain);
+        if let Some(head) = snapshot.head() {
+            let mut walked = self.storage.ancestors(&head.hash, usize::MAX).unwrap();
+            walked.reverse();
+            assert_eq!(
+                walked,
+                snapshot.recent.to_vec(),
+                "all that follows is a part of the chain"
+            );
+        }
+        chain
+    }
+
+    fn reopen(self) -> Both {
+        let Both { path, mut storage, .. } = self;
+        storage.verify(usize::MAX).unwrap();
+        drop(storage);
+        Both::open(&path)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_chain_is_what_follows_from_the_head_whatever_happened_and_stays_so_when_it_is_opened_again(
+        fates in prop::collection::vec(fate(), 1..40),
+    ) {
+        let dir = in_memory();
+        let mut both = Both::open(&dir.path().join("ledger.db"));
+        let mut all: BTreeMap<Hash, Arc<Record>> = BTreeMap::new();
+        let (mut tip, mut fence, mut chain, mut slot) = (None::<Arc<Record>>, 1, 1, 1_800_000_000);
+        let mut next = |previous: Option<&Record>, chain, fence, all: &mut BTreeMap<Hash, Arc<Record>>| {
+            slot += 1;
+            let record = drawn_after(previous, chain, fence, slot);
+            all.insert(record.hash, record.clone());
+            record
+        };
+        for fate in fates {
+            match fate {
+                Fate::Drawn { back, count } => {
+                    let before = |record: &Arc<Record>| record.previous.and_then(|hash| all.get(&hash)).cloned();
+                    for _ in 0..back {
+                        tip = tip.as_ref().map(|tip| before(tip).unwrap_or(tip.clone()));
+                        fence += 1;
+                    }
+                    for _ in 0..count {
+                        tip = Some(next(tip.as_deref(), chain, fence, &mut all));
+                    }
+                    let writes = both.ledger.seen(tip.as_ref().unwrap());
+                    both.write(&writes);
+                    prop_assert_eq!(both.ledger.head(), tip.as_ref());
+                }
+                Fate::Restarted => {
+                    (chain, fence) = (chain + 1, fence + 1);
+                    tip = Some(next(None, chain, fence, &mut all));
+                    let writes = both.ledger.seen(tip.as_ref().unwrap());
+                    both.write(&writes);
+                }
+                Fate::Fetched(count) => {
+                    if let Some(hash) = both.ledger.wanted() {
+                        let walk = std::iter::successors(all.get(&hash), |record| all.get(&record.previous?));
+                        let sent: Vec<_> = walk.take(count).cloned().collect();
+                        let writes = both.ledger.fill(hash, &sent);
+                        both.write(&writes);
+                    }
+                }
+                Fate::Pruned(count) => {
+                    let oldest = both.storage.oldest(count).unwrap();
+                    let writes = both.ledger.prune(&oldest);
+                    both.write(&writes);
+                }
+                Fate::Reopened => {
+                    let before = both.chain();
+                    let snapshot = both.ledger.snapshot(Condition::Writable);
+                    both = both.reopen();
+                    prop_assert_eq!(both.chain(), before);
+                    prop_assert_eq!(both.ledger.snapshot(Condition::Writable), snapshot);
+                }
+            }
+            both.chain();
+        }
     }
 }
 
@@ -280,9 +536,8 @@ fn on_a_disk_that_others_filled_to_the_last_byte_commits_go_on() {
         commit_pruning(&mut storage, &mut kept, record(round, members)).unwrap();
         if round % 100 == 0 {
             drop(storage);
-            let (reopened, stored) = open(&path).unwrap();
-            assert_eq!(stored.records.len(), kept.len());
-            storage = reopened;
+            storage = open(&path).unwrap().0;
+            assert_eq!(Storage::inspect(&path).unwrap().records.len(), kept.len());
         }
     }
     // The largest that the journal is made for.
@@ -301,7 +556,8 @@ fn on_a_disk_that_others_filled_to_the_last_byte_commits_go_on() {
     storage.commit(&writes).unwrap();
     assert!(size(&path) <= DEFAULT_MAX_BYTES);
     drop(storage);
-    assert_eq!(open(&path).unwrap().1.records.len(), kept.len());
+    open(&path).unwrap();
+    assert_eq!(Storage::inspect(&path).unwrap().records.len(), kept.len());
 }
 
 #[test]
@@ -583,8 +839,10 @@ fn a_thousand_records_are_opened_and_verified_quickly() {
     let mut times: Vec<Duration> = (0..9)
         .map(|_| {
             let since = processor_time();
-            assert_eq!(Storage::open(&path, config, SEED).unwrap().1.records.len(), 1000);
-            processor_time() - since
+            let (storage, _) = Storage::open(&path, config, SEED).unwrap();
+            let time = processor_time() - since;
+            assert_eq!(storage.len(), 1000);
+            time
         })
         .collect();
     times.sort();

@@ -35,10 +35,11 @@ pub const OF_THE_IMAGE: [&str; 15] = [
 ];
 
 /// Variables that configure a part which only a member has. One of them is enough to run the member instead.
-pub const OF_A_MEMBER: [&str; 13] = [
+pub const OF_A_MEMBER: [&str; 14] = [
     "RANDOM_GENERATOR_DURABILITY",
     "RANDOM_GENERATOR_JOURNAL_MAX",
     "RANDOM_GENERATOR_LEDGER_MAX",
+    "RANDOM_GENERATOR_LEDGER_KEEP",
     "RANDOM_GENERATOR_DRAW_SCHEDULE",
     "RANDOM_GENERATOR_DRAW_DEADLINE",
     "RANDOM_GENERATOR_VOTERS",

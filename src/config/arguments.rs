@@ -111,9 +111,12 @@ pub struct VolumeArgs {
     /// Maximum size of the journal, 2MiB to 1024GiB; the oldest rows are deleted first [default: 60 % of the volume, or 64MiB if the directory is not a mount point]
     #[arg(long, env = "RANDOM_GENERATOR_JOURNAL_MAX", value_name = "SIZE", value_parser = values::size)]
     pub journal_max: Option<u64>,
-    /// Space reserved for the ledger of draws, 512KiB to 1GiB; the oldest rounds are deleted first
+    /// Space reserved for the ledger of draws, 512KiB to 64GiB; the oldest rounds are deleted first
     #[arg(long, env = "RANDOM_GENERATOR_LEDGER_MAX", value_name = "SIZE", value_parser = values::size, default_value = "1536KiB")]
     pub ledger_max: u64,
+    /// Delete draws that are older than this, 1h to 36500d [default: keep what --ledger-max has space for]
+    #[arg(long, env = "RANDOM_GENERATOR_LEDGER_KEEP", value_name = "AGE", value_parser = values::age)]
+    pub ledger_keep: Option<Duration>,
 }
 
 #[derive(Args, Clone, Debug)]

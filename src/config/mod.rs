@@ -131,7 +131,7 @@ impl Config {
             )?;
         }
         let ledger_max = args.volume.ledger_max;
-        size_within("--ledger-max", ledger_max, ("512KiB", LEDGER_MIN), ("1GiB", 1 << 30))?;
+        size_within("--ledger-max", ledger_max, ("512KiB", LEDGER_MIN), ("64GiB", 64 << 30))?;
         within(
             "--discovery-interval",
             args.discovery.discovery_interval,

@@ -236,8 +236,8 @@ fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
     for (args, bounds) in [
         ("--journal-max 1KiB", "from 2MiB to 1024GiB"),
         ("--journal-max 2047KiB", "from 2MiB to 1024GiB"),
-        ("--ledger-max 511KiB", "from 512KiB to 1GiB"),
-        ("--ledger-max 2GiB", "from 512KiB to 1GiB"),
+        ("--ledger-max 511KiB", "from 512KiB to 64GiB"),
+        ("--ledger-max 65GiB", "from 512KiB to 64GiB"),
         ("--answer-memory 1023KiB", "from 1MiB to 1024GiB"),
         ("--answer-memory 2048GiB", "from 1MiB to 1024GiB"),
         ("--shutdown-delay 601s", "from 0s to 600s"),
@@ -260,6 +260,9 @@ fn sizes_and_times_out_of_bounds_are_refused_with_the_bounds() {
 
 #[test]
 fn the_smallest_sizes_are_taken() {
+    assert_eq!(config("", &[]).unwrap().volume.ledger_keep, None);
+    let kept = config("--ledger-keep 90d", &[]).unwrap().volume.ledger_keep;
+    assert_eq!(kept, Some(Duration::from_secs(90 * 86_400)));
     let smallest = config("--journal-max 2MiB --ledger-max 512KiB --answer-memory 1MiB", &[]).unwrap();
     assert_eq!(smallest.listen.answer_memory, Some(ANSWER_MEMORY_MIN));
     assert_eq!(smallest.volume.journal_max, Some(JOURNAL_MIN));

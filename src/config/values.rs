@@ -10,6 +10,9 @@ const DURATION_UNITS: [(&str, u64); 4] = [
     ("h", 3_600_000_000_000),
 ];
 
+/// In seconds.
+const AGE_UNITS: [(&str, u64); 2] = [("h", 3_600), ("d", 86_400)];
+
 /// SI and IEC names, and `Ki Mi Gi` as in Kubernetes quantities.
 const SIZE_UNITS: [(&str, u64); 11] = [
     ("", 1),
@@ -34,6 +37,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err(allowed());
     }
     Ok(duration)
+}
+
+/// `12h`, `90d`: how long something is kept.
+pub fn age(text: &str) -> Result<Duration, String> {
+    let seconds = quantity(text, &AGE_UNITS).filter(|seconds| (3600..=36_500 * 86_400).contains(seconds));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| String::from("a number and a unit (h, d), such as 12h or 90d, from 1h to 36500d"))
 }
 
 /// `1536KiB`, `10MiB`, `64KB`, `10Mi`, or plain bytes; fractions of a byte are truncated.
@@ -220,6 +231,16 @@ mod tests {
             "99999999999999999999s",
         ] {
             assert!(duration(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
+
+    #[test]
+    fn an_age_is_in_hours_or_days_from_an_hour_to_a_century() {
+        assert_eq!(age("1h"), Ok(Duration::from_secs(3_600)));
+        assert_eq!(age("1.5d"), Ok(Duration::from_secs(129_600)));
+        assert_eq!(age("36500d"), Ok(Duration::from_secs(36_500 * 86_400)));
+        for wrong in ["", "90", "59m", "0.5h", "36501d", "d", "-1d", "1 d", "1w"] {
+            assert!(age(wrong).unwrap_err().contains("from 1h to 36500d"), "{wrong:?}");
         }
     }
 

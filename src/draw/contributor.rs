@@ -47,7 +47,7 @@ impl Contributor {
             return Err(Refusal::Ahead { head: newest.clone() });
         }
         let mut writes = Vec::new();
-        if let Some(head) = request.head.as_ref().filter(|head| ledger.get(&head.hash).is_none()) {
+        if let Some(head) = request.head.as_ref().filter(|head| !ledger.knows(head)) {
             writes.push(Write::Record(head.clone()));
         }
         writes.extend(promise);
@@ -171,8 +171,7 @@ fn well_formed(request: &KeepRequest, ledger: &Ledger) -> Result<(), Refusal> {
         Some(_) if request.restart => malformed("a restart begins with round 1"),
         Some(head) => {
             // A stored record was checked when it came.
-            let known = ledger.get(&head.hash).is_some_and(|known| known == head);
-            if !known && head.check().is_err() || head.set != request.set {
+            if !ledger.knows(head) && head.check().is_err() || head.set != request.set {
                 return malformed("the head is no record of this set");
             }
             if request.round != head.round + 1 || request.chain != head.chain {
@@ -207,6 +206,7 @@ mod tests {
         Ledger::new(Stored {
             seed: Seed([3; 32]),
             records: Vec::new(),
+            runs: Vec::new(),
             head: None,
             promise: None,
             aside: Vec::new(),

@@ -162,7 +162,7 @@ async fn journal<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Response
 struct Ledger<'a> {
     condition: &'static str,
     detail: Option<&'a str>,
-    records: usize,
+    records: u64,
     oldest: Option<u64>,
     newest: Option<u64>,
     chain: Option<String>,
@@ -192,8 +192,8 @@ async fn ledger<M: Maintenance>(State(admin): State<Arc<Admin<M>>>) -> Response 
     respond_json(&Ledger {
         condition,
         detail,
-        records: ledger.chain.len(),
-        oldest: ledger.chain.first().map(|record| record.round),
+        records: ledger.rounds(),
+        oldest: ledger.oldest(),
         newest: head.map(|record| record.round),
         chain: head.map(|record| record.chain.to_string()),
         head: head.map(|record| record.hash.to_string()),

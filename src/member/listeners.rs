@@ -187,6 +187,7 @@ impl Listening<'_> {
             },
             draws: Draws {
                 ledger: parts.ledger.clone(),
+                history: parts.history.clone(),
                 lease: parts.lease.snapshots(),
                 memory: memory.clone(),
                 clock: self.clock.clone(),

@@ -21,6 +21,7 @@ use crate::discovery::{self, Discovery, DiscoveryConfig, DiscoveryMetrics, PeerL
 use crate::draw::catch_up;
 use crate::draw::conductor::ConductorConfig;
 use crate::draw::contributor::Contributor;
+use crate::draw::ledger::history::History;
 use crate::draw::ledger::storage::{MIN_MAX_BYTES, StorageConfig};
 use crate::draw::ledger::task::{self as ledger, LedgerConfig, LedgerHandle, LedgerMetrics};
 use crate::draw::ledger::{Condition, LedgerSnapshot};
@@ -55,6 +56,7 @@ pub(super) struct Parts {
     pub draws: Option<DrawHandles>,
     /// Of the ledger, or of an empty one if there is none.
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+    pub history: History,
     pub reporter: Reporter,
     pub set: SetHandle,
     pub secret: Option<PeerSecret>,
@@ -125,6 +127,9 @@ impl Setup<'_> {
             }
             None => None,
         };
+        let history = draws
+            .as_ref()
+            .map_or_else(History::none, |draws| draws.ledger.history().clone());
         let ledger = match &draws {
             Some(draws) => draws.ledger.snapshots(),
             None => {
@@ -154,6 +159,7 @@ impl Setup<'_> {
             lease_watch,
             draws,
             ledger,
+            history,
             secret,
             spans,
         })
@@ -255,6 +261,7 @@ impl Setup<'_> {
             storage: StorageConfig {
                 max_bytes: self.config.volume.ledger_max,
             },
+            keep: self.config.volume.ledger_keep,
             contributor: Contributor {
                 set: set.clone(),
                 ordinal,

@@ -59,8 +59,8 @@ impl Reporter {
             volume: self.volume(),
             journal: self.journal(),
             ledger: ledger.as_deref().map(|ledger| LedgerReport {
-                rounds: ledger.chain.len() as u64,
-                oldest: ledger.chain.first().map(|record| record.round),
+                rounds: ledger.rounds(),
+                oldest: ledger.oldest(),
                 newest: ledger.head().map(|record| record.round),
             }),
             lease: Leader::seen(&self.lease.snapshots().borrow(), now.boot),

@@ -22,6 +22,7 @@ use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
 use random_generator::discovery::PeerList;
 use random_generator::draw::ledger::LedgerSnapshot;
+use random_generator::draw::ledger::history::History;
 use random_generator::generator::timed_uuids::TimedUuids;
 use random_generator::http::public::draws::Draws;
 use random_generator::http::public::ids::Ids;
@@ -189,6 +190,7 @@ impl Member {
             },
             draws: Draws {
                 ledger: ledger_seen,
+                history: History::none(),
                 lease: lease_seen.clone(),
                 memory: memory.clone(),
                 clock: clock.clone(),

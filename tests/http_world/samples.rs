@@ -65,7 +65,8 @@ pub fn report() -> MemberReport {
 pub fn ledger(chain: Vec<Arc<Record>>) -> LedgerSnapshot {
     LedgerSnapshot {
         newest: chain.last().cloned(),
-        chain: chain.into(),
+        recent: chain.into(),
+        below: 0,
         wanted: None,
         aside: Arc::new([]),
         condition: Condition::Writable,

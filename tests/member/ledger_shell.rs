@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::grown::grow;
 use crate::harness::PATIENCE;
 
 struct Running {
@@ -50,9 +51,14 @@ fn view(head: Head) -> Arc<LeaseSnapshot> {
 }
 
 fn running(path: &Path) -> Running {
+    running_with(path, None)
+}
+
+fn running_with(path: &Path, keep: Option<Duration>) -> Running {
     let config = LedgerConfig {
         path: path.to_owned(),
         storage: StorageConfig::default(),
+        keep,
         contributor: Contributor {
             set: "rg".into(),
             ordinal: 0,
@@ -208,7 +214,7 @@ async fn a_record_is_reported_only_once_the_volume_has_it() {
     let failed = timeout(PATIENCE, async {
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            assert!(snapshot.chain.is_empty() && snapshot.newest.is_none(), "{snapshot:?}");
+            assert!(snapshot.recent.is_empty() && snapshot.newest.is_none(), "{snapshot:?}");
             if matches!(snapshot.condition, Condition::Unwritable(_)) {
                 return;
             }
@@ -333,5 +339,74 @@ async fn a_ledger_found_damaged_while_room_is_made_in_it_is_reported_as_damaged_
         .await;
     assert!(matches!(told.condition, Condition::Corrupt(_)), "{:?}", told.condition);
     assert_eq!(running.failures(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn records_older_than_they_are_to_be_kept_are_deleted_but_never_the_two_newest() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    // Their slots are years ago.
+    let newest = grow(&path, 300, 1, StorageConfig::default().max_bytes);
+    let running = running_with(&path, Some(Duration::from_secs(3600)));
+    let left = running.until(|snapshot| snapshot.rounds() == 2).await;
+    assert_eq!(left.head().unwrap().hash, newest.hash);
+    assert_eq!(left.oldest(), Some(299));
+    let wanted = running.until(|snapshot| snapshot.wanted.is_none()).await;
+    assert_eq!(
+        wanted.condition,
+        Condition::Writable,
+        "what was deleted isn't fetched again"
+    );
+    // What is younger stays, and of the others only so many as the protocol needs.
+    let mut previous = Some(newest.hash);
+    for round in 301..=304 {
+        let record = following(round, previous);
+        previous = Some(record.hash);
+        running.lease.send_replace(view(Head::Valid(Arc::new(record))));
+        running
+            .until(|snapshot| snapshot.head().is_some_and(|head| head.round == round))
+            .await;
+    }
+    let left = running.until(|snapshot| snapshot.oldest() == Some(301)).await;
+    assert_eq!((left.rounds(), left.wanted), (4, None));
+    running.stop().await;
+    let stored = Storage::inspect(&path).unwrap();
+    assert_eq!(stored.records.len(), 4);
+}
+
+#[tokio::test]
+async fn those_who_read_the_history_all_the_time_hold_up_no_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let newest = grow(&path, 600, 1, StorageConfig::default().max_bytes);
+    let running = writable(&path).await;
+    let mut readers = JoinSet::new();
+    for reader in 0..8 {
+        let history = running.ledger.history().clone();
+        readers.spawn(async move {
+            for from in (1..500).cycle().skip(reader * 61) {
+                assert_eq!(history.page(from, 16 * 1024).await.unwrap()[0].round, from);
+            }
+        });
+    }
+    let mut head = newest;
+    for _ in 0..100 {
+        head = Arc::new(crate::grown::following(Some(&head), 1));
+        let mut request = (*keep(&head)).clone();
+        request.round = head.round + 1;
+        let kept = running.ledger.keep(Arc::new(request)).await.unwrap();
+        assert_eq!(kept.kept, Some(head.hash));
+        let condition = running.ledger.snapshots().borrow().condition.clone();
+        assert_eq!(condition, Condition::Writable);
+    }
+    assert_eq!(running.failures(), 0);
+    readers.abort_all();
+    while readers
+        .join_next()
+        .await
+        .is_some_and(|ended| ended.is_err_and(|error| error.is_cancelled()))
+    {}
+    assert!(readers.is_empty(), "a reader failed");
     running.stop().await;
 }

@@ -6,6 +6,9 @@
 mod api_server;
 #[path = "../families/mod.rs"]
 mod families;
+#[path = "../grown/mod.rs"]
+#[allow(dead_code)] // what the figures need
+mod grown;
 mod harness;
 mod set;
 #[path = "../small_disk/mod.rs"]
@@ -20,6 +23,7 @@ mod damage;
 mod ending;
 mod exits;
 mod full_disk;
+mod history;
 mod kubernetes;
 mod lease_shell;
 mod ledger_shell;

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use lease_election::{WatchEvent, WriteOutcome, elector};
 use rand::RngExt;
 use random_generator::draw::conductor::{self, AskError};
+use random_generator::draw::ledger::Write;
 use random_generator::lease::LeaseObject;
 use random_generator::peer::message::{KeepAnswer, Refusal};
 
@@ -218,7 +219,14 @@ impl World {
         let wall = process.now(self.t).wall;
         let answer = match message {
             Ask::Keep(request) => {
-                let answer = match process.contributor.keep(&process.ledger, &request, wall) {
+                let kept = process.contributor.keep(&process.ledger, &request, wall);
+                // What the volume has, though the memory hasn't, isn't stored again.
+                let has = |write: &Write| matches!(write, Write::Record(record) if self.volumes[usize::from(ordinal)].has(record));
+                let kept = kept.map(|(writes, answer)| {
+                    let new: Vec<Write> = writes.into_iter().filter(|write| !has(write)).collect();
+                    (new, answer)
+                });
+                let answer = match kept {
                     Ok((writes, answer)) if writes.is_empty() || self.store_in_ledger(id, &writes)? => {
                         self.show(id)?;
                         Ok(answer)
@@ -250,7 +258,10 @@ impl World {
                 };
                 Answer::Heads(answer.map_err(AskError::Refused))
             }
-            Ask::Records(hash) => Answer::Records(hash, self.processes[id].ledger.ancestors(&hash, 64)),
+            Ask::Records(hash) => {
+                let volume = &self.volumes[usize::from(ordinal)];
+                Answer::Records(hash, volume.ancestors(&hash, 64))
+            }
         };
         let to_self = id == from;
         if !to_self {

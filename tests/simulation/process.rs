@@ -1,6 +1,7 @@
 //! One simulated process: the real state machines, a volume, and clocks of its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::successors;
 use std::sync::Arc;
 
 use lease_election::{Elector, ElectorConfig};
@@ -10,7 +11,7 @@ use random_generator::clock::{Boot, Now, Wall};
 use random_generator::draw::conductor::{Conductor, ConductorConfig};
 use random_generator::draw::contributor::Contributor;
 use random_generator::draw::ledger::logic::Ledger;
-use random_generator::draw::ledger::{Aside, Promise, Stored, Write};
+use random_generator::draw::ledger::{Aside, Condition, LedgerSnapshot, Promise, Run, Stored, Write};
 use random_generator::identity::{MemberName, lease_identity};
 use random_generator::lease::{LeaseObject, LeaseSnapshot};
 use random_generator::record::secrets::Seed;
@@ -18,11 +19,17 @@ use random_generator::record::{Hash, Record, Voters};
 
 use crate::world::{Plan, START};
 
+/// Records of the chain in a process's memory, so few that what is below them matters all the time.
+pub const WINDOW: usize = 3;
+
 /// What outlives a process.
 #[derive(Clone)]
 pub struct Volume {
     pub seed: Seed,
     pub records: HashMap<Hash, Arc<Record>>,
+    /// The hash of each round of the chain, and of what lies below a gap in it.
+    pub linked: BTreeMap<u64, Hash>,
+    pub runs: Vec<Run>,
     pub head: Option<Hash>,
     pub promise: Option<Promise>,
     pub aside: Vec<Aside>,
@@ -34,6 +41,8 @@ impl Volume {
         Volume {
             seed: Seed(seed),
             records: HashMap::new(),
+            linked: BTreeMap::new(),
+            runs: Vec::new(),
             head: None,
             promise: None,
             aside: Vec::new(),
@@ -49,14 +58,95 @@ impl Volume {
                 Write::Promise(promise) => self.promise = Some(promise.clone()),
                 Write::Aside(aside) => self.aside.push(aside.clone()),
                 Write::Prune(hashes) => hashes.iter().for_each(|hash| drop(self.records.remove(hash))),
+                Write::Link(records) => self
+                    .linked
+                    .extend(records.iter().map(|record| (record.round, record.hash))),
+                Write::Unlink(records) => {
+                    for record in records {
+                        if self.linked.get(&record.round) == Some(&record.hash) {
+                            self.linked.remove(&record.round);
+                        }
+                    }
+                }
+                Write::Renew => self.linked.clear(),
+                Write::Runs(runs) => self.runs = runs.iter().filter_map(|run| self.has_of(run)).collect(),
             }
         }
+    }
+
+    /// The part of a run that is here: not all of it if this volume is a new one under a process that ran before.
+    fn has_of(&self, run: &Run) -> Option<Run> {
+        let linked = |round: &u64| self.linked.get(round).and_then(|hash| self.records.get(hash));
+        let rounds = (run.low..=run.high).rev();
+        let oldest = rounds.map_while(|round| linked(&round)).last()?;
+        Some(Run {
+            low: oldest.round,
+            base: oldest.previous,
+            ..run.clone()
+        })
+    }
+
+    /// What a process reads when it starts: the newest of each kind.
+    fn read_at_once(&self) -> BTreeMap<Hash, Arc<Record>> {
+        let mut read = BTreeMap::new();
+        for run in self.runs.iter().rev() {
+            let linked = self.linked.range(..=run.high).rev().take(WINDOW);
+            read.extend(linked.map(|(_, hash)| (*hash, self.records[hash].clone())));
+        }
+        let linked: BTreeSet<&Hash> = self.linked.values().collect();
+        let mut others: Vec<_> = self
+            .records
+            .values()
+            .filter(|record| !linked.contains(&record.hash))
+            .collect();
+        others.sort_by_key(|record| (record.slot, record.hash));
+        read.extend(
+            others
+                .into_iter()
+                .rev()
+                .take(WINDOW)
+                .map(|record| (record.hash, record.clone())),
+        );
+        let newest = self.records.values().max_by_key(|record| (record.age(), record.hash));
+        read.extend(newest.map(|record| (record.hash, record.clone())));
+        read
+    }
+
+    pub fn has(&self, record: &Record) -> bool {
+        self.records.contains_key(&record.hash)
+    }
+
+    /// Up to `count` records from `hash` backwards, newest first.
+    pub fn ancestors(&self, hash: &Hash, count: usize) -> Vec<Arc<Record>> {
+        let before = |record: &&Arc<Record>| self.records.get(&record.previous?);
+        let found = successors(self.records.get(hash), before);
+        found.take(count).cloned().collect()
+    }
+
+    /// All of the chain that a process reports, of which its memory has the newest records.
+    pub fn chain(&self, snapshot: &LedgerSnapshot) -> Result<Vec<Arc<Record>>, String> {
+        let (Some(low), Some(oldest)) = (snapshot.oldest(), snapshot.recent.first()) else {
+            return Ok(Vec::new());
+        };
+        let below = (low..oldest.round).map(|round| {
+            let found = self.linked.get(&round).and_then(|hash| self.records.get(hash));
+            found
+                .cloned()
+                .ok_or(format!("round {round} of a chain from {low} is not to be found"))
+        });
+        let mut chain = below.collect::<Result<Vec<_>, _>>()?;
+        if snapshot.wanted != chain.first().unwrap_or(oldest).previous {
+            return Err(format!("round {low} is not what the record wanted comes before"));
+        }
+        chain.extend(snapshot.recent.iter().cloned());
+        Ok(chain)
     }
 
     fn stored(&self) -> Stored {
         Stored {
             seed: self.seed.clone(),
-            records: self.records.values().cloned().collect(),
+            records: self.read_at_once().into_values().collect(),
+            runs: self.runs.clone(),
             head: self.head,
             promise: self.promise.clone(),
             aside: self.aside.clone(),
@@ -125,11 +215,8 @@ impl Process {
             deadline: None,
             lease_duration: plan.duration,
         });
-        let ledger = Ledger::new(volume.stored());
-        let reported = ledger
-            .snapshot(random_generator::draw::ledger::Condition::Writable)
-            .chain
-            .to_vec();
+        let ledger = Ledger::with_window(volume.stored(), WINDOW);
+        let reported = volume.chain(&ledger.snapshot(Condition::Writable)).unwrap_or_default();
         Process {
             ordinal,
             identity,

@@ -236,16 +236,39 @@ impl World {
         }
         let process = &mut self.processes[id];
         writes.iter().for_each(|write| process.ledger.apply(write));
+        self.recall(id);
         Ok(true)
+    }
+
+    /// Joins what the volume has below the chain to it, some at a time.
+    fn recall(&mut self, id: usize) {
+        let process = &mut self.processes[id];
+        let volume = &mut self.volumes[usize::from(process.ordinal)];
+        while let Some(wanted) = process
+            .ledger
+            .wanted()
+            .filter(|wanted| volume.records.contains_key(wanted))
+        {
+            let writes = process.ledger.recall(volume.ancestors(&wanted, 2));
+            volume.apply(&writes);
+            writes.iter().for_each(|write| process.ledger.apply(write));
+        }
     }
 
     /// What readers of this member see now.
     pub fn show(&mut self, id: usize) -> Verdict {
         let snapshot = self.processes[id].ledger.snapshot(Condition::Writable);
-        let ordinal = self.processes[id].ordinal;
-        self.oracle
-            .shows(ordinal, &self.processes[id].reported, &snapshot.chain)?;
-        self.processes[id].reported = snapshot.chain.to_vec();
+        let process = &self.processes[id];
+        let ordinal = process.ordinal;
+        let volume = &self.volumes[usize::from(ordinal)];
+        // Without its volume it knows only what is in its memory.
+        let chain = match process.detached || volume.seed != *process.ledger.seed() {
+            true => Ok(snapshot.recent.to_vec()),
+            false => volume.chain(&snapshot),
+        };
+        let chain = chain.map_err(|error| format!("rg-{ordinal}: {error}"))?;
+        self.oracle.shows(ordinal, &self.processes[id].reported, &chain)?;
+        self.processes[id].reported = chain;
         self.fetch(id, &snapshot);
         self.conductor(id, conductor::Event::Ledger(Arc::new(snapshot)))
     }

@@ -15,7 +15,7 @@ that names the value and what is allowed. */}}
 
 {{/* A number with its unit, in milliseconds or bytes. */}}
 {{- define "random-generator.quantity" -}}
-{{- $units := dict "ms" 1.0 "s" 1e3 "m" 6e4 "h" 3.6e6 "" 1.0 "B" 1.0 "KB" 1e3 "MB" 1e6 "GB" 1e9
+{{- $units := dict "ms" 1.0 "s" 1e3 "m" 6e4 "h" 3.6e6 "d" 8.64e7 "" 1.0 "B" 1.0 "KB" 1e3 "MB" 1e6 "GB" 1e9
   "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 -}}
 {{- $number := regexFind "^[0-9.]+" . -}}
 {{- mulf (float64 $number) (index $units (trimPrefix $number . | replace "iB" "i")) -}}
@@ -27,7 +27,8 @@ that names the value and what is allowed. */}}
   (list "lease.duration" .Values.lease.duration "2s" "1h")
   (list "lease.retry" .Values.lease.retry "10ms" "1h")
   (list "journal.max" .Values.journal.max "2MiB" "1024GiB")
-  (list "ledger.max" .Values.ledger.max "512KiB" "1GiB")
+  (list "ledger.max" .Values.ledger.max "512KiB" "64GiB")
+  (list "ledger.keep" .Values.ledger.keep "1h" "36500d")
   (list "http.answerMemory" .Values.http.answerMemory "1MiB" "1024GiB")
   (list "shutdown.delay" .Values.shutdown.delay "0s" "600s")
   (list "shutdown.drainLimit" .Values.shutdown.drainLimit "0s" "600s")

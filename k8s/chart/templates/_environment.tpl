@@ -18,6 +18,7 @@
   "DURABILITY" .Values.journal.durability
   "JOURNAL_MAX" .Values.journal.max
   "LEDGER_MAX" .Values.ledger.max
+  "LEDGER_KEEP" .Values.ledger.keep
   "CONNECTION_LIMIT" (int .Values.http.connectionLimit | toString)
   "ANSWER_MEMORY" .Values.http.answerMemory
   "ALLOWED_ORIGINS" (join "," .Values.http.allowedOrigins)

@@ -56,7 +56,7 @@ pub struct Conductor {
     config: ConductorConfig,
     lease: Option<Arc<LeaseSnapshot>>,
     newest: Option<Arc<Record>>,
-    /// The ledger's chain, ascending.
+    /// The newest records of the ledger's chain, ascending.
     chain: Arc<[Arc<Record>]>,
     published: Arc<[u16]>,
     work: Work,
@@ -108,7 +108,7 @@ impl Conductor {
             Event::Lease(lease) => self.lease = Some(lease),
             Event::Ledger(ledger) => {
                 self.newest = ledger.newest.clone();
-                self.chain = ledger.chain.clone();
+                self.chain = ledger.recent.clone();
             }
             Event::Published(published) => self.published = published,
             Event::Kept { ask, ordinal, result } => {

@@ -9,6 +9,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::LedgerSnapshot;
+use super::history::History;
+use super::storage::StorageError;
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
 use crate::record::{Hash, Record};
 
@@ -35,9 +37,10 @@ pub enum RestoreError {
 pub(super) enum Request {
     Keep(Arc<KeepRequest>, oneshot::Sender<Result<KeepAnswer, Refusal>>),
     Heads(Arc<HeadsRequest>, oneshot::Sender<Result<HeadsAnswer, Refusal>>),
-    Records(Hash, usize, oneshot::Sender<Vec<Arc<Record>>>),
     Seen(Arc<Record>),
     Fill(Hash, Vec<Arc<Record>>),
+    /// What the history's thread found.
+    Damaged(StorageError),
     Restore(oneshot::Sender<Result<PathBuf, RestoreError>>),
     Stop,
 }
@@ -47,6 +50,7 @@ pub(super) enum Request {
 pub struct LedgerHandle {
     pub(super) requests: SyncSender<Request>,
     pub(super) snapshots: watch::Receiver<Arc<LedgerSnapshot>>,
+    pub(super) history: History,
 }
 
 impl LedgerHandle {
@@ -72,7 +76,11 @@ impl LedgerHandle {
 
     /// Up to `count` records from `hash` backwards, newest first.
     pub async fn records(&self, hash: Hash, count: usize) -> Result<Vec<Arc<Record>>, Busy> {
-        self.ask(|reply| Request::Records(hash, count, reply)).await
+        self.history.ancestors(hash, count).await.map_err(|_| Busy)
+    }
+
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Hands over the records that a peer sent for `asked`. A busy thread drops them; they will be fetched again.

@@ -2,41 +2,74 @@
 //!
 //! A function returns what to write; [`Ledger::apply`] changes the state once that is on the volume. So no snapshot and no answer
 //! has anything that a crash could take back.
+//!
+//! Only the newest records are in memory: what it does costs the same however long the history is.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod chain;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::{Aside, Condition, LedgerSnapshot, Promise, Stored, Write};
+use super::{Aside, Condition, LedgerSnapshot, Promise, Run, Stored, Write};
 use crate::record::secrets::Seed;
-use crate::record::{Hash, Record};
+use crate::record::{Hash, Record, Slot};
 
-/// Never pruned: the head and the record before it, which the protocol needs.
-const KEPT_AT_LEAST: usize = 2;
+/// Records of the chain in memory, and at most as many others.
+pub const WINDOW: usize = 512;
 
 #[derive(Clone, Debug)]
 pub struct Ledger {
     seed: Seed,
-    records: BTreeMap<Hash, Arc<Record>>,
-    head: Option<Arc<Record>>,
+    window: usize,
+    /// The newest records of the chain, ascending and without a gap.
+    recent: VecDeque<Arc<Record>>,
+    /// All of the chain, and what may join it below a gap; the last one ends with the head.
+    runs: Vec<Run>,
+    /// Others that are stored: newer than the head, left behind, or below a gap.
+    loose: BTreeMap<Hash, Arc<Record>>,
+    newest: Option<Arc<Record>>,
     promise: Option<Promise>,
     aside: Vec<Aside>,
-    /// All records from the head backwards, in ascending order.
-    chain: Vec<Arc<Record>>,
+}
+
+/// A stored record that may be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Old {
+    pub hash: Hash,
+    pub round: u64,
+    pub slot: Slot,
+    /// Whether it has its place in the chain, or below a gap in it.
+    pub linked: bool,
 }
 
 impl Ledger {
     pub fn new(stored: Stored) -> Ledger {
-        let records: BTreeMap<_, _> = stored.records.into_iter().map(|r| (r.hash, r)).collect();
-        let head = stored.head.and_then(|hash| records.get(&hash).cloned());
+        Ledger::with_window(stored, WINDOW)
+    }
+
+    /// With up to `window` records of the chain in memory; at least the head and the one before it, which the protocol needs.
+    pub fn with_window(stored: Stored, window: usize) -> Ledger {
         let mut ledger = Ledger {
             seed: stored.seed,
-            records,
-            head,
+            window: window.max(2),
+            recent: VecDeque::new(),
+            newest: stored
+                .records
+                .iter()
+                .max_by_key(|record| (record.age(), record.hash))
+                .cloned(),
+            loose: stored.records.into_iter().map(|record| (record.hash, record)).collect(),
+            runs: stored.runs,
             promise: stored.promise,
             aside: stored.aside,
-            chain: Vec::new(),
         };
-        ledger.chain = ledger.head.clone().map(|head| ledger.walk(head)).unwrap_or_default();
+        if let Some(head) = stored.head.and_then(|head| ledger.loose.remove(&head)) {
+            if ledger.runs.is_empty() {
+                ledger.runs.extend(Run::of(std::slice::from_ref(&head)));
+            }
+            ledger.recent.push_back(head);
+            ledger.take_joined();
+        }
         ledger
     }
 
@@ -48,88 +81,90 @@ impl Ledger {
         self.promise.as_ref()
     }
 
-    pub fn get(&self, hash: &Hash) -> Option<&Arc<Record>> {
-        self.records.get(hash)
+    pub fn head(&self) -> Option<&Arc<Record>> {
+        self.recent.back()
+    }
+
+    /// Whether it is in memory, exactly so.
+    pub fn knows(&self, record: &Record) -> bool {
+        let linked = self.at(record.round).filter(|linked| linked.hash == record.hash);
+        linked
+            .or_else(|| self.loose.get(&record.hash))
+            .is_some_and(|known| **known == *record)
     }
 
     /// The newest by (fence, round), final for this member or not.
     pub fn newest(&self) -> Option<&Arc<Record>> {
-        // The hash only makes the choice deterministic: no two final records have the same age.
-        self.records.values().max_by_key(|record| (record.age(), record.hash))
+        self.newest.as_ref()
+    }
+
+    /// The hash of the record before the chain's oldest.
+    pub fn wanted(&self) -> Option<Hash> {
+        self.runs.last().and_then(|run| run.base)
     }
 
     /// D1, D2: what to write after `record` was seen in the Lease. Nothing if it is older than the head: then the Lease was set back,
     /// and its holder will restore the head.
     pub fn seen(&self, record: &Arc<Record>) -> Vec<Write> {
         let known = |head: &Arc<Record>| head.hash == record.hash || head.age() > record.age();
-        if self.head.as_ref().is_some_and(known) {
+        if self.head().is_some_and(known) {
             return Vec::new();
         }
-        self.with_asides(vec![Write::Record(record.clone()), Write::Head(record.hash)])
+        let mut writes = vec![Write::Record(record.clone()), Write::Head(record.hash)];
+        self.link_head(record, &mut writes);
+        self.with_asides(writes)
     }
 
     /// D3: what to write for records that a peer sent, newest first, in answer to `asked`.
     pub fn fill(&self, asked: Hash, records: &[Arc<Record>]) -> Vec<Write> {
+        if self.wanted() != Some(asked) {
+            return Vec::new();
+        }
         let mut wanted = Some(asked);
-        let mut writes = Vec::new();
+        let mut taken = Vec::new();
         for record in records {
             if wanted != Some(record.hash) || record.check().is_err() {
                 break;
             }
             wanted = record.previous;
-            if self.get(&record.hash).is_none() {
-                writes.push(Write::Record(record.clone()));
-            }
+            taken.push(record.clone());
+        }
+        let mut writes = taken.iter().cloned().map(Write::Record).collect();
+        self.link_below(taken, &mut writes);
+        self.with_asides(writes)
+    }
+
+    /// As [`fill`](Ledger::fill), for records that are on the volume already.
+    pub fn recall(&self, records: Vec<Arc<Record>>) -> Vec<Write> {
+        let mut writes = Vec::new();
+        if records.first().map(|record| record.hash) == self.wanted() {
+            self.link_below(records, &mut writes);
         }
         self.with_asides(writes)
     }
 
-    /// Up to `count` records from `hash` backwards, newest first.
-    pub fn ancestors(&self, hash: &Hash, count: usize) -> Vec<Arc<Record>> {
-        let mut found = Vec::new();
-        let mut next = self.records.get(hash);
-        while let Some(record) = next.filter(|_| found.len() < count) {
-            found.push(record.clone());
-            next = record.previous.and_then(|previous| self.records.get(&previous));
+    /// What to delete of these, the oldest stored: never the head, the one before it, or the newest, which the protocol needs.
+    pub fn prune(&self, oldest: &[Old]) -> Vec<Write> {
+        let kept = self.recent.iter().rev().take(2).chain(&self.newest);
+        let kept: BTreeSet<Hash> = kept.map(|record| record.hash).collect();
+        let pruned: Vec<&Old> = oldest.iter().filter(|old| !kept.contains(&old.hash)).collect();
+        let mut runs = self.runs.clone();
+        for old in pruned.iter().filter(|old| old.linked) {
+            // A chain is deleted from its oldest on, and so is what lies below a gap in it.
+            if let Some(run) = runs.iter_mut().find(|run| run.low == old.round) {
+                run.low += 1;
+                run.base = Some(old.hash);
+            }
         }
-        found
-    }
-
-    /// What to delete so that at most `count` records remain: the oldest slots first.
-    pub fn prune(&self, count: usize) -> Vec<Write> {
-        let keep: BTreeSet<Hash> = self.chain.iter().rev().take(KEPT_AT_LEAST).map(|r| r.hash).collect();
-        let newest = self.newest().map(|record| record.hash);
-        let mut oldest: Vec<_> = self
-            .records
-            .values()
-            .filter(|record| !keep.contains(&record.hash) && Some(record.hash) != newest)
-            .collect();
-        oldest.sort_by_key(|record| (record.slot, record.hash));
-        let surplus = self.records.len().saturating_sub(count);
-        match oldest
-            .iter()
-            .take(surplus)
-            .map(|record| record.hash)
-            .collect::<Vec<_>>()
-        {
-            none if none.is_empty() => Vec::new(),
-            hashes => vec![Write::Prune(hashes)],
+        runs.retain(|run| run.low <= run.high);
+        let mut writes = match pruned.is_empty() {
+            true => Vec::new(),
+            false => vec![Write::Prune(pruned.into_iter().map(|old| old.hash).collect())],
+        };
+        if runs != self.runs {
+            writes.push(Write::Runs(runs));
         }
-    }
-
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    /// From `tip` back through `previous` as far as records are stored; ascending.
-    fn walk(&self, tip: Arc<Record>) -> Vec<Arc<Record>> {
-        let mut chain = self.ancestors(&tip.hash, usize::MAX);
-        chain.reverse();
-        chain
+        writes
     }
 
     /// D2: adds the tails that `writes` leave off the chain.
@@ -146,26 +181,22 @@ impl Ledger {
 
     /// Tails that are not on the chain, can't join it any more, and aren't listed yet.
     fn left_behind(&self) -> Vec<Aside> {
-        let (Some(head), Some(oldest)) = (&self.head, self.chain.first()) else {
+        let (Some(head), Some(run)) = (self.head(), self.runs.last()) else {
             return Vec::new();
         };
-        let on_chain: BTreeSet<Hash> = self.chain.iter().map(|record| record.hash).collect();
-        let parents: BTreeSet<Hash> = self.records.values().filter_map(|record| record.previous).collect();
+        let parents: BTreeSet<Hash> = self.loose.values().filter_map(|record| record.previous).collect();
         let listed: BTreeSet<Hash> = self.aside.iter().map(|aside| aside.head).collect();
         let mut tips: Vec<_> = self
-            .records
+            .loose
             .values()
-            .filter(|tip| !on_chain.contains(&tip.hash) && !parents.contains(&tip.hash) && !listed.contains(&tip.hash))
+            .filter(|tip| !parents.contains(&tip.hash) && !listed.contains(&tip.hash))
             // A tip newer than the head may be final: the Lease will show. One older than the oldest here may join once the gap is
             // filled.
-            .filter(|tip| tip.age() <= head.age() && (tip.chain != head.chain || tip.round >= oldest.round))
+            .filter(|tip| tip.age() <= head.age() && (tip.chain != head.chain || tip.round >= run.low))
             .collect();
         tips.sort_by_key(|tip| (tip.slot, tip.hash));
-        let first_off = |tip: &Arc<Record>| {
-            let tail = self.ancestors(&tip.hash, usize::MAX);
-            let off = tail.iter().take_while(|record| !on_chain.contains(&record.hash));
-            off.last().map_or(tip.round, |record| record.round)
-        };
+        // Of a tail longer than the window, what is in memory.
+        let first_off = |tip: &Arc<Record>| self.tail(tip).last().map_or(tip.round, |record| record.round);
         tips.into_iter()
             .map(|tip| Aside {
                 chain: tip.chain,
@@ -180,50 +211,35 @@ impl Ledger {
     pub fn apply(&mut self, write: &Write) {
         match write {
             Write::Record(record) => {
-                self.records.insert(record.hash, record.clone());
-            }
-            Write::Head(hash) => self.head = self.records.get(hash).cloned(),
-            Write::Promise(promise) => self.promise = Some(promise.clone()),
-            Write::Aside(aside) => self.aside.push(aside.clone()),
-            Write::Prune(hashes) => {
-                for hash in hashes {
-                    self.records.remove(hash);
+                let age = |record: &Arc<Record>| (record.age(), record.hash);
+                // The hash only makes the choice deterministic: no two final records have the same age.
+                if self.newest.as_ref().is_none_or(|newest| age(newest) < age(record)) {
+                    self.newest = Some(record.clone());
+                }
+                if self.at(record.round).is_none_or(|linked| linked.hash != record.hash) {
+                    self.loose.insert(record.hash, record.clone());
                 }
             }
-        }
-        if !matches!(write, Write::Promise(_) | Write::Aside(_)) {
-            self.extend_chain();
-        }
-    }
-
-    /// Updates `chain` from `records` and `head`, without walking all of it for each new head.
-    fn extend_chain(&mut self) {
-        let Some(head) = self.head.clone() else {
-            self.chain.clear();
-            return;
-        };
-        let whole = self.chain.first().is_none_or(|oldest| {
-            self.records.contains_key(&oldest.hash) && oldest.previous.is_none_or(|p| !self.records.contains_key(&p))
-        });
-        match self.chain.last().map(|last| last.hash) {
-            Some(last) if last == head.hash && whole => {}
-            Some(last) if head.previous == Some(last) && whole => self.chain.push(head),
-            _ => self.chain = self.walk(head),
+            // It comes with the links that make it the end of the chain.
+            Write::Head(_) => {}
+            Write::Promise(promise) => self.promise = Some(promise.clone()),
+            Write::Aside(aside) => self.aside.push(aside.clone()),
+            Write::Prune(hashes) => hashes.iter().for_each(|hash| drop(self.loose.remove(hash))),
+            Write::Link(records) => self.link(records),
+            Write::Unlink(records) => self.unlink(records),
+            Write::Renew => {}
+            Write::Runs(runs) => self.set_runs(runs),
         }
     }
 
     pub fn snapshot(&self, condition: Condition) -> LedgerSnapshot {
-        let oldest = self.chain.first();
+        let oldest = self.recent.front().map_or(0, |record| record.round);
         LedgerSnapshot {
-            chain: self.chain.clone().into(),
-            newest: self.newest().cloned(),
-            wanted: oldest.and_then(|record| record.previous),
-            aside: self
-                .aside
-                .iter()
-                .filter(|a| !self.chain.iter().any(|r| r.hash == a.head))
-                .cloned()
-                .collect(),
+            recent: self.recent.iter().cloned().collect(),
+            below: oldest.saturating_sub(self.lowest()),
+            newest: self.newest.clone(),
+            wanted: self.wanted(),
+            aside: self.aside.as_slice().into(),
             condition,
             promised_fence: self.promise.as_ref().map_or(0, |promise| promise.fence),
         }
@@ -243,6 +259,7 @@ mod tests {
         Ledger::new(Stored {
             seed: Seed([0; 32]),
             records: Vec::new(),
+            runs: Vec::new(),
             head: None,
             promise: None,
             aside: Vec::new(),
@@ -256,7 +273,7 @@ mod tests {
     fn rounds(ledger: &Ledger) -> Vec<(u64, u64)> {
         let snapshot = ledger.snapshot(Condition::Writable);
         snapshot
-            .chain
+            .recent
             .iter()
             .map(|record| (record.round, record.fence))
             .collect()
@@ -284,7 +301,8 @@ mod tests {
         );
 
         // What peers give is checked as well; these records have no contributions, so they are put in as they stand.
-        let writes = ledger.with_asides(vec![Write::Record(second.clone())]);
+        ledger.apply(&Write::Record(second.clone()));
+        let writes = ledger.recall(vec![second.clone()]);
         writes.iter().for_each(|write| ledger.apply(write));
         assert_eq!(rounds(&ledger), [(1, 1), (2, 2), (3, 2)]);
         let aside = ledger.snapshot(Condition::Writable).aside;
@@ -309,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_record_that_was_not_asked_for_is_not_taken() {
-        let ledger = ledger();
+        let mut ledger = ledger();
         let complete = |draft: Draft| {
             let contribution = Contribution {
                 member: "rg-0".to_owned(),
@@ -326,9 +344,11 @@ mod tests {
         let first = complete(Draft::after(None, 1));
         let asked = complete(Draft::after(Some(&first), 1));
         let other = complete(Draft::after(None, 2));
+        see(&mut ledger, &complete(Draft::after(Some(&asked), 1)));
         let stored = |records: &[&Arc<Record>]| {
             let records: Vec<_> = records.iter().map(|record| Arc::clone(record)).collect();
-            ledger.fill(asked.hash, &records).len()
+            let writes = ledger.fill(asked.hash, &records);
+            writes.iter().filter(|write| matches!(write, Write::Record(_))).count()
         };
         assert_eq!(stored(&[&asked, &first]), 2);
         assert_eq!(stored(&[&other]), 0);
@@ -338,29 +358,44 @@ mod tests {
             1,
             "not what came before the one before it"
         );
+        assert!(ledger.fill(first.hash, &[first]).is_empty(), "that is not wanted");
         // Without contributions it breaks a rule, though its hash is right.
-        let hollow = after(Some(&first), 1);
+        let hollow = after(None, 3);
+        see(&mut ledger, &complete(Draft::after(Some(&hollow), 4)));
+        assert_eq!(ledger.wanted(), Some(hollow.hash));
         assert!(ledger.fill(hollow.hash, std::slice::from_ref(&hollow)).is_empty());
     }
 
     #[test]
     fn pruning_takes_the_oldest_and_never_the_head() {
         let mut ledger = ledger();
+        let mut stored: Vec<Old> = Vec::new();
         let mut last: Option<Arc<Record>> = None;
+        let old = |record: &Record, linked| Old {
+            hash: record.hash,
+            round: record.round,
+            slot: record.slot,
+            linked,
+        };
         for _ in 0..10 {
             let next = after(last.as_ref(), 1);
             see(&mut ledger, &next);
+            stored.push(old(&next, true));
             last = Some(next);
         }
-        ledger.prune(4).iter().for_each(|write| ledger.apply(write));
+        let prune = |ledger: &mut Ledger, oldest: &[Old]| {
+            ledger.prune(oldest).iter().for_each(|write| ledger.apply(write));
+        };
+        prune(&mut ledger, &stored[..6]);
         assert_eq!(rounds(&ledger).first(), Some(&(7, 1)));
-        ledger.prune(0).iter().for_each(|write| ledger.apply(write));
+        assert_eq!(ledger.wanted(), Some(stored[5].hash));
+        prune(&mut ledger, &stored[6..]);
         assert_eq!(rounds(&ledger), [(9, 1), (10, 1)]);
 
         // One that was stored for a holder, and isn't in the Lease yet, or was there for a moment.
         let newest = after(None, 2);
         ledger.apply(&Write::Record(newest.clone()));
-        ledger.prune(0).iter().for_each(|write| ledger.apply(write));
+        assert!(ledger.prune(&[old(&newest, false)]).is_empty());
         assert_eq!(ledger.newest().map(|record| record.hash), Some(newest.hash));
     }
 
@@ -372,14 +407,91 @@ mod tests {
         let stored = after(Some(&first), 2);
         see(&mut ledger, &first);
         see(&mut ledger, &second);
-        ledger
-            .with_asides(vec![Write::Record(stored.clone())])
-            .iter()
-            .for_each(|write| ledger.apply(write));
+        ledger.apply(&Write::Record(stored.clone()));
+        assert!(ledger.left_behind().is_empty());
         let aside = |ledger: &Ledger| ledger.snapshot(Condition::Writable).aside.len();
         assert_eq!(aside(&ledger), 0);
         see(&mut ledger, &stored);
         assert_eq!(rounds(&ledger), [(1, 1), (2, 2)]);
         assert_eq!(aside(&ledger), 1, "the one that it replaced");
+    }
+
+    /// Records of rounds 1 to `count`.
+    fn linked(count: u64) -> Vec<Arc<Record>> {
+        let mut records: Vec<Arc<Record>> = Vec::new();
+        for _ in 0..count {
+            records.push(after(records.last(), 1));
+        }
+        records
+    }
+
+    #[test]
+    fn only_the_newest_records_are_in_memory_and_the_chain_is_as_long_as_it_is() {
+        let stored = Stored {
+            seed: Seed([0; 32]),
+            records: Vec::new(),
+            runs: Vec::new(),
+            head: None,
+            promise: None,
+            aside: Vec::new(),
+        };
+        let mut ledger = Ledger::with_window(stored, 4);
+        let all = linked(20);
+        all[..9].iter().for_each(|record| see(&mut ledger, record));
+        let shape = |ledger: &Ledger| {
+            let snapshot = ledger.snapshot(Condition::Writable);
+            (
+                snapshot.oldest(),
+                snapshot.recent.len(),
+                snapshot.rounds(),
+                snapshot.wanted,
+            )
+        };
+        assert_eq!(shape(&ledger), (Some(1), 4, 9, None));
+        // A gap: what lies below it joins at once when it is filled, though it isn't read.
+        see(&mut ledger, &all[14]);
+        see(&mut ledger, &all[15]);
+        assert_eq!(shape(&ledger), (Some(15), 2, 2, Some(all[13].hash)));
+        let back = |range: std::ops::Range<usize>| all[range].iter().rev().cloned().collect();
+        let fill = |ledger: &mut Ledger, records| {
+            ledger.recall(records).iter().for_each(|write| ledger.apply(write));
+        };
+        fill(&mut ledger, back(11..14));
+        assert_eq!(shape(&ledger), (Some(12), 4, 5, Some(all[10].hash)));
+        fill(&mut ledger, back(9..11));
+        assert_eq!(shape(&ledger), (Some(1), 4, 16, None));
+        assert!(ledger.snapshot(Condition::Writable).aside.is_empty());
+        // It is pruned below what is in memory.
+        let old = |at: usize| Old {
+            hash: all[at].hash,
+            round: at as u64 + 1,
+            slot: all[at].slot,
+            linked: true,
+        };
+        let writes = ledger.prune(&[old(0), old(1)]);
+        writes.iter().for_each(|write| ledger.apply(write));
+        assert_eq!(shape(&ledger), (Some(3), 4, 14, Some(all[1].hash)));
+    }
+
+    #[test]
+    fn a_chain_that_leaves_another_within_a_gap_joins_it_where_both_are_one() {
+        let mut ledger = ledger();
+        let all = linked(6);
+        all.iter().for_each(|record| see(&mut ledger, record));
+        let fourth = after(Some(&all[2]), 2);
+        let fifth = after(Some(&fourth), 2);
+        let sixth = after(Some(&fifth), 2);
+        let seventh = after(Some(&sixth), 2);
+        see(&mut ledger, &after(Some(&seventh), 2));
+        for record in [&seventh, &sixth, &fifth, &fourth] {
+            let writes = ledger.recall(vec![record.clone()]);
+            writes.iter().for_each(|write| ledger.apply(write));
+        }
+        let rounds = rounds(&ledger);
+        assert_eq!(rounds[..4], [(1, 1), (2, 1), (3, 1), (4, 2)]);
+        assert_eq!(rounds.len(), 8);
+        let aside = ledger.snapshot(Condition::Writable).aside;
+        assert_eq!(aside.len(), 1);
+        assert_eq!((aside[0].head, aside[0].to_round), (all[5].hash, 6));
     }
 }

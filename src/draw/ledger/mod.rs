@@ -1,9 +1,10 @@
 //! The ledger: the records of draws on this member's volume, and the snapshots of them.
 //!
 //! [`logic`] is the state machine, [`storage`] the SQLite file, [`open`] both together, [`task`] the thread that owns them
-//! and the contributor, [`handle`] its interface for other parts.
+//! and the contributor, [`handle`] its interface for other parts, [`history`] the thread that reads what is no longer in memory.
 
 pub mod handle;
+pub mod history;
 pub mod logic;
 mod metrics;
 mod open;
@@ -39,8 +40,10 @@ pub enum Condition {
 /// Everything that readers need, without a request to the thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerSnapshot {
-    /// The unbroken chain, ascending; the last one is the head. Empty before the first record.
-    pub chain: Arc<[Arc<Record>]>,
+    /// The newest records of the unbroken chain, ascending; the last one is the head. Empty before the first record.
+    pub recent: Arc<[Arc<Record>]>,
+    /// Records of the chain before these, which only the volume has.
+    pub below: u64,
     /// The newest stored record by (fence, round), final for this member or not.
     pub newest: Option<Arc<Record>>,
     /// The record just below the chain's oldest, if it should be fetched from peers.
@@ -53,7 +56,25 @@ pub struct LedgerSnapshot {
 
 impl LedgerSnapshot {
     pub fn head(&self) -> Option<&Arc<Record>> {
-        self.chain.last()
+        self.recent.last()
+    }
+
+    /// The oldest round of the chain.
+    pub fn oldest(&self) -> Option<u64> {
+        self.recent
+            .first()
+            .map(|record| record.round.saturating_sub(self.below))
+    }
+
+    /// Records of the chain.
+    pub fn rounds(&self) -> u64 {
+        self.below + self.recent.len() as u64
+    }
+
+    /// The record of a round, if it is a recent one.
+    pub fn get(&self, round: u64) -> Option<&Arc<Record>> {
+        let place = round.checked_sub(self.recent.first()?.round)?;
+        self.recent.get(usize::try_from(place).ok()?)
     }
 }
 
@@ -68,8 +89,11 @@ pub struct Promise {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub seed: crate::record::secrets::Seed,
-    /// All records, unordered, each verified by itself (`Record::parse`).
+    /// Those that are read at once, unordered, each verified by itself (`Record::parse`): the newest of the chain, and of the
+    /// others.
     pub records: Vec<Arc<Record>>,
+    /// All of the chain.
+    pub runs: Vec<Run>,
     /// The newest record final for this member.
     pub head: Option<Hash>,
     pub promise: Option<Promise>,
@@ -85,4 +109,37 @@ pub enum Write {
     Aside(Aside),
     /// Deletes the oldest records, when the reserved space is full.
     Prune(Vec<Hash>),
+    /// These stored records are a part of the chain, or of a run below a gap in it; ascending. Another of the same round no longer is.
+    Link(Vec<Arc<Record>>),
+    /// These are no longer.
+    Unlink(Vec<Arc<Record>>),
+    /// No record is any longer.
+    Renew,
+    /// The chain as it is then.
+    Runs(Vec<Run>),
+}
+
+/// Linked records without a gap, of one chain. The last of a ledger's runs ends with its head; those before it may join it once the
+/// gap is filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub low: u64,
+    pub high: u64,
+    /// Hash of the record of round `high`.
+    pub tip: Hash,
+    /// The record before that of round `low`.
+    pub base: Option<Hash>,
+}
+
+impl Run {
+    /// Of linked records, ascending.
+    pub(crate) fn of(records: &[Arc<Record>]) -> Option<Run> {
+        let (first, last) = (records.first()?, records.last()?);
+        Some(Run {
+            low: first.round,
+            high: last.round,
+            tip: last.hash,
+            base: first.previous,
+        })
+    }
 }

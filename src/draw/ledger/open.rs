@@ -5,14 +5,22 @@ use std::sync::Arc;
 use super::logic::Ledger;
 use super::storage::{Storage, StorageError};
 use super::{Stored, Write};
-use crate::record::Record;
+use crate::record::{Hash, Record, Slot};
 
 /// Records are pruned when so much of the reserved space is used.
 const FULL_PERCENT: u64 = 85;
+/// Records in one commit that prunes.
+const PRUNED_AT_ONCE: usize = 128;
+/// Records in one commit that joins what is on the volume already to the chain.
+const RECALLED_AT_ONCE: usize = 64;
 
 pub(super) struct Open {
     pub(super) storage: Storage,
     pub(super) ledger: Ledger,
+    /// What the volume does not have of the chain.
+    pub(super) missing: Option<Hash>,
+    /// What was deleted last for its age: it isn't fetched again.
+    pub(super) outdated: Option<Hash>,
 }
 
 impl Open {
@@ -20,6 +28,8 @@ impl Open {
         Open {
             storage,
             ledger: Ledger::new(stored),
+            missing: None,
+            outdated: None,
         }
     }
 
@@ -46,14 +56,62 @@ impl Open {
         Ok(())
     }
 
-    /// Deletes the oldest tenth. False if nothing may be deleted.
+    /// Deletes the oldest tenth, or of many as much as one commit should. False if nothing may be deleted.
     fn prune(&mut self) -> Result<bool, StorageError> {
-        let writes = self.ledger.prune(self.ledger.len() * 9 / 10);
+        let tenth = usize::try_from(self.storage.len() / 10).unwrap_or(usize::MAX);
+        let oldest = self.storage.oldest(tenth.clamp(1, PRUNED_AT_ONCE))?;
+        let writes = self.ledger.prune(&oldest);
         if writes.is_empty() {
             return Ok(false);
         }
         self.commit(&writes)?;
         Ok(true)
+    }
+
+    /// Without the records that the volume has, though the memory hasn't.
+    pub(super) fn without_stored(&self, mut writes: Vec<Write>) -> Result<Vec<Write>, StorageError> {
+        let mut known = Vec::new();
+        for write in &writes {
+            known.push(matches!(write, Write::Record(record) if self.storage.has(&record.hash)?));
+        }
+        let mut known = known.into_iter();
+        writes.retain(|_| known.next() != Some(true));
+        Ok(writes)
+    }
+
+    /// Joins what the volume has below the chain: some of it. True if there may be more.
+    pub(super) fn recall(&mut self) -> Result<bool, StorageError> {
+        let wanted = self.ledger.wanted();
+        let Some(hash) = wanted.filter(|_| wanted != self.missing) else {
+            return Ok(false);
+        };
+        let records = self.storage.ancestors(&hash, RECALLED_AT_ONCE)?;
+        let writes = self.ledger.recall(records);
+        if writes.is_empty() {
+            self.missing = wanted;
+            return Ok(false);
+        }
+        self.commit(&writes)?;
+        Ok(true)
+    }
+
+    /// Deletes some of the records whose slots are before `limit`.
+    pub(super) fn prune_before(&mut self, limit: Slot) -> Result<(), StorageError> {
+        // Nearly always there is nothing to do.
+        if self.storage.oldest(1)?.iter().all(|old| old.slot >= limit) {
+            return Ok(());
+        }
+        let mut old = self.storage.oldest(PRUNED_AT_ONCE)?;
+        old.retain(|old| old.slot < limit);
+        let writes = self.ledger.prune(&old);
+        if !writes.is_empty() {
+            let before = self.ledger.wanted();
+            self.commit(&writes)?;
+            if self.ledger.wanted() != before {
+                self.outdated = self.ledger.wanted();
+            }
+        }
+        Ok(())
     }
 
     /// As many of these records as fit the reserved space of one commit.

@@ -1,27 +1,33 @@
 //! The ledger's file on the volume, `ledger.db`: a SQLite database whose space is allocated when it is created.
 //!
-//! One thread uses it. Its content is verified when it is opened and trusted afterwards. It is never repaired or discarded here,
-//! because lost content may have been promised.
+//! One thread writes it. What the protocol needs is verified when it is opened, and the rest soon after. It is never repaired or
+//! discarded here, because lost content may have been promised.
 
+mod check;
+mod facts;
 mod load;
+mod migrate;
+pub(super) mod read;
 mod reserve;
+mod rows;
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, params};
-use sha2::{Digest, Sha256};
+use rusqlite::{Connection, ErrorCode};
 
+use self::check::Check;
+use self::facts::Facts;
 use self::reserve::Layout;
-use super::{Aside, Promise, Stored, Write};
+use super::logic::Old;
+use super::{Stored, Write};
 use crate::clock::Clock;
 use crate::database::{DatabaseError, PAGE};
 use crate::files::{beside, remove, sync_directory_of};
-use crate::record::secrets::Seed;
-use crate::record::{Hash, prefixed};
+use crate::record::{Hash, Record};
 
 /// The space of a ledger on the volume, by default.
 pub const DEFAULT_MAX_BYTES: u64 = 1536 * 1024;
@@ -68,69 +74,14 @@ pub struct Storage {
     /// None after a failed commit: the next one opens the file again, which rolls back the failed one.
     db: Option<Connection>,
     facts: Facts,
-    rows: Rows,
+    check: Check,
     pages: Pages,
 }
-
-/// The row of each record in `records`.
-type Rows = HashMap<Hash, i64>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Pages {
     all: u64,
     free: u64,
-}
-
-/// Everything but the records, and a digest of those: the seal covers it.
-#[derive(Clone, Debug)]
-struct Facts {
-    seed: Seed,
-    head: Option<Hash>,
-    promise: Option<Promise>,
-    aside: Vec<Aside>,
-    count: u64,
-    /// Exclusive or of the records' hashes, which shows a missing or an additional record.
-    digest: [u8; 32],
-}
-
-impl Facts {
-    fn new(seed: [u8; 32]) -> Facts {
-        Facts {
-            seed: Seed(seed),
-            head: None,
-            promise: None,
-            aside: Vec::new(),
-            count: 0,
-            digest: [0; 32],
-        }
-    }
-
-    fn toggle(&mut self, hash: &Hash) {
-        for (byte, with) in self.digest.iter_mut().zip(hash.0) {
-            *byte ^= with;
-        }
-    }
-
-    /// A checksum, because SQLite has none: a flipped bit in the seed or in a promise would go unnoticed.
-    fn seal(&self) -> [u8; 32] {
-        let mut hasher = Sha256::new();
-        prefixed(&mut hasher, b"random-generator/ledger/1");
-        prefixed(&mut hasher, &self.seed.0);
-        prefixed(&mut hasher, self.head.as_ref().map_or(&[][..], |head| &head.0));
-        if let Some(promise) = &self.promise {
-            prefixed(&mut hasher, &promise.fence.to_be_bytes());
-            prefixed(&mut hasher, promise.holder.as_bytes());
-        }
-        prefixed(&mut hasher, &self.count.to_be_bytes());
-        prefixed(&mut hasher, &self.digest);
-        for aside in &self.aside {
-            prefixed(&mut hasher, &aside.chain.0);
-            prefixed(&mut hasher, &aside.head.0);
-            prefixed(&mut hasher, &aside.from_round.to_be_bytes());
-            prefixed(&mut hasher, &aside.to_round.to_be_bytes());
-        }
-        hasher.finalize().into()
-    }
 }
 
 impl Storage {
@@ -148,7 +99,7 @@ impl Storage {
             layout,
             db: None,
             facts: Facts::new([0; 32]),
-            rows: Rows::new(),
+            check: Check::default(),
             pages: Pages::default(),
         };
         let stored = storage.connect()?;
@@ -162,14 +113,7 @@ impl Storage {
     /// `Corrupt`: it is not valid. `Io`: it can't be read, is locked for more than a second, or has an unfinished commit that only its
     /// member can roll back.
     pub fn inspect(path: &Path) -> Result<Stored, StorageError> {
-        let loaded = load::inspect(path)?;
-        Ok(Stored {
-            seed: loaded.facts.seed,
-            records: loaded.records,
-            head: loaded.facts.head,
-            promise: loaded.facts.promise,
-            aside: loaded.facts.aside,
-        })
+        load::inspect(path)
     }
 
     /// Stores all of `writes`, in order and durably, or none of them. To make room, put `Prune` before `Record`.
@@ -183,18 +127,62 @@ impl Storage {
         let Some(mut db) = self.db.take() else {
             return Err(StorageError::Io(format!("{} is not open", self.path.display())));
         };
-        let (facts, changed) = self.transact(&mut db, writes).map_err(|error| self.classify(error))?;
-        self.facts = facts;
-        for (hash, row) in changed {
-            match row {
-                Some(row) => self.rows.insert(hash, row),
-                None => self.rows.remove(&hash),
-            };
-        }
+        let (facts, check) = self
+            .transact(&mut db, writes)
+            .map_err(|error| failed(&self.path, error))?;
+        (self.facts, self.check) = (facts, check);
         // The commit is durable, even if these figures can't be read.
         self.pages = pages(&db).unwrap_or(self.pages);
         self.db = Some(db);
         Ok(())
+    }
+
+    pub fn has(&self, hash: &Hash) -> Result<bool, StorageError> {
+        self.read(|db| rows::locate(db, hash)).map(|id| id.is_some())
+    }
+
+    /// Up to `count` records from `hash` backwards, newest first.
+    pub fn ancestors(&self, hash: &Hash, count: usize) -> Result<Vec<Arc<Record>>, StorageError> {
+        self.read(|db| rows::ancestors(db, hash, count))
+    }
+
+    /// Up to `count` of the records whose slots are the oldest.
+    pub fn oldest(&mut self, count: usize) -> Result<Vec<Old>, StorageError> {
+        if self.db.is_none() {
+            self.connect()?;
+        }
+        self.read(|db| rows::oldest(db, self.facts.era, count))
+    }
+
+    /// All records.
+    pub fn len(&self) -> u64 {
+        self.facts.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.facts.count == 0
+    }
+
+    /// Whether all rows were verified since the file was opened.
+    pub fn is_verified(&self) -> bool {
+        self.check.is_done()
+    }
+
+    /// Verifies up to `count` more rows.
+    pub fn verify(&mut self, count: usize) -> Result<(), StorageError> {
+        if let Some(db) = self.db.as_ref().filter(|_| !self.check.is_done()) {
+            let verified = self.check.advance(db, &self.facts, count);
+            verified.map_err(|error| failed(&self.path, error))?;
+        }
+        Ok(())
+    }
+
+    fn read<T: Default>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StorageError> {
+        match &self.db {
+            Some(db) => read(db).map_err(|error| failed(&self.path, error)),
+            // After a failed commit; the next one opens it.
+            None => Ok(T::default()),
+        }
     }
 
     /// While [`used`](Storage::used) is below these bytes, a commit of up to [`largest_commit`](Storage::largest_commit) is certain
@@ -213,12 +201,15 @@ impl Storage {
     pub fn cost(canonical: usize) -> u64 {
         // A page holds 4,080 bytes of rows, each with an overhead of about 20. A row that doesn't fit one page gets pages of its own.
         const LEAF: u64 = 4080;
+        /// Its place, in a table and two indexes whose pages may be half full.
+        const PLACE: u64 = 100;
         let row = canonical as u64 + 20;
-        if row <= LEAF {
+        let pages = if row <= LEAF {
             u64::from(PAGE) / (LEAF / row)
         } else {
             (row / LEAF + 1) * u64::from(PAGE)
-        }
+        };
+        pages + PLACE
     }
 
     /// Bytes of records, written and pruned together, in a commit that fits the reserved journal. A larger commit works while the
@@ -249,118 +240,58 @@ impl Storage {
 
     fn connect(&mut self) -> Result<Stored, StorageError> {
         let loaded = load::load(&self.path, self.layout)?;
-        self.rows = loaded.rows;
         self.pages = loaded.pages;
-        let stored = Stored {
-            seed: loaded.facts.seed.clone(),
-            records: loaded.records,
-            head: loaded.facts.head,
-            promise: loaded.facts.promise.clone(),
-            aside: loaded.facts.aside.clone(),
-        };
         self.facts = loaded.facts;
+        self.check = loaded.check;
         self.db = Some(loaded.db);
-        Ok(stored)
+        Ok(loaded.stored)
     }
 
-    fn transact(&self, db: &mut Connection, writes: &[Write]) -> rusqlite::Result<(Facts, HashMap<Hash, Option<i64>>)> {
-        let mut facts = self.facts.clone();
-        let mut changed: HashMap<Hash, Option<i64>> = HashMap::new();
+    fn transact(&self, db: &mut Connection, writes: &[Write]) -> rusqlite::Result<(Facts, Check)> {
+        let (mut facts, mut check) = (self.facts.clone(), self.check.clone());
         let transaction = db.transaction()?;
         for write in writes {
             match write {
                 Write::Record(record) => {
-                    if self.row(&changed, &record.hash).is_none() {
-                        transaction
-                            .prepare_cached("INSERT INTO records (record) VALUES (?1)")?
-                            .execute([record.canonical()])?;
-                        changed.insert(record.hash, Some(transaction.last_insert_rowid()));
-                        facts.toggle(&record.hash);
-                        facts.count += 1;
+                    if rows::locate(&transaction, &record.hash)?.is_none() {
+                        check.on_insert(rows::insert(&transaction, record)?, &record.hash);
+                        facts.add(record);
                     }
                 }
                 Write::Prune(hashes) => {
                     for hash in hashes {
-                        if let Some(row) = self.row(&changed, hash) {
-                            transaction
-                                .prepare_cached("DELETE FROM records WHERE id = ?1")?
-                                .execute([row])?;
-                            changed.insert(*hash, None);
-                            facts.toggle(hash);
-                            facts.count -= 1;
+                        if let Some(id) = rows::locate(&transaction, hash)? {
+                            rows::delete(&transaction, id)?;
+                            check.on_delete(id, hash);
+                            facts.remove(hash);
                         }
                     }
                 }
+                Write::Link(records) => {
+                    for record in records {
+                        rows::link(&transaction, record, facts.era)?;
+                        facts.aside.retain(|aside| aside.head != record.hash);
+                    }
+                }
+                Write::Unlink(records) => {
+                    for record in records {
+                        rows::unlink(&transaction, record)?;
+                    }
+                }
+                Write::Renew => facts.era += 1,
+                Write::Runs(runs) => facts.runs = runs.clone(),
                 Write::Head(hash) => facts.head = Some(*hash),
                 Write::Promise(promise) => facts.promise = Some(promise.clone()),
                 Write::Aside(aside) => facts.list(aside.clone()),
             }
         }
         if facts.aside != self.facts.aside {
-            put_aside(&transaction, &facts.aside)?;
+            facts.put_aside(&transaction)?;
         }
-        put_facts(&transaction, &facts)?;
+        facts.put(&transaction)?;
         transaction.commit()?;
-        Ok((facts, changed))
+        Ok((facts, check))
     }
-
-    fn row(&self, changed: &HashMap<Hash, Option<i64>>, hash: &Hash) -> Option<i64> {
-        changed
-            .get(hash)
-            .copied()
-            .unwrap_or_else(|| self.rows.get(hash).copied())
-    }
-
-    fn classify(&self, error: rusqlite::Error) -> StorageError {
-        classify(DatabaseError::new(&self.path, error))
-    }
-}
-
-impl Facts {
-    /// Lists a tail as the newest; the same tail is listed once.
-    fn list(&mut self, aside: Aside) {
-        self.aside.retain(|known| known.head != aside.head);
-        self.aside.push(aside);
-        let surplus = self.aside.len().saturating_sub(MAX_ASIDE);
-        self.aside.drain(..surplus);
-    }
-}
-
-/// Also inserts the first row of a new ledger.
-fn put_facts(db: &Connection, facts: &Facts) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO ledger (id, seed, head, fence, holder, count, digest, seal)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
-    .execute(params![
-        facts.seed.0,
-        facts.head.map(|head| head.to_string()),
-        facts
-            .promise
-            .as_ref()
-            .map(|promise| signed(promise.fence))
-            .transpose()?,
-        facts.promise.as_ref().map(|promise| promise.holder.as_str()),
-        signed(facts.count)?,
-        facts.digest,
-        facts.seal(),
-    ])?;
-    Ok(())
-}
-
-fn put_aside(db: &Connection, aside: &[Aside]) -> rusqlite::Result<()> {
-    db.execute("DELETE FROM aside", [])?;
-    let mut insert =
-        db.prepare_cached("INSERT INTO aside (chain, head, from_round, to_round) VALUES (?1, ?2, ?3, ?4)")?;
-    for tail in aside {
-        insert.execute(params![
-            tail.chain.to_string(),
-            tail.head.to_string(),
-            signed(tail.from_round)?,
-            signed(tail.to_round)?
-        ])?;
-    }
-    Ok(())
 }
 
 fn pages(db: &Connection) -> rusqlite::Result<Pages> {
@@ -369,6 +300,17 @@ fn pages(db: &Connection) -> rusqlite::Result<Pages> {
         all: number("PRAGMA page_count")?,
         free: number("PRAGMA freelist_count")?,
     })
+}
+
+/// A column of another type, a missing row or a broken record is damage; other errors are SQLite's own.
+fn failed(path: &Path, error: rusqlite::Error) -> StorageError {
+    match error {
+        rusqlite::Error::SqliteFailure(..) | rusqlite::Error::ToSqlConversionFailure(_) => {
+            classify(DatabaseError::new(path, error))
+        }
+        rusqlite::Error::FromSqlConversionFailure(_, _, damage) => StorageError::Corrupt(damage.to_string()),
+        error => StorageError::Corrupt(error.to_string()),
+    }
 }
 
 fn classify(error: DatabaseError) -> StorageError {
@@ -394,4 +336,10 @@ fn io_error(path: &Path, error: &io::Error) -> StorageError {
 /// SQLite's integers are signed.
 fn signed(value: u64) -> rusqlite::Result<i64> {
     i64::try_from(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+fn toggle(digest: &mut [u8; 32], hash: &Hash) {
+    for (byte, with) in digest.iter_mut().zip(hash.0) {
+        *byte ^= with;
+    }
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::handle::Request;
 pub use super::handle::{Busy, LedgerHandle, RestoreError};
+use super::history::{self, HistoryThread};
 pub use super::metrics::LedgerMetrics;
 use super::open::Open;
 use super::storage::{Storage, StorageConfig, StorageError};
@@ -19,13 +20,16 @@ use crate::clock::Clock;
 use crate::draw::contributor::Contributor;
 use crate::lease::LeaseSnapshot;
 use crate::peer::message::{HeadsAnswer, HeadsRequest, KeepAnswer, KeepRequest, Refusal};
-use crate::record::Record;
+use crate::record::{Record, Slot};
 use crate::shutdown::Signal;
 
 /// Requests that may wait for the thread; more fail as busy.
 const QUEUE: usize = 64;
 /// The wait before a failed volume is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Rows that are verified in one step, while there is nothing else to do, and the pause after it.
+const VERIFIED_AT_ONCE: usize = 16;
+const BETWEEN_STEPS: Duration = Duration::from_millis(10);
 /// Older records are fetched only below this, so that pruned ones aren't fetched again.
 const ROOM_PERCENT: u64 = 70;
 
@@ -33,6 +37,8 @@ const ROOM_PERCENT: u64 = 70;
 pub struct LedgerConfig {
     pub path: PathBuf,
     pub storage: StorageConfig,
+    /// Records whose slots are longer ago are deleted; none keeps what there is space for.
+    pub keep: Option<Duration>,
     pub contributor: Contributor,
 }
 
@@ -48,6 +54,7 @@ pub enum LedgerError {
 pub struct LedgerTask {
     thread: thread::JoinHandle<()>,
     requests: SyncSender<Request>,
+    history: HistoryThread,
 }
 
 /// Starts the thread, which opens the ledger itself: a slow volume doesn't delay the start.
@@ -56,6 +63,7 @@ pub fn start(
     clock: Clock,
     metrics: LedgerMetrics,
 ) -> Result<(LedgerTask, LedgerHandle), LedgerError> {
+    let path = config.path.clone();
     let (requests, receiver) = sync_channel(QUEUE);
     let (publisher, snapshots) = watch::channel(Arc::new(unopened(Condition::Opening)));
     let worker = Worker {
@@ -67,14 +75,25 @@ pub fn start(
         condition: Condition::Opening,
         unseen: None,
     };
+    let ledger = requests.clone();
+    let (history_thread, history) = history::start(path, move |error| {
+        // If the queue is full, the next who reads it reports it again.
+        let _ = ledger.try_send(Request::Damaged(error.clone()));
+    })?;
     let thread = thread::Builder::new()
         .name("ledger".into())
         .spawn(move || worker.run(&receiver))?;
     let handle = LedgerHandle {
         requests: requests.clone(),
         snapshots,
+        history,
     };
-    Ok((LedgerTask { thread, requests }, handle))
+    let task = LedgerTask {
+        thread,
+        requests,
+        history: history_thread,
+    };
+    Ok((task, handle))
 }
 
 impl LedgerTask {
@@ -87,7 +106,7 @@ impl LedgerTask {
         let mut sent = None;
         let mut unsent = false;
         // Only this notices a panic of the thread: it leaves the queue without a reader.
-        while !self.thread.is_finished() {
+        while !self.thread.is_finished() && !self.history.is_finished() {
             let head = lease.borrow_and_update().payload().cloned();
             if let Some(head) = head.filter(|head| sent != Some(head.hash)) {
                 let hash = head.hash;
@@ -104,12 +123,15 @@ impl LedgerTask {
                 () = tokio::time::sleep(if unsent { TRY_AGAIN / 10 } else { TRY_AGAIN }) => {}
             }
         }
-        let requests = self.requests;
-        let thread = self.thread;
+        let LedgerTask {
+            thread,
+            requests,
+            history,
+        } = self;
         let joined = tokio::task::spawn_blocking(move || {
             // Blocks while the queue is full, and fails if the thread has ended.
             let _ = requests.send(Request::Stop);
-            thread.join()
+            thread.join().and(history.stop())
         });
         match joined.await {
             Ok(Ok(())) => Ok(()),
@@ -121,7 +143,8 @@ impl LedgerTask {
 /// The snapshot of a ledger that is not open.
 pub fn unopened(condition: Condition) -> LedgerSnapshot {
     LedgerSnapshot {
-        chain: Arc::new([]),
+        recent: Arc::new([]),
+        below: 0,
         newest: None,
         wanted: None,
         aside: Arc::new([]),
@@ -147,6 +170,7 @@ impl Worker {
         // By the clock and not after a quiet second: a recovering holder sends requests more often than that.
         let mut due = self.clock.boot() + TRY_AGAIN;
         loop {
+            let more = self.has_more_to_verify() | self.recall();
             self.publish();
             let now = self.clock.boot();
             if now >= due {
@@ -154,11 +178,29 @@ impl Worker {
                 due = self.clock.boot() + TRY_AGAIN;
                 continue;
             }
-            match requests.recv_timeout(due.since(now)) {
+            let wait = if more {
+                BETWEEN_STEPS.min(due.since(now))
+            } else {
+                due.since(now)
+            };
+            match requests.recv_timeout(wait) {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(request) => self.answer(request),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.verify(),
             }
+        }
+    }
+
+    fn has_more_to_verify(&self) -> bool {
+        let writable = self.condition == Condition::Writable;
+        writable && self.open.as_ref().is_some_and(|open| !open.storage.is_verified())
+    }
+
+    /// Verifies some of the rows that weren't verified when the ledger was opened.
+    fn verify(&mut self) {
+        let verified = self.open.as_mut().map(|open| open.storage.verify(VERIFIED_AT_ONCE));
+        if let Some(Err(error)) = verified {
+            self.on_failure(&error);
         }
     }
 
@@ -167,10 +209,6 @@ impl Worker {
         match request {
             Request::Keep(request, reply) => drop(reply.send(self.keep(&request))),
             Request::Heads(request, reply) => drop(reply.send(self.heads(&request))),
-            Request::Records(hash, count, reply) => {
-                let found = self.open.as_ref().map(|open| open.ledger.ancestors(&hash, count));
-                drop(reply.send(found.unwrap_or_default()));
-            }
             Request::Seen(record) => {
                 self.unseen = Some(record);
                 self.store_unseen();
@@ -181,6 +219,7 @@ impl Worker {
                     self.store(&writes);
                 }
             }
+            Request::Damaged(error) => self.on_failure(&error),
             Request::Restore(reply) => drop(reply.send(self.restore())),
             Request::Stop => {}
         }
@@ -191,6 +230,13 @@ impl Worker {
             return Err(self.refusal());
         };
         let (writes, answer) = self.config.contributor.keep(&open.ledger, request, self.clock.wall())?;
+        let writes = match open.without_stored(writes) {
+            Ok(writes) => writes,
+            Err(error) => {
+                self.on_failure(&error);
+                return Err(self.refusal());
+            }
+        };
         self.answer_once_stored(&writes, answer)
     }
 
@@ -233,6 +279,17 @@ impl Worker {
         if self.store(&writes) {
             self.unseen = None;
         }
+    }
+
+    /// Joins what the volume has to the chain; true while there may be more.
+    fn recall(&mut self) -> bool {
+        let Some(open) = self.open.as_mut().filter(|_| self.condition == Condition::Writable) else {
+            return false;
+        };
+        open.recall().unwrap_or_else(|error| {
+            self.on_failure(&error);
+            false
+        })
     }
 
     /// Commits writes, if there are any. False if the volume failed.
@@ -283,7 +340,7 @@ impl Worker {
         match (&self.condition, &self.open) {
             (Condition::Corrupt(_), _) => {}
             (_, None) => self.try_open(),
-            (Condition::Opening | Condition::Writable, Some(_)) => {}
+            (Condition::Opening | Condition::Writable, Some(_)) => self.prune_by_age(),
             (Condition::Unwritable(_), Some(_)) => {
                 self.store_unseen();
                 // With nothing to store, only an empty commit shows whether the volume works again.
@@ -291,6 +348,18 @@ impl Worker {
                     self.commit(&[]);
                 }
             }
+        }
+    }
+
+    /// Deletes what is older than `--ledger-keep`, some of it each second.
+    fn prune_by_age(&mut self) {
+        let (Some(keep), Some(open)) = (self.config.keep, &mut self.open) else {
+            return;
+        };
+        let now = self.clock.wall().seconds();
+        let age = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+        if let Err(error) = open.prune_before(Slot(now.saturating_sub(age))) {
+            self.on_failure(&error);
         }
     }
 
@@ -327,10 +396,12 @@ impl Worker {
         let snapshot = match &self.open {
             Some(open) => {
                 let mut snapshot = open.ledger.snapshot(self.condition.clone());
-                if open.percent_used() >= ROOM_PERCENT {
+                let unwanted = open.outdated == snapshot.wanted;
+                // Unless it is missing, the volume may have it.
+                if unwanted || open.percent_used() >= ROOM_PERCENT || open.missing != snapshot.wanted {
                     snapshot.wanted = None;
                 }
-                self.metrics.records.set(gauge(open.ledger.len() as u64));
+                self.metrics.records.set(gauge(open.storage.len()));
                 self.metrics.used.set(gauge(open.storage.used()));
                 snapshot
             }
@@ -386,7 +457,12 @@ mod tests {
         let (requests, receiver) = sync_channel(QUEUE);
         drop(receiver);
         let thread = thread::spawn(|| panic!("the thread of this test"));
-        let task = LedgerTask { thread, requests };
+        let (history, _reader) = history::start("ledger.db".into(), |_| {}).unwrap();
+        let task = LedgerTask {
+            thread,
+            requests,
+            history,
+        };
         let (_lease, views) = watch::channel(view(Head::Valid(Arc::new(Draft::after(None, 1).seal()))));
         let (_stop, stopped) = shutdown::stage();
         let ended = tokio::time::timeout(Duration::from_secs(30), task.run(views, stopped)).await;

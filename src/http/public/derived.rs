@@ -42,7 +42,7 @@ const BYTES_EACH: usize = 128;
 pub(in crate::http) async fn integers(request: PublicRequest<Draws>) -> Answer {
     let (query, format) = request.read::<JsonText>(&["min", "max", "count", "unique", "format"])?;
     let (question, count) = question(&query)?;
-    let record = request.record()?;
+    let record = request.record().await?;
     if record.output.is_none() {
         return Err(Problem::conflict(format!(
             "round {} has no output, since no member revealed a secret: use a later round",

@@ -3,7 +3,6 @@
 
 mod page;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,17 +14,17 @@ use self::page::{Page, PageWriter};
 use super::request::{Answer, PublicRequest};
 use super::stream::permits::Streams;
 use crate::clock::Clock;
+use crate::draw::ledger::history::{History, HistoryError};
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::lease::LeaseSnapshot;
 use crate::record::{MAX_INTEGER, Record};
 use crate::server::budget::{Budget, SMALL};
 use crate::server::conditional::{Freshness, Tag, cacheable};
 use crate::server::format::{Format, JsonLines, respond};
-use crate::server::parts::Parts;
 use crate::server::problem::Problem;
 use crate::server::query::integer;
 
-/// Records in one response of `/draws`. JSON lines have no limit: the ledger is small, and a verifier wants all of it.
+/// Records in one response of `/draws`. JSON lines have no limit: a verifier wants all of the chain.
 const LIMIT: i64 = 1_000;
 const LIMIT_DEFAULT: i64 = 100;
 /// More than a record has with 32 contributions.
@@ -40,6 +39,7 @@ static NEXT: HeaderName = HeaderName::from_static("random-generator-next");
 #[derive(Debug)]
 pub struct Draws {
     pub ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+    pub history: History,
     pub lease: watch::Receiver<Arc<LeaseSnapshot>>,
     pub memory: Budget,
     pub clock: Clock,
@@ -67,23 +67,23 @@ pub(in crate::http) async fn list(request: PublicRequest<Draws>) -> Answer {
     let (query, format) = request.read::<JsonLines>(&["from", "limit", "format"])?;
     let from = query.text("from").map(|text| round("from", text)).transpose()?;
     let limit = match (format, query.text("limit")) {
-        (Format::JsonLines, None) => usize::MAX,
-        _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)? as usize,
+        (Format::JsonLines, None) => u64::MAX,
+        _ => query.integer("limit", 1..=LIMIT, LIMIT_DEFAULT)?.unsigned_abs(),
     };
     let ledger = request.state.known()?;
-    let kept = ledger.chain.len();
-    let from = match from {
-        Some(from) => kept - after(&ledger, from)?.len(),
-        None => 0,
-    };
-    let end = from.saturating_add(limit).min(kept);
-    let next = ledger.chain.get(end).map(|record| record.round);
-    let most = (end - from).max(1) * RECORD_BYTES;
-    let hold = request.state.memory.take_for_answer(most, 0).await?;
-    let mut page = PageWriter::new(format, ledger, from..end, next);
-    let make = move |part: &mut Vec<u8>| Ok::<_, Infallible>(page.write(part));
-    let Ok(parts) = Parts::begin(hold, most, None, make).await;
-    let mut response = respond(format, parts.into_body());
+    let oldest = ledger.oldest().unwrap_or(1);
+    let newest = ledger.head().map_or(0, |head| head.round);
+    let from = from.unwrap_or(oldest);
+    check_kept(&ledger, from)?;
+    let end = from.saturating_add(limit).min(newest + 1).max(from);
+    let next = (end <= newest).then_some(end);
+    let page = PageWriter::new(format, ledger, request.state.history.clone(), from..end, next);
+    let most = usize::try_from(end - from)
+        .unwrap_or(usize::MAX)
+        .max(1)
+        .saturating_mul(RECORD_BYTES);
+    let hold = request.state.memory.take_for_answer(most, page.kept_bytes()).await?;
+    let mut response = respond(format, page.into_body(hold).await?);
     if let Some(next) = next.filter(|_| format == Format::JsonLines) {
         response.headers_mut().insert(NEXT.clone(), HeaderValue::from(next));
     }
@@ -129,7 +129,7 @@ pub(in crate::http) async fn latest(request: PublicRequest<Draws>) -> Answer {
 )]
 pub(in crate::http) async fn one(request: PublicRequest<Draws>) -> Answer {
     let (_, format) = request.read::<JsonLines>(&["format"])?;
-    let record = request.record()?;
+    let record = request.record().await?;
     Ok(one_record(&request, format, &record, Freshness::Final))
 }
 
@@ -150,17 +150,26 @@ pub(super) fn round(name: &'static str, text: &str) -> Result<u64, Problem> {
     Ok(integer(name, text, 1..=MAX_INTEGER as i64)?.unsigned_abs())
 }
 
-/// The chain from `round` on; 410 if that is older than the oldest kept.
-fn after(ledger: &LedgerSnapshot, round: u64) -> Result<&[Arc<Record>], Problem> {
-    match ledger.chain.first() {
-        Some(oldest) if round < oldest.round => Err(Problem::gone(
-            oldest.round,
-            format!("round {round} is no longer kept; the oldest is {}", oldest.round),
+/// 410 if `round` is older than the oldest kept.
+fn check_kept(ledger: &LedgerSnapshot, round: u64) -> Result<(), Problem> {
+    match ledger.oldest() {
+        Some(oldest) if round < oldest => Err(Problem::gone(
+            oldest,
+            format!("round {round} is no longer kept; the oldest is {oldest}"),
         )),
-        _ => {
-            let start = ledger.chain.partition_point(|record| record.round < round);
-            Ok(&ledger.chain[start..])
-        }
+        _ => Ok(()),
+    }
+}
+
+/// Why older records can't be read.
+fn unread(error: &HistoryError, ledger: &LedgerSnapshot) -> Problem {
+    match error {
+        // The chain may have changed since.
+        HistoryError::Gone(round) => match check_kept(ledger, *round) {
+            Err(gone) => gone,
+            Ok(()) => Problem::unavailable("the chain has just changed: ask again", RETRY_AFTER),
+        },
+        HistoryError::Busy | HistoryError::Failed(_) => Problem::unavailable(error.to_string(), RETRY_AFTER),
     }
 }
 
@@ -171,7 +180,7 @@ impl Draws {
         let ledger = self.ledger.borrow().clone();
         let unknown = match &ledger.condition {
             Condition::Writable => return Ok(ledger),
-            _ if !ledger.chain.is_empty() => return Ok(ledger),
+            _ if !ledger.recent.is_empty() => return Ok(ledger),
             Condition::Opening => "the ledger is not open yet".to_owned(),
             Condition::Unwritable(detail) | Condition::Corrupt(detail) => {
                 format!("this member can't read its ledger: {detail}; ask another")
@@ -198,16 +207,25 @@ impl Draws {
 
 impl PublicRequest<Draws> {
     /// The record of the round in the path.
-    pub(super) fn record(&self) -> Result<Arc<Record>, Problem> {
+    pub(super) async fn record(&self) -> Result<Arc<Record>, Problem> {
         let text = self.uri().path().split('/').nth(2).unwrap_or_default();
         let round = round("round", text)?;
         let ledger = self.state.known()?;
-        let record = after(&ledger, round)?.first();
-        record.cloned().ok_or_else(|| {
-            Problem::not_found(match ledger.head() {
-                Some(head) => format!("round {round} has not been drawn; the newest is {}", head.round),
-                None => "nothing has been drawn yet".to_owned(),
-            })
-        })
+        check_kept(&ledger, round)?;
+        match (ledger.get(round), ledger.head()) {
+            (Some(record), _) => Ok(record.clone()),
+            (None, Some(head)) if round <= head.round => {
+                let found = self.state.history.page(round, 1).await;
+                let found = found.map_err(|error| unread(&error, &self.state.ledger.borrow()))?;
+                found.into_iter().next().ok_or_else(Problem::internal)
+            }
+            (None, Some(head)) => {
+                let newest = head.round;
+                Err(Problem::not_found(format!(
+                    "round {round} has not been drawn; the newest is {newest}"
+                )))
+            }
+            (None, None) => Err(Problem::not_found("nothing has been drawn yet")),
+        }
     }
 }

@@ -15,12 +15,13 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use self::cursor::{Cursor, Next};
+use self::cursor::{Cursor, Next, PAGE};
 use self::permits::Open;
 pub use self::permits::Streams;
 use super::draws::{Draws, round};
 use super::request::{Answer, PublicRequest};
 use crate::draw::ledger::LedgerSnapshot;
+use crate::draw::ledger::history::History;
 use crate::record::MAX_INTEGER;
 use crate::server::budget::Budget;
 use crate::server::connection::Endless;
@@ -69,6 +70,7 @@ pub(in crate::http) async fn stream(request: PublicRequest<Draws>) -> Answer {
     let (cursor, first) = Cursor::new(next, &known);
     let reader = Reader {
         ledger: state.ledger.clone(),
+        history: state.history.clone(),
         memory: state.memory.clone(),
         cursor,
         limits: state.streams.limits(),
@@ -118,6 +120,7 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 
 struct Reader {
     ledger: watch::Receiver<Arc<LedgerSnapshot>>,
+    history: History,
     memory: Budget,
     cursor: Cursor,
     limits: StreamLimits,
@@ -148,6 +151,13 @@ impl Reader {
                     return Some(text);
                 }
                 Next::Nothing => self.fetching = None,
+                Next::Older(round) => {
+                    self.fetching = None;
+                    // Without them the stream ends, and its reader comes back for what it misses.
+                    let records = self.history.page(round, PAGE).await.ok()?;
+                    self.last_sent = Instant::now();
+                    return self.cursor.take_older(&records);
+                }
                 Next::Fetching(oldest) => {
                     // Each one that arrives restarts the wait.
                     let (_, since) = self

@@ -77,8 +77,9 @@ journal.durability | fast | value must be one of '', 'none', 'crash', 'power' | 
 journal.max | 2MB | allowed are 2MiB to 1024GiB | JOURNAL_MAX=2MB
 journal.max | 1025GiB | allowed are 2MiB to 1024GiB | JOURNAL_MAX=1025GiB
 journal.max | 10 Mi | does not match pattern…MiB | JOURNAL_MAX=10 Mi
-ledger.max | 511KiB | allowed are 512KiB to 1GiB | LEDGER_MAX=511KiB
-ledger.max | 2Gi | allowed are 512KiB to 1GiB | LEDGER_MAX=2Gi
+ledger.max | 511KiB | allowed are 512KiB to 64GiB | LEDGER_MAX=511KiB
+ledger.max | 65Gi | allowed are 512KiB to 64GiB | LEDGER_MAX=65Gi
+ledger.keep | 0.5h | allowed are 1h to 36500d | LEDGER_KEEP=0.5h
 ledger.max | 9MiB | storage.size is 10Mi: it must have room for a journal of 2MiB (journal.max) and a ledger of 9MiB
 journal.max | 9MiB | storage.size is 10Mi: it must have room for a journal of 9MiB (journal.max) and a ledger of 1536KiB
 http.connectionLimit | 0 | minimum: got 0, want 1 | CONNECTION_LIMIT=0

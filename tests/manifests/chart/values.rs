@@ -10,7 +10,7 @@ use super::{helms, nested, one};
 use crate::{Manifests, at, configuration, parsed, schema, text, variables};
 
 /// Each value that becomes a variable → what it becomes. All of them at once are a set that draws.
-const SETTINGS: [(&str, &str, &str); 19] = [
+const SETTINGS: [(&str, &str, &str); 20] = [
     ("draw.schedule", "*/5 9-17 * * MON-FRI", "DRAW_SCHEDULE"),
     ("draw.deadline", "1.5s", "DRAW_DEADLINE"),
     ("lease.duration", "1m", "LEASE_DURATION"),
@@ -18,7 +18,8 @@ const SETTINGS: [(&str, &str, &str); 19] = [
     ("lease.retry", "500ms", "LEASE_RETRY"),
     ("journal.durability", "power", "DURABILITY"),
     ("journal.max", "2MiB", "JOURNAL_MAX"),
-    ("ledger.max", "1GiB", "LEDGER_MAX"),
+    ("ledger.max", "64GiB", "LEDGER_MAX"),
+    ("ledger.keep", "90d", "LEDGER_KEEP"),
     ("http.answerMemory", "1024GiB", "ANSWER_MEMORY"),
     ("shutdown.delay", "0s", "SHUTDOWN_DELAY"),
     ("shutdown.drainLimit", "37s", "DRAIN_LIMIT"),

@@ -76,7 +76,8 @@ fn the_record_before_the_newest_says_whose_majority_is_needed() {
             draw.answer(millis(at(0), 10), member, Ok(answer));
         }
         let snapshot = LedgerSnapshot {
-            chain: Arc::from([before, head.clone()]),
+            recent: Arc::from([before, head.clone()]),
+            below: 0,
             newest: Some(head),
             wanted: None,
             aside: Arc::new([]),

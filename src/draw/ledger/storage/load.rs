@@ -1,38 +1,53 @@
-//! Opens an existing ledger, and verifies all of its content first.
+//! Opens an existing ledger, and verifies its content first: all of it unless it is long.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::backup::Backup;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags};
 
+use super::super::Stored;
+use super::super::logic::WINDOW;
+use super::check::{Check, Verified};
+use super::facts::Facts;
 use super::reserve::{self, Layout, SCHEMA, TABLES};
-use super::{Aside, Facts, Pages, Promise, Rows, StorageError, classify, io_error, pages};
-use crate::database::{self, DatabaseError, PAGE};
+use super::rows::{self, OFF, damage};
+use super::{Pages, StorageError, classify, failed, io_error, migrate, pages, signed};
+use crate::database::{self, PAGE};
 use crate::files::beside;
-use crate::record::secrets::Seed;
-use crate::record::{Hex, HexError, Record};
+use crate::record::Record;
+
+/// Rows that are verified when the file is opened: all of a ledger of the usual size.
+const VERIFIED_AT_ONCE: usize = 1_000;
+/// A file with more pages in use is verified by its rows alone.
+const CHECKED_PAGES: u64 = 4_096;
 
 pub(super) struct Loaded {
     pub(super) db: Connection,
     pub(super) facts: Facts,
-    pub(super) rows: Rows,
-    pub(super) records: Vec<Arc<Record>>,
+    pub(super) check: Check,
+    pub(super) stored: Stored,
     pub(super) pages: Pages,
 }
 
-/// Opens the file, rolls back an unfinished commit, and verifies everything.
+/// Opens the file, rolls back an unfinished commit, and verifies what the protocol needs.
 pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> {
-    check_header(path)?;
+    let schema = check_header(path)?;
     let mut db = database::open(path, layout.settings()).map_err(classify)?;
-    let failed = |error| classify(DatabaseError::new(path, error));
-    let content = Content { path, db: &db };
-    content.check_structure()?;
-    let facts = content.facts()?;
-    let (records, rows) = content.records(&facts)?;
+    let failed = |error| failed(path, error);
+    // No file in /tmp, which may be full, too.
+    db.pragma_update(None, "temp_store", "memory").map_err(failed)?;
+    check_structure(&db, schema).map_err(failed)?;
+    if schema == migrate::SCHEMA_BEFORE {
+        migrate::migrate(&mut db).map_err(failed)?;
+    }
+    let mut facts = Facts::read(&db, true).map_err(failed)?;
+    let mut check = Check::default();
+    let verified = check.advance(&db, &facts, VERIFIED_AT_ONCE).map_err(failed)?;
+    let stored = stored(&db, &mut facts, &verified).map_err(failed)?;
     // If these fail, the ledger is still valid: commits try to get space themselves.
     let reserved = reserve::fill(&mut db, layout);
     if let Err(error) = reserved
@@ -50,23 +65,21 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
         |_| Ok(()),
     )
     .map_err(failed)?;
-    // No file in /tmp, which may be full, too.
-    db.pragma_update(None, "temp_store", "memory").map_err(failed)?;
     let pages = pages(&db).map_err(failed)?;
     Ok(Loaded {
         db,
         facts,
-        rows,
-        records,
+        check,
+        stored,
         pages,
     })
 }
 
 /// Verifies a copy of the file, which another process may have open. The file is only read, and locked only while its pages are
-/// copied, so a member's commit waits no longer.
-pub(super) fn inspect(path: &Path) -> Result<Loaded, StorageError> {
-    check_header(path)?;
-    let failed = |error| classify(DatabaseError::new(path, error));
+/// copied, so a member's commit waits no longer. Returns all records.
+pub(super) fn inspect(path: &Path) -> Result<Stored, StorageError> {
+    let schema = check_header(path)?;
+    let failed = |error| failed(path, error);
     let copied = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let from = Connection::open_with_flags(path, flags)?;
@@ -75,23 +88,57 @@ pub(super) fn inspect(path: &Path) -> Result<Loaded, StorageError> {
         Backup::new(&from, &mut copy)?.step(-1)?;
         Ok(copy)
     };
-    let db = copied().map_err(failed)?;
-    let content = Content { path, db: &db };
-    content.check_structure()?;
-    let facts = content.facts()?;
-    let (records, rows) = content.records(&facts)?;
-    let pages = pages(&db).map_err(failed)?;
-    Ok(Loaded {
-        db,
-        facts,
-        rows,
+    let mut db = copied().map_err(failed)?;
+    let whole = |db: &mut Connection| -> rusqlite::Result<Stored> {
+        check_structure(db, schema)?;
+        if schema == migrate::SCHEMA_BEFORE {
+            migrate::migrate(db)?;
+        }
+        let mut facts = Facts::read(db, true)?;
+        let verified = Check::default().advance(db, &facts, usize::MAX)?;
+        let stored = stored(db, &mut facts, &verified)?;
+        Ok(Stored {
+            records: verified.into_values().collect(),
+            ..stored
+        })
+    };
+    whole(&mut db).map_err(failed)
+}
+
+/// What a ledger begins with. Rows that are `verified` aren't read again.
+fn stored(db: &Connection, facts: &mut Facts, verified: &Verified) -> rusqlite::Result<Stored> {
+    let mut rows = BTreeSet::new();
+    if let Some((age, newest)) = &mut facts.newest {
+        let id = rows::locate(db, newest)?.ok_or_else(|| damage("its newest record is missing".to_owned()))?;
+        *age = rows::read(db, id)?.age();
+        rows.insert(id);
+    }
+    for (at, run) in facts.runs.iter().rev().enumerate() {
+        // Of what lies below more than one gap the tip is enough.
+        let count = if at < 2 { WINDOW } else { 1 };
+        rows.extend(rows::newest(db, facts.era, signed(run.high)?, count)?);
+    }
+    rows.extend(rows::newest(db, OFF, i64::MAX, WINDOW)?);
+    let read = |id: i64| verified.get(&id).cloned().map_or_else(|| rows::read(db, id), Ok);
+    let records = rows.into_iter().map(read).collect::<rusqlite::Result<Vec<_>>>()?;
+    if let Some(run) = facts.runs.last() {
+        let is_tip = |record: &Arc<Record>| record.hash == run.tip;
+        if facts.head != Some(run.tip) || !records.iter().any(is_tip) {
+            return Err(damage("its chain does not end with its head".to_owned()));
+        }
+    }
+    Ok(Stored {
+        seed: facts.seed.clone(),
         records,
-        pages,
+        runs: facts.runs.clone(),
+        head: facts.head,
+        promise: facts.promise.clone(),
+        aside: facts.aside.clone(),
     })
 }
 
 /// Refuses files that SQLite would change at once: it converts one in WAL mode, and fills an empty one.
-fn check_header(path: &Path) -> Result<(), StorageError> {
+fn check_header(path: &Path) -> Result<u32, StorageError> {
     let corrupt = |detail: String| Err(StorageError::Corrupt(detail));
     let mut header = [0; 100];
     // Before SQLite opens it: closing a file releases all of this process's locks on it.
@@ -115,7 +162,7 @@ fn check_header(path: &Path) -> Result<(), StorageError> {
         return corrupt("it is no database of the ledger's form".to_owned());
     }
     match number(60) {
-        SCHEMA => Ok(()),
+        schema @ (migrate::SCHEMA_BEFORE | SCHEMA) => Ok(schema),
         newer if newer > SCHEMA => corrupt(format!(
             "it was written by a newer version (schema {newer}, this one knows {SCHEMA}); run that version or a later one"
         )),
@@ -123,117 +170,30 @@ fn check_header(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-struct Content<'a> {
-    path: &'a Path,
-    db: &'a Connection,
-}
-
-impl Content<'_> {
-    fn check_structure(&self) -> Result<(), StorageError> {
-        let check = || {
-            self.db
-                .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
-        };
-        let found = self.read(check())?;
+fn check_structure(db: &Connection, schema: u32) -> rusqlite::Result<()> {
+    let pages = pages(db)?;
+    if pages.all.saturating_sub(pages.free) <= CHECKED_PAGES {
+        let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if found != "ok" {
-            return Err(StorageError::Corrupt(found));
+            return Err(damage(found));
         }
-        let tables = || {
-            // An interrupted growth leaves a filler.
-            let mut statement = self
-                .db
-                .prepare("SELECT sql FROM sqlite_schema WHERE name <> 'filler' ORDER BY name")?;
-            statement
-                .query_map([], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<Option<String>>>>()
-        };
-        if self.read(tables())?.iter().map(Option::as_deref).ne(TABLES.map(Some)) {
-            return Err(StorageError::Corrupt("its tables are not a ledger's".to_owned()));
-        }
-        Ok(())
     }
-
-    fn facts(&self) -> Result<Facts, StorageError> {
-        let row = self.db.query_row(
-            "SELECT seed, head, fence, holder, count, digest, seal FROM ledger",
-            [],
-            |row| {
-                let fence = row.get::<_, Option<i64>>(2)?.map(|_| natural(row, 2)).transpose()?;
-                let promise = fence.zip(row.get::<_, Option<String>>(3)?);
-                let head: Option<String> = row.get(1)?;
-                let facts = Facts {
-                    seed: Seed(row.get(0)?),
-                    head: head.map(|_| hex(row, 1)).transpose()?,
-                    promise: promise.map(|(fence, holder)| Promise { fence, holder }),
-                    aside: Vec::new(),
-                    count: natural(row, 4)?,
-                    digest: row.get(5)?,
-                };
-                Ok((facts, row.get::<_, Vec<u8>>(6)?))
-            },
-        );
-        let (mut facts, seal) = self.read(row)?;
-        let aside = || {
-            let mut statement = self
-                .db
-                .prepare("SELECT chain, head, from_round, to_round FROM aside ORDER BY id")?;
-            let rows = statement.query_map([], |row| {
-                let (from_round, to_round) = (natural(row, 2)?, natural(row, 3)?);
-                Ok(Aside {
-                    chain: hex(row, 0)?,
-                    head: hex(row, 1)?,
-                    from_round,
-                    to_round,
-                })
-            })?;
-            rows.collect()
-        };
-        facts.aside = self.read(aside())?;
-        if facts.seal().as_slice() != seal {
-            return Err(StorageError::Corrupt(
-                "its seal is broken: seed, head, promise or list of tails was changed".to_owned(),
-            ));
-        }
-        Ok(facts)
+    // An interrupted growth leaves a filler.
+    let mut statement = db.prepare("SELECT sql FROM sqlite_schema WHERE name <> 'filler' ORDER BY name")?;
+    let tables = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<Option<String>>>>()?;
+    let expected: &[&str] = if schema == SCHEMA {
+        &TABLES
+    } else {
+        &migrate::TABLES_BEFORE
+    };
+    if tables
+        .iter()
+        .map(Option::as_deref)
+        .ne(expected.iter().copied().map(Some))
+    {
+        return Err(damage("its tables are not a ledger's".to_owned()));
     }
-
-    fn records(&self, facts: &Facts) -> Result<(Vec<Arc<Record>>, Rows), StorageError> {
-        let (mut records, mut rows) = (Vec::new(), Rows::new());
-        let mut found = Facts::new([0; 32]);
-        let mut statement = self.read(self.db.prepare("SELECT id, record FROM records"))?;
-        let texts = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
-        for row in self.read(texts)? {
-            let (id, text) = self.read(row)?;
-            let record = Record::parse(&text).map_err(|error| StorageError::Corrupt(format!("row {id}: {error}")))?;
-            found.toggle(&record.hash);
-            rows.insert(record.hash, id);
-            records.push(Arc::new(record));
-        }
-        if records.len() as u64 != facts.count || rows.len() != records.len() || found.digest != facts.digest {
-            let (has, should) = (records.len(), facts.count);
-            return Err(StorageError::Corrupt(format!(
-                "of the {should} records that it should have, {has} are others or missing"
-            )));
-        }
-        Ok((records, rows))
-    }
-
-    /// A column of another type or a missing row is damage; other errors are SQLite's own.
-    fn read<T>(&self, result: rusqlite::Result<T>) -> Result<T, StorageError> {
-        result.map_err(|error| match error {
-            rusqlite::Error::SqliteFailure(..) => classify(DatabaseError::new(self.path, error)),
-            error => StorageError::Corrupt(error.to_string()),
-        })
-    }
-}
-
-fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let value: i64 = row.get(column)?;
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
-}
-
-fn hex<const N: usize>(row: &Row<'_>, column: usize) -> rusqlite::Result<Hex<N>> {
-    let text: String = row.get(column)?;
-    text.parse()
-        .map_err(|error: HexError| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    Ok(())
 }

@@ -6,38 +6,45 @@
 //! an allocated extent may need a block for the extent tree.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Facts, MIN_MAX_BYTES, StorageError, classify, io_error, pages, put_facts};
+use super::{Facts, MIN_MAX_BYTES, StorageError, classify, io_error, pages};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
 use crate::files::{self, beside, remove};
 
 /// The version of the database's layout: `PRAGMA user_version`.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
-pub(super) const TABLES: [&str; 3] = [
+/// By name.
+pub(super) const TABLES: [&str; 6] = [
     "CREATE TABLE aside (id INTEGER PRIMARY KEY, chain TEXT NOT NULL, head TEXT NOT NULL, from_round INTEGER NOT NULL, to_round INTEGER NOT NULL)",
-    "CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1), seed BLOB NOT NULL, head TEXT, fence INTEGER, holder TEXT, count INTEGER NOT NULL, digest BLOB NOT NULL, seal BLOB NOT NULL)",
+    "CREATE INDEX by_key ON places (key)",
+    "CREATE INDEX by_place ON places (era, place)",
+    "CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1), seed BLOB NOT NULL, head TEXT, newest TEXT, fence INTEGER, holder TEXT, era INTEGER NOT NULL, runs BLOB NOT NULL, count INTEGER NOT NULL, digest BLOB NOT NULL, seal BLOB NOT NULL)",
+    "CREATE TABLE places (id INTEGER PRIMARY KEY, key INTEGER NOT NULL, era INTEGER NOT NULL, place INTEGER NOT NULL)",
     "CREATE TABLE records (id INTEGER PRIMARY KEY, record TEXT NOT NULL)",
 ];
 
-/// The division of the space: five sixths for the file, one for the journal, which has the old content of the pages that a
-/// transaction changes.
+/// The division of the space: one sixth, at most 16 MiB, for the journal, which has the old content of the pages that a transaction
+/// changes; the rest for the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) file_pages: u32,
     pub(super) journal_bytes: u64,
 }
 
+/// Enough for the largest commit, however large the ledger is.
+const MOST_JOURNAL_PAGES: u32 = 4096;
+
 impl Layout {
     pub(super) fn of(max_bytes: u64) -> Layout {
-        // SQLite counts pages with 32 bits, and the whole ledger is read when it is opened.
+        // SQLite counts pages with 32 bits.
         let pages = u32::try_from(max_bytes.max(MIN_MAX_BYTES) / u64::from(PAGE)).unwrap_or(u32::MAX);
-        let journal = (pages / 6).max(40);
+        let journal = (pages / 6).clamp(40, MOST_JOURNAL_PAGES);
         Layout {
             file_pages: pages - journal,
             journal_bytes: u64::from(journal) * u64::from(PAGE),
@@ -99,11 +106,14 @@ fn build(draft: &Path, layout: Layout, facts: &Facts) -> Result<(), StorageError
         db.pragma_update_and_check(None, "journal_mode", "memory", |_| Ok(()))?;
         db.pragma_update(None, "synchronous", "off")?;
         let transaction = db.transaction()?;
-        for table in TABLES {
-            transaction.execute_batch(table)?;
+        // An index comes after its table.
+        let is_index = |sql: &&str| sql.starts_with("CREATE INDEX");
+        let tables = TABLES.into_iter().filter(|sql| !is_index(sql));
+        for sql in tables.chain(TABLES.into_iter().filter(is_index)) {
+            transaction.execute_batch(sql)?;
         }
         transaction.pragma_update(None, "user_version", SCHEMA)?;
-        put_facts(&transaction, facts)?;
+        facts.put(&transaction)?;
         transaction.commit()?;
         fill(db, layout)
     };
@@ -142,8 +152,7 @@ pub(super) fn grow_journal(journal: &Path, bytes: u64) -> io::Result<()> {
     if length >= bytes {
         return Ok(());
     }
-    let zeros = vec![0; usize::try_from(bytes - length).unwrap_or(0)];
-    file.write_all(&zeros)?;
+    io::copy(&mut io::repeat(0).take(bytes - length), &mut file)?;
     file.sync_all()
 }
 

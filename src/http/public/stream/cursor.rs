@@ -5,17 +5,19 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::draw::ledger::LedgerSnapshot;
-use crate::record::Record;
+use crate::record::{Hash, Record};
 
 /// Bytes of events handed to a connection at once: more are written only when these are gone. A record has at most 64 KiB, and
 /// is never split.
-const PAGE: usize = 16 * 1024;
+pub(super) const PAGE: usize = 16 * 1024;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Events(String),
     /// Nothing until the ledger changes.
     Nothing,
+    /// The next is of this round, which is not a recent one: see [`Cursor::take_older`].
+    Older(u64),
     /// Records before this round, the oldest here, are being fetched from the peers.
     Fetching(u64),
 }
@@ -24,8 +26,10 @@ pub(super) enum Next {
 pub(super) struct Cursor {
     /// The round to send next.
     next: u64,
-    /// The chain at the time of the last event: it contains every record that was sent.
+    /// The newest records at the time of the last event: those that were sent are among them, or before them.
     sent: Arc<[Arc<Record>]>,
+    /// The last record sent.
+    last: Option<(u64, Hash)>,
     /// The chain was empty when the reader connected, and no event was sent since.
     began_empty: bool,
 }
@@ -45,7 +49,8 @@ impl Cursor {
         }
         let cursor = Cursor {
             next,
-            sent: ledger.chain.clone(),
+            sent: ledger.recent.clone(),
+            last: None,
             began_empty: newest.is_none(),
         };
         (cursor, text)
@@ -53,16 +58,16 @@ impl Cursor {
 
     /// The next events. `patient` waits for records that may still be fetched; otherwise they are a gap.
     pub fn take(&mut self, ledger: &LedgerSnapshot, patient: bool) -> Next {
-        let chain = &ledger.chain;
-        let (Some(oldest), Some(newest)) = (chain.first(), chain.last()) else {
+        let chain = &ledger.recent;
+        let (Some(oldest), Some(recent), Some(newest)) = (ledger.oldest(), chain.first(), chain.last()) else {
             return Next::Nothing;
         };
-        let diverged = self.first_difference(chain);
+        let diverged = self.first_difference(ledger);
         let next = diverged.unwrap_or(self.next);
         // A member that didn't see the Lease for a while gets the newest record first, and then the others backwards.
-        let incomplete = next < oldest.round || diverged == Some(oldest.round);
+        let incomplete = next < oldest || diverged == Some(oldest);
         if incomplete && patient && ledger.wanted.is_some() {
-            return Next::Fetching(oldest.round);
+            return Next::Fetching(oldest);
         }
         let mut text = String::new();
         // Otherwise the reader of a longer chain would wait for ever, though this chain is a different one.
@@ -77,24 +82,30 @@ impl Cursor {
                 format_args!("{{\"chain\":\"{chain}\",\"from\":{next}}}"),
             );
         }
-        if next < oldest.round {
-            let oldest = oldest.round;
+        if next < oldest {
             event(
                 &mut text,
                 "gap",
                 format_args!("{{\"from\":{next},\"oldest\":{oldest}}}"),
             );
         }
-        self.next = next.max(oldest.round);
+        if diverged.is_some() || next < oldest {
+            self.last = None;
+        }
+        self.next = next.max(oldest);
+        if self.next < recent.round {
+            self.sent = chain.clone();
+            return match text.is_empty() {
+                true => Next::Older(self.next),
+                false => Next::Events(text),
+            };
+        }
         let start = chain.partition_point(|record| record.round < self.next);
         for record in chain.iter().skip(start) {
             if text.len() >= PAGE {
                 break;
             }
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "id: {}", record.round);
-            event(&mut text, "draw", format_args!("{}", record.canonical()));
-            self.next = record.round + 1;
+            self.send(record, &mut text);
         }
         // A chain that is shorter than what was sent says nothing about it.
         if newest.round + 1 >= self.next {
@@ -106,15 +117,42 @@ impl Cursor {
         }
     }
 
+    /// The events of records before the recent ones, ascending. None if they don't follow what was sent: then the chain changed.
+    pub fn take_older(&mut self, records: &[Arc<Record>]) -> Option<String> {
+        let mut text = String::new();
+        for record in records {
+            let follows = self.last.is_none_or(|(_, before)| record.previous == Some(before));
+            if record.round != self.next || !follows {
+                return None;
+            }
+            self.send(record, &mut text);
+        }
+        Some(text)
+    }
+
+    fn send(&mut self, record: &Record, text: &mut String) {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "id: {}", record.round);
+        event(text, "draw", format_args!("{}", record.canonical()));
+        self.next = record.round + 1;
+        self.last = Some((record.round, record.hash));
+    }
+
     /// The first round at which the chain differs from what was sent: a person started a new chain, or the Lease continued without
     /// some records, which were set aside. Never while the Lease exists, and the volumes of a majority.
-    fn first_difference(&self, chain: &[Arc<Record>]) -> Option<u64> {
+    fn first_difference(&self, ledger: &LedgerSnapshot) -> Option<u64> {
+        let chain = &ledger.recent;
         let (sent, newest) = (self.sent.last()?, chain.last()?);
         if sent.chain != newest.chain {
-            return chain.first().map(|oldest| oldest.round);
+            return ledger.oldest();
         }
         let to = sent.round.min(self.next - 1);
         let differs = |record: &&Arc<Record>| at(&self.sent, record.round).is_some_and(|sent| sent.hash != record.hash);
+        // The last one sent is no longer a recent one: whatever follows it now, it isn't known where both chains part.
+        let follows = |(round, hash): (u64, Hash)| ledger.get(round + 1).is_none_or(|next| next.previous == Some(hash));
+        if !self.last.is_none_or(follows) && at(chain, to).is_none() {
+            return ledger.oldest();
+        }
         // Records are linked by their hashes: if the last ones are equal, so are all before.
         at(chain, to.min(newest.round)).filter(differs)?;
         chain
@@ -159,6 +197,8 @@ mod tests {
     use crate::record::{Draft, Hex, Slot};
 
     const ROUNDS: u64 = 200;
+    /// Records in memory besides the head.
+    const RECENT: u64 = 7;
 
     fn records() -> Vec<Arc<Record>> {
         let mut records: Vec<Arc<Record>> = Vec::new();
@@ -206,8 +246,23 @@ mod tests {
     }
 
     /// Takes all events, and checks that each draw comes once and in order, and that only a gap that can't be filled is left out.
-    fn take(cursor: &mut Cursor, ledger: &LedgerSnapshot, patient: bool, next: &mut u64) -> Result<(), TestCaseError> {
-        while let Next::Events(text) = cursor.take(ledger, patient) {
+    fn take(
+        cursor: &mut Cursor,
+        all: &[Arc<Record>],
+        ledger: &LedgerSnapshot,
+        patient: bool,
+        next: &mut u64,
+    ) -> Result<(), TestCaseError> {
+        loop {
+            let text = match cursor.take(ledger, patient) {
+                Next::Events(text) => text,
+                Next::Older(round) => {
+                    let page = all.iter().filter(|record| record.round >= round).take(3).cloned();
+                    prop_assert!(ledger.oldest() <= Some(round) && ledger.get(round).is_none());
+                    cursor.take_older(&page.collect::<Vec<_>>()).unwrap()
+                }
+                Next::Nothing | Next::Fetching(_) => break,
+            };
             prop_assert!(text.len() < PAGE + 2_000);
             for event in text.split_terminator("\n\n") {
                 let data = event.split("data: ").nth(1).unwrap();
@@ -235,8 +290,10 @@ mod tests {
         ) {
             let records = records();
             let (mut oldest, mut newest, mut kept) = (1, 1, 1);
+            let recent = |oldest: u64, newest: u64| oldest.max(newest.saturating_sub(RECENT));
             let snapshot = |oldest: u64, newest: u64, kept: u64| LedgerSnapshot {
-                chain: records[oldest as usize - 1..newest as usize].into(),
+                recent: records[recent(oldest, newest) as usize - 1..newest as usize].into(),
+                below: recent(oldest, newest) - oldest,
                 wanted: (oldest > kept).then_some(records[oldest as usize - 1].previous).flatten(),
                 ..unopened(Condition::Writable)
             };
@@ -255,11 +312,11 @@ mod tests {
                         oldest = newest;
                     }
                     Step::Fetch(count) => oldest = oldest.saturating_sub(count).max(kept),
-                    Step::Look { patient } => take(&mut cursor, &snapshot(oldest, newest, kept), patient, &mut next)?,
+                    Step::Look { patient } => take(&mut cursor, &records, &snapshot(oldest, newest, kept), patient, &mut next)?,
                 }
             }
             // In the end everything that is kept is here, and is sent.
-            take(&mut cursor, &snapshot(kept, newest, kept), true, &mut next)?;
+            take(&mut cursor, &records, &snapshot(kept, newest, kept), true, &mut next)?;
             prop_assert!(next > newest || from > Some(newest), "{next} of {newest}");
         }
     }
