@@ -26,9 +26,9 @@ pub const PARTS: usize = 32 * 1024 + PART;
 /// Bytes in one part of a long stream of bytes, while memory is plentiful: each costs a system call.
 pub const WIDE_PART: usize = 128 * 1024;
 /// What such a stream holds.
-const WIDE_PARTS: usize = 32 * 1024 + WIDE_PART;
+pub const WIDE_PARTS: usize = 32 * 1024 + WIDE_PART;
 /// Memory is plentiful while one part of so many is held.
-const PLENTY: u32 = 4;
+pub const PLENTY: u32 = 4;
 /// The smallest budget: any answer fits, alone. A request that asks for more than all of it takes all of it.
 pub const MIN: u64 = 1 << 20;
 

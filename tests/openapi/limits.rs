@@ -7,7 +7,7 @@ use random_generator::http::public::numbers::VALUES;
 use random_generator::http::public::numbers::bytes::{BYTES, BYTES_IN_HEX};
 use random_generator::http::public::numbers::shuffle::ITEMS_MAX;
 use random_generator::http::public::numbers::strings::CHARACTERS_MAX;
-use random_generator::server::budget::{PARTS, SMALL, WAIT};
+use random_generator::server::budget::{PARTS, PLENTY, SMALL, WAIT, WIDE_PARTS};
 use random_generator::server::exchange::{REQUEST_ID_MAX, RequestLimits, URI_MAX};
 use random_generator::server::limits::Limits;
 
@@ -108,9 +108,10 @@ pub fn table() -> String {
             "memory held for large answers and requests",
             format!(
                 "`--answer-memory` on the public listener, half of it on peer, an eighth on metrics, 1 MiB on admin. Up to {} \
-                 take none, a long answer takes {}",
+                 take none, a long answer takes {}, and a long `/bytes` {} while at most 1/{PLENTY} of it is held",
                 kib(SMALL),
-                kib(PARTS)
+                kib(PARTS),
+                kib(WIDE_PARTS)
             ),
             format!("503 after {} ms; a stream ends", WAIT.as_millis()),
         ),

@@ -77,7 +77,7 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 fn all_settings() -> Value {
-    let mut values = json!({"storage": {"size": "2Gi"}});
+    let mut values = json!({"storage": {"size": "65Gi"}});
     for (path, value, _) in SETTINGS {
         let value = match path {
             "" => continue,
