@@ -40,7 +40,7 @@ pub(super) struct PageWriter {
     read: VecDeque<Arc<Record>>,
     /// Rounds that are left.
     left: Range<u64>,
-    /// Hash of the record before.
+    /// Hash of the record before, if that was read.
     before: Option<Hash>,
     next: Option<u64>,
     begun: bool,
@@ -122,10 +122,10 @@ impl PageWriter {
                 }
                 return Ok(More::No);
             }
-            let record = match self.read.pop_front() {
+            let (record, read) = match self.read.pop_front() {
                 None if self.is_old() => return Ok(More::Yes),
-                None => self.ledger.get(self.left.start).cloned(),
-                read => read,
+                None => (self.ledger.get(self.left.start).cloned(), false),
+                read => (read, true),
             };
             // The chain may have changed since the others were read: then the answer must not look whole.
             let follows = |record: &Arc<Record>| self.before.is_none() || record.previous == self.before;
@@ -138,7 +138,8 @@ impl PageWriter {
             if !json {
                 part.push(b'\n');
             }
-            self.before = Some(record.hash);
+            // What is in memory is one view.
+            self.before = read.then_some(record.hash);
             self.left.start += 1;
         }
         Ok(More::Yes)
