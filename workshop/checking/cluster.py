@@ -29,7 +29,8 @@ class Cluster:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="random-generator-workshop-"))
         self.directory = self.folder / "files"
         self.copy_manifests(image)
-        self.environment = dict(os.environ)
+        # Over WebSockets `kubectl exec` now and then loses what a command prints: "Unknown stream id 1, discarding message".
+        self.environment = os.environ | {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
         self.undo = self.folder / "undo"
         self.undo.touch()
         if fault := os.environ.get("FAULT"):
