@@ -65,7 +65,7 @@ impl Writer {
         }
     }
 
-    /// Runs until no more batches come.
+    /// Runs until the collector has ended, and its last batch is committed.
     pub async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
         self.recover();
         loop {

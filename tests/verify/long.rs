@@ -15,7 +15,6 @@ const MANY: u64 = 1_000;
 /// What the command reads at once.
 const READ: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(2);
 
 fn rust() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_random-generator"));
@@ -151,24 +150,21 @@ fn a_page_that_does_not_verify_is_the_verdict_though_the_next_one_fails() {
     }
 }
 
-/// What the command had in memory at most, in KiB (proc_pid_status(5), VmHWM).
-fn most_memory(command: &mut Command) -> u64 {
-    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut most = 0;
-    for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let seen = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        if let Some(seen) = seen {
-            most = most.max(seen.trim().trim_end_matches(" kB").parse().unwrap());
-        }
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success());
-            return most;
-        }
-        std::thread::sleep(POLL);
-    }
-    panic!("{command:?} takes longer than {PATIENCE:?}");
+/// Runs what its arguments say, and prints what that had in memory at most, in KiB (getrusage(2)).
+const MEASURE: &str = "\
+import resource, subprocess, sys
+subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL, timeout=float(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+
+fn most_memory(command: &Command) -> u64 {
+    let output = Command::new("python3")
+        .args(["-c", MEASURE, &PATIENCE.as_secs().to_string()])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
 /// Verifies that many records, and ten times as many.

@@ -20,6 +20,9 @@ pub(super) const TABLES_BEFORE: [&str; 3] = [
     TABLES[5],
 ];
 
+/// Records in memory at once.
+const STEP: usize = 1_000;
+
 pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
     let transaction = db.transaction()?;
     let mut facts = Facts::read(&transaction, false)?;
@@ -36,7 +39,10 @@ pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
             facts.newest = facts.newest.max(Some(new));
         }
     }
-    Check::default().advance(&transaction, &facts, usize::MAX)?;
+    let mut check = Check::default();
+    while !check.is_done() {
+        check.advance(&transaction, &facts, STEP)?;
+    }
     let mut run: Option<Run> = None;
     let mut next = facts.head;
     while let Some(hash) = next {
