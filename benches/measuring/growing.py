@@ -81,7 +81,7 @@ def processes(programs, progress):
             after = counts()
             draws, asks, cpu, seconds = (now - then for now, then in zip(after, before))
             questions.append((size - 1, asks / draws))
-            memory.append((size, statistics.median(starts.resident(cluster.pid(n)) for n in range(size))))
+            memory.append((size, statistics.median(machine.resident(cluster.pid(n)) / 1e6 for n in range(size))))
             spent.append((size, cpu / seconds / size * 1e3))
             progress(f"{size} members: {asks / draws:.1f} questions a draw")
     return [

@@ -58,6 +58,14 @@ def warn_unless_idle():
     return share
 
 
+def resident(pid):
+    """Bytes that the process has in memory."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    sys.exit(f"process {pid} has no memory")
+
+
 def describe():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     virtual = "virtual " if "hypervisor" in pathlib.Path("/proc/cpuinfo").read_text() else ""

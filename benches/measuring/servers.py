@@ -98,10 +98,7 @@ class Server:
 
     def resident(self):
         """Bytes."""
-        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        sys.exit("it has no memory")
+        return machine.resident(self.process.pid)
 
     def processor_time(self):
         """Seconds so far by thread's name, also of its processes; threads of one name together. The kernel counts nanoseconds there."""

@@ -98,18 +98,11 @@ def in_a_set(program, rounds, progress):
                     yield member.ready_after * 1e3
 
 
-def resident(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    sys.exit(f"process {pid} has no memory")
-
-
 def idle_memory(program, rounds, progress):
     """Megabytes of each member."""
     with Cluster(program) as cluster:
         time.sleep(IDLE_SECONDS)
-        return [resident(cluster.pid(n)) for n in range(MEMBERS)]
+        return [machine.resident(cluster.pid(n)) / 1e6 for n in range(MEMBERS)]
 
 
 def connections_memory(program, rounds, progress):
