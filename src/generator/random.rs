@@ -1,5 +1,5 @@
-//! Randomness from a cryptographically secure generator: ChaCha12, seeded from the operating system and reseeded every 64 KiB. From
-//! a kilobyte on it gives the key of a ChaCha8 stream, which is half as fast again.
+//! Randomness from a cryptographically secure generator: ChaCha12, seeded from the operating system and reseeded every 64 KiB. A
+//! kilobyte or more is a stream of ChaCha8 under a key from it, which is one and a half times as fast.
 //! [`distributions`](super::distributions) makes values from it.
 
 use std::cell::RefCell;

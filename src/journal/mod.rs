@@ -1,8 +1,8 @@
 //! The journal: everything that was given out, on the volume.
 //!
 //! One thread owns the database. Entries wait in a bounded queue, and it commits all that wait in one transaction. [`batches`] is the
-//! queue's other end, on the runtime, [`writer`] that thread, [`store`] the database and its share of the volume ([`ballast`] and [`log_index`] keep it working on
-//! a full one), [`aside`] keeps corrupt databases, [`reader`] reads from any process.
+//! queue's other end, on the runtime; [`writer`] is that thread; [`store`] is the database and its share of the volume ([`ballast`]
+//! and [`log_index`] keep it working on a full one); [`aside`] keeps corrupt databases; [`reader`] reads from any process.
 //!
 //! The journal never takes the service down. On a full or broken volume it reports that ([`JournalState`]), drops and counts
 //! entries, or refuses them in a durable mode, and recovers by itself.
@@ -267,7 +267,7 @@ impl Journal {
     /// Hands entries to the thread and answers their requests. Returns after a stop, once all entries in the queue are committed or
     /// refused.
     pub async fn run(self, stop: Signal) -> Result<(), JournalFailure> {
-        // The second ends when the thread has, which is when the first has ended, or at a panic.
+        // Once the collector has ended the thread ends, and with it the answers; so they do if it panics.
         tokio::join!(self.collector.run(stop), batches::answer(self.answers));
         let _ = self.ended.await;
         Ok(self.thread.join().map_err(|_| JournalFailure::Panicked)??)

@@ -27,7 +27,7 @@ pub const PARTS: usize = 32 * 1024 + PART;
 pub const WIDE_PART: usize = 128 * 1024;
 /// What such a stream holds.
 pub const WIDE_PARTS: usize = 32 * 1024 + WIDE_PART;
-/// Memory is plentiful while one part of so many is held.
+/// Memory is plentiful while at most one part in so many is held.
 pub const PLENTY: u32 = 4;
 /// The smallest budget: any answer fits, alone. A request that asks for more than all of it takes all of it.
 pub const MIN: u64 = 1 << 20;

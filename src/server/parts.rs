@@ -39,8 +39,8 @@ where
     M: FnMut(&mut Vec<u8>) -> Result<More, E> + Send + Unpin + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
-    /// `make` appends the next part, of at most [`PART`] bytes; of as many as its buffer has room for, if the memory was taken for that. All parts together are at most `most` bytes, and exactly
-    /// `length` if that is given.
+    /// `make` appends the next part: at most [`PART`] bytes, or as many as its buffer has room for. All parts together are at most
+    /// `most` bytes, and exactly `length` if that is given.
     pub async fn begin(hold: Hold, most: usize, length: Option<u64>, make: M) -> Result<Parts<M>, E> {
         let _turn = hold.turn().await;
         let mut parts = Parts {
