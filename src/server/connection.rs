@@ -1,4 +1,4 @@
-//! What one connection is doing, and when it has taken too long.
+//! What one connection is doing, and when it has taken too long. A silent one has no buffers.
 //!
 //! Its socket and its service record each stage in a few atomic stores a request. One timer a connection checks them: it is
 //! reset only when a deadline comes nearer, so a keep-alive client that sends a thousand requests a second touches the timer
@@ -10,6 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -109,6 +110,12 @@ impl Activity {
         idle.then(|| Boot(self.since.load(Ordering::Relaxed)))
     }
 
+    /// From when on the connection needs no buffers, if no request comes before.
+    fn quiet_from(&self) -> Option<Boot> {
+        let waiting = self.stage.load(Ordering::Acquire) == WAITING && self.blocked_since.load(Ordering::Relaxed) == 0;
+        waiting.then(|| Boot(self.since.load(Ordering::Relaxed)) + KEPT)
+    }
+
     /// Asks the connection to close: at once when idle, else after the response in flight.
     pub(crate) fn ask_to_close(&self) {
         self.asked_at.store(self.clock.boot().0.max(1), Ordering::Relaxed);
@@ -164,6 +171,9 @@ impl Activity {
     }
 }
 
+/// How long a connection keeps its buffers after an answer: a client that asks again sooner finds them.
+const KEPT: Duration = Duration::from_millis(500);
+
 /// Serves one connection to its end. Cancelling it closes the socket.
 pub(crate) async fn serve(
     stream: TcpStream,
@@ -173,28 +183,60 @@ pub(crate) async fn serve(
     limits: &Limits,
     closing: Signal,
 ) -> Option<Cut> {
-    // hyper allocates its buffers when it first polls the socket: a silent connection gets none.
-    tokio::select! {
-        biased;
-        readable = stream.readable() => if readable.is_err() { return None },
-        () = activity.asked.notified() => {
-            if stream.readable().now_or_never().is_none() {
-                return Some(Cut::Asked);
-            }
-            activity.asked.notify_one();
-        }
-        () = tokio::time::sleep(limits.header_time.max(limits.idle_time)) => return Some(Cut::Idle),
-    }
-    let io = Observed {
+    let mut io = Observed {
         stream,
+        unread: Bytes::new(),
         activity: activity.clone(),
     };
+    // Only while it is asked something does a connection have what hyper needs: its buffers are most of its memory.
+    loop {
+        if let Err(cut) = readable(&io, limits).await {
+            return cut;
+        }
+        match answer(io, builder, router.clone(), limits, closing.clone()).await {
+            Pause::Quiet(kept) => io = kept,
+            Pause::Ended(cut) => return cut,
+        }
+    }
+}
+
+/// Why a connection stopped to answer.
+enum Pause {
+    /// Nothing was asked for a while.
+    Quiet(Observed),
+    Ended(Option<Cut>),
+}
+
+/// Waits for a request; an error when the connection has to end before one.
+async fn readable(io: &Observed, limits: &Limits) -> Result<(), Option<Cut>> {
+    if !io.unread.is_empty() {
+        return Ok(());
+    }
+    let Observed { stream, activity, .. } = io;
+    let idle = Boot(activity.since.load(Ordering::Relaxed)) + limits.idle_time;
+    tokio::select! {
+        biased;
+        readable = stream.readable() => readable.map_err(|_| None),
+        () = activity.asked.notified() => {
+            if stream.readable().now_or_never().is_none() {
+                return Err(Some(Cut::Asked));
+            }
+            activity.asked.notify_one();
+            Ok(())
+        }
+        () = tokio::time::sleep(idle.since(activity.clock.boot())) => Err(Some(Cut::Idle)),
+    }
+}
+
+/// Answers requests, until none has come for a while.
+async fn answer(io: Observed, builder: &http1::Builder, router: Router, limits: &Limits, signal: Signal) -> Pause {
+    let activity = io.activity.clone();
     let service = {
         let activity = activity.clone();
         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             activity.begin_answer();
             let version = request.version();
-            let (activity, closing) = (activity.clone(), closing.clone());
+            let (activity, closing) = (activity.clone(), signal.clone());
             // Most requests have no body, and so need no box for one.
             let request = request.map(|body| match body.is_end_stream() {
                 true => Body::empty(),
@@ -222,18 +264,18 @@ pub(crate) async fn serve(
         })
     };
     // Boxed, so that the task of a silent connection stays small.
-    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = Box::new(builder.serve_connection(TokioIo::new(io), service));
     let mut asked = pin!(activity.asked.notified());
     let mut closing = false;
-    let mut armed = activity.clock.boot() + limits.idle_time;
-    let mut timer = pin!(tokio::time::sleep(limits.idle_time));
-    poll_fn(|cx| {
+    let mut armed = activity.clock.boot() + KEPT;
+    let mut timer = pin!(tokio::time::sleep(KEPT));
+    let ended = poll_fn(|cx| {
         if !closing && asked.as_mut().poll(cx).is_ready() {
             closing = true;
-            connection.as_mut().graceful_shutdown();
+            Pin::new(&mut *connection).graceful_shutdown();
         }
-        if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(closing.then_some(Cut::Asked));
+        if Pin::new(&mut *connection).poll(cx).is_ready() {
+            return Poll::Ready(Some(closing.then_some(Cut::Asked)));
         }
         loop {
             if let Some((deadline, _)) = activity.deadline(limits)
@@ -247,25 +289,49 @@ pub(crate) async fn serve(
                 return Poll::Pending;
             }
             let now = activity.clock.boot();
-            let next = match activity.deadline(limits) {
-                Some((deadline, cut)) if deadline <= now => return Poll::Ready(Some(cut)),
+            let quiet = (!closing).then(|| activity.quiet_from()).flatten();
+            if quiet.is_some_and(|quiet| quiet <= now) {
+                return Poll::Ready(None);
+            }
+            let cut = match activity.deadline(limits) {
+                Some((deadline, cut)) if deadline <= now => return Poll::Ready(Some(Some(cut))),
                 Some((deadline, _)) => deadline,
                 None => now + limits.header_time.min(limits.write_stall),
             };
+            let next = quiet.filter(|quiet| quiet.0 < cut.0).unwrap_or(cut);
             armed = next;
             timer.as_mut().reset(tokio::time::Instant::now() + next.since(now));
         }
     })
-    .await
+    .await;
+    match ended {
+        Some(cut) => Pause::Ended(cut),
+        None => {
+            let parts = connection.into_parts();
+            let io = parts.io.into_inner();
+            Pause::Quiet(Observed {
+                unread: parts.read_buf,
+                ..io
+            })
+        }
+    }
 }
 
 /// The socket; it records whether bytes move.
 struct Observed {
     stream: TcpStream,
+    /// What was read before, and belongs to the next request.
+    unread: Bytes,
     activity: Arc<Activity>,
 }
 
 impl Observed {
+    fn record_read(&self) {
+        if self.activity.stage.load(Ordering::Relaxed) == WAITING {
+            self.activity.enter(RECEIVING);
+        }
+    }
+
     fn record_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let blocked = &self.activity.blocked_since;
         match &result {
@@ -286,10 +352,17 @@ impl Observed {
 
 impl AsyncRead for Observed {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let bytes = self.unread.len().min(buf.remaining());
+            let bytes = self.unread.split_to(bytes);
+            buf.put_slice(&bytes);
+            self.record_read();
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before && self.activity.stage.load(Ordering::Relaxed) == WAITING {
-            self.activity.enter(RECEIVING);
+        if buf.filled().len() > before {
+            self.record_read();
         }
         result
     }
@@ -370,10 +443,48 @@ impl Drop for Answer {
 mod tests {
     use std::convert::Infallible;
 
+    use axum::routing::get;
     use futures_util::StreamExt;
     use futures_util::stream::{iter, pending};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::shutdown;
+
+    #[tokio::test]
+    async fn a_quiet_connection_gives_its_buffers_back_and_keeps_what_it_has_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let io = Observed {
+            stream,
+            unread: Bytes::new(),
+            activity: Activity::new(Clock::system()),
+        };
+        let router = Router::new().route("/", get(|| async { "answered" }));
+        let (_stop, closing) = shutdown::stage();
+        let quiet = async |io: Observed| {
+            let (builder, limits) = (http1::Builder::new(), Limits::public());
+            match answer(io, &builder, router.clone(), &limits, closing.clone()).await {
+                Pause::Quiet(io) => io,
+                Pause::Ended(cut) => panic!("it ended: {cut:?}"),
+            }
+        };
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT")
+            .await
+            .unwrap();
+        let io = quiet(io).await;
+        assert_eq!(io.unread, "GET / HT");
+        client.write_all(b"TP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let io = quiet(io).await;
+        assert!(io.unread.is_empty());
+        drop(io);
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).await.unwrap();
+        assert_eq!(answers.matches("answered").count(), 2, "{answers}");
+    }
 
     #[tokio::test]
     async fn a_part_of_a_stream_has_to_be_read_whole_in_time_even_if_the_socket_accepts_some_of_it() {
