@@ -23,7 +23,7 @@ use crate::draw::conductor::ConductorConfig;
 use crate::draw::contributor::Contributor;
 use crate::draw::ledger::history::History;
 use crate::draw::ledger::storage::{MIN_MAX_BYTES, StorageConfig};
-use crate::draw::ledger::task::{self as ledger, LedgerConfig, LedgerHandle, LedgerMetrics};
+use crate::draw::ledger::task::{self as ledger, LedgerConfig, LedgerHandle, LedgerMetrics, LedgerTask};
 use crate::draw::ledger::{Condition, LedgerSnapshot};
 use crate::draw::task::{DrawMetrics, DrawParts, DrawTask, Restart};
 use crate::generator::ids;
@@ -99,6 +99,13 @@ fn srv_name(config: &Config) -> String {
     governing.map(discovery::srv_name).unwrap_or_default()
 }
 
+/// A ledger whose thread opens it, and which waits for the lease.
+struct OwnLedger {
+    ordinal: u16,
+    task: LedgerTask,
+    handle: LedgerHandle,
+}
+
 /// What the parts are built from.
 pub(super) struct Setup<'a> {
     pub config: &'a Config,
@@ -116,14 +123,16 @@ impl Setup<'_> {
         let spans = spans::start(self.config, self.identity, self.registry, self.stages);
         let secret = self.config.discovery.peer_secret_file.as_deref();
         let secret = secret.map(error::read_secret).transpose()?;
+        // First the threads that open files: the volume takes longest.
         let journal = self.start_journal()?;
         let ids = self.start_ids()?;
+        let ledger = self.identity.name.ordinal.map(|ordinal| self.start_ledger(ordinal));
         let peers = self.start_discovery()?;
         let (lease, lease_watch, outcomes) = self.start_elector().await?;
-        let draws = match self.identity.name.ordinal {
-            Some(ordinal) => {
+        let draws = match ledger.transpose()? {
+            Some(ledger) => {
                 let client = PeerClient::new(Client::new(LIMITS), secret.clone(), self.clock.clone());
-                Some(self.start_draws(ordinal, &lease, outcomes, &peers, client.into(), spans.clone())?)
+                Some(self.start_draws(ledger, &lease, outcomes, &peers, client.into(), spans.clone()))
             }
             None => None,
         };
@@ -246,16 +255,7 @@ impl Setup<'_> {
         handle
     }
 
-    fn start_draws(
-        &mut self,
-        ordinal: u16,
-        lease: &LeaseHandle,
-        outcomes: Outcomes,
-        peers: &watch::Receiver<Arc<PeerList>>,
-        client: Arc<PeerClient>,
-        spans: Spans,
-    ) -> Result<DrawHandles, MemberError> {
-        let set = self.identity.name.set.clone();
+    fn start_ledger(&mut self, ordinal: u16) -> Result<OwnLedger, MemberError> {
         let config = LedgerConfig {
             path: self.volume.dir().join("ledger.db"),
             storage: StorageConfig {
@@ -263,12 +263,30 @@ impl Setup<'_> {
             },
             keep: self.config.volume.ledger_keep,
             contributor: Contributor {
-                set: set.clone(),
+                set: self.identity.name.set.clone(),
                 ordinal,
             },
         };
         let metrics = LedgerMetrics::register(self.registry);
-        let (task, ledger) = ledger::start(config, self.clock.clone(), metrics)?;
+        let (task, handle) = ledger::start(config, self.clock.clone(), metrics)?;
+        Ok(OwnLedger { ordinal, task, handle })
+    }
+
+    fn start_draws(
+        &mut self,
+        own: OwnLedger,
+        lease: &LeaseHandle,
+        outcomes: Outcomes,
+        peers: &watch::Receiver<Arc<PeerList>>,
+        client: Arc<PeerClient>,
+        spans: Spans,
+    ) -> DrawHandles {
+        let OwnLedger {
+            ordinal,
+            task,
+            handle: ledger,
+        } = own;
+        let set = self.identity.name.set.clone();
         let views = lease.snapshots();
         self.stages.support.spawn("ledger", |stop| task.run(views, stop));
         let (candidate, snapshots) = (lease.clone(), ledger.snapshots());
@@ -302,10 +320,10 @@ impl Setup<'_> {
         };
         let (draw, trouble) = DrawTask::new(config, self.clock.clone(), parts, rand::random());
         self.stages.leading.spawn("draw", |stop| draw.run(stop));
-        Ok(DrawHandles {
+        DrawHandles {
             ledger,
             restarts,
             trouble,
-        })
+        }
     }
 }
