@@ -27,10 +27,19 @@ pub enum DistributionError {
 
 /// Integers from `min` to `max`, both included, exactly uniform.
 pub fn integers(min: i64, max: i64) -> Result<impl FnMut(&mut dyn Rng) -> i64 + Send + use<>, DistributionError> {
+    let error = DistributionError::IntegerRange { min, max };
     // Lemire's method with rejection, exact. `random_range` is Canon's, which without the feature `unbiased` accepts a small
-    // bias.
-    let range = Uniform::new_inclusive(min, max).map_err(|_| DistributionError::IntegerRange { min, max })?;
-    Ok(move |rng: &mut dyn Rng| range.sample(rng))
+    // bias. Most ranges need half the random bits.
+    let narrow = max.checked_sub(min).and_then(|width| u32::try_from(width).ok());
+    let narrow = narrow.map(|width| Uniform::new_inclusive(0, width)).transpose();
+    let wide = Uniform::new_inclusive(min, max);
+    let (Ok(narrow), Ok(wide)) = (narrow, wide) else {
+        return Err(error);
+    };
+    Ok(move |rng: &mut dyn Rng| match &narrow {
+        Some(narrow) => min + i64::from(narrow.sample(rng)),
+        None => wide.sample(rng),
+    })
 }
 
 /// What [`distinct_integers`] takes for each, at most: an i64, and a place in a table of pairs that doubles when it is 7/8 full.

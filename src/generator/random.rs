@@ -16,6 +16,49 @@ pub const BYTES_PER_SEED: usize = 64 * 1024;
 /// From this size on a key stream is faster, despite its setup. Eight rounds: SECURITY.md says why they suffice.
 const STREAM_FROM: usize = 1024;
 
+/// Random bits for many values, taken from a generator many at a time: each call of that costs more than the bits.
+pub struct Batched<'a> {
+    rng: &'a mut dyn Rng,
+    words: [u32; STREAM_FROM / 4],
+    used: usize,
+}
+
+impl<'a> Batched<'a> {
+    pub fn new(rng: &'a mut dyn Rng) -> Batched<'a> {
+        let words = [0; STREAM_FROM / 4];
+        let used = words.len();
+        Batched { rng, words, used }
+    }
+}
+
+impl TryRng for Batched<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        if self.used == self.words.len() {
+            let mut bytes = [0; STREAM_FROM];
+            self.rng.fill_bytes(&mut bytes);
+            for (word, bytes) in self.words.iter_mut().zip(bytes.as_chunks().0) {
+                *word = u32::from_le_bytes(*bytes);
+            }
+            self.used = 0;
+        }
+        let word = self.words[self.used];
+        self.used += 1;
+        Ok(word)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let low = u64::from(self.next_u32());
+        Ok(u64::from(self.next_u32()) << 32 | low)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.rng.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
 /// The operating system provides no random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system provides no random bytes: {0}")]

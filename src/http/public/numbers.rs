@@ -29,7 +29,7 @@ use super::entry::{JournalSink, record};
 use super::request::{Answer, PublicRequest};
 use crate::clock::Clock;
 use crate::generator::distributions::DistributionError;
-use crate::generator::random::EntropyError;
+use crate::generator::random::{Batched, EntropyError};
 use crate::generator::timed_uuids::TimedUuids;
 use crate::server::budget::Budget;
 use crate::server::format::{Format, respond};
@@ -39,6 +39,8 @@ use crate::server::query::Query;
 
 /// Values in one response, except bytes and ids.
 pub const VALUES: RangeInclusive<i64> = 1..=10_000;
+/// From so many values on, the randomness of a batch is used up.
+const BATCHED_FROM: u64 = 256;
 /// The system has entropy again soon, or never.
 const ENTROPY_RETRY: Duration = Duration::from_secs(1);
 
@@ -109,7 +111,13 @@ impl<N: NumberSource, J: JournalSink> NumberRequest<N, J> {
         let mut each = source.draw(prepare)??;
         // The first part is made before the journal entry: without entropy nothing is given out.
         let parts = Parts::begin(hold, most, length, move |part: &mut Vec<u8>| {
-            source.draw(|rng| writer.write(part, || each(rng)))
+            source.draw(|rng| match count {
+                ..BATCHED_FROM => writer.write(part, || each(rng)),
+                _ => {
+                    let mut rng = Batched::new(rng);
+                    writer.write(part, || each(&mut rng))
+                }
+            })
         })
         .await?;
         self.record(count, None).await?;

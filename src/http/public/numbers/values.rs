@@ -10,7 +10,7 @@ use crate::server::format::Format;
 use crate::server::parts::More;
 
 /// Before the values, between them and after them.
-const JSON: (&[u8], &[u8], &[u8]) = (b"{\"values\":[", b",", b"]}");
+const JSON: (&[u8], u8, &[u8]) = (b"{\"values\":[", b',', b"]}");
 
 /// One value in a response.
 pub trait Value: Serialize + Send {
@@ -173,7 +173,7 @@ impl Writer {
                 }
                 Format::Json | Format::JsonLines => {
                     if self.written > 0 {
-                        part.extend_from_slice(JSON.1);
+                        part.push(JSON.1);
                     }
                     // Texts and numbers, to memory: this does not fail.
                     let _ = serde_json::to_writer(&mut *part, &value);
