@@ -1,7 +1,7 @@
 //! HTTP as every listener serves it. In reading order:
 //!
 //! - [`listener`]: accepts and serves connections within [`limits::Limits`], and drains them.
-//! - [`connection`]: what one connection is doing, and when it has been doing it for too long.
+//! - [`connection`]: what one connection is doing, and when it has been doing it for too long; [`cut`]: why it ends.
 //! - [`routes`]: the paths of a listener; [`exchange`]: around every handler: request id, time and size limits, panics, metrics.
 //! - [`budget`]: the memory that answers take, a share of what [`cgroup`] finds; [`parts`]: a long answer, made while its client reads.
 //! - [`problem`], [`query`], [`mod@format`], [`conditional`], [`cors`]: errors, parameters, representations.
@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod conditional;
 pub mod connection;
 pub mod cors;
+pub mod cut;
 pub mod exchange;
 pub mod format;
 pub mod limits;

@@ -80,7 +80,7 @@ impl Member {
         let mut registry = Registry::default();
         let metrics = HttpMetrics::register(&mut registry);
         let routes = Routes::new("admin", limits, Clock::system(), metrics.clone(), 1);
-        let router = admin::router(
+        let paths = admin::paths(
             Admin {
                 maintenance,
                 ledger: seen,
@@ -88,7 +88,7 @@ impl Member {
             },
             routes,
         );
-        let running = Running::start("admin", router, Limits::internal(), metrics).await;
+        let running = Running::start("admin", paths, Limits::internal(), metrics).await;
         Member {
             running,
             stopped,
@@ -190,8 +190,8 @@ async fn metrics_are_open_metrics_of_every_part() {
     let http = HttpMetrics::register(&mut root.registry);
     let routes = Routes::new("metrics", RequestLimits::public(), clock, http.clone(), 1);
     let memory = http.budget("metrics", 1 << 20);
-    let router = scrape::router(Arc::new(root.registry), memory, routes);
-    let running = Running::start("metrics", router, Limits::internal(), http).await;
+    let paths = scrape::paths(Arc::new(root.registry), memory, routes);
+    let running = Running::start("metrics", paths, Limits::internal(), http).await;
     get(running.address, "/metrics").await;
     // As Prometheus 3 asks for it.
     let accept =

@@ -134,7 +134,7 @@ impl Member {
             memory: metrics.budget("peer", 1 << 20),
         };
         let routes = Routes::new("peer", RequestLimits::peer(), Clock::system(), metrics.clone(), 1);
-        let running = Running::start_at(address, "peer", peer::router(peer, routes), Limits::peer(), metrics).await;
+        let running = Running::start_at(address, "peer", peer::paths(peer, routes), Limits::peer(), metrics).await;
         Member {
             running,
             ledger,

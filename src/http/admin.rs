@@ -7,11 +7,9 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -20,7 +18,7 @@ use crate::server::budget::Budget;
 use crate::server::exchange::{RequestLimits, read_body};
 use crate::server::format::{Format, respond, respond_json};
 use crate::server::problem::{Problem, shown};
-use crate::server::routes::{Routes, get, post};
+use crate::server::routes::{Paths, Routes, get, post};
 
 /// What an action did, in one line; or 400: wrong input, 409: the state doesn't allow it, 503: it failed, or took too long.
 pub type Done = Result<String, Problem>;
@@ -70,8 +68,9 @@ pub struct Admin<M> {
 }
 
 /// The paths of the admin listener.
-pub fn router<M: Maintenance>(admin: Admin<M>, routes: Routes) -> Router {
+pub fn paths<M: Maintenance>(admin: Admin<M>, routes: Routes) -> Paths {
     routes
+        .with_guard(refuse_browsers)
         .group(Arc::new(admin), |group| {
             group
                 .route("/shutdown", "POST", post(shutdown::<M>))
@@ -86,21 +85,16 @@ pub fn router<M: Maintenance>(admin: Admin<M>, routes: Routes) -> Router {
                 .route("/ledger/restart", "POST", post(restart::<M>))
         })
         .finish()
-        .layer(from_fn(refuse_browsers))
 }
 
 /// A page's request has an `Origin` (Fetch standard, for all but plain GETs); a page whose name was made to resolve to
 /// this host (DNS rebinding) has that name as `Host`.
-async fn refuse_browsers(request: Request, next: Next) -> Response {
-    let headers = request.headers();
+fn refuse_browsers(headers: &HeaderMap) -> Option<Problem> {
     if headers.contains_key(header::ORIGIN) {
-        return Problem::forbidden("requests with an Origin header come from web pages").into_response();
+        return Some(Problem::forbidden("requests with an Origin header come from web pages"));
     }
-    if !is_loopback(headers) {
-        return Problem::forbidden("the header Host must name this host: localhost, 127.0.0.1 or [::1]")
-            .into_response();
-    }
-    next.run(request).await
+    let problem = || Problem::forbidden("the header Host must name this host: localhost, 127.0.0.1 or [::1]");
+    (!is_loopback(headers)).then(problem)
 }
 
 fn is_loopback(headers: &HeaderMap) -> bool {

@@ -13,8 +13,6 @@ pub mod stream;
 
 use std::sync::Arc;
 
-use axum::Router;
-
 use self::draws::Draws;
 use self::entry::JournalSink;
 use self::ids::{IdSource, Ids};
@@ -23,7 +21,7 @@ use self::numbers::{NumberSource, Numbers};
 use self::set::Set;
 use self::status::Status;
 use super::{dashboard, docs};
-use crate::server::routes::{Routes, get};
+use crate::server::routes::{Paths, Routes, get};
 
 const READ: &str = "GET, HEAD";
 
@@ -39,7 +37,7 @@ pub struct Public<N, I, J> {
 }
 
 /// The paths of the public listener.
-pub fn router<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I, J>, routes: Routes) -> Router {
+pub fn paths<N: NumberSource, I: IdSource, J: JournalSink>(public: Public<N, I, J>, routes: Routes) -> Paths {
     routes
         .group(Arc::new(public.numbers), |group| {
             group

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +11,7 @@ use prometheus_client::registry::Registry;
 use crate::server::budget::Budget;
 use crate::server::format::wanted;
 use crate::server::problem::Problem;
-use crate::server::routes::{Routes, get};
+use crate::server::routes::{Paths, Routes, get};
 
 /// What an answer takes: the registry's text, in a buffer that doubles, and its translation. A member with many peers has about
 /// 100 KB of it.
@@ -25,7 +24,7 @@ struct Scrape {
 }
 
 /// `GET /metrics`: the whole registry. It has to be complete by now.
-pub fn router(registry: Arc<Registry>, memory: Budget, routes: Routes) -> Router {
+pub fn paths(registry: Arc<Registry>, memory: Budget, routes: Routes) -> Paths {
     routes
         .group(Arc::new(Scrape { registry, memory }), |group| {
             group.route("/metrics", "GET, HEAD", get(show))

@@ -2,7 +2,7 @@
 //!
 //! One thread owns the database. Entries wait in a bounded queue, and it commits all that wait in one transaction. [`batches`] is the
 //! queue's other end, on the runtime; [`writer`] is that thread; [`store`] is the database and its share of the volume ([`ballast`]
-//! and [`log_index`] keep it working on a full one); [`aside`] keeps corrupt databases; [`reader`] reads from any process.
+//! and [`log_index`] keep it working on a full one, [`checkpoint`] keeps its log short); [`aside`] keeps corrupt databases; [`reader`] reads from any process.
 //!
 //! The journal never takes the service down. On a full or broken volume it reports that ([`JournalState`]), drops and counts
 //! entries, or refuses them in a durable mode, and recovers by itself.
@@ -10,6 +10,7 @@
 mod aside;
 mod ballast;
 mod batches;
+mod checkpoint;
 mod lag;
 mod log_index;
 mod metrics;

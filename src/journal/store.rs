@@ -13,6 +13,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::aside::length;
 use super::ballast::{self, BALLAST_BYTES};
+use super::checkpoint::Checkpoints;
 use super::log_index::{self, FRAME, Reserved};
 use super::{Durability, Entry};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
@@ -80,6 +81,8 @@ pub enum StoreError {
 /// The open database.
 #[derive(Debug)]
 pub struct Store {
+    /// Dropped before the connection.
+    checkpoints: Checkpoints,
     db: Connection,
     /// Dropped after the connection.
     index: Reserved,
@@ -115,7 +118,7 @@ impl Store {
             }
         }
         let index = log_index::reserve(path, BUSY)?;
-        let db = database::open(
+        let mut db = database::open(
             path,
             Settings {
                 journal_mode: JournalMode::Wal,
@@ -127,7 +130,10 @@ impl Store {
                 busy_timeout: BUSY,
             },
         )?;
-        let (file, oldest, next) = prepare(&db, path, budget).map_err(|error| DatabaseError::new(path, error))?;
+        let failed = |error| DatabaseError::new(path, error);
+        let (file, oldest, next) = prepare(&db, path, budget).map_err(failed)?;
+        // What a batch adds while one runs finds room.
+        let checkpoints = Checkpoints::new(&mut db, path, budget.checkpoint_pages / 4 * 3).map_err(failed)?;
         let found: u32 = db
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(|error| DatabaseError::new(path, error))?;
@@ -138,6 +144,7 @@ impl Store {
             });
         }
         let mut store = Store {
+            checkpoints,
             db,
             index,
             path: path.to_owned(),
@@ -184,6 +191,7 @@ impl Store {
         })();
         self.used = result.map_err(|error| DatabaseError::new(&self.path, error))?;
         self.next = next;
+        self.checkpoints.advance(&self.db);
         Ok(())
     }
 
@@ -210,6 +218,7 @@ impl Store {
             .and_then(|mut delete| delete.execute([oldest]))
             .map_err(|error| DatabaseError::new(&self.path, error))?;
         self.oldest = oldest;
+        self.checkpoints.advance(&self.db);
         Ok(true)
     }
 
@@ -272,7 +281,8 @@ impl Store {
 
     /// Closes the database and leaves its files as they are. Else SQLite would empty the log, and give its space away on a full
     /// volume; and delete it by name, though the name may belong to another database by now.
-    pub fn abandon(self) {
+    pub fn abandon(mut self) {
+        self.checkpoints.wait();
         // After an error SQLite closes its own way, which is safe as well.
         let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
@@ -339,6 +349,7 @@ impl Store {
 
     /// `RESTART` keeps the file's length, which reserves space on a full volume; `TRUNCATE` frees it.
     fn empty_log(&mut self, mode: &str) -> Result<(), StoreError> {
+        self.checkpoints.wait();
         let busy: i64 = self
             .db
             .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))
@@ -351,6 +362,7 @@ impl Store {
 
     /// Shrinks a file to its share, after an operator lowered that.
     fn shrink(&mut self) -> Result<(), StoreError> {
+        let excess = self.pages()? > self.budget.max_pages;
         while self.pages()? > self.budget.max_pages {
             if self.used_pages()? + HEADROOM_PAGES > self.budget.max_pages && !self.trim()? {
                 break;
@@ -367,6 +379,13 @@ impl Store {
             .map_err(|error| DatabaseError::new(&self.path, error))?;
             if self.pages()? == before && self.used_pages()? + HEADROOM_PAGES <= self.budget.max_pages {
                 break;
+            }
+        }
+        if excess {
+            // The file shrinks only now. If a reader prevents it, a later checkpoint does it.
+            match self.empty_log("TRUNCATE") {
+                Ok(()) | Err(StoreError::Pinned(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         self.limit_pages(self.budget.max_pages)
@@ -404,7 +423,6 @@ fn number(db: &Connection, pragma: &str) -> rusqlite::Result<u64> {
 
 /// Creates the table if there is none; returns the file's device and inode, the oldest row and the one after the newest.
 fn prepare(db: &Connection, path: &Path, budget: Budget) -> rusqlite::Result<((u64, u64), i64, i64)> {
-    db.pragma_update(None, "wal_autocheckpoint", budget.checkpoint_pages.cast_signed())?;
     let limit = (budget.checkpoint_pages * FRAME).cast_signed();
     db.pragma_update_and_check(None, "journal_size_limit", limit, |_| Ok(()))?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'entry'", [], |row| {

@@ -107,8 +107,8 @@ impl Listening<'_> {
         let memory = memory.unwrap_or_else(|| budget::default_bytes(cgroup::memory_limit()));
         let public_memory = http.budget("public", memory);
         let public_routes = routes("public", RequestLimits::public()).with_allowed_origins(origins);
-        let public = public::router(self.public(parts, &public_memory, streams), public_routes);
-        let peer = peer::router(
+        let public = public::paths(self.public(parts, &public_memory, streams), public_routes);
+        let peer = peer::paths(
             Peer {
                 service: PeerAnswers {
                     ledger: parts.draws.as_ref().map(|draws| draws.ledger.clone()),
@@ -123,7 +123,7 @@ impl Listening<'_> {
             },
             routes("peer", RequestLimits::peer()),
         );
-        let admin = admin::router(
+        let admin = admin::paths(
             Admin {
                 maintenance: Operator {
                     ledger: parts.draws.as_ref().map(|draws| draws.ledger.clone()),
@@ -138,22 +138,22 @@ impl Listening<'_> {
             routes("admin", RequestLimits::admin()),
         );
         let registry = Arc::new(metrics.registry);
-        let metrics_router = scrape::router(
+        let metrics_paths = scrape::paths(
             registry,
             http.budget("metrics", memory / 8),
             routes("metrics", RequestLimits::public()),
         );
         let drain_time = self.config.shutdown.drain_limit;
-        for (name, sockets, router, limits) in [
+        for (name, sockets, paths, limits) in [
             ("public", sockets.public, public, public_limits),
             ("peer", sockets.peer, peer, Limits::peer()),
             ("admin", sockets.admin, admin, Limits::internal()),
-            ("metrics", sockets.metrics, metrics_router, Limits::internal()),
+            ("metrics", sockets.metrics, metrics_paths, Limits::internal()),
         ] {
             let listener = Listener {
                 name,
                 sockets,
-                router,
+                paths,
                 limits: Limits { drain_time, ..limits },
                 clock: self.clock.clone(),
                 metrics: http.clone(),

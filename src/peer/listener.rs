@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -25,7 +24,7 @@ use crate::server::exchange::{RequestLimits, read_body};
 use crate::server::format::{Format, respond, respond_json};
 use crate::server::problem::{Problem, shown};
 use crate::server::query::Query;
-use crate::server::routes::{Routes, get, post};
+use crate::server::routes::{Paths, Routes, get, post};
 
 /// Records in one answer.
 pub const RECORDS_MAX: usize = 64;
@@ -89,7 +88,7 @@ impl From<Declined> for Rejected {
 }
 
 /// The paths of the peer listener.
-pub fn router<S: PeerService>(peer: Peer<S>, routes: Routes) -> Router {
+pub fn paths<S: PeerService>(peer: Peer<S>, routes: Routes) -> Paths {
     routes
         .group(Arc::new(peer), |group| {
             group

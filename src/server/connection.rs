@@ -1,18 +1,18 @@
 //! What one connection is doing, and when it has taken too long. A silent one has no buffers.
 //!
-//! Its socket and its service record each stage in a few atomic stores a request. One timer a connection checks them: it is
-//! reset only when a deadline comes nearer, so a keep-alive client that sends a thousand requests a second touches the timer
-//! wheel once in an idle timeout.
+//! Its socket and its service record each stage in a few atomic stores a request, and the time once a poll. One timer a
+//! connection checks them: it is reset only when a deadline comes nearer, so a client that sends a thousand requests a second
+//! touches the timer wheel a few times in that second.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderValue, Version, header};
 use futures_util::FutureExt;
@@ -22,9 +22,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tower::Service;
 
+use super::cut::Cut;
 use super::limits::Limits;
+use super::routes::Paths;
 use crate::clock::{Boot, Clock};
 use crate::shutdown::Signal;
 
@@ -34,34 +35,6 @@ const WAITING: u8 = 0;
 const RECEIVING: u8 = 1;
 /// A request is being answered, until its response has been handed to the socket's buffer.
 const ANSWERING: u8 = 2;
-
-/// How a connection ended, if the member ended it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
-    Idle,
-    /// The request's headers took too long.
-    HalfSent,
-    /// The client stopped reading.
-    Stalled,
-    /// The client reads a stream more slowly than events come.
-    SlowStream,
-    /// Closed when asked to, after the response in flight if there was one.
-    Asked,
-}
-
-impl Cut {
-    pub(crate) const ALL: [Cut; 5] = [Cut::Idle, Cut::HalfSent, Cut::Stalled, Cut::SlowStream, Cut::Asked];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Cut::Idle => "idle",
-            Cut::HalfSent => "half_sent",
-            Cut::Stalled => "stalled",
-            Cut::SlowStream => "slow_stream",
-            Cut::Asked => "asked",
-        }
-    }
-}
 
 /// Marks a response that has no end of its own: a stream of events. It ends cleanly when its connection is asked to close, so
 /// no drain waits for it. Its reader has to take each part whole within [`Limits::write_stall`].
@@ -73,7 +46,7 @@ pub(crate) struct Endless;
 pub(crate) struct Activity {
     clock: Clock,
     stage: AtomicU8,
-    /// When it entered this stage (boot time in ns); not used while answering.
+    /// When it entered this stage (boot time in ns), or 0 until that is recorded; not used while answering.
     since: AtomicU64,
     /// When the socket stopped accepting bytes; 0 while it accepts them.
     blocked_since: AtomicU64,
@@ -107,7 +80,8 @@ impl Activity {
     /// Since when nothing is being answered or written; none while something is.
     pub(crate) fn idle_since(&self) -> Option<Boot> {
         let idle = self.stage.load(Ordering::Acquire) != ANSWERING && self.blocked_since.load(Ordering::Relaxed) == 0;
-        idle.then(|| Boot(self.since.load(Ordering::Relaxed)))
+        let since = self.since.load(Ordering::Relaxed);
+        (idle && since > 0).then_some(Boot(since))
     }
 
     /// From when on the connection needs no buffers, if no request comes before.
@@ -122,15 +96,22 @@ impl Activity {
         self.asked.notify_one();
     }
 
-    /// A response has no deadline here: exchange.rs bounds it.
+    /// A response has no deadline here: exchange.rs bounds it, and is polled once a [`TICK`] for that.
     fn begin_answer(&self) {
         self.stage.store(ANSWERING, Ordering::Release);
         self.answer(false);
     }
 
     fn enter(&self, stage: u8) {
-        self.since.store(self.clock.boot().0, Ordering::Relaxed);
+        self.since.store(0, Ordering::Relaxed);
         self.stage.store(stage, Ordering::Release);
+    }
+
+    /// Records when it entered the stage, soon after.
+    fn record_time(&self) {
+        if self.since.load(Ordering::Relaxed) == 0 && self.stage.load(Ordering::Relaxed) != ANSWERING {
+            self.since.store(self.clock.boot().0.max(1), Ordering::Relaxed);
+        }
     }
 
     fn answer(&self, endless: bool) {
@@ -172,13 +153,17 @@ impl Activity {
 }
 
 /// How long a connection keeps its buffers after an answer: a client that asks again sooner finds them.
-const KEPT: Duration = Duration::from_millis(500);
+const KEPT: Duration = Duration::from_millis(100);
+/// How often a request under way may look whether it takes too long.
+const TICK: Duration = Duration::from_millis(500);
+/// A response as short as this is copied together: one buffer costs the kernel less than two.
+const SHORT: usize = 1024;
 
 /// Serves one connection to its end. Cancelling it closes the socket.
 pub(crate) async fn serve(
     stream: TcpStream,
     builder: &http1::Builder,
-    router: Router,
+    paths: Paths,
     activity: Arc<Activity>,
     limits: &Limits,
     closing: Signal,
@@ -193,7 +178,8 @@ pub(crate) async fn serve(
         if let Err(cut) = readable(&io, limits).await {
             return cut;
         }
-        match answer(io, builder, router.clone(), limits, closing.clone()).await {
+        // Boxed, so that the task of a silent connection stays small.
+        match Box::pin(answer(io, builder, paths.clone(), limits, closing.clone())).await {
             Pause::Quiet(kept) => io = kept,
             Pause::Ended(cut) => return cut,
         }
@@ -214,11 +200,16 @@ async fn readable(io: &Observed, limits: &Limits) -> Result<(), Option<Cut>> {
     }
     let Observed { stream, activity, .. } = io;
     let idle = Boot(activity.since.load(Ordering::Relaxed)) + limits.idle_time;
+    let mut first = [0];
     tokio::select! {
         biased;
-        readable = stream.readable() => readable.map_err(|_| None),
+        // Not `readable`, which is true of every new socket.
+        peeked = stream.peek(&mut first) => match peeked {
+            Ok(1..) => Ok(()),
+            Ok(0) | Err(_) => Err(None),
+        },
         () = activity.asked.notified() => {
-            if stream.readable().now_or_never().is_none() {
+            if stream.peek(&mut first).now_or_never().is_none() {
                 return Err(Some(Cut::Asked));
             }
             activity.asked.notify_one();
@@ -229,7 +220,7 @@ async fn readable(io: &Observed, limits: &Limits) -> Result<(), Option<Cut>> {
 }
 
 /// Answers requests, until none has come for a while.
-async fn answer(io: Observed, builder: &http1::Builder, router: Router, limits: &Limits, signal: Signal) -> Pause {
+async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &Limits, signal: Signal) -> Pause {
     let activity = io.activity.clone();
     let service = {
         let activity = activity.clone();
@@ -242,29 +233,27 @@ async fn answer(io: Observed, builder: &http1::Builder, router: Router, limits: 
                 true => Body::empty(),
                 false => Body::new(body),
             });
-            let response = router.clone().call(request);
+            let response = paths.answer(request);
             async move {
-                response.await.map(|mut response| {
-                    // HTTP/1.0 has no chunks: an answer of unknown length ends with its connection, and hyper says "keep-alive".
-                    let ends_it = version == Version::HTTP_10 && response.body().size_hint().exact().is_none();
-                    if ends_it || closing.is_requested() {
-                        // hyper closes the connection after it. Its client asks on another one, perhaps another member.
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(header::CONNECTION, close);
-                    }
-                    let endless = response.extensions().get::<Endless>().is_some();
-                    activity.answer(endless);
-                    response.map(|inner| Answer {
-                        inner,
-                        endless,
-                        activity: activity.clone(),
-                    })
-                })
+                let mut response = response.await;
+                // HTTP/1.0 has no chunks: an answer of unknown length ends with its connection, and hyper says "keep-alive".
+                let ends_it = version == Version::HTTP_10 && response.body().size_hint().exact().is_none();
+                if ends_it || closing.is_requested() {
+                    // hyper closes the connection after it. Its client asks on another one, perhaps another member.
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                let endless = response.extensions().get::<Endless>().is_some();
+                activity.answer(endless);
+                Ok::<_, Infallible>(response.map(|inner| Answer {
+                    inner,
+                    endless,
+                    activity,
+                }))
             }
         })
     };
-    // Boxed, so that the task of a silent connection stays small.
-    let mut connection = Box::new(builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = builder.serve_connection(TokioIo::new(io), service);
     let mut asked = pin!(activity.asked.notified());
     let mut closing = false;
     let mut armed = activity.clock.boot() + KEPT;
@@ -272,11 +261,12 @@ async fn answer(io: Observed, builder: &http1::Builder, router: Router, limits: 
     let ended = poll_fn(|cx| {
         if !closing && asked.as_mut().poll(cx).is_ready() {
             closing = true;
-            Pin::new(&mut *connection).graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
         }
-        if Pin::new(&mut *connection).poll(cx).is_ready() {
+        if Pin::new(&mut connection).poll(cx).is_ready() {
             return Poll::Ready(Some(closing.then_some(Cut::Asked)));
         }
+        activity.record_time();
         loop {
             if let Some((deadline, _)) = activity.deadline(limits)
                 && deadline < armed
@@ -296,7 +286,8 @@ async fn answer(io: Observed, builder: &http1::Builder, router: Router, limits: 
             let cut = match activity.deadline(limits) {
                 Some((deadline, cut)) if deadline <= now => return Poll::Ready(Some(Some(cut))),
                 Some((deadline, _)) => deadline,
-                None => now + limits.header_time.min(limits.write_stall),
+                None if activity.endless.load(Ordering::Relaxed) => now + limits.header_time.min(limits.write_stall),
+                None => now + TICK,
             };
             let next = quiet.filter(|quiet| quiet.0 < cut.0).unwrap_or(cut);
             armed = next;
@@ -309,10 +300,9 @@ async fn answer(io: Observed, builder: &http1::Builder, router: Router, limits: 
         None => {
             let parts = connection.into_parts();
             let io = parts.io.into_inner();
-            Pause::Quiet(Observed {
-                unread: parts.read_buf,
-                ..io
-            })
+            // Copied, because an empty part of a buffer keeps all of it.
+            let unread = Bytes::copy_from_slice(&parts.read_buf);
+            Pause::Quiet(Observed { unread, ..io })
         }
     }
 }
@@ -379,6 +369,12 @@ impl AsyncWrite for Observed {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut short = [0; SHORT];
+        let mut room = &mut short[..];
+        if bufs.len() > 1 && bufs.iter().all(|buf| room.write_all(buf).is_ok()) {
+            let length = SHORT - room.len();
+            return self.poll_write(cx, &short[..length]);
+        }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.record_write(result)
     }
@@ -441,15 +437,16 @@ impl Drop for Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
-    use axum::routing::get;
     use futures_util::StreamExt;
     use futures_util::stream::{iter, pending};
+    use prometheus_client::registry::Registry;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::server::exchange::RequestLimits;
+    use crate::server::metrics::HttpMetrics;
+    use crate::server::routes::{Routes, get};
     use crate::shutdown;
 
     #[tokio::test]
@@ -462,11 +459,13 @@ mod tests {
             unread: Bytes::new(),
             activity: Activity::new(Clock::system()),
         };
-        let router = Router::new().route("/", get(|| async { "answered" }));
+        let metrics = HttpMetrics::register(&mut Registry::default());
+        let routes = Routes::new("public", RequestLimits::public(), Clock::system(), metrics, 1);
+        let paths = routes.route("/", "GET", get(|| async { "answered" })).finish();
         let (_stop, closing) = shutdown::stage();
         let quiet = async |io: Observed| {
             let (builder, limits) = (http1::Builder::new(), Limits::public());
-            match answer(io, &builder, router.clone(), &limits, closing.clone()).await {
+            match answer(io, &builder, paths.clone(), &limits, closing.clone()).await {
                 Pause::Quiet(io) => io,
                 Pause::Ended(cut) => panic!("it ended: {cut:?}"),
             }

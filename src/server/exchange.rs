@@ -1,15 +1,16 @@
 //! Around every handler: the request's id, limits on its size and time, 500 for a panic, metrics, and CORS.
 //!
 //! A handler around each handler instead of tower-http's stack: each layer of axum costs allocations a request, and this one
-//! holds the route's metrics ready.
+//! has the route's metrics at hand.
 
 use std::any::Any;
 use std::fmt::Write;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -25,7 +26,7 @@ use super::budget::{Budget, SMALL};
 use super::cors::{self, AllowedOrigins};
 use super::metrics::{HttpMetrics, RouteMetrics, label};
 use super::problem::Problem;
-use crate::clock::Clock;
+use crate::clock::{Boot, Clock};
 /// Maximum length of a client's `X-Request-Id`.
 pub use crate::trace::REQUEST_ID_MAX;
 use crate::trace::{self, Kind, RequestId, Scope, Spans, TraceContext, Work};
@@ -73,6 +74,12 @@ impl RequestLimits {
     }
 }
 
+/// Says what is wrong with a request by its headers.
+pub type Guard = fn(&HeaderMap) -> Option<Problem>;
+
+/// An exchange under way.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
 /// What the routes of one listener share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -81,6 +88,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) metrics: HttpMetrics,
     pub(super) spans: Spans,
+    pub(super) guard: Option<Guard>,
     /// Whose web pages may read the answers.
     pub(super) origins: Option<AllowedOrigins>,
     /// Random, so that ids differ from those of another process.
@@ -110,15 +118,13 @@ impl<H> Exchanged<H> {
     }
 }
 
-impl<H, T, S> Handler<T, S> for Exchanged<H>
-where
-    H: Handler<T, S>,
-    S: Send + 'static,
-{
-    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
-
+impl<H> Exchanged<H> {
     /// What needs the request is done here, so that the future needn't hold it.
-    fn call(self, request: Request, state: S) -> Self::Future {
+    pub(super) fn call<T, S>(self, request: Request, state: S) -> Answering
+    where
+        H: Handler<T, S>,
+        S: Send + 'static,
+    {
         let Exchanged { context, handler } = self;
         let shared = &context.shared;
         let exchange = trace::Request {
@@ -134,7 +140,9 @@ where
             .origins
             .as_ref()
             .and_then(|_| request.headers().get(header::ORIGIN).cloned());
-        let call = match check_head(&request, &shared.limits) {
+        let refused = shared.guard.and_then(|guard| guard(request.headers()));
+        let wrong = refused.or_else(|| check_head(&request, &shared.limits));
+        let call = match wrong {
             Some(problem) => Err(problem.into_response()),
             None if shared.origins.is_some() && cors::is_preflight(&request) => Err(cors::preflight()),
             // The handler begins when this is polled.
@@ -151,6 +159,17 @@ where
 }
 
 impl RouteContext {
+    /// None if it takes longer. A timer for each request would cost more than the connection's, which polls this often enough.
+    async fn within<F: Future>(&self, deadline: Boot, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.shared.clock.boot() >= deadline => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
     async fn answer(
         &self,
         method: Method,
@@ -165,9 +184,9 @@ impl RouteContext {
             Ok(call) => {
                 // A panic leaves nothing half-changed: handlers hold no locks and own their data.
                 let call = AssertUnwindSafe(call).catch_unwind();
-                match tokio::time::timeout(limits.time, call).await {
-                    Ok(Ok(response)) => response,
-                    Ok(Err(panic)) => {
+                match self.within(exchange.started.boot + limits.time, call).await {
+                    Some(Ok(response)) => response,
+                    Some(Err(panic)) => {
                         tracing::error!(
                             route = self.metrics.pattern(),
                             panic = panic_text(&*panic),
@@ -175,15 +194,16 @@ impl RouteContext {
                         );
                         Problem::internal().into_response()
                     }
-                    Err(_) if has_body(&method) => {
+                    None if has_body(&method) => {
                         Problem::too_slow("the request, or its response, took too long").into_response()
                     }
-                    Err(_) => {
-                        Problem::unavailable("the response took too long", Duration::from_secs(1)).into_response()
-                    }
+                    None => Problem::unavailable("the response took too long", Duration::from_secs(1)).into_response(),
                 }
             }
         };
+        if method == Method::HEAD {
+            leave_body_out(&mut response);
+        }
         if let Ok(id) = HeaderValue::from_str(exchange.id.as_str()) {
             response.headers_mut().insert(REQUEST_ID.clone(), id);
         }
@@ -205,6 +225,15 @@ impl RouteContext {
             ]
         });
         response
+    }
+}
+
+/// The headers stay those of GET (RFC 9110, 9.3.2).
+fn leave_body_out(response: &mut Response) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = body.size_hint().exact() {
+        let headers = response.headers_mut();
+        headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
     }
 }
 

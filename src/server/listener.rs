@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use prometheus_client::metrics::gauge::Gauge;
 use socket2::SockRef;
@@ -17,9 +16,11 @@ use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{self, Activity, Cut};
+use super::connection::{self, Activity};
+use super::cut::Cut;
 use super::limits::Limits;
 use super::metrics::HttpMetrics;
+use super::routes::Paths;
 use crate::clock::Clock;
 use crate::listen::Sockets;
 use crate::shutdown::Signal;
@@ -36,7 +37,7 @@ pub struct Listener {
     /// For metrics and logs: `public`, `peer`, `admin`, `metrics`.
     pub name: &'static str,
     pub sockets: Sockets,
-    pub router: Router,
+    pub paths: Paths,
     pub limits: Limits,
     pub clock: Clock,
     pub metrics: HttpMetrics,
@@ -66,7 +67,7 @@ impl Listener {
         let Listener {
             name,
             sockets,
-            router,
+            paths,
             limits,
             clock,
             metrics,
@@ -82,7 +83,7 @@ impl Listener {
             name,
             limits: Arc::new(limits),
             builder,
-            router,
+            paths,
             gauge: metrics.connections(name),
             clock,
             metrics,
@@ -110,7 +111,7 @@ struct Connections {
     name: &'static str,
     limits: Arc<Limits>,
     builder: http1::Builder,
-    router: Router,
+    paths: Paths,
     clock: Clock,
     metrics: HttpMetrics,
     closing: Signal,
@@ -165,11 +166,11 @@ impl Connections {
         // Otherwise a small response waits for the acknowledgement of the one before. Fails only on a dead socket.
         let _ = stream.set_nodelay(true).and_then(|()| bound_kernel_memory(&stream));
         let activity = Activity::new(self.clock.clone());
-        let (builder, router) = (self.builder.clone(), self.router.clone());
+        let (builder, paths) = (self.builder.clone(), self.paths.clone());
         let (limits, shared, closing) = (self.limits.clone(), activity.clone(), self.closing.clone());
         let task = self
             .tasks
-            .spawn(async move { connection::serve(stream, &builder, router, shared, &limits, closing).await });
+            .spawn(async move { connection::serve(stream, &builder, paths, shared, &limits, closing).await });
         self.activities.insert(task.id(), activity);
         self.gauge.inc();
     }

@@ -1,52 +1,89 @@
 //! The paths of one listener, and the handlers of each.
+//!
+//! A handler is axum's; the table of paths is matchit's, which axum's router has inside. That router costs each request a map of
+//! extensions and four boxed futures.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
-use axum::routing::{MethodRouter, any};
+use axum::http::Method;
 
 use super::cors::AllowedOrigins;
-use super::exchange::{Exchanged, RequestLimits, RouteContext, Shared};
+use super::exchange::{Answering, Exchanged, Guard, RequestLimits, RouteContext, Shared};
 use super::metrics::HttpMetrics;
 use super::problem::Problem;
 use crate::clock::Clock;
 use crate::trace::Spans;
 
-/// The handlers of one path, by method.
-pub struct Handlers<S>(Box<AddTo<S>>);
+/// A handler and its state, of whatever types.
+trait Endpoint: Send + Sync {
+    fn answer(&self, request: Request) -> Answering;
+}
 
-type AddTo<S> = dyn FnOnce(&Arc<RouteContext>, MethodRouter<S>) -> MethodRouter<S>;
+struct WithState<H, T, S> {
+    handler: Exchanged<H>,
+    state: S,
+    arguments: PhantomData<fn() -> T>,
+}
+
+impl<H: Handler<T, S> + Sync, T: 'static, S: Clone + Send + Sync + 'static> Endpoint for WithState<H, T, S> {
+    fn answer(&self, request: Request) -> Answering {
+        self.handler.clone().call(request, self.state.clone())
+    }
+}
+
+/// The handlers of one path, by method.
+pub struct Handlers<S>(Vec<(Method, Box<Bind<S>>)>);
+
+type Bind<S> = dyn FnOnce(&Arc<RouteContext>, S) -> Box<dyn Endpoint>;
 
 /// Handles GET and HEAD.
 pub fn get<H, T, S>(handler: H) -> Handlers<S>
 where
-    H: Handler<T, S>,
+    H: Handler<T, S> + Sync,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    Handlers(Box::new(|context, router| router.get(Exchanged::new(context, handler))))
+    Handlers(Vec::new()).and(Method::GET, handler)
 }
 
 pub fn post<H, T, S>(handler: H) -> Handlers<S>
 where
-    H: Handler<T, S>,
+    H: Handler<T, S> + Sync,
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    Handlers(Box::new(|context, router| {
-        router.post(Exchanged::new(context, handler))
-    }))
+    Handlers(Vec::new()).and(Method::POST, handler)
 }
 
 impl<S: Clone + Send + Sync + 'static> Handlers<S> {
-    pub fn put<H: Handler<T, S>, T: 'static>(self, handler: H) -> Handlers<S> {
-        Handlers(Box::new(|context, router| {
-            (self.0)(context, router).put(Exchanged::new(context, handler))
-        }))
+    pub fn put<H: Handler<T, S> + Sync, T: 'static>(self, handler: H) -> Handlers<S> {
+        self.and(Method::PUT, handler)
     }
+
+    fn and<H: Handler<T, S> + Sync, T: 'static>(mut self, method: Method, handler: H) -> Handlers<S> {
+        self.0
+            .push((method, Box::new(|context, state| bind(context, handler, state))));
+        self
+    }
+}
+
+fn bind<H, T, S>(context: &Arc<RouteContext>, handler: H, state: S) -> Box<dyn Endpoint>
+where
+    H: Handler<T, S> + Sync,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    let handler = Exchanged::new(context, handler);
+    Box::new(WithState {
+        handler,
+        state,
+        arguments: PhantomData,
+    })
 }
 
 impl<S> fmt::Debug for Handlers<S> {
@@ -55,11 +92,61 @@ impl<S> fmt::Debug for Handlers<S> {
     }
 }
 
+/// What answers the requests of one path.
+struct Endpoints {
+    by_method: Vec<(Method, Box<dyn Endpoint>)>,
+    other: Box<dyn Endpoint>,
+}
+
+impl Endpoints {
+    fn answer(&self, request: Request) -> Answering {
+        let method = match request.method() {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
+        let found = self.by_method.iter().find(|(handled, _)| handled == method);
+        found.map_or(&self.other, |(_, endpoint)| endpoint).answer(request)
+    }
+}
+
+/// The paths of one listener, ready to answer. Clones share them.
+#[derive(Clone)]
+pub struct Paths(Arc<Table>);
+
+struct Table {
+    known: matchit::Router<Endpoints>,
+    unknown: Box<dyn Endpoint>,
+}
+
+impl Paths {
+    pub(super) fn answer(&self, request: Request) -> Answering {
+        let Table { known, unknown } = &*self.0;
+        match known.at(request.uri().path()) {
+            Ok(found) => found.value.answer(request),
+            Err(_) => unknown.answer(request),
+        }
+    }
+}
+
+impl fmt::Debug for Paths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Paths")
+    }
+}
+
 /// Collects the routes of one listener.
-#[derive(Debug)]
 pub struct Routes<S = ()> {
     shared: Arc<Shared>,
-    router: Router<S>,
+    state: S,
+    known: matchit::Router<Endpoints>,
+}
+
+impl<S> fmt::Debug for Routes<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Routes {
@@ -79,10 +166,12 @@ impl Routes {
                 metrics,
                 spans: Spans::default(),
                 origins: None,
+                guard: None,
                 prefix,
                 next: AtomicU64::new(0),
             }),
-            router: Router::new(),
+            state: (),
+            known: matchit::Router::new(),
         }
     }
 
@@ -102,28 +191,36 @@ impl Routes {
         self
     }
 
-    /// Adds the routes of a group, which share a state.
-    pub fn group<G: Clone + Send + Sync + 'static>(
-        mut self,
-        state: G,
-        add: impl FnOnce(Routes<G>) -> Routes<G>,
-    ) -> Routes {
-        let group = add(Routes {
-            shared: self.shared.clone(),
-            router: Router::new(),
-        });
-        self.router = self.router.merge(group.router.with_state(state));
+    /// Refuses every request in whose headers `guard` finds something wrong. Call it before the first route.
+    pub fn with_guard(mut self, guard: Guard) -> Routes {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.guard = Some(guard);
+        }
         self
     }
 
-    /// Returns the router, with a 404 for all other paths.
-    pub fn finish(self) -> Router {
+    /// Adds the routes of a group, which share a state.
+    pub fn group<G: Clone + Send + Sync + 'static>(self, state: G, add: impl FnOnce(Routes<G>) -> Routes<G>) -> Routes {
+        let group = add(Routes {
+            shared: self.shared,
+            state,
+            known: self.known,
+        });
+        Routes {
+            shared: group.shared,
+            state: (),
+            known: group.known,
+        }
+    }
+
+    /// Returns the paths, with a 404 for all others.
+    pub fn finish(self) -> Paths {
         let context = context(&self.shared, "other");
-        let other = any(Exchanged::new(&context, || async {
-            Problem::not_found("no such path")
-        }));
-        // Not as a fallback: axum answers that with an empty `Allow`.
-        self.router.fallback_service(other)
+        let unknown = bind(&context, || async { Problem::not_found("no such path") }, ());
+        Paths(Arc::new(Table {
+            known: self.known,
+            unknown,
+        }))
     }
 }
 
@@ -131,9 +228,20 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Adds a path. A 405 says that `methods` are allowed.
     pub fn route(mut self, path: &'static str, methods: &'static str, handlers: Handlers<S>) -> Routes<S> {
         let context = context(&self.shared, path);
-        let other = move || async move { Problem::method_not_allowed(methods) };
-        let handlers = (handlers.0)(&context, MethodRouter::new()).fallback(Exchanged::new(&context, other));
-        self.router = self.router.route(path, handlers);
+        let other = bind(
+            &context,
+            move || async move { Problem::method_not_allowed(methods) },
+            (),
+        );
+        let bound = handlers.0.into_iter();
+        let bound = bound.map(|(method, bind)| (method, bind(&context, self.state.clone())));
+        let endpoints = Endpoints {
+            by_method: bound.collect(),
+            other,
+        };
+        if let Err(error) = self.known.insert(path, endpoints) {
+            tracing::error!(path, %error, "a bug: two handlers for one path");
+        }
         self
     }
 }

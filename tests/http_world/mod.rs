@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
-use axum::Router;
 use lease_election::Leadership;
 use prometheus_client::registry::Registry;
 use random_generator::clock::Clock;
@@ -39,6 +38,7 @@ use random_generator::server::exchange::RequestLimits;
 use random_generator::server::limits::{Limits, StreamLimits};
 use random_generator::server::listener::{Listener, ListenerError};
 use random_generator::server::metrics::HttpMetrics;
+use random_generator::server::routes::Paths;
 use random_generator::server::routes::Routes;
 use random_generator::set::{SetMetrics, SetParts, SetTask};
 use random_generator::shutdown::{self, Trigger};
@@ -62,15 +62,15 @@ pub struct Running {
 }
 
 impl Running {
-    pub async fn start(name: &'static str, router: Router, limits: Limits, metrics: HttpMetrics) -> Running {
+    pub async fn start(name: &'static str, paths: Paths, limits: Limits, metrics: HttpMetrics) -> Running {
         let any = "127.0.0.1:0".parse().unwrap();
-        Running::start_at(any, name, router, limits, metrics).await
+        Running::start_at(any, name, paths, limits, metrics).await
     }
 
     pub async fn start_at(
         address: SocketAddr,
         name: &'static str,
-        router: Router,
+        paths: Paths,
         limits: Limits,
         metrics: HttpMetrics,
     ) -> Running {
@@ -81,7 +81,7 @@ impl Running {
         let listener = Listener {
             name,
             sockets: socket.into(),
-            router,
+            paths,
             limits,
             clock,
             metrics,
@@ -220,8 +220,8 @@ impl Member {
             },
         };
         let routes = Routes::new("public", request_limits, clock, metrics.clone(), 7);
-        let router = public::router(public, routes);
-        let running = Running::start("public", router, limits, metrics).await;
+        let paths = public::paths(public, routes);
+        let running = Running::start("public", paths, limits, metrics).await;
         let registry = Arc::new(registry);
         Member {
             running,
