@@ -6,10 +6,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, Statement, TransactionBehavior};
 
 use super::aside::length;
 use super::ballast::{self, BALLAST_BYTES};
@@ -35,6 +36,12 @@ const GROWTH_BYTES: u64 = 512 * 1024;
 const MAX_TEXT: usize = 1024;
 /// Approximate bytes of a row without its texts.
 const ROW_BYTES: usize = 40;
+/// Its id is the one after the newest row's.
+const ROW: &str = "(NULL, ?, ?, ?, ?, ?, ?, ?)";
+const INSERT: &str = "INSERT INTO entry VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)";
+/// Those that have a parameter.
+const COLUMNS: usize = 7;
+const TOGETHER: usize = 16;
 const PAGES: &str = "PRAGMA page_count";
 const FREE_PAGES: &str = "PRAGMA freelist_count";
 const SCHEMA: u32 = 1;
@@ -52,8 +59,11 @@ pub struct Budget {
 impl Budget {
     /// `max_bytes` is at least [`super::MIN_BYTES`].
     pub fn new(max_bytes: u64) -> Budget {
-        // A longer log is emptied less often.
-        let checkpoint_pages = (max_bytes / u64::from(PAGE) / 16).clamp(64, 1024);
+        // A longer log is emptied less often: seldom enough that hardly an answer in a hundred meets it.
+        let checkpoint_pages = match max_bytes / u64::from(PAGE) {
+            pages @ ..8_192 => (pages / 16).max(64),
+            pages => (pages / 8).min(4_096),
+        };
         let log_bytes = (checkpoint_pages + 2 * TRANSACTION_PAGES) * FRAME;
         let database = max_bytes.saturating_sub(log_bytes + log_index::size(log_bytes) + BALLAST_BYTES);
         Budget {
@@ -162,35 +172,20 @@ impl Store {
         Ok(store)
     }
 
-    /// Commits the entries in one transaction; at most about [`BATCH_BYTES`].
-    pub fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> Result<(), StoreError> {
+    /// Commits the entries in one transaction: at least one, and at most about [`BATCH_BYTES`].
+    pub fn append(&mut self, entries: &[&Entry]) -> Result<(), StoreError> {
         self.check_file()?;
         self.bound_log()?;
-        let mut next = self.next;
         let result = (|| {
             let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut insert = transaction.prepare_cached("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
-            for entry in entries {
-                insert.execute(params![
-                    next,
-                    entry.time.0,
-                    truncate(&entry.request),
-                    i64::try_from(entry.duration.as_micros()).unwrap_or(i64::MAX),
-                    truncate(&entry.method),
-                    truncate(&entry.parameters),
-                    i64::try_from(entry.count).unwrap_or(i64::MAX),
-                    entry.value,
-                ])?;
-                next += 1;
-            }
-            drop(insert);
+            insert(&transaction, entries)?;
+            let newest = transaction.last_insert_rowid();
             // Within the transaction these take no lock of their own.
             let used = number(&transaction, PAGES)?.saturating_sub(number(&transaction, FREE_PAGES)?);
             transaction.commit()?;
-            Ok(used)
+            Ok((used, newest + 1))
         })();
-        self.used = result.map_err(|error| DatabaseError::new(&self.path, error))?;
-        self.next = next;
+        (self.used, self.next) = result.map_err(|error| DatabaseError::new(&self.path, error))?;
         self.checkpoints.advance(&self.db);
         Ok(())
     }
@@ -414,6 +409,32 @@ impl Store {
     fn number(&self, pragma: &str) -> Result<u64, StoreError> {
         number(&self.db, pragma).map_err(|error| DatabaseError::new(&self.path, error).into())
     }
+}
+
+/// Entries go by sixteen, and SQLite numbers the rows: that takes a third less time a row.
+fn insert(db: &Connection, entries: &[&Entry]) -> rusqlite::Result<()> {
+    static MANY: LazyLock<String> = LazyLock::new(|| format!("{INSERT}{}", format!(", {ROW}").repeat(TOGETHER - 1)));
+    let (many, rest) = entries.as_chunks::<TOGETHER>();
+    if !many.is_empty() {
+        let mut insert = db.prepare_cached(&MANY)?;
+        many.iter().try_for_each(|entries| execute(&mut insert, entries))?;
+    }
+    let mut insert = db.prepare_cached(INSERT)?;
+    rest.iter().try_for_each(|entry| execute(&mut insert, &[entry]))
+}
+
+fn execute(insert: &mut Statement<'_>, entries: &[&Entry]) -> rusqlite::Result<()> {
+    for (row, entry) in entries.iter().enumerate() {
+        let first = row * COLUMNS + 1;
+        insert.raw_bind_parameter(first, entry.time.0)?;
+        insert.raw_bind_parameter(first + 1, truncate(&entry.request))?;
+        insert.raw_bind_parameter(first + 2, i64::try_from(entry.duration.as_micros()).unwrap_or(i64::MAX))?;
+        insert.raw_bind_parameter(first + 3, truncate(&entry.method))?;
+        insert.raw_bind_parameter(first + 4, truncate(&entry.parameters))?;
+        insert.raw_bind_parameter(first + 5, i64::try_from(entry.count).unwrap_or(i64::MAX))?;
+        insert.raw_bind_parameter(first + 6, entry.value)?;
+    }
+    insert.raw_execute().map(|_| ())
 }
 
 fn number(db: &Connection, pragma: &str) -> rusqlite::Result<u64> {

@@ -219,10 +219,11 @@ impl Writer {
         if let Some(first) = part.first() {
             self.lag.begin(first.sent);
         }
+        let entries: Vec<_> = part.iter().map(|message| &message.entry).collect();
         let mut is_replaced = false;
         for round in 0.. {
             let store = self.open()?;
-            let error = match store.append(part.iter().map(|message| &message.entry)) {
+            let error = match store.append(&entries) {
                 Ok(()) => break,
                 Err(error) => error,
             };
@@ -267,7 +268,7 @@ impl Writer {
             Err(StoreError::Database(DatabaseError::Corrupt { detail, .. })) => {
                 self.set_aside(&detail)?;
                 // Acknowledged entries must be in the new journal.
-                self.open()?.append(part.iter().map(|message| &message.entry))?;
+                self.open()?.append(&entries)?;
             }
             Err(error) => {
                 self.fail(error);
