@@ -8,12 +8,16 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use random_generator::clock::Clock;
 use random_generator::draw::ledger::logic::Ledger;
-use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, MAX_ASIDE, Storage, StorageConfig, StorageError};
+use random_generator::draw::ledger::storage::{
+    DEFAULT_MAX_BYTES, InspectError, MAX_ASIDE, Storage, StorageConfig, StorageError,
+};
 use random_generator::draw::ledger::{Aside, Condition, Promise, Stored, Write};
 use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
 
@@ -172,7 +176,10 @@ fn a_ledger_of_schema_1_opens_with_the_same_records_head_seed_and_promise() {
     assert!(fs::read(&path).unwrap() == before);
     for _ in 0..2 {
         let (mut storage, stored) = Storage::open(&path, config, SEED).unwrap();
-        assert_eq!(sorted(stored.clone()), sorted(inspected.clone()));
+        assert_eq!((&stored.promise, &stored.aside), (&inspected.promise, &inspected.aside));
+        let chain = inspected.chain.as_ref().unwrap();
+        assert_eq!((chain.from_round, chain.to_round, chain.records), (1, 9, 9));
+        assert_eq!((chain.head, inspected.records), (stored.head.unwrap(), 32));
         assert_eq!(hex::encode(stored.seed.0), SCHEMA_1_SEED);
         assert_eq!(stored.head.unwrap().to_string(), SCHEMA_1_HEAD);
         assert_eq!(
@@ -537,7 +544,7 @@ fn on_a_disk_that_others_filled_to_the_last_byte_commits_go_on() {
         if round % 100 == 0 {
             drop(storage);
             storage = open(&path).unwrap().0;
-            assert_eq!(Storage::inspect(&path).unwrap().records.len(), kept.len());
+            assert_eq!(Storage::inspect(&path).unwrap().records, kept.len() as u64);
         }
     }
     // The largest that the journal is made for.
@@ -557,7 +564,7 @@ fn on_a_disk_that_others_filled_to_the_last_byte_commits_go_on() {
     assert!(size(&path) <= DEFAULT_MAX_BYTES);
     drop(storage);
     open(&path).unwrap();
-    assert_eq!(Storage::inspect(&path).unwrap().records.len(), kept.len());
+    assert_eq!(Storage::inspect(&path).unwrap().records, kept.len() as u64);
 }
 
 #[test]
@@ -715,6 +722,8 @@ fn damage_anywhere_is_noticed_or_harmless() {
     drop(storage);
     let whole = fs::read(&path).unwrap();
     let truth = sorted(Storage::open(&path, config, SEED).unwrap().1);
+    let inspected = Storage::inspect(&path).unwrap();
+    assert_eq!(inspected.records, 60);
     let used_pages: Vec<usize> = (0..whole.len() / 4096)
         .filter(|page| whole[page * 4096..(page + 1) * 4096].iter().any(|byte| *byte != 0))
         .collect();
@@ -727,7 +736,7 @@ fn damage_anywhere_is_noticed_or_harmless() {
         usize::try_from(state % below as u64).unwrap()
     };
     let mut noticed = 0;
-    for _ in 0..800 {
+    for turn in 0..800 {
         let mut damaged = whole.clone();
         // One flipped bit, or a few bytes of something else; the head of a page more often than its share.
         let page = used_pages[random(used_pages.len())] * 4096;
@@ -745,14 +754,78 @@ fn damage_anywhere_is_noticed_or_harmless() {
             .unwrap()
             .write_all_at(&damaged, 0)
             .unwrap();
+        let is_noticed = (turn % 4 == 0).then(|| match Storage::inspect(&path) {
+            Ok(found) => {
+                assert_eq!(found, inspected, "damage at {at}");
+                false
+            }
+            Err(InspectError::Storage(StorageError::Corrupt(_))) => true,
+            Err(other) => panic!("damage at {at}: {other}"),
+        });
         match Storage::open(&path, config, SEED) {
-            Ok((_, stored)) => assert_eq!(sorted(stored), truth, "damage at {at}"),
-            Err(StorageError::Corrupt(_)) => noticed += 1,
+            Ok((_, stored)) => {
+                assert_eq!(sorted(stored), truth, "damage at {at}");
+                assert_ne!(is_noticed, Some(true), "damage at {at}");
+            }
+            Err(StorageError::Corrupt(_)) => {
+                assert_ne!(is_noticed, Some(false), "damage at {at}");
+                noticed += 1;
+            }
             Err(other) => panic!("damage at {at}: {other}"),
         }
         fs::write(&path, &whole).unwrap();
     }
     assert!(noticed > 150, "{noticed}");
+}
+
+/// A ledger of these rounds of a chain, which is pruned to so many.
+fn write_and_prune(both: &mut Both, rounds: std::ops::Range<u64>, keep: u64) {
+    for round in rounds {
+        let next = drawn_after(
+            both.ledger.head().map(|head| &**head),
+            1,
+            1,
+            1_800_000_000 + round as i64,
+        );
+        let writes = both.ledger.seen(&next);
+        both.write(&writes);
+        if both.storage.len() > keep {
+            let oldest = both.storage.oldest(1).unwrap();
+            let writes = both.ledger.prune(&oldest);
+            both.write(&writes);
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_is_written_and_pruned_all_the_time_is_inspected_and_its_commits_go_on() {
+    let dir = in_memory();
+    let path = dir.path().join("ledger.db");
+    let mut both = Both::open(&path);
+    write_and_prune(&mut both, 1..900, 800);
+    let end = AtomicBool::new(false);
+    let inspections: Vec<_> = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut round = 900;
+            while !end.load(Ordering::Relaxed) {
+                write_and_prune(&mut both, round..round + 1, 800);
+                round += 1;
+            }
+            round
+        });
+        let found = (0..8).map(|_| Storage::inspect(&path)).collect();
+        end.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 908);
+        found
+    });
+    for found in inspections {
+        let found = found.unwrap();
+        let chain = found.chain.unwrap();
+        // Before or after it was pruned.
+        assert!((800..=801).contains(&found.records), "{}", found.records);
+        assert_eq!(chain.records, found.records);
+        assert_eq!(chain.to_round - chain.from_round + 1, found.records);
+    }
 }
 
 #[test]

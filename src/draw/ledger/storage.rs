@@ -5,6 +5,7 @@
 
 mod check;
 mod facts;
+mod inspect;
 mod load;
 mod migrate;
 pub(super) mod read;
@@ -21,6 +22,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use self::check::Check;
 use self::facts::Facts;
+pub use self::inspect::{InspectError, Inspected};
 use self::reserve::Layout;
 use super::logic::Old;
 use super::{Stored, Write};
@@ -106,14 +108,13 @@ impl Storage {
         Ok((storage, stored))
     }
 
-    /// Reads and checks the ledger at `path` without changing it; a member may have it open. Blocks while it reads: not for async
-    /// threads.
+    /// Checks the ledger at `path` without changing it; a member may have it open. Blocks while it reads: not for async threads.
     ///
     /// # Errors
-    /// `Corrupt`: it is not valid. `Io`: it can't be read, is locked for more than a second, or has an unfinished commit that only its
-    /// member can roll back.
-    pub fn inspect(path: &Path) -> Result<Stored, StorageError> {
-        load::inspect(path)
+    /// `Corrupt`: it is not valid. `Io`: it can't be read, is locked for more than three seconds, or has an unfinished commit that
+    /// only its member can roll back. `Chain`: its records are valid, but not as a chain.
+    pub fn inspect(path: &Path) -> Result<Inspected, InspectError> {
+        inspect::inspect(path)
     }
 
     /// Stores all of `writes`, in order and durably, or none of them. To make room, put `Prune` before `Record`.
