@@ -20,6 +20,7 @@ use random_generator::draw::ledger::storage::{
 };
 use random_generator::draw::ledger::{Aside, Condition, Promise, Stored, Write};
 use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
+use sha2::{Digest, Sha256};
 
 mod small_disk;
 use small_disk::SmallDisk;
@@ -226,6 +227,152 @@ fn a_ledger_of_schema_1_that_finds_no_space_stays_as_it_was() {
         (storage.len(), stored.head.unwrap().to_string()),
         (32, SCHEMA_1_HEAD.to_owned())
     );
+}
+
+/// A ledger of schema 1 with that many rounds of a chain, as the program of then sealed it.
+fn of_schema_1_with(path: &Path, rounds: u64) -> Vec<Arc<Record>> {
+    let mut chain: Vec<Arc<Record>> = Vec::new();
+    let mut digest = [0; 32];
+    for round in 1..=rounds {
+        let next = drawn_after(chain.last().map(|last| &**last), 7, 1, 1_800_000_000 + round as i64);
+        digest
+            .iter_mut()
+            .zip(next.hash.0)
+            .for_each(|(byte, with)| *byte ^= with);
+        chain.push(next);
+    }
+    let head = chain.last().unwrap().hash;
+    let parts: [&[u8]; 7] = [
+        b"random-generator/ledger/1",
+        &SEED,
+        &head.0,
+        &5_u64.to_be_bytes(),
+        b"rg-1_u-5",
+        &rounds.to_be_bytes(),
+        &digest,
+    ];
+    let sealed: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| [&(part.len() as u64).to_be_bytes(), *part].concat())
+        .collect();
+    let seal: [u8; 32] = Sha256::digest(sealed).into();
+    of_schema_1(path);
+    let mut db = rusqlite::Connection::open(path).unwrap();
+    let transaction = db.transaction().unwrap();
+    transaction
+        .execute_batch("DELETE FROM records; DELETE FROM aside; DELETE FROM ledger")
+        .unwrap();
+    for record in &chain {
+        let row = [record.canonical()];
+        transaction
+            .execute("INSERT INTO records (record) VALUES (?1)", row)
+            .unwrap();
+    }
+    transaction
+        .execute(
+            "INSERT INTO ledger VALUES (1, ?1, ?2, 5, 'rg-1_u-5', ?3, ?4, ?5)",
+            rusqlite::params![SEED, head.to_string(), rounds as i64, digest, seal],
+        )
+        .unwrap();
+    transaction.commit().unwrap();
+    chain
+}
+
+/// Everything, once, and in its place.
+fn demand_converted(path: &Path, chain: &[Arc<Record>], when: &str) {
+    let (mut storage, stored) = open(path).unwrap_or_else(|error| panic!("{when}: {error}"));
+    assert_eq!(
+        (storage.len(), stored.promise),
+        (chain.len() as u64, Some(promise(5))),
+        "{when}"
+    );
+    storage.verify(usize::MAX).unwrap();
+    assert!(storage.is_verified(), "{when}");
+    let linked = storage.oldest(usize::MAX).unwrap();
+    assert!(linked.iter().all(|old| old.linked), "{when}");
+    assert!(
+        linked
+            .iter()
+            .map(|old| old.hash)
+            .eq(chain.iter().map(|record| record.hash)),
+        "{when}"
+    );
+    drop(storage);
+    let inspected = Storage::inspect(path).unwrap();
+    assert_eq!(inspected.chain.unwrap().records, chain.len() as u64, "{when}");
+}
+
+/// Not a test of its own: the process that another test kills.
+#[test]
+fn child_opens() {
+    let Some(path) = child_argument() else { return };
+    println!("\nbegins");
+    open(&path).unwrap();
+    println!("has opened");
+}
+
+#[test]
+fn a_conversion_killed_at_any_moment_is_completed_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    // More than one step.
+    let chain = of_schema_1_with(&path, 1_100);
+    let before = fs::read(&path).unwrap();
+    let began = |child: &mut std::process::Child| {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "begins"));
+        (lines, Clock::system())
+    };
+    let start = || child("child_opens", &path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut whole = start();
+    let (mut lines, clock) = began(&mut whole);
+    let since = clock.boot();
+    assert!(lines.any(|line| line.unwrap() == "has opened"));
+    let all = clock.boot().since(since);
+    assert!(whole.wait().unwrap().success());
+    demand_converted(&path, &chain, "without a crash");
+    let journal = path.with_file_name("ledger.db-journal");
+    for turn in 0..12 {
+        fs::remove_file(&journal).unwrap();
+        fs::write(&path, &before).unwrap();
+        let mut killed = start();
+        let (_lines, clock) = began(&mut killed);
+        let since = clock.boot();
+        while clock.boot().since(since) < all * turn / 12 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        demand_converted(&path, &chain, &format!("killed after {turn}/12 of {all:?}"));
+    }
+}
+
+#[test]
+fn a_conversion_that_dies_just_before_its_commit_is_undone_and_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let chain = of_schema_1_with(&path, 20);
+    let journal = path.with_file_name("ledger.db-journal");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.pragma_update_and_check(None, "journal_mode", "persist", |_| Ok(()))
+        .unwrap();
+    db.execute_batch(
+        "BEGIN IMMEDIATE; DROP TABLE ledger; CREATE TABLE ledger (id INTEGER PRIMARY KEY);
+         CREATE TABLE places (id INTEGER PRIMARY KEY); PRAGMA user_version = 2",
+    )
+    .unwrap();
+    db.cache_flush().unwrap();
+    // What undoes it is whole now. A commit writes the last pages, and ends when the journal is void.
+    let undoes = fs::read(&journal).unwrap();
+    db.execute_batch("COMMIT").unwrap();
+    drop(db);
+    fs::write(&journal, undoes).unwrap();
+    assert_eq!(
+        fs::read(&path).unwrap()[60..64],
+        [0, 0, 0, 2],
+        "the file says that it is converted"
+    );
+    demand_converted(&path, &chain, "before its commit");
 }
 
 #[derive(Clone, Debug)]

@@ -57,14 +57,12 @@ impl From<rusqlite::Error> for Stop {
 }
 
 pub(super) fn inspect(path: &Path) -> Result<Inspected, InspectError> {
-    let schema = check_header(path)?;
+    check_header(path)?;
     let inspected = || -> Result<Inspected, Stop> {
         let mut db = read::connect(path)?;
-        if schema == migrate::SCHEMA_BEFORE {
+        if step(&db, check_structure)? == migrate::SCHEMA_BEFORE {
             // Without its places, records are found in memory only.
             db = converted(&db)?;
-        } else {
-            step(&db, |db| check_structure(db, schema))?;
         }
         step(&db, check_whole)?;
         check_rows(&db)?;
@@ -80,8 +78,9 @@ pub(super) fn inspect(path: &Path) -> Result<Inspected, InspectError> {
 fn converted(db: &Connection) -> rusqlite::Result<Connection> {
     let mut copy = Connection::open_in_memory()?;
     Backup::new(db, &mut copy)?.step(-1)?;
-    check_structure(&copy, migrate::SCHEMA_BEFORE)?;
-    migrate::migrate(&mut copy)?;
+    if check_structure(&copy)? == migrate::SCHEMA_BEFORE {
+        migrate::migrate(&mut copy)?;
+    }
     Ok(copy)
 }
 

@@ -34,12 +34,12 @@ pub(super) struct Loaded {
 
 /// Opens the file, rolls back an unfinished commit, and verifies what the protocol needs.
 pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> {
-    let schema = check_header(path)?;
+    check_header(path)?;
     let mut db = database::open(path, layout.settings()).map_err(classify)?;
     let failed = |error| failed(path, error);
     // No file in /tmp, which may be full, too.
     db.pragma_update(None, "temp_store", "memory").map_err(failed)?;
-    check_structure(&db, schema).map_err(failed)?;
+    let schema = check_structure(&db).map_err(failed)?;
     if schema == migrate::SCHEMA_BEFORE {
         migrate::migrate(&mut db).map_err(failed)?;
     }
@@ -107,7 +107,7 @@ pub(super) fn stored(db: &Connection, facts: &mut Facts, verified: &Verified) ->
 }
 
 /// Refuses files that SQLite would change at once: it converts one in WAL mode, and fills an empty one.
-pub(super) fn check_header(path: &Path) -> Result<u32, StorageError> {
+pub(super) fn check_header(path: &Path) -> Result<(), StorageError> {
     let corrupt = |detail: String| Err(StorageError::Corrupt(detail));
     let mut header = [0; 100];
     // Before SQLite opens it: closing a file releases all of this process's locks on it.
@@ -131,7 +131,7 @@ pub(super) fn check_header(path: &Path) -> Result<u32, StorageError> {
         return corrupt("it is no database of the ledger's form".to_owned());
     }
     match number(60) {
-        schema @ (migrate::SCHEMA_BEFORE | SCHEMA) => Ok(schema),
+        migrate::SCHEMA_BEFORE | SCHEMA => Ok(()),
         newer if newer > SCHEMA => corrupt(format!(
             "it was written by a newer version (schema {newer}, this one knows {SCHEMA}); run that version or a later one"
         )),
@@ -139,7 +139,9 @@ pub(super) fn check_header(path: &Path) -> Result<u32, StorageError> {
     }
 }
 
-pub(super) fn check_structure(db: &Connection, schema: u32) -> rusqlite::Result<()> {
+/// Returns the schema. The header may have that of a conversion that a crash left unfinished, which is undone by now.
+pub(super) fn check_structure(db: &Connection) -> rusqlite::Result<u32> {
+    let schema = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let pages = pages(db)?;
     if pages.all.saturating_sub(pages.free) <= CHECKED_PAGES {
         let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -164,5 +166,5 @@ pub(super) fn check_structure(db: &Connection, schema: u32) -> rusqlite::Result<
     {
         return Err(damage("its tables are not a ledger's".to_owned()));
     }
-    Ok(())
+    Ok(schema)
 }
