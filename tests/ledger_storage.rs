@@ -15,10 +15,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use random_generator::clock::Clock;
 use random_generator::draw::ledger::logic::Ledger;
-use random_generator::draw::ledger::storage::{
-    DEFAULT_MAX_BYTES, InspectError, MAX_ASIDE, Storage, StorageConfig, StorageError,
-};
-use random_generator::draw::ledger::{Aside, Condition, Promise, Stored, Write};
+use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, InspectError, Storage, StorageConfig, StorageError};
+use random_generator::draw::ledger::{Aside, Condition, MAX_ASIDE, Promise, Stored, Write};
 use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
 use sha2::{Digest, Sha256};
 

@@ -35,8 +35,6 @@ use crate::record::{Hash, Record};
 pub const DEFAULT_MAX_BYTES: u64 = 1536 * 1024;
 /// The minimum: below it the fixed parts leave no room for a day's records.
 pub const MIN_MAX_BYTES: u64 = 512 * 1024;
-/// The most tails that are listed; the oldest are forgotten first. Each takes about 200 bytes.
-pub const MAX_ASIDE: usize = 64;
 /// Pages that capacity() leaves free for a transaction's splits and the errors of cost().
 const MARGIN_PAGES: u64 = 12;
 /// How long to wait for a reader, such as the sqlite3 tool.
@@ -283,7 +281,7 @@ impl Storage {
                 Write::Runs(runs) => facts.runs = runs.clone(),
                 Write::Head(hash) => facts.head = Some(*hash),
                 Write::Promise(promise) => facts.promise = Some(promise.clone()),
-                Write::Aside(aside) => facts.list(aside.clone()),
+                Write::Aside(aside) => drop(aside.clone().list(&mut facts.aside)),
             }
         }
         if facts.aside != self.facts.aside {

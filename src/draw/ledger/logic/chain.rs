@@ -101,6 +101,7 @@ impl Ledger {
         for record in records {
             self.loose.remove(&record.hash);
             self.aside.retain(|aside| aside.head != record.hash);
+            self.forgotten.remove(&record.hash);
         }
         let oldest = self.recent.front().map(|oldest| (oldest.round, oldest.previous));
         let head = self.recent.back().map(|head| (head.round, head.hash));
