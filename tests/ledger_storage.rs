@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use random_generator::clock::Clock;
-use random_generator::draw::ledger::logic::Ledger;
+use random_generator::draw::ledger::logic::{Ledger, WINDOW};
 use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, InspectError, Storage, StorageConfig, StorageError};
-use random_generator::draw::ledger::{Aside, Condition, MAX_ASIDE, Promise, Stored, Write};
+use random_generator::draw::ledger::{Aside, Condition, LedgerSnapshot, MAX_ASIDE, Promise, Stored, Write};
 use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
 use sha2::{Digest, Sha256};
 
@@ -464,11 +464,11 @@ enum Fate {
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
-        4 => (1..3usize).prop_map(|count| Fate::Drawn { back: 0, count }),
-        2 => (0..5usize, 1..7usize).prop_map(|(back, count)| Fate::Drawn { back, count }),
+        4 => (1..4usize).prop_map(|count| Fate::Drawn { back: 0, count }),
+        2 => (0..9usize, 1..12usize).prop_map(|(back, count)| Fate::Drawn { back, count }),
         1 => Just(Fate::Restarted),
         4 => (1..6usize).prop_map(Fate::Fetched),
-        1 => (1..4usize).prop_map(Fate::Pruned),
+        1 => (1..9usize).prop_map(Fate::Pruned),
         2 => Just(Fate::Reopened),
     ]
 }
@@ -487,7 +487,7 @@ fn drawn_after(previous: Option<&Record>, chain: u8, fence: u64, slot: i64) -> A
         round: previous.map_or(1, |previous| previous.round + 1),
         schedule: "@every 1s".to_owned(),
         slot: Slot(slot),
-        missed: 0,
+        missed: previous.map_or(0, |previous| (slot - previous.slot.0 - 1) as u64),
         holder: "rg-0_uid-00000001".to_owned(),
         fence,
         voters: 1.into(),
@@ -503,17 +503,24 @@ fn drawn_after(previous: Option<&Record>, chain: u8, fence: u64, slot: i64) -> A
 /// The logic over the file, as the ledger's thread has them.
 struct Both {
     path: PathBuf,
+    window: usize,
     storage: Storage,
     ledger: Ledger,
 }
 
 impl Both {
     fn open(path: &Path) -> Both {
+        Both::with_window(path, WINDOW)
+    }
+
+    /// With so many records of the chain in memory.
+    fn with_window(path: &Path, window: usize) -> Both {
         let (storage, stored) = open(path).unwrap();
         Both {
             path: path.to_owned(),
+            window,
             storage,
-            ledger: Ledger::new(stored),
+            ledger: Ledger::with_window(stored, window),
         }
     }
 
@@ -531,47 +538,58 @@ impl Both {
         }
     }
 
-    /// The hashes of the chain by their rounds, as the logic has them; the file's are the same.
+    /// The hashes of the chain by their rounds, as the file has them; the logic has the newest of them.
     fn chain(&mut self) -> Vec<(u64, Hash)> {
         let snapshot = self.ledger.snapshot(Condition::Writable);
-        assert_eq!(snapshot.below, 0);
-        let chain: Vec<_> = snapshot
-            .recent
-            .iter()
-            .map(|record| (record.round, record.hash))
-            .collect();
+        let mut chain = Vec::new();
+        if let Some(head) = snapshot.head() {
+            chain = self.storage.ancestors(&head.hash, usize::MAX).unwrap();
+            chain.reverse();
+        }
+        let below = chain.len() - snapshot.recent.len();
+        assert_eq!(snapshot.below, below as u64, "all that follows is a part of the chain");
+        assert_eq!(chain[below..], *snapshot.recent);
+        assert!(snapshot.recent.len() <= self.window, "{}", snapshot.recent.len());
+        assert_eq!(snapshot.oldest(), chain.first().map(|oldest| oldest.round));
+        let chain: Vec<_> = chain.iter().map(|record| (record.round, record.hash)).collect();
         let all = self.storage.oldest(usize::MAX).unwrap();
         let low = snapshot.oldest().unwrap_or(0);
         let linked = all.iter().filter(|old| old.linked && old.round >= low);
         assert_eq!(linked.map(|old| (old.round, old.hash)).collect::<Vec<_>>(), chain);
-        if let Some(head) = snapshot.head() {
-            let mut walked = self.storage.ancestors(&head.hash, usize::MAX).unwrap();
-            walked.reverse();
-            assert_eq!(
-                walked,
-                snapshot.recent.to_vec(),
-                "all that follows is a part of the chain"
-            );
-        }
         chain
     }
 
     fn reopen(self) -> Both {
-        let Both { path, mut storage, .. } = self;
+        let Both {
+            path,
+            window,
+            mut storage,
+            ..
+        } = self;
         storage.verify(usize::MAX).unwrap();
         drop(storage);
-        Both::open(&path)
+        Both::with_window(&path, window)
     }
+}
+
+/// Without what may be in memory or not.
+fn whole(ledger: &Ledger) -> LedgerSnapshot {
+    let mut snapshot = ledger.snapshot(Condition::Writable);
+    snapshot.below = snapshot.rounds();
+    snapshot.recent = snapshot.recent.last().cloned().into_iter().collect();
+    snapshot
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_chain_is_what_follows_from_the_head_whatever_happened_and_stays_so_when_it_is_opened_again(
+        // So few that the chain is longer nearly all the time.
+        window in prop_oneof![3 => 2..6_usize, 1 => Just(WINDOW)],
         fates in prop::collection::vec(fate(), 1..40),
     ) {
         let dir = in_memory();
-        let mut both = Both::open(&dir.path().join("ledger.db"));
+        let mut both = Both::with_window(&dir.path().join("ledger.db"), window);
         let mut all: BTreeMap<Hash, Arc<Record>> = BTreeMap::new();
         let (mut tip, mut fence, mut chain, mut slot) = (None::<Arc<Record>>, 1, 1, 1_800_000_000);
         let mut next = |previous: Option<&Record>, chain, fence, all: &mut BTreeMap<Hash, Arc<Record>>| {
@@ -616,10 +634,13 @@ proptest! {
                 }
                 Fate::Reopened => {
                     let before = both.chain();
-                    let snapshot = both.ledger.snapshot(Condition::Writable);
+                    let snapshot = whole(&both.ledger);
                     both = both.reopen();
-                    prop_assert_eq!(both.chain(), before);
-                    prop_assert_eq!(both.ledger.snapshot(Condition::Writable), snapshot);
+                    prop_assert_eq!(both.chain(), before.clone());
+                    let inspected = Storage::inspect(&both.path).unwrap();
+                    prop_assert_eq!(inspected.chain.map_or(0, |chain| chain.records), before.len() as u64);
+                    prop_assert_eq!((inspected.records, inspected.aside.as_slice()), (both.storage.len(), &*snapshot.aside));
+                    prop_assert_eq!(whole(&both.ledger), snapshot);
                 }
             }
             both.chain();

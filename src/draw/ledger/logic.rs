@@ -164,8 +164,9 @@ impl Ledger {
                 run.low += 1;
                 run.base = Some(old.hash);
             }
+            // At once: an empty one must not stand for another that begins there.
+            runs.retain(|run| run.low <= run.high);
         }
-        runs.retain(|run| run.low <= run.high);
         let mut writes = match pruned.is_empty() {
             true => Vec::new(),
             false => vec![Write::Prune(pruned.into_iter().map(|old| old.hash).collect())],

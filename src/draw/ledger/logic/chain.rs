@@ -79,15 +79,31 @@ impl Ledger {
             }
             linked.push(next.clone());
         }
-        // Its newest records are no longer in memory.
+        let cut = runs.into_iter().filter_map(|below| self.cut(below, run.low));
+        let mut runs: Vec<Run> = cut.collect();
+        // Its newest records may no longer be in memory.
         if let Some(below) = runs.pop_if(|below| run.base == Some(below.tip)) {
             (run.low, run.base) = (below.low, below.base);
         }
-        runs.retain(|below| below.low < run.low);
         runs.push(run);
         linked.reverse();
         writes.push(Write::Link(linked));
         writes.push(Write::Runs(runs));
+    }
+
+    /// What is left of a run below the round `low` of another: none if memory doesn't show where it ends then. The volume has its
+    /// records, and they join the chain a few at a time.
+    fn cut(&self, run: Run, low: u64) -> Option<Run> {
+        if run.high < low {
+            return Some(run);
+        }
+        let first_off = self.tail_of(&run).find(|record| record.round == low)?;
+        let tip = first_off.previous.filter(|_| run.low < low)?;
+        Some(Run {
+            high: low - 1,
+            tip,
+            ..run
+        })
     }
 
     fn tail_of(&self, run: &Run) -> impl Iterator<Item = &Arc<Record>> {

@@ -284,3 +284,54 @@ fn of_more_tails_than_are_listed_the_oldest_are_forgotten_once_and_for_all() {
     });
     assert!(lists_nothing(&again), "nor when it is opened again");
 }
+
+#[test]
+fn pruning_all_below_a_gap_and_the_round_above_it_at_once_moves_the_oldest_of_the_chain() {
+    let mut ledger = ledger();
+    let first = after(None, 1);
+    let left = after(Some(&first), 1);
+    let mut other = vec![after(Some(&first), 2)];
+    for _ in 3..8 {
+        other.push(after(other.last(), 2));
+    }
+    see(&mut ledger, &left);
+    see(&mut ledger, &other[5]);
+    let fetched: Vec<_> = other[1..5].iter().rev().cloned().collect();
+    ledger.recall(fetched).iter().for_each(|write| ledger.apply(write));
+    assert_eq!(
+        rounds(&ledger)[0],
+        (3, 2),
+        "round 2 is of a tail, and another is missing"
+    );
+    let old = |record: &Arc<Record>| Old {
+        hash: record.hash,
+        round: record.round,
+        slot: record.slot,
+        linked: true,
+    };
+    let writes = ledger.prune(&[old(&left), old(&other[1])]);
+    writes.iter().for_each(|write| ledger.apply(write));
+    assert_eq!(rounds(&ledger)[0], (4, 2));
+    assert_eq!(ledger.snapshot(Condition::Writable).oldest(), Some(4));
+}
+
+#[test]
+fn a_chain_that_goes_below_the_end_of_another_within_a_gap_has_its_rounds_to_itself() {
+    let mut ledger = ledger();
+    let all = linked(7);
+    let mut other = vec![after(Some(&all[0]), 2)];
+    for _ in 3..=9 {
+        other.push(after(other.last(), 2));
+    }
+    let recall = |ledger: &mut Ledger, records: &[Arc<Record>]| {
+        let newest_first = records.iter().rev().cloned().collect();
+        ledger.recall(newest_first).iter().for_each(|write| ledger.apply(write));
+    };
+    see(&mut ledger, &all[6]);
+    recall(&mut ledger, &all[5..6]);
+    see(&mut ledger, &other[7]);
+    recall(&mut ledger, &other[5..7]);
+    assert_eq!(rounds(&ledger), [(7, 2), (8, 2), (9, 2)]);
+    let ends: Vec<_> = ledger.runs.iter().map(|run| (run.low, run.high, run.tip)).collect();
+    assert_eq!(ends, [(6, 6, all[5].hash), (7, 9, other[7].hash)]);
+}
