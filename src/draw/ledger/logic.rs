@@ -206,7 +206,7 @@ impl Ledger {
             .filter(|tip| tip.age() <= head.age() && (tip.chain != head.chain || tip.round >= run.low))
             .collect();
         tips.sort_by_key(|tip| (tip.slot, tip.hash));
-        // Of a tail longer than the window, what is in memory.
+        // Of a fork longer than the window, what is in memory.
         let first_off = |tip: &Arc<Record>| self.tail(tip).last().map_or(tip.round, |record| record.round);
         tips.into_iter()
             .map(|tip| Aside {

@@ -145,6 +145,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// All of it as a tail that was left behind.
+    pub(crate) fn aside(&self, chain: ChainId) -> Aside {
+        Aside {
+            chain,
+            head: self.tip,
+            from_round: self.low,
+            to_round: self.high,
+        }
+    }
+
     /// Of linked records, ascending.
     pub(crate) fn of(records: &[Arc<Record>]) -> Option<Run> {
         let (first, last) = (records.first()?, records.last()?);

@@ -42,9 +42,12 @@ impl Ledger {
             // What was the chain may join this one once the gap is filled.
             (Some(run), Some(before)) if before.chain == head.chain && new.low > run.high => runs.push(new),
             (_, before) => {
-                if before.is_some() {
+                if let Some(before) = before {
                     unlink(self.recent.iter().cloned().collect(), writes);
                     writes.push(Write::Renew);
+                    // Of another chain nothing is shared, whatever is in memory.
+                    let whole = runs.iter().filter(|_| before.chain != head.chain);
+                    writes.extend(whole.map(|run| Write::Aside(run.aside(before.chain))));
                 }
                 runs = vec![new];
             }

@@ -8,15 +8,19 @@ fn after(previous: Option<&Arc<Record>>, fence: u64) -> Arc<Record> {
     Arc::new(Draft::after(previous.map(|record| &**record), fence).seal())
 }
 
-fn ledger() -> Ledger {
-    Ledger::new(Stored {
+fn nothing() -> Stored {
+    Stored {
         seed: Seed([0; 32]),
         records: Vec::new(),
         runs: Vec::new(),
         head: None,
         promise: None,
         aside: Vec::new(),
-    })
+    }
+}
+
+fn ledger() -> Ledger {
+    Ledger::new(nothing())
 }
 
 fn see(ledger: &mut Ledger, record: &Arc<Record>) {
@@ -180,15 +184,7 @@ fn linked(count: u64) -> Vec<Arc<Record>> {
 
 #[test]
 fn only_the_newest_records_are_in_memory_and_the_chain_is_as_long_as_it_is() {
-    let stored = Stored {
-        seed: Seed([0; 32]),
-        records: Vec::new(),
-        runs: Vec::new(),
-        head: None,
-        promise: None,
-        aside: Vec::new(),
-    };
-    let mut ledger = Ledger::with_window(stored, 4);
+    let mut ledger = Ledger::with_window(nothing(), 4);
     let all = linked(20);
     all[..9].iter().for_each(|record| see(&mut ledger, record));
     let shape = |ledger: &Ledger| {
@@ -283,6 +279,23 @@ fn of_more_tails_than_are_listed_the_oldest_are_forgotten_once_and_for_all() {
         aside: ledger.aside.clone(),
     });
     assert!(lists_nothing(&again), "nor when it is opened again");
+}
+
+#[test]
+fn a_chain_longer_than_the_window_is_set_aside_from_its_oldest_round_on() {
+    let mut ledger = Ledger::with_window(nothing(), 4);
+    let all = linked(20);
+    all[2..9].iter().for_each(|record| see(&mut ledger, record));
+    // A gap.
+    all[11..].iter().for_each(|record| see(&mut ledger, record));
+    let draft = Draft {
+        chain: Hex([8; 16]),
+        ..Draft::after(None, 2)
+    };
+    see(&mut ledger, &Arc::new(draft.seal()));
+    let aside = ledger.snapshot(Condition::Writable).aside;
+    let tails: Vec<_> = aside.iter().map(|tail| (tail.from_round, tail.to_round)).collect();
+    assert_eq!(tails, [(3, 9), (12, 20)], "below and above the gap");
 }
 
 #[test]
