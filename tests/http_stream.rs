@@ -1,6 +1,9 @@
 //! `/draws/stream` over real sockets: what a reader is told, how it resumes, and what a slow one costs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
+#[path = "grown/mod.rs"]
+#[allow(dead_code)] // what other tests ask of it
+mod grown;
 mod http_world;
 
 use std::collections::VecDeque;
@@ -8,8 +11,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grown::appended;
 use http_world::{Member, SOON, chain, closed, ledger, request, wait_for};
-use random_generator::draw::ledger::LedgerSnapshot;
+use prometheus_client::registry::Registry;
+use random_generator::clock::Clock;
+use random_generator::draw::contributor::Contributor;
+use random_generator::draw::ledger::storage::{Storage, StorageConfig};
+use random_generator::draw::ledger::task::{LedgerConfig, LedgerHandle, LedgerMetrics, LedgerTask, start};
+use random_generator::draw::ledger::{Condition, LedgerSnapshot, Write};
 use random_generator::record::{Contribution, Hex, Record};
 use random_generator::server::exchange::RequestLimits;
 use random_generator::server::limits::{Limits, StreamLimits};
@@ -401,6 +410,95 @@ async fn a_chain_that_goes_on_otherwise_is_reported_and_so_is_one_that_is_behind
     let mut late = Reader::open(member.running.address, "/draws/stream", "last-event-id: 8\r\n").await;
     let told = serde_json::json!({"from": 9, "newest": 2, "chain": "08".repeat(16)});
     assert_eq!(late.told().await, ("ahead".to_owned(), told));
+}
+
+/// Records of the chain that a member has in memory.
+const RECENT: usize = 512;
+
+/// A ledger's file, and the thread that reads what the member doesn't have in memory. What is reported of it, a test says.
+struct Volume {
+    _dir: tempfile::TempDir,
+    file: Storage,
+    ledger: LedgerHandle,
+    _task: LedgerTask,
+}
+
+impl Volume {
+    async fn with(records: &[Arc<Record>]) -> Volume {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let (mut file, _) = Storage::open(&path, StorageConfig::default(), [7; 32]).unwrap();
+        file.commit(&appended(records)).unwrap();
+        let (set, ordinal) = ("rg".into(), 1);
+        let config = LedgerConfig {
+            path,
+            storage: StorageConfig::default(),
+            keep: None,
+            contributor: Contributor { set, ordinal },
+        };
+        let metrics = LedgerMetrics::register(&mut Registry::default());
+        let (task, ledger) = start(config, Clock::system(), metrics).unwrap();
+        let mut snapshots = ledger.snapshots();
+        let open = snapshots.wait_for(|snapshot| snapshot.condition == Condition::Writable);
+        timeout(SOON, open).await.unwrap().unwrap();
+        Volume {
+            _dir: dir,
+            file,
+            ledger,
+            _task: task,
+        }
+    }
+
+    async fn member(&self) -> Member {
+        Member::start_reading(patient(), self.ledger.history().clone()).await
+    }
+}
+
+/// As [`report`], of a chain from round 1 on whose older records only the volume has.
+fn report_recent(member: &Member, records: &[Arc<Record>]) {
+    let below = records.len().saturating_sub(RECENT);
+    let mut snapshot = ledger(records[below..].to_vec());
+    snapshot.below = below as u64;
+    member.ledger.send_replace(Arc::new(snapshot));
+}
+
+#[tokio::test]
+async fn who_is_far_behind_is_sent_the_chain_that_a_person_started_meanwhile() {
+    let records = chain(1..=600);
+    let mut volume = Volume::with(&records).await;
+    let member = volume.member().await;
+    report_recent(&member, &records);
+    // It is on the volume a moment before it is reported.
+    let new = otherwise(&records[..2], 0, 8);
+    let mut writes = vec![Write::Renew];
+    writes.extend(appended(&new));
+    volume.file.commit(&writes).unwrap();
+    let mut reader = Reader::open(member.running.address, "/draws/stream", "last-event-id: 49\r\n").await;
+    report_recent(&member, &new);
+    let told = serde_json::json!({"chain": "08".repeat(16), "from": 1});
+    assert_eq!(reader.told().await, ("chain".to_owned(), told));
+    assert_eq!(reader.rounds(2).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn who_is_far_behind_is_sent_the_chain_that_went_on_otherwise_meanwhile() {
+    let records = chain(1..=600);
+    // What this member has yet to write makes the reader wait at round 61.
+    let mut volume = Volume::with(&records[..60]).await;
+    let member = volume.member().await;
+    report_recent(&member, &records);
+    let mut reader = Reader::follow(&member, "/draws/stream?from=50").await;
+    assert_eq!(reader.rounds(11).await, (50..=60).collect::<Vec<_>>());
+    let other = otherwise(&records, 55, 7);
+    let mut writes = vec![Write::Unlink(records[55..60].to_vec())];
+    writes.extend(appended(&other[55..]));
+    volume.file.commit(&writes).unwrap();
+    report_recent(&member, &other);
+    let told = serde_json::json!({"chain": "07".repeat(16), "from": 1});
+    assert_eq!(reader.told().await, ("chain".to_owned(), told));
+    for record in &other {
+        assert_eq!(reader.next().await.data, record.canonical());
+    }
 }
 
 #[tokio::test]

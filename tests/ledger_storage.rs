@@ -8,14 +8,17 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use random_generator::clock::Clock;
-use random_generator::draw::ledger::logic::Ledger;
-use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, MAX_ASIDE, Storage, StorageConfig, StorageError};
-use random_generator::draw::ledger::{Aside, Condition, Promise, Stored, Write};
+use random_generator::draw::ledger::logic::{Ledger, WINDOW};
+use random_generator::draw::ledger::storage::{DEFAULT_MAX_BYTES, InspectError, Storage, StorageConfig, StorageError};
+use random_generator::draw::ledger::{Aside, Condition, LedgerSnapshot, MAX_ASIDE, Promise, Stored, Write};
 use random_generator::record::{Contribution, Draft, Hash, Hex, Record, Slot};
+use sha2::{Digest, Sha256};
 
 mod small_disk;
 use small_disk::SmallDisk;
@@ -172,7 +175,10 @@ fn a_ledger_of_schema_1_opens_with_the_same_records_head_seed_and_promise() {
     assert!(fs::read(&path).unwrap() == before);
     for _ in 0..2 {
         let (mut storage, stored) = Storage::open(&path, config, SEED).unwrap();
-        assert_eq!(sorted(stored.clone()), sorted(inspected.clone()));
+        assert_eq!((&stored.promise, &stored.aside), (&inspected.promise, &inspected.aside));
+        let chain = inspected.chain.as_ref().unwrap();
+        assert_eq!((chain.from_round, chain.to_round, chain.records), (1, 9, 9));
+        assert_eq!((chain.head, inspected.records), (stored.head.unwrap(), 32));
         assert_eq!(hex::encode(stored.seed.0), SCHEMA_1_SEED);
         assert_eq!(stored.head.unwrap().to_string(), SCHEMA_1_HEAD);
         assert_eq!(
@@ -219,6 +225,152 @@ fn a_ledger_of_schema_1_that_finds_no_space_stays_as_it_was() {
         (storage.len(), stored.head.unwrap().to_string()),
         (32, SCHEMA_1_HEAD.to_owned())
     );
+}
+
+/// A ledger of schema 1 with that many rounds of a chain, as the program of then sealed it.
+fn of_schema_1_with(path: &Path, rounds: u64) -> Vec<Arc<Record>> {
+    let mut chain: Vec<Arc<Record>> = Vec::new();
+    let mut digest = [0; 32];
+    for round in 1..=rounds {
+        let next = drawn_after(chain.last().map(|last| &**last), 7, 1, 1_800_000_000 + round as i64);
+        digest
+            .iter_mut()
+            .zip(next.hash.0)
+            .for_each(|(byte, with)| *byte ^= with);
+        chain.push(next);
+    }
+    let head = chain.last().unwrap().hash;
+    let parts: [&[u8]; 7] = [
+        b"random-generator/ledger/1",
+        &SEED,
+        &head.0,
+        &5_u64.to_be_bytes(),
+        b"rg-1_u-5",
+        &rounds.to_be_bytes(),
+        &digest,
+    ];
+    let sealed: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| [&(part.len() as u64).to_be_bytes(), *part].concat())
+        .collect();
+    let seal: [u8; 32] = Sha256::digest(sealed).into();
+    of_schema_1(path);
+    let mut db = rusqlite::Connection::open(path).unwrap();
+    let transaction = db.transaction().unwrap();
+    transaction
+        .execute_batch("DELETE FROM records; DELETE FROM aside; DELETE FROM ledger")
+        .unwrap();
+    for record in &chain {
+        let row = [record.canonical()];
+        transaction
+            .execute("INSERT INTO records (record) VALUES (?1)", row)
+            .unwrap();
+    }
+    transaction
+        .execute(
+            "INSERT INTO ledger VALUES (1, ?1, ?2, 5, 'rg-1_u-5', ?3, ?4, ?5)",
+            rusqlite::params![SEED, head.to_string(), rounds as i64, digest, seal],
+        )
+        .unwrap();
+    transaction.commit().unwrap();
+    chain
+}
+
+/// Everything, once, and in its place.
+fn demand_converted(path: &Path, chain: &[Arc<Record>], when: &str) {
+    let (mut storage, stored) = open(path).unwrap_or_else(|error| panic!("{when}: {error}"));
+    assert_eq!(
+        (storage.len(), stored.promise),
+        (chain.len() as u64, Some(promise(5))),
+        "{when}"
+    );
+    storage.verify(usize::MAX).unwrap();
+    assert!(storage.is_verified(), "{when}");
+    let linked = storage.oldest(usize::MAX).unwrap();
+    assert!(linked.iter().all(|old| old.linked), "{when}");
+    assert!(
+        linked
+            .iter()
+            .map(|old| old.hash)
+            .eq(chain.iter().map(|record| record.hash)),
+        "{when}"
+    );
+    drop(storage);
+    let inspected = Storage::inspect(path).unwrap();
+    assert_eq!(inspected.chain.unwrap().records, chain.len() as u64, "{when}");
+}
+
+/// Not a test of its own: the process that another test kills.
+#[test]
+fn child_opens() {
+    let Some(path) = child_argument() else { return };
+    println!("\nbegins");
+    open(&path).unwrap();
+    println!("has opened");
+}
+
+#[test]
+fn a_conversion_killed_at_any_moment_is_completed_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    // More than one step.
+    let chain = of_schema_1_with(&path, 1_100);
+    let before = fs::read(&path).unwrap();
+    let began = |child: &mut std::process::Child| {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "begins"));
+        (lines, Clock::system())
+    };
+    let start = || child("child_opens", &path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut whole = start();
+    let (mut lines, clock) = began(&mut whole);
+    let since = clock.boot();
+    assert!(lines.any(|line| line.unwrap() == "has opened"));
+    let all = clock.boot().since(since);
+    assert!(whole.wait().unwrap().success());
+    demand_converted(&path, &chain, "without a crash");
+    let journal = path.with_file_name("ledger.db-journal");
+    for turn in 0..12 {
+        fs::remove_file(&journal).unwrap();
+        fs::write(&path, &before).unwrap();
+        let mut killed = start();
+        let (_lines, clock) = began(&mut killed);
+        let since = clock.boot();
+        while clock.boot().since(since) < all * turn / 12 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        demand_converted(&path, &chain, &format!("killed after {turn}/12 of {all:?}"));
+    }
+}
+
+#[test]
+fn a_conversion_that_dies_just_before_its_commit_is_undone_and_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let chain = of_schema_1_with(&path, 20);
+    let journal = path.with_file_name("ledger.db-journal");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.pragma_update_and_check(None, "journal_mode", "persist", |_| Ok(()))
+        .unwrap();
+    db.execute_batch(
+        "BEGIN IMMEDIATE; DROP TABLE ledger; CREATE TABLE ledger (id INTEGER PRIMARY KEY);
+         CREATE TABLE places (id INTEGER PRIMARY KEY); PRAGMA user_version = 2",
+    )
+    .unwrap();
+    db.cache_flush().unwrap();
+    // What undoes it is whole now. A commit writes the last pages, and ends when the journal is void.
+    let undoes = fs::read(&journal).unwrap();
+    db.execute_batch("COMMIT").unwrap();
+    drop(db);
+    fs::write(&journal, undoes).unwrap();
+    assert_eq!(
+        fs::read(&path).unwrap()[60..64],
+        [0, 0, 0, 2],
+        "the file says that it is converted"
+    );
+    demand_converted(&path, &chain, "before its commit");
 }
 
 #[derive(Clone, Debug)]
@@ -312,11 +464,11 @@ enum Fate {
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
-        4 => (1..3usize).prop_map(|count| Fate::Drawn { back: 0, count }),
-        2 => (0..5usize, 1..7usize).prop_map(|(back, count)| Fate::Drawn { back, count }),
+        4 => (1..4usize).prop_map(|count| Fate::Drawn { back: 0, count }),
+        2 => (0..9usize, 1..12usize).prop_map(|(back, count)| Fate::Drawn { back, count }),
         1 => Just(Fate::Restarted),
         4 => (1..6usize).prop_map(Fate::Fetched),
-        1 => (1..4usize).prop_map(Fate::Pruned),
+        1 => (1..9usize).prop_map(Fate::Pruned),
         2 => Just(Fate::Reopened),
     ]
 }
@@ -335,7 +487,7 @@ fn drawn_after(previous: Option<&Record>, chain: u8, fence: u64, slot: i64) -> A
         round: previous.map_or(1, |previous| previous.round + 1),
         schedule: "@every 1s".to_owned(),
         slot: Slot(slot),
-        missed: 0,
+        missed: previous.map_or(0, |previous| (slot - previous.slot.0 - 1) as u64),
         holder: "rg-0_uid-00000001".to_owned(),
         fence,
         voters: 1.into(),
@@ -351,17 +503,24 @@ fn drawn_after(previous: Option<&Record>, chain: u8, fence: u64, slot: i64) -> A
 /// The logic over the file, as the ledger's thread has them.
 struct Both {
     path: PathBuf,
+    window: usize,
     storage: Storage,
     ledger: Ledger,
 }
 
 impl Both {
     fn open(path: &Path) -> Both {
+        Both::with_window(path, WINDOW)
+    }
+
+    /// With so many records of the chain in memory.
+    fn with_window(path: &Path, window: usize) -> Both {
         let (storage, stored) = open(path).unwrap();
         Both {
             path: path.to_owned(),
+            window,
             storage,
-            ledger: Ledger::new(stored),
+            ledger: Ledger::with_window(stored, window),
         }
     }
 
@@ -379,47 +538,58 @@ impl Both {
         }
     }
 
-    /// The hashes of the chain by their rounds, as the logic has them; the file's are the same.
+    /// The hashes of the chain by their rounds, as the file has them; the logic has the newest of them.
     fn chain(&mut self) -> Vec<(u64, Hash)> {
         let snapshot = self.ledger.snapshot(Condition::Writable);
-        assert_eq!(snapshot.below, 0);
-        let chain: Vec<_> = snapshot
-            .recent
-            .iter()
-            .map(|record| (record.round, record.hash))
-            .collect();
+        let mut chain = Vec::new();
+        if let Some(head) = snapshot.head() {
+            chain = self.storage.ancestors(&head.hash, usize::MAX).unwrap();
+            chain.reverse();
+        }
+        let below = chain.len() - snapshot.recent.len();
+        assert_eq!(snapshot.below, below as u64, "all that follows is a part of the chain");
+        assert_eq!(chain[below..], *snapshot.recent);
+        assert!(snapshot.recent.len() <= self.window, "{}", snapshot.recent.len());
+        assert_eq!(snapshot.oldest(), chain.first().map(|oldest| oldest.round));
+        let chain: Vec<_> = chain.iter().map(|record| (record.round, record.hash)).collect();
         let all = self.storage.oldest(usize::MAX).unwrap();
         let low = snapshot.oldest().unwrap_or(0);
         let linked = all.iter().filter(|old| old.linked && old.round >= low);
         assert_eq!(linked.map(|old| (old.round, old.hash)).collect::<Vec<_>>(), chain);
-        if let Some(head) = snapshot.head() {
-            let mut walked = self.storage.ancestors(&head.hash, usize::MAX).unwrap();
-            walked.reverse();
-            assert_eq!(
-                walked,
-                snapshot.recent.to_vec(),
-                "all that follows is a part of the chain"
-            );
-        }
         chain
     }
 
     fn reopen(self) -> Both {
-        let Both { path, mut storage, .. } = self;
+        let Both {
+            path,
+            window,
+            mut storage,
+            ..
+        } = self;
         storage.verify(usize::MAX).unwrap();
         drop(storage);
-        Both::open(&path)
+        Both::with_window(&path, window)
     }
+}
+
+/// Without what may be in memory or not.
+fn whole(ledger: &Ledger) -> LedgerSnapshot {
+    let mut snapshot = ledger.snapshot(Condition::Writable);
+    snapshot.below = snapshot.rounds();
+    snapshot.recent = snapshot.recent.last().cloned().into_iter().collect();
+    snapshot
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_chain_is_what_follows_from_the_head_whatever_happened_and_stays_so_when_it_is_opened_again(
+        // So few that the chain is longer nearly all the time.
+        window in prop_oneof![3 => 2..6_usize, 1 => Just(WINDOW)],
         fates in prop::collection::vec(fate(), 1..40),
     ) {
         let dir = in_memory();
-        let mut both = Both::open(&dir.path().join("ledger.db"));
+        let mut both = Both::with_window(&dir.path().join("ledger.db"), window);
         let mut all: BTreeMap<Hash, Arc<Record>> = BTreeMap::new();
         let (mut tip, mut fence, mut chain, mut slot) = (None::<Arc<Record>>, 1, 1, 1_800_000_000);
         let mut next = |previous: Option<&Record>, chain, fence, all: &mut BTreeMap<Hash, Arc<Record>>| {
@@ -464,10 +634,13 @@ proptest! {
                 }
                 Fate::Reopened => {
                     let before = both.chain();
-                    let snapshot = both.ledger.snapshot(Condition::Writable);
+                    let snapshot = whole(&both.ledger);
                     both = both.reopen();
-                    prop_assert_eq!(both.chain(), before);
-                    prop_assert_eq!(both.ledger.snapshot(Condition::Writable), snapshot);
+                    prop_assert_eq!(both.chain(), before.clone());
+                    let inspected = Storage::inspect(&both.path).unwrap();
+                    prop_assert_eq!(inspected.chain.map_or(0, |chain| chain.records), before.len() as u64);
+                    prop_assert_eq!((inspected.records, inspected.aside.as_slice()), (both.storage.len(), &*snapshot.aside));
+                    prop_assert_eq!(whole(&both.ledger), snapshot);
                 }
             }
             both.chain();
@@ -537,7 +710,7 @@ fn on_a_disk_that_others_filled_to_the_last_byte_commits_go_on() {
         if round % 100 == 0 {
             drop(storage);
             storage = open(&path).unwrap().0;
-            assert_eq!(Storage::inspect(&path).unwrap().records.len(), kept.len());
+            assert_eq!(Storage::inspect(&path).unwrap().records, kept.len() as u64);
         }
     }
     // The largest that the journal is made for.
@@ -557,7 +730,7 @@ fn on_a_disk_that_others_filled_to_the_last_byte_commits_go_on() {
     assert!(size(&path) <= DEFAULT_MAX_BYTES);
     drop(storage);
     open(&path).unwrap();
-    assert_eq!(Storage::inspect(&path).unwrap().records.len(), kept.len());
+    assert_eq!(Storage::inspect(&path).unwrap().records, kept.len() as u64);
 }
 
 #[test]
@@ -715,6 +888,8 @@ fn damage_anywhere_is_noticed_or_harmless() {
     drop(storage);
     let whole = fs::read(&path).unwrap();
     let truth = sorted(Storage::open(&path, config, SEED).unwrap().1);
+    let inspected = Storage::inspect(&path).unwrap();
+    assert_eq!(inspected.records, 60);
     let used_pages: Vec<usize> = (0..whole.len() / 4096)
         .filter(|page| whole[page * 4096..(page + 1) * 4096].iter().any(|byte| *byte != 0))
         .collect();
@@ -727,7 +902,7 @@ fn damage_anywhere_is_noticed_or_harmless() {
         usize::try_from(state % below as u64).unwrap()
     };
     let mut noticed = 0;
-    for _ in 0..800 {
+    for turn in 0..800 {
         let mut damaged = whole.clone();
         // One flipped bit, or a few bytes of something else; the head of a page more often than its share.
         let page = used_pages[random(used_pages.len())] * 4096;
@@ -745,14 +920,78 @@ fn damage_anywhere_is_noticed_or_harmless() {
             .unwrap()
             .write_all_at(&damaged, 0)
             .unwrap();
+        let is_noticed = (turn % 4 == 0).then(|| match Storage::inspect(&path) {
+            Ok(found) => {
+                assert_eq!(found, inspected, "damage at {at}");
+                false
+            }
+            Err(InspectError::Storage(StorageError::Corrupt(_))) => true,
+            Err(other) => panic!("damage at {at}: {other}"),
+        });
         match Storage::open(&path, config, SEED) {
-            Ok((_, stored)) => assert_eq!(sorted(stored), truth, "damage at {at}"),
-            Err(StorageError::Corrupt(_)) => noticed += 1,
+            Ok((_, stored)) => {
+                assert_eq!(sorted(stored), truth, "damage at {at}");
+                assert_ne!(is_noticed, Some(true), "damage at {at}");
+            }
+            Err(StorageError::Corrupt(_)) => {
+                assert_ne!(is_noticed, Some(false), "damage at {at}");
+                noticed += 1;
+            }
             Err(other) => panic!("damage at {at}: {other}"),
         }
         fs::write(&path, &whole).unwrap();
     }
     assert!(noticed > 150, "{noticed}");
+}
+
+/// A ledger of these rounds of a chain, which is pruned to so many.
+fn write_and_prune(both: &mut Both, rounds: std::ops::Range<u64>, keep: u64) {
+    for round in rounds {
+        let next = drawn_after(
+            both.ledger.head().map(|head| &**head),
+            1,
+            1,
+            1_800_000_000 + round as i64,
+        );
+        let writes = both.ledger.seen(&next);
+        both.write(&writes);
+        if both.storage.len() > keep {
+            let oldest = both.storage.oldest(1).unwrap();
+            let writes = both.ledger.prune(&oldest);
+            both.write(&writes);
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_is_written_and_pruned_all_the_time_is_inspected_and_its_commits_go_on() {
+    let dir = in_memory();
+    let path = dir.path().join("ledger.db");
+    let mut both = Both::open(&path);
+    write_and_prune(&mut both, 1..900, 800);
+    let end = AtomicBool::new(false);
+    let inspections: Vec<_> = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut round = 900;
+            while !end.load(Ordering::Relaxed) {
+                write_and_prune(&mut both, round..round + 1, 800);
+                round += 1;
+            }
+            round
+        });
+        let found = (0..8).map(|_| Storage::inspect(&path)).collect();
+        end.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 908);
+        found
+    });
+    for found in inspections {
+        let found = found.unwrap();
+        let chain = found.chain.unwrap();
+        // Before or after it was pruned.
+        assert!((800..=801).contains(&found.records), "{}", found.records);
+        assert_eq!(chain.records, found.records);
+        assert_eq!(chain.to_round - chain.from_round + 1, found.records);
+    }
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! `ledger`: checks the ledger on a volume, or has a running member repair its own. docs/protocol.md, 3.5, explains restoring
 //! and restarting.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -12,10 +10,7 @@ use serde_json::json;
 use super::admin::{Admin, confirmation};
 use super::console::Console;
 use super::{Exit, Failure, verify};
-use crate::draw::ledger::Stored;
-use crate::draw::ledger::storage::{Storage, StorageError};
-use crate::record::chain::{Summary, Verifier, VerifyError};
-use crate::record::{Hash, Record};
+use crate::draw::ledger::storage::{InspectError, Inspected, Storage, StorageError};
 
 /// A restore fetches the chain over the network; when it takes longer than this, the member's log has the outcome.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -79,93 +74,59 @@ async fn check(volume: &std::path::Path, json: bool, console: &mut Console<'_>) 
     };
     let at = path.clone();
     let read = tokio::task::spawn_blocking(move || Storage::inspect(&at)).await;
-    let stored = read.map_err(|error| Failure::new(Exit::Bug, error))?.map_err(|error| {
+    let found = read.map_err(|error| Failure::new(Exit::Bug, error))?.map_err(|error| {
         let exit = match error {
-            StorageError::Corrupt(_) => Exit::Data,
-            StorageError::Full | StorageError::Io(_) => Exit::Io,
+            InspectError::Chain(_) | InspectError::Storage(StorageError::Corrupt(_)) => Exit::Data,
+            InspectError::Storage(StorageError::Full | StorageError::Io(_)) => Exit::Io,
         };
         Failure::new(exit, format!("{}: {error}", path.display()))
     })?;
-    let found = Found::of(&stored).map_err(|error| {
-        let line = format!("{}: its chain does not verify: {error}", path.display());
-        Failure::new(Exit::Data, line)
-    })?;
-    let text = if json { found.json() } else { found.text() };
+    let text = if json { as_json(&found) } else { as_text(&found) };
     console.put(&text).map(|_| ())
 }
 
-/// What is in a ledger that verifies.
-struct Found<'a> {
-    stored: &'a Stored,
-    /// The unbroken chain down from the head; none before the first draw.
-    chain: Option<Summary>,
-    /// Records outside that chain: from tails set aside, from the Lease, or below a gap.
-    others: usize,
+/// Records outside the chain.
+fn others(found: &Inspected) -> u64 {
+    let linked = found.chain.as_ref().map_or(0, |chain| chain.records);
+    found.records.saturating_sub(linked)
 }
 
-impl Found<'_> {
-    fn of(stored: &Stored) -> Result<Found<'_>, VerifyError> {
-        let by_hash: HashMap<Hash, &Arc<Record>> = stored.records.iter().map(|record| (record.hash, record)).collect();
-        let mut chain = Vec::new();
-        let mut next = stored.head;
-        while let Some(record) = next.and_then(|hash| by_hash.get(&hash)) {
-            chain.push(*record);
-            // A record's hash covers the one before it, so this ends.
-            next = record.previous;
-        }
-        let mut verifier = Verifier::new();
-        for record in chain.iter().rev() {
-            verifier.push_line(format!("{}\n", record.canonical()).as_bytes())?;
-        }
-        Ok(Found {
-            stored,
-            others: stored.records.len() - chain.len(),
-            chain: match stored.head {
-                Some(head) => Some(verifier.finish(Some(head))?),
-                None => None,
-            },
+fn as_text(found: &Inspected) -> String {
+    let mut lines = vec![match &found.chain {
+        Some(summary) => verify::verdict(summary),
+        None => "nothing has been drawn yet".to_owned(),
+    }];
+    let others = others(found);
+    if others > 0 {
+        lines.push(format!("{others} more records, not of that chain or below a gap in it"));
+    }
+    if let Some(promise) = &found.promise {
+        lines.push(format!("promised to no fence below {}", promise.fence));
+    }
+    for aside in &found.aside {
+        let (from, to) = (aside.from_round, aside.to_round);
+        lines.push(format!(
+            "set aside: rounds {from} to {to} of chain {}, head {}",
+            aside.chain, aside.head
+        ));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn as_json(found: &Inspected) -> String {
+    let aside = found.aside.iter().map(|aside| {
+        json!({
+            "chain": aside.chain,
+            "head": aside.head,
+            "from_round": aside.from_round,
+            "to_round": aside.to_round,
         })
-    }
-
-    fn text(&self) -> String {
-        let mut lines = vec![match &self.chain {
-            Some(summary) => verify::verdict(summary),
-            None => "nothing has been drawn yet".to_owned(),
-        }];
-        if self.others > 0 {
-            lines.push(format!(
-                "{} more records, not of that chain or below a gap in it",
-                self.others
-            ));
-        }
-        if let Some(promise) = &self.stored.promise {
-            lines.push(format!("promised to no fence below {}", promise.fence));
-        }
-        for aside in &self.stored.aside {
-            let (from, to) = (aside.from_round, aside.to_round);
-            lines.push(format!(
-                "set aside: rounds {from} to {to} of chain {}, head {}",
-                aside.chain, aside.head
-            ));
-        }
-        lines.join("\n") + "\n"
-    }
-
-    fn json(&self) -> String {
-        let aside = self.stored.aside.iter().map(|aside| {
-            json!({
-                "chain": aside.chain,
-                "head": aside.head,
-                "from_round": aside.from_round,
-                "to_round": aside.to_round,
-            })
-        });
-        let found = json!({
-            "chain": self.chain,
-            "others": self.others,
-            "promised_fence": self.stored.promise.as_ref().map(|promise| promise.fence),
-            "aside": aside.collect::<Vec<_>>(),
-        });
-        format!("{found}\n")
-    }
+    });
+    let found = json!({
+        "chain": found.chain,
+        "others": others(found),
+        "promised_fence": found.promise.as_ref().map(|promise| promise.fence),
+        "aside": aside.collect::<Vec<_>>(),
+    });
+    format!("{found}\n")
 }

@@ -1,11 +1,15 @@
 //! `ledger` on the volumes of members that run, that have ended, and that were damaged.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Member, run};
+use crate::grown::grow;
+use crate::harness::{Member, PATIENCE, run};
 use crate::listener::closed;
+use crate::memory::most_memory;
 
 #[test]
 fn a_ledger_is_checked_while_its_member_draws_and_after_it() {
@@ -87,4 +91,27 @@ fn a_sound_ledger_has_nothing_to_restore() {
     let sound = run(&["ledger", "restore", "--admin", &member.admin_url()]);
     assert_eq!(sound.code, Some(64), "{}", sound.stderr);
     assert!(sound.line().contains("nothing to restore"), "{}", sound.line());
+}
+
+/// Makes a ledger of that many rounds, of one member, in a file that has just enough space.
+fn grown(volume: &Path, rounds: u64) {
+    grow(&volume.join("ledger.db"), rounds, 1, (2 << 20) + 1_500 * rounds);
+}
+
+#[test]
+fn a_ledger_of_any_length_is_checked_in_the_same_memory() {
+    let [few, many] = [600, 9_000].map(|rounds| {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        grown(dir.path(), rounds);
+        let found = run(&["ledger", "check", dir.path().to_str().unwrap()]);
+        assert!(
+            found
+                .stdout
+                .contains(&format!("rounds 1 to {rounds}: {rounds} records, ")),
+            "{found:?}"
+        );
+        let mut check = Command::new(env!("CARGO_BIN_EXE_random-generator"));
+        most_memory(check.args(["ledger", "check"]).arg(dir.path()), PATIENCE)
+    });
+    assert!(many * 10 <= few * 12, "{few} KiB for 600 records, {many} KiB for 9,000");
 }

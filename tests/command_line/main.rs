@@ -8,6 +8,9 @@ mod docs;
 mod families;
 mod follow;
 mod get;
+#[path = "../grown/mod.rs"]
+#[allow(dead_code)] // what other tests ask of it
+mod grown;
 #[path = "../member/harness.rs"]
 #[allow(dead_code)] // what only its own tests ask of it
 mod harness;
@@ -19,6 +22,8 @@ mod ledger;
 mod linked;
 mod listener;
 mod members;
+#[path = "../memory/mod.rs"]
+mod memory;
 mod nameserver;
 #[path = "../pseudo_terminal/mod.rs"]
 mod pseudo_terminal;

@@ -124,14 +124,27 @@ impl Member {
 
     /// With a budget of so many bytes for answers.
     pub async fn start_with_memory(limits: Limits, memory: u64) -> Member {
-        Member::start_all(limits, RequestLimits::public(), limits.streams(), memory).await
+        let streams = limits.streams();
+        Member::start_all(limits, RequestLimits::public(), streams, memory, History::none()).await
     }
 
     pub async fn start_streaming(limits: Limits, request_limits: RequestLimits, streams: StreamLimits) -> Member {
-        Member::start_all(limits, request_limits, streams, 64 << 20).await
+        Member::start_all(limits, request_limits, streams, 64 << 20, History::none()).await
     }
 
-    async fn start_all(limits: Limits, request_limits: RequestLimits, streams: StreamLimits, memory: u64) -> Member {
+    /// With older records on a volume.
+    pub async fn start_reading(streams: StreamLimits, history: History) -> Member {
+        let limits = Limits::public();
+        Member::start_all(limits, RequestLimits::public(), streams, 64 << 20, history).await
+    }
+
+    async fn start_all(
+        limits: Limits,
+        request_limits: RequestLimits,
+        streams: StreamLimits,
+        memory: u64,
+        history: History,
+    ) -> Member {
         let clock = Clock::system();
         let mut registry = Registry::with_prefix("random_generator");
         let metrics = HttpMetrics::register(&mut registry);
@@ -190,7 +203,7 @@ impl Member {
             },
             draws: Draws {
                 ledger: ledger_seen,
-                history: History::none(),
+                history,
                 lease: lease_seen.clone(),
                 memory: memory.clone(),
                 clock: clock.clone(),

@@ -11,7 +11,7 @@ use random_generator::clock::Clock;
 use random_generator::draw::contributor::Contributor;
 use random_generator::draw::ledger::storage::{Storage, StorageConfig};
 use random_generator::draw::ledger::task::{LedgerConfig, LedgerError, LedgerHandle, LedgerMetrics, start};
-use random_generator::draw::ledger::{Condition, LedgerSnapshot};
+use random_generator::draw::ledger::{Condition, LedgerSnapshot, MAX_ASIDE};
 use random_generator::lease::{Head, LeaseObject, LeaseSnapshot};
 use random_generator::peer::message::{HeadsRequest, KeepRequest, Refusal};
 use random_generator::record::secrets::{Seed, commitment};
@@ -90,11 +90,13 @@ async fn writable(path: &Path) -> Running {
 
 impl Running {
     fn failures(&self) -> u64 {
+        self.counted("ledger_write_failures_total ")
+    }
+
+    fn counted(&self, name: &str) -> u64 {
         let mut text = String::new();
         encode(&mut text, &self.metrics).unwrap();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("ledger_write_failures_total "));
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.expect("it is counted").parse().unwrap()
     }
 
@@ -371,8 +373,33 @@ async fn records_older_than_they_are_to_be_kept_are_deleted_but_never_the_two_ne
     let left = running.until(|snapshot| snapshot.oldest() == Some(301)).await;
     assert_eq!((left.rounds(), left.wanted), (4, None));
     running.stop().await;
-    let stored = Storage::inspect(&path).unwrap();
-    assert_eq!(stored.records.len(), 4);
+    assert_eq!(Storage::inspect(&path).unwrap().records, 4);
+}
+
+#[tokio::test]
+async fn tails_that_are_no_longer_listed_are_counted_and_the_volume_lists_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let running = writable(&path).await;
+    let first = record();
+    for fence in 1..=MAX_ASIDE as u64 + 4 {
+        // Each takes the place of the one before.
+        let mut second = following(2, Some(first.hash));
+        second.fence = fence;
+        second.hash = second.computed_hash();
+        let hash = second.hash;
+        running.lease.send_replace(view(Head::Valid(Arc::new(second))));
+        running
+            .until(|snapshot| snapshot.head().is_some_and(|head| head.hash == hash))
+            .await;
+    }
+    // Whether the first one can join them isn't known: nothing is left behind before it is here.
+    running.ledger.fill(first.hash, vec![Arc::new(first)]);
+    let listed = running.until(|snapshot| !snapshot.aside.is_empty()).await.aside.clone();
+    assert_eq!(listed.len(), MAX_ASIDE);
+    assert_eq!(running.counted("ledger_aside_forgotten_total "), 3);
+    running.stop().await;
+    assert_eq!(Storage::inspect(&path).unwrap().aside, *listed);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::both::{root, summary};
 use crate::builder::write_chain;
 use crate::member::Member;
+use crate::memory::most_memory;
 
 /// Several parts for each of many processors: a part has some 60 lines.
 const MANY: u64 = 1_000;
@@ -150,23 +151,6 @@ fn a_page_that_does_not_verify_is_the_verdict_though_the_next_one_fails() {
     }
 }
 
-/// Runs what its arguments say, and prints what that had in memory at most, in KiB (getrusage(2)).
-const MEASURE: &str = "\
-import resource, subprocess, sys
-subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL, timeout=float(sys.argv[1]))
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
-
-fn most_memory(command: &Command) -> u64 {
-    let output = Command::new("python3")
-        .args(["-c", MEASURE, &PATIENCE.as_secs().to_string()])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
-}
-
 /// Verifies that many records, and ten times as many.
 fn demand_the_same_memory(verifier: fn() -> Command, rounds: u64) {
     let [few, many] = [rounds, 10 * rounds].map(|rounds| {
@@ -174,7 +158,7 @@ fn demand_the_same_memory(verifier: fn() -> Command, rounds: u64) {
         let mut file = BufWriter::new(list.as_file());
         let head = write_chain(&mut file, rounds).hash.to_string();
         file.flush().unwrap();
-        most_memory(verifier().arg("--head").arg(head).arg(list.path()))
+        most_memory(verifier().arg("--head").arg(head).arg(list.path()), PATIENCE)
     });
     assert!(
         many * 10 <= few * 13,

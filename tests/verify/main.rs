@@ -8,6 +8,8 @@ mod commands;
 mod derived;
 mod long;
 mod member;
+#[path = "../memory/mod.rs"]
+mod memory;
 mod random;
 mod service;
 mod texts;

@@ -21,6 +21,7 @@ pub struct LedgerMetrics {
     pub(super) records: Gauge,
     pub(super) used: Gauge,
     pub(super) aside: Gauge,
+    pub(super) forgotten: Counter,
     pub(super) fence: Gauge,
     pub(super) failures: Counter,
     conditions: Family<ConditionLabel, Gauge>,
@@ -47,6 +48,11 @@ impl LedgerMetrics {
                 registry,
                 "ledger_aside",
                 "Tails set aside because the Lease went on without them",
+            ),
+            forgotten: register(
+                registry,
+                "ledger_aside_forgotten",
+                "Tails no longer listed, because 64 newer ones were set aside",
             ),
             fence: register(registry, "ledger_promised_fence", "Highest fence promised to a holder"),
             failures: register(

@@ -25,6 +25,19 @@ pub struct Aside {
     pub to_round: u64,
 }
 
+/// The most tails that are listed, each in about 200 bytes. No rule needs them: they tell people what was left behind, and each is
+/// the result of a loss or a restart, so that more of them say nothing new.
+pub const MAX_ASIDE: usize = 64;
+
+impl Aside {
+    /// Lists it as the newest; the same tail is listed once. Returns the oldest, if there is no room for it any longer.
+    pub(crate) fn list(self, tails: &mut Vec<Aside>) -> Option<Aside> {
+        tails.retain(|known| known.head != self.head);
+        tails.push(self);
+        (tails.len() > MAX_ASIDE).then(|| tails.remove(0))
+    }
+}
+
 /// Whether this ledger can take part in draws.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -132,6 +145,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// All of it as a tail that was left behind.
+    pub(crate) fn aside(&self, chain: ChainId) -> Aside {
+        Aside {
+            chain,
+            head: self.tip,
+            from_round: self.low,
+            to_round: self.high,
+        }
+    }
+
     /// Of linked records, ascending.
     pub(crate) fn of(records: &[Arc<Record>]) -> Option<Run> {
         let (first, last) = (records.first()?, records.last()?);

@@ -5,6 +5,7 @@
 
 mod check;
 mod facts;
+mod inspect;
 mod load;
 mod migrate;
 pub(super) mod read;
@@ -21,6 +22,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use self::check::Check;
 use self::facts::Facts;
+pub use self::inspect::{InspectError, Inspected};
 use self::reserve::Layout;
 use super::logic::Old;
 use super::{Stored, Write};
@@ -33,8 +35,6 @@ use crate::record::{Hash, Record};
 pub const DEFAULT_MAX_BYTES: u64 = 1536 * 1024;
 /// The minimum: below it the fixed parts leave no room for a day's records.
 pub const MIN_MAX_BYTES: u64 = 512 * 1024;
-/// The most tails that are listed; the oldest are forgotten first. Each takes about 200 bytes.
-pub const MAX_ASIDE: usize = 64;
 /// Pages that capacity() leaves free for a transaction's splits and the errors of cost().
 const MARGIN_PAGES: u64 = 12;
 /// How long to wait for a reader, such as the sqlite3 tool.
@@ -106,14 +106,13 @@ impl Storage {
         Ok((storage, stored))
     }
 
-    /// Reads and checks the ledger at `path` without changing it; a member may have it open. Blocks while it reads: not for async
-    /// threads.
+    /// Checks the ledger at `path` without changing it; a member may have it open. Blocks while it reads: not for async threads.
     ///
     /// # Errors
-    /// `Corrupt`: it is not valid. `Io`: it can't be read, is locked for more than a second, or has an unfinished commit that only its
-    /// member can roll back.
-    pub fn inspect(path: &Path) -> Result<Stored, StorageError> {
-        load::inspect(path)
+    /// `Corrupt`: it is not valid. `Io`: it can't be read, is locked for more than three seconds, or has an unfinished commit that
+    /// only its member can roll back. `Chain`: its records are valid, but not as a chain.
+    pub fn inspect(path: &Path) -> Result<Inspected, InspectError> {
+        inspect::inspect(path)
     }
 
     /// Stores all of `writes`, in order and durably, or none of them. To make room, put `Prune` before `Record`.
@@ -282,7 +281,7 @@ impl Storage {
                 Write::Runs(runs) => facts.runs = runs.clone(),
                 Write::Head(hash) => facts.head = Some(*hash),
                 Write::Promise(promise) => facts.promise = Some(promise.clone()),
-                Write::Aside(aside) => facts.list(aside.clone()),
+                Write::Aside(aside) => drop(aside.clone().list(&mut facts.aside)),
             }
         }
         if facts.aside != self.facts.aside {

@@ -392,9 +392,17 @@ impl Worker {
         self.condition = condition;
     }
 
-    fn publish(&self) {
-        let snapshot = match &self.open {
+    fn publish(&mut self) {
+        let snapshot = match &mut self.open {
             Some(open) => {
+                let forgotten = open.ledger.take_forgotten();
+                if forgotten > 0 {
+                    self.metrics.forgotten.inc_by(forgotten);
+                    tracing::warn!(
+                        tails = forgotten,
+                        "more tails were set aside than are listed: the oldest no longer are"
+                    );
+                }
                 let mut snapshot = open.ledger.snapshot(self.condition.clone());
                 let unwanted = open.outdated == snapshot.wanted;
                 // Unless it is missing, the volume may have it.

@@ -8,20 +8,21 @@ pub(super) mod permits;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use self::cursor::{Cursor, Next, PAGE};
+use self::cursor::{Cursor, Next, Older, PAGE};
 use self::permits::Open;
 pub use self::permits::Streams;
 use super::draws::{Draws, round};
 use super::request::{Answer, PublicRequest};
 use crate::draw::ledger::LedgerSnapshot;
-use crate::draw::ledger::history::History;
+use crate::draw::ledger::history::{History, HistoryError};
 use crate::record::MAX_INTEGER;
 use crate::server::budget::Budget;
 use crate::server::connection::Endless;
@@ -31,6 +32,9 @@ use crate::server::problem::Problem;
 use crate::server::query::{Query, integer};
 
 const EVENTS: &str = "text/event-stream";
+
+/// How long after the volume a member's snapshot of the ledger has a change, at most.
+const REPORTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a reader waits before it reconnects, in milliseconds.
 const RETRY: &str = "retry: 1000\n";
@@ -153,10 +157,24 @@ impl Reader {
                 Next::Nothing => self.fetching = None,
                 Next::Older(round) => {
                     self.fetching = None;
-                    // Without them the stream ends, and its reader comes back for what it misses.
-                    let records = self.history.page(round, PAGE).await.ok()?;
-                    self.last_sent = Instant::now();
-                    return self.cursor.take_older(&records);
+                    drop(ledger);
+                    let found = match self.history.page(round, PAGE).await {
+                        Ok(records) => self.cursor.take_older(&records),
+                        Err(HistoryError::Gone(_)) => Older::Gone,
+                        // The stream ends, and its reader comes back for what it misses.
+                        Err(HistoryError::Busy | HistoryError::Failed(_)) => return None,
+                    };
+                    if let Older::Events(text) = found {
+                        self.last_sent = Instant::now();
+                        return Some(text);
+                    }
+                    // The volume has it before it is reported.
+                    match timeout(REPORTED_WITHIN, self.ledger.changed()).await {
+                        Ok(changed) => changed.ok()?,
+                        Err(_) if found == Older::Parted => {}
+                        Err(_) => return None,
+                    }
+                    continue;
                 }
                 Next::Fetching(oldest) => {
                     // Each one that arrives restarts the wait.

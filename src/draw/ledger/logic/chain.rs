@@ -42,9 +42,12 @@ impl Ledger {
             // What was the chain may join this one once the gap is filled.
             (Some(run), Some(before)) if before.chain == head.chain && new.low > run.high => runs.push(new),
             (_, before) => {
-                if before.is_some() {
+                if let Some(before) = before {
                     unlink(self.recent.iter().cloned().collect(), writes);
                     writes.push(Write::Renew);
+                    // Of another chain nothing is shared, whatever is in memory.
+                    let whole = runs.iter().filter(|_| before.chain != head.chain);
+                    writes.extend(whole.map(|run| Write::Aside(run.aside(before.chain))));
                 }
                 runs = vec![new];
             }
@@ -79,15 +82,31 @@ impl Ledger {
             }
             linked.push(next.clone());
         }
-        // Its newest records are no longer in memory.
+        let cut = runs.into_iter().filter_map(|below| self.cut(below, run.low));
+        let mut runs: Vec<Run> = cut.collect();
+        // Its newest records may no longer be in memory.
         if let Some(below) = runs.pop_if(|below| run.base == Some(below.tip)) {
             (run.low, run.base) = (below.low, below.base);
         }
-        runs.retain(|below| below.low < run.low);
         runs.push(run);
         linked.reverse();
         writes.push(Write::Link(linked));
         writes.push(Write::Runs(runs));
+    }
+
+    /// What is left of a run below the round `low` of another: none if memory doesn't show where it ends then. The volume has its
+    /// records, and they join the chain a few at a time.
+    fn cut(&self, run: Run, low: u64) -> Option<Run> {
+        if run.high < low {
+            return Some(run);
+        }
+        let first_off = self.tail_of(&run).find(|record| record.round == low)?;
+        let tip = first_off.previous.filter(|_| run.low < low)?;
+        Some(Run {
+            high: low - 1,
+            tip,
+            ..run
+        })
     }
 
     fn tail_of(&self, run: &Run) -> impl Iterator<Item = &Arc<Record>> {
@@ -101,6 +120,7 @@ impl Ledger {
         for record in records {
             self.loose.remove(&record.hash);
             self.aside.retain(|aside| aside.head != record.hash);
+            self.forgotten.remove(&record.hash);
         }
         let oldest = self.recent.front().map(|oldest| (oldest.round, oldest.previous));
         let head = self.recent.back().map(|head| (head.round, head.hash));

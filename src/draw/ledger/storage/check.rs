@@ -10,6 +10,13 @@ use super::rows::{self, OFF};
 use super::signed;
 use crate::record::{Hash, Record};
 
+/// Other records than the seal covers.
+pub(super) fn differs(has: u64, should: u64) -> rusqlite::Error {
+    rows::damage(format!(
+        "of the {should} records that it should have, {has} are others or missing"
+    ))
+}
+
 /// How far the rows are verified.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Check {
@@ -36,8 +43,25 @@ impl Check {
         self.done
     }
 
+    /// The last row verified.
+    pub fn last(&self) -> i64 {
+        self.id
+    }
+
     /// Verifies up to `count` more rows, and returns them. The digest shows rows that are missing only when all are read.
     pub fn advance(&mut self, db: &Connection, facts: &Facts, count: usize) -> rusqlite::Result<Verified> {
+        let verified = self.read(db, facts.era, count)?;
+        if verified.len() < count {
+            self.done = true;
+            if self.count != facts.count || self.digest != facts.digest {
+                return Err(differs(self.count, facts.count));
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Verifies up to `count` more rows by themselves, and returns them.
+    pub fn read(&mut self, db: &Connection, present: i64, count: usize) -> rusqlite::Result<Verified> {
         let mut statement = db.prepare_cached(
             "SELECT r.id, r.record, p.key, p.era, p.place,
                     EXISTS (SELECT 1 FROM places AS k INDEXED BY by_key WHERE k.key = p.key AND k.id = p.id)
@@ -66,9 +90,7 @@ impl Check {
                 } else {
                     signed(record.round)
                 };
-                (OFF..=facts.era).contains(&era)
-                    && belongs.is_ok_and(|at| at == place)
-                    && key == rows::key(&record.hash)
+                (OFF..=present).contains(&era) && belongs.is_ok_and(|at| at == place) && key == rows::key(&record.hash)
             });
             if !row.indexed || !is_right {
                 return Err(rows::damage(format!("row {}: it is not where it belongs", row.id)));
@@ -77,16 +99,6 @@ impl Check {
             self.toggle(&record.hash);
             self.count += 1;
             verified.insert(row.id, record);
-        }
-        drop(found);
-        if verified.len() < count {
-            self.done = true;
-            if self.count != facts.count || self.digest != facts.digest {
-                let (has, should) = (self.count, facts.count);
-                return Err(rows::damage(format!(
-                    "of the {should} records that it should have, {has} are others or missing"
-                )));
-            }
         }
         Ok(verified)
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::super::{Aside, Promise, Run};
-use super::{MAX_ASIDE, signed, toggle};
+use super::{signed, toggle};
 use crate::record::secrets::Seed;
 use crate::record::{Hash, Hex, HexError, Record, prefixed};
 
@@ -57,14 +57,6 @@ impl Facts {
         toggle(&mut self.digest, hash);
         self.count = self.count.saturating_sub(1);
         self.newest.take_if(|(_, newest)| newest == hash);
-    }
-
-    /// Lists a tail as the newest; the same tail is listed once.
-    pub fn list(&mut self, aside: Aside) {
-        self.aside.retain(|known| known.head != aside.head);
-        self.aside.push(aside);
-        let surplus = self.aside.len().saturating_sub(MAX_ASIDE);
-        self.aside.drain(..surplus);
     }
 
     /// A checksum, because SQLite has none: a flipped bit in the seed or in a promise would go unnoticed.

@@ -6,8 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::backup::Backup;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::super::Stored;
 use super::super::logic::WINDOW;
@@ -35,12 +34,12 @@ pub(super) struct Loaded {
 
 /// Opens the file, rolls back an unfinished commit, and verifies what the protocol needs.
 pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> {
-    let schema = check_header(path)?;
+    check_header(path)?;
     let mut db = database::open(path, layout.settings()).map_err(classify)?;
     let failed = |error| failed(path, error);
     // No file in /tmp, which may be full, too.
     db.pragma_update(None, "temp_store", "memory").map_err(failed)?;
-    check_structure(&db, schema).map_err(failed)?;
+    let schema = check_structure(&db).map_err(failed)?;
     if schema == migrate::SCHEMA_BEFORE {
         migrate::migrate(&mut db).map_err(failed)?;
     }
@@ -75,38 +74,8 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     })
 }
 
-/// Verifies a copy of the file, which another process may have open. The file is only read, and locked only while its pages are
-/// copied, so a member's commit waits no longer. Returns all records.
-pub(super) fn inspect(path: &Path) -> Result<Stored, StorageError> {
-    let schema = check_header(path)?;
-    let failed = |error| failed(path, error);
-    let copied = || -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let from = Connection::open_with_flags(path, flags)?;
-        from.busy_timeout(super::BUSY)?;
-        let mut copy = Connection::open_in_memory()?;
-        Backup::new(&from, &mut copy)?.step(-1)?;
-        Ok(copy)
-    };
-    let mut db = copied().map_err(failed)?;
-    let whole = |db: &mut Connection| -> rusqlite::Result<Stored> {
-        check_structure(db, schema)?;
-        if schema == migrate::SCHEMA_BEFORE {
-            migrate::migrate(db)?;
-        }
-        let mut facts = Facts::read(db, true)?;
-        let verified = Check::default().advance(db, &facts, usize::MAX)?;
-        let stored = stored(db, &mut facts, &verified)?;
-        Ok(Stored {
-            records: verified.into_values().collect(),
-            ..stored
-        })
-    };
-    whole(&mut db).map_err(failed)
-}
-
 /// What a ledger begins with. Rows that are `verified` aren't read again.
-fn stored(db: &Connection, facts: &mut Facts, verified: &Verified) -> rusqlite::Result<Stored> {
+pub(super) fn stored(db: &Connection, facts: &mut Facts, verified: &Verified) -> rusqlite::Result<Stored> {
     let mut rows = BTreeSet::new();
     if let Some((age, newest)) = &mut facts.newest {
         let id = rows::locate(db, newest)?.ok_or_else(|| damage("its newest record is missing".to_owned()))?;
@@ -138,7 +107,7 @@ fn stored(db: &Connection, facts: &mut Facts, verified: &Verified) -> rusqlite::
 }
 
 /// Refuses files that SQLite would change at once: it converts one in WAL mode, and fills an empty one.
-fn check_header(path: &Path) -> Result<u32, StorageError> {
+pub(super) fn check_header(path: &Path) -> Result<(), StorageError> {
     let corrupt = |detail: String| Err(StorageError::Corrupt(detail));
     let mut header = [0; 100];
     // Before SQLite opens it: closing a file releases all of this process's locks on it.
@@ -162,7 +131,7 @@ fn check_header(path: &Path) -> Result<u32, StorageError> {
         return corrupt("it is no database of the ledger's form".to_owned());
     }
     match number(60) {
-        schema @ (migrate::SCHEMA_BEFORE | SCHEMA) => Ok(schema),
+        migrate::SCHEMA_BEFORE | SCHEMA => Ok(()),
         newer if newer > SCHEMA => corrupt(format!(
             "it was written by a newer version (schema {newer}, this one knows {SCHEMA}); run that version or a later one"
         )),
@@ -170,7 +139,9 @@ fn check_header(path: &Path) -> Result<u32, StorageError> {
     }
 }
 
-fn check_structure(db: &Connection, schema: u32) -> rusqlite::Result<()> {
+/// Returns the schema. The header may have that of a conversion that a crash left unfinished, which is undone by now.
+pub(super) fn check_structure(db: &Connection) -> rusqlite::Result<u32> {
+    let schema = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let pages = pages(db)?;
     if pages.all.saturating_sub(pages.free) <= CHECKED_PAGES {
         let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -195,5 +166,5 @@ fn check_structure(db: &Connection, schema: u32) -> rusqlite::Result<()> {
     {
         return Err(damage("its tables are not a ledger's".to_owned()));
     }
-    Ok(())
+    Ok(schema)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl Reader {
         self.number = number;
         let db = match self.open.take().filter(|(opened, _)| *opened == number) {
             Some((_, db)) => db,
-            None => self.connect().map_err(|error| failed(&self.path, error))?,
+            None => connect(&self.path).map_err(|error| failed(&self.path, error))?,
         };
         let transact = || {
             let transaction = db.unchecked_transaction()?;
@@ -84,21 +84,22 @@ impl Reader {
         self.open = Some((number, db));
         Ok(found)
     }
-
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut db = Connection::open_with_flags(&self.path, flags)?;
-        // SQLite's own waits grow to 100 ms, and may meet one commit after the other.
-        db.busy_handler(Some(|tries| {
-            thread::sleep(BETWEEN_TRIES);
-            tries < MOST_TRIES
-        }))?;
-        db.pragma_update(None, "cache_size", -256)?;
-        Ok(db)
-    }
 }
 
-fn page(db: &Connection, from: u64, bytes: usize) -> rusqlite::Result<Vec<(i64, String)>> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut db = Connection::open_with_flags(path, flags)?;
+    // SQLite's own waits grow to 100 ms, and may meet one commit after the other.
+    db.busy_handler(Some(|tries| {
+        thread::sleep(BETWEEN_TRIES);
+        tries < MOST_TRIES
+    }))?;
+    db.pragma_update(None, "cache_size", -256)?;
+    Ok(db)
+}
+
+/// The rows of records of the chain from round `from` on, ascending: so many that `bytes` are reached.
+pub(super) fn page(db: &Connection, from: u64, bytes: usize) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = db.prepare_cached(
         "SELECT place, id, record FROM places JOIN records USING (id)
          WHERE era = (SELECT era FROM ledger) AND place >= ?1 ORDER BY place",

@@ -14,7 +14,12 @@ pub(super) const OFF: i64 = 0;
 
 /// What records are found by: two rarely have the same.
 pub(super) fn key(hash: &Hash) -> i64 {
-    let [a, b, c, d, e, f, g, h, ..] = hash.0;
+    key_of(&hash.0)
+}
+
+/// Also of a digest: it is the exclusive or of the keys, as the digest is that of the hashes.
+pub(super) fn key_of(bytes: &[u8; 32]) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = *bytes;
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 

@@ -22,6 +22,16 @@ pub(super) enum Next {
     Fetching(u64),
 }
 
+/// What came of records before the recent ones.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Older {
+    Events(String),
+    /// They don't follow what was sent: [`Cursor::take`] reports another chain.
+    Parted,
+    /// They are no longer kept, or of another chain.
+    Gone,
+}
+
 #[derive(Debug)]
 pub(super) struct Cursor {
     /// The round to send next.
@@ -30,6 +40,8 @@ pub(super) struct Cursor {
     sent: Arc<[Arc<Record>]>,
     /// The last record sent.
     last: Option<(u64, Hash)>,
+    /// Older records of the chain don't follow the last one sent.
+    has_parted: bool,
     /// The chain was empty when the reader connected, and no event was sent since.
     began_empty: bool,
 }
@@ -51,6 +63,7 @@ impl Cursor {
             next,
             sent: ledger.recent.clone(),
             last: None,
+            has_parted: false,
             began_empty: newest.is_none(),
         };
         (cursor, text)
@@ -91,6 +104,7 @@ impl Cursor {
         }
         if diverged.is_some() || next < oldest {
             self.last = None;
+            self.has_parted = false;
         }
         self.next = next.max(oldest);
         if self.next < recent.round {
@@ -117,17 +131,18 @@ impl Cursor {
         }
     }
 
-    /// The events of records before the recent ones, ascending. None if they don't follow what was sent: then the chain changed.
-    pub fn take_older(&mut self, records: &[Arc<Record>]) -> Option<String> {
+    /// The events of records before the recent ones, ascending.
+    pub fn take_older(&mut self, records: &[Arc<Record>]) -> Older {
         let mut text = String::new();
         for record in records {
             let follows = self.last.is_none_or(|(_, before)| record.previous == Some(before));
             if record.round != self.next || !follows {
-                return None;
+                self.has_parted = true;
+                return Older::Parted;
             }
             self.send(record, &mut text);
         }
-        Some(text)
+        Older::Events(text)
     }
 
     fn send(&mut self, record: &Record, text: &mut String) {
@@ -143,7 +158,8 @@ impl Cursor {
     fn first_difference(&self, ledger: &LedgerSnapshot) -> Option<u64> {
         let chain = &ledger.recent;
         let (sent, newest) = (self.sent.last()?, chain.last()?);
-        if sent.chain != newest.chain {
+        // Of older records it isn't known where both chains part.
+        if sent.chain != newest.chain || self.has_parted {
             return ledger.oldest();
         }
         let to = sent.round.min(self.next - 1);
@@ -259,7 +275,10 @@ mod tests {
                 Next::Older(round) => {
                     let page = all.iter().filter(|record| record.round >= round).take(3).cloned();
                     prop_assert!(ledger.oldest() <= Some(round) && ledger.get(round).is_none());
-                    cursor.take_older(&page.collect::<Vec<_>>()).unwrap()
+                    match cursor.take_older(&page.collect::<Vec<_>>()) {
+                        Older::Events(text) => text,
+                        other => return Err(TestCaseError::fail(format!("{other:?}"))),
+                    }
                 }
                 Next::Nothing | Next::Fetching(_) => break,
             };
