@@ -17,7 +17,7 @@ use crate::shutdown::Signal;
 /// Entries in one batch.
 const MAX_BATCH: usize = 1024;
 /// How long entries gather if no request waits for them. Else a quick thread would commit each alone, at the cost of many.
-const GATHERING: Duration = Duration::from_millis(10);
+const GATHERING: Duration = Duration::from_millis(5);
 /// Batches whose requests are not answered yet. Beyond them the thread answers by itself.
 pub(super) const ANSWERS: usize = 16;
 

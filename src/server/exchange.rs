@@ -42,7 +42,7 @@ pub(crate) static TRACE_STATE: HeaderName = HeaderName::from_static("tracestate"
 /// What one listener allows a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
-    /// From the request's headers to its response's headers.
+    /// From the request's headers to its response's headers; noticed within half a second.
     pub time: Duration,
     /// Bytes of a request's body.
     pub body: usize,

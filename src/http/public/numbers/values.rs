@@ -9,7 +9,7 @@ use crate::server::budget::PART;
 use crate::server::format::Format;
 use crate::server::parts::More;
 
-/// Before the values, between them and after them.
+/// Before the values, after each but the last, and after all of them.
 const JSON: (&[u8], u8, &[u8]) = (b"{\"values\":[", b',', b"]}");
 
 /// One value in a response.
@@ -209,15 +209,17 @@ impl Writer {
                     part.push(b'\n');
                 }
                 Format::Json | Format::JsonLines => {
-                    if self.written > 0 {
-                        part.push(JSON.1);
-                    }
                     value.json(part);
+                    part.push(JSON.1);
                 }
             }
             self.written += 1;
         }
         if json {
+            if self.count > 0 {
+                // What stands after the last one.
+                part.pop();
+            }
             part.extend_from_slice(JSON.2);
         }
         More::No
