@@ -117,7 +117,7 @@ pub async fn run(settings: Settings) -> Result<(), ServiceError> {
     let listener = Listener {
         name: "public",
         sockets,
-        router: answers::router(shared.clone()),
+        paths: answers::router(shared.clone()).into(),
         limits: Limits {
             drain_time: DRAIN_TIME,
             ..Limits::public()

@@ -8,9 +8,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
+use futures_util::FutureExt;
+use tower::Service;
 
 use super::cors::AllowedOrigins;
 use super::exchange::{Answering, Exchanged, Guard, RequestLimits, RouteContext, Shared};
@@ -111,7 +114,13 @@ impl Endpoints {
 
 /// The paths of one listener, ready to answer. Clones share them.
 #[derive(Clone)]
-pub struct Paths(Arc<Table>);
+pub struct Paths(Answers);
+
+#[derive(Clone)]
+enum Answers {
+    Table(Arc<Table>),
+    Router(Router),
+}
 
 struct Table {
     known: matchit::Router<Endpoints>,
@@ -120,11 +129,23 @@ struct Table {
 
 impl Paths {
     pub(super) fn answer(&self, request: Request) -> Answering {
-        let Table { known, unknown } = &*self.0;
-        match known.at(request.uri().path()) {
-            Ok(found) => found.value.answer(request),
-            Err(_) => unknown.answer(request),
+        match &self.0 {
+            Answers::Table(table) => match table.known.at(request.uri().path()) {
+                Ok(found) => found.value.answer(request),
+                Err(_) => table.unknown.answer(request),
+            },
+            Answers::Router(router) => {
+                let answer = router.clone().call(request);
+                Box::pin(answer.map(|answer| answer.unwrap_or_else(|never| match never {})))
+            }
         }
+    }
+}
+
+/// Paths without what an exchange adds, for a program of its own.
+impl From<Router> for Paths {
+    fn from(router: Router) -> Paths {
+        Paths(Answers::Router(router))
     }
 }
 
@@ -217,10 +238,10 @@ impl Routes {
     pub fn finish(self) -> Paths {
         let context = context(&self.shared, "other");
         let unknown = bind(&context, || async { Problem::not_found("no such path") }, ());
-        Paths(Arc::new(Table {
+        Paths(Answers::Table(Arc::new(Table {
             known: self.known,
             unknown,
-        }))
+        })))
     }
 }
 
