@@ -1,7 +1,7 @@
 //! Moves the log into the database while the writer goes on committing. A checkpoint by the writer would let the next batch wait
 //! until the disk has the whole log, and then all its pages in the database.
 //!
-//! Its thread has the priority of the others: a lower one would keep a lock of SQLite's from the writer for longer.
+//! Its thread has the priority of the others: with a lower one the slowest answers were slower.
 //!
 //! A checkpoint takes what was committed before it began. The rest is a few pages, which the writer moves itself between two
 //! commits. Then the log begins again at its start, unless a reader still needs it
