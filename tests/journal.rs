@@ -332,6 +332,26 @@ async fn a_journal_removed_by_somebody_is_begun_again() {
 }
 
 /// A reader that keeps a transaction open.
+#[tokio::test]
+async fn rows_that_somebody_deletes_change_no_row_id_and_leave_no_full_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Running::start(dir.path(), Durability::Crash, MIN_BYTES);
+    assert_eq!(journal.record_all(0..3_000).await.len(), 3_000);
+    let other = rusqlite::Connection::open(&journal.path).unwrap();
+    other.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    assert!(other.execute("DELETE FROM entry", []).unwrap() > 1_000);
+    drop(other);
+    assert_eq!(journal.record_all(3_000..3_100).await.len(), 100);
+    let found = rows(&journal.path);
+    assert_eq!(found.first().map(|row| row.id), Some(3_001), "an id is used once");
+    assert_eq!(
+        journal.record_all(3_100..60_000).await.len(),
+        56_900,
+        "the share is used again and again"
+    );
+    journal.stop().await;
+}
+
 fn reading(path: &std::path::Path) -> rusqlite::Connection {
     let reader = rusqlite::Connection::open(path).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM entry;").unwrap();

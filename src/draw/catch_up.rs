@@ -76,14 +76,16 @@ async fn fetch(
                 // The ledger's next snapshot comes much earlier than this, with the next hash wanted.
                 waits.first
             }
-            Outcome::Unanswered => retry.next_wait().min(waits.unanswered),
-            Outcome::Unknown => {
+            Outcome::Unanswered | Outcome::Unknown => {
                 let wait = retry.next_wait();
                 if reported != Some(hash) && wait > 4 * waits.first {
                     reported = Some(hash);
-                    tracing::warn!(%hash, "no peer has the record before the oldest one here: the chain starts after it");
+                    tracing::warn!(%hash, "no peer that answers has the record before the oldest one here: the chain starts after it");
                 }
-                wait
+                match outcome {
+                    Outcome::Unanswered => wait.min(waits.unanswered),
+                    _ => wait,
+                }
             }
         };
         tokio::select! {

@@ -26,6 +26,8 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 const TRANSACTION_PAGES: u64 = 64;
 /// Approximate pages that one round of deleting frees.
 const TRIM_PAGES: u64 = 32;
+/// With what is added until the log is emptied, its index stays within the region that is reserved when it is opened.
+const MAX_CHECKPOINT_PAGES: u64 = 3_584;
 /// Pages that deleting keeps free, so that a batch never reaches the end of the share.
 const HEADROOM_PAGES: u64 = 40;
 /// Free space needed to open a database: its index, and the first frames of its log.
@@ -36,11 +38,9 @@ const GROWTH_BYTES: u64 = 512 * 1024;
 const MAX_TEXT: usize = 1024;
 /// Approximate bytes of a row without its texts.
 const ROW_BYTES: usize = 40;
-/// Its id is the one after the newest row's.
-const ROW: &str = "(NULL, ?, ?, ?, ?, ?, ?, ?)";
-const INSERT: &str = "INSERT INTO entry VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)";
-/// Those that have a parameter.
-const COLUMNS: usize = 7;
+const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?)";
+const INSERT: &str = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const COLUMNS: usize = 8;
 const TOGETHER: usize = 16;
 const PAGES: &str = "PRAGMA page_count";
 const FREE_PAGES: &str = "PRAGMA freelist_count";
@@ -62,7 +62,7 @@ impl Budget {
         // A longer log is emptied less often: seldom enough that hardly an answer in a hundred meets it.
         let checkpoint_pages = match max_bytes / u64::from(PAGE) {
             pages @ ..8_192 => (pages / 16).max(64),
-            pages => (pages / 8).min(4_096),
+            pages => (pages / 8).min(MAX_CHECKPOINT_PAGES),
         };
         let log_bytes = (checkpoint_pages + 2 * TRANSACTION_PAGES) * FRAME;
         let database = max_bytes.saturating_sub(log_bytes + log_index::size(log_bytes) + BALLAST_BYTES);
@@ -142,7 +142,7 @@ impl Store {
         )?;
         let failed = |error| DatabaseError::new(path, error);
         let (file, oldest, next) = prepare(&db, path, budget).map_err(failed)?;
-        // What a batch adds while one runs finds room.
+        // This leaves room for what is committed while a checkpoint runs.
         let checkpoints = Checkpoints::new(&mut db, path, budget.checkpoint_pages / 4 * 3).map_err(failed)?;
         let found: u32 = db
             .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -178,7 +178,7 @@ impl Store {
         self.bound_log()?;
         let result = (|| {
             let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            insert(&transaction, entries)?;
+            insert(&transaction, self.next, entries)?;
             let newest = transaction.last_insert_rowid();
             // Within the transaction these take no lock of their own.
             let used = number(&transaction, PAGES)?.saturating_sub(number(&transaction, FREE_PAGES)?);
@@ -411,28 +411,32 @@ impl Store {
     }
 }
 
-/// Entries go by sixteen, and SQLite numbers the rows: that takes a third less time a row.
-fn insert(db: &Connection, entries: &[&Entry]) -> rusqlite::Result<()> {
+/// The first row has the id `first`, and SQLite numbers those after it; entries go by sixteen. That takes a third less time a row.
+fn insert(db: &Connection, first: i64, entries: &[&Entry]) -> rusqlite::Result<()> {
     static MANY: LazyLock<String> = LazyLock::new(|| format!("{INSERT}{}", format!(", {ROW}").repeat(TOGETHER - 1)));
+    let mut id = Some(first);
     let (many, rest) = entries.as_chunks::<TOGETHER>();
     if !many.is_empty() {
         let mut insert = db.prepare_cached(&MANY)?;
-        many.iter().try_for_each(|entries| execute(&mut insert, entries))?;
+        many.iter()
+            .try_for_each(|entries| execute(&mut insert, id.take(), entries))?;
     }
     let mut insert = db.prepare_cached(INSERT)?;
-    rest.iter().try_for_each(|entry| execute(&mut insert, &[entry]))
+    rest.iter()
+        .try_for_each(|entry| execute(&mut insert, id.take(), &[entry]))
 }
 
-fn execute(insert: &mut Statement<'_>, entries: &[&Entry]) -> rusqlite::Result<()> {
+fn execute(insert: &mut Statement<'_>, mut id: Option<i64>, entries: &[&Entry]) -> rusqlite::Result<()> {
     for (row, entry) in entries.iter().enumerate() {
         let first = row * COLUMNS + 1;
-        insert.raw_bind_parameter(first, entry.time.0)?;
-        insert.raw_bind_parameter(first + 1, truncate(&entry.request))?;
-        insert.raw_bind_parameter(first + 2, i64::try_from(entry.duration.as_micros()).unwrap_or(i64::MAX))?;
-        insert.raw_bind_parameter(first + 3, truncate(&entry.method))?;
-        insert.raw_bind_parameter(first + 4, truncate(&entry.parameters))?;
-        insert.raw_bind_parameter(first + 5, i64::try_from(entry.count).unwrap_or(i64::MAX))?;
-        insert.raw_bind_parameter(first + 6, entry.value)?;
+        insert.raw_bind_parameter(first, id.take())?;
+        insert.raw_bind_parameter(first + 1, entry.time.0)?;
+        insert.raw_bind_parameter(first + 2, truncate(&entry.request))?;
+        insert.raw_bind_parameter(first + 3, i64::try_from(entry.duration.as_micros()).unwrap_or(i64::MAX))?;
+        insert.raw_bind_parameter(first + 4, truncate(&entry.method))?;
+        insert.raw_bind_parameter(first + 5, truncate(&entry.parameters))?;
+        insert.raw_bind_parameter(first + 6, i64::try_from(entry.count).unwrap_or(i64::MAX))?;
+        insert.raw_bind_parameter(first + 7, entry.value)?;
     }
     insert.raw_execute().map(|_| ())
 }
@@ -489,4 +493,19 @@ pub fn size(entry: &Entry) -> usize {
 /// The part of a text that a row has.
 pub fn truncate(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_of_a_log_within_its_bound_is_the_one_reserved_at_the_start() {
+        for megabytes in [2, 8, 31, 32, 64, 112, 123, 200, 1 << 20] {
+            let budget = Budget::new(megabytes << 20);
+            let most = budget.log_bytes + TRANSACTION_PAGES * FRAME;
+            assert_eq!(log_index::size(most), log_index::size(0), "{megabytes} MiB");
+            assert!(budget.log_bytes < (megabytes << 20) / 2, "{megabytes} MiB");
+        }
+    }
 }

@@ -90,6 +90,12 @@ impl Activity {
         waiting.then(|| Boot(self.since.load(Ordering::Relaxed)) + KEPT)
     }
 
+    /// Whether what a timer until `armed` was set for is over, and something else has to be looked at earlier.
+    fn is_over(&self, limits: &Limits, armed: Boot) -> bool {
+        let answering = self.stage.load(Ordering::Acquire) == ANSWERING && !self.endless.load(Ordering::Relaxed);
+        self.quiet_from().is_some_and(|quiet| quiet < armed) || answering && self.deadline(limits).is_none()
+    }
+
     /// Asks the connection to close: at once when idle, else after the response in flight.
     pub(crate) fn ask_to_close(&self) {
         self.asked_at.store(self.clock.boot().0.max(1), Ordering::Relaxed);
@@ -186,7 +192,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Why a connection stopped to answer.
+/// Why a connection stopped answering.
 enum Pause {
     /// Nothing was asked for a while.
     Quiet(Observed),
@@ -258,16 +264,27 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
     let mut closing = false;
     let mut armed = activity.clock.boot() + KEPT;
     let mut timer = pin!(tokio::time::sleep(KEPT));
+    // The timer ends within a tick.
+    let mut soon = true;
     let ended = poll_fn(|cx| {
-        if !closing && asked.as_mut().poll(cx).is_ready() {
+        loop {
+            if Pin::new(&mut connection).poll(cx).is_ready() {
+                return Poll::Ready(Some(closing.then_some(Cut::Asked)));
+            }
+            // Only now: a request that has arrived is answered, even if the connection was asked to close before.
+            if closing || asked.as_mut().poll(cx).is_pending() {
+                break;
+            }
             closing = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        if Pin::new(&mut connection).poll(cx).is_ready() {
-            return Poll::Ready(Some(closing.then_some(Cut::Asked)));
-        }
         activity.record_time();
         loop {
+            if !soon && activity.is_over(limits, armed) {
+                armed = activity.clock.boot() + TICK;
+                soon = true;
+                timer.as_mut().reset(tokio::time::Instant::now() + TICK);
+            }
             if let Some((deadline, _)) = activity.deadline(limits)
                 && deadline < armed
             {
@@ -291,6 +308,7 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
             };
             let next = quiet.filter(|quiet| quiet.0 < cut.0).unwrap_or(cut);
             armed = next;
+            soon = next.since(now) <= TICK;
             timer.as_mut().reset(tokio::time::Instant::now() + next.since(now));
         }
     })
@@ -479,10 +497,32 @@ mod tests {
         client.write_all(b"TP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let io = quiet(io).await;
         assert!(io.unread.is_empty());
-        drop(io);
+        // What has arrived when the connection is asked to close is answered.
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        io.stream.readable().await.unwrap();
+        io.activity.ask_to_close();
+        let (builder, limits) = (http1::Builder::new(), Limits::public());
+        readable(&io, &limits).await.unwrap();
+        let ended = answer(io, &builder, paths, &limits, closing).await;
+        assert!(matches!(ended, Pause::Ended(Some(Cut::Asked))), "it goes on");
         let mut answers = String::new();
         client.read_to_string(&mut answers).await.unwrap();
-        assert_eq!(answers.matches("answered").count(), 2, "{answers}");
+        assert_eq!(answers.matches("answered").count(), 3, "{answers}");
+    }
+
+    #[test]
+    fn a_timer_for_what_is_over_does_not_keep_a_request_from_its_limit() {
+        let (clock, limits) = (Clock::system(), Limits::public());
+        let armed = clock.boot() + limits.write_stall;
+        let activity = Activity::new(clock.clone());
+        assert!(activity.is_over(&limits, armed), "it is quiet earlier");
+        activity.begin_answer();
+        assert!(activity.is_over(&limits, armed), "the request's limit may come earlier");
+        activity.blocked_since.store(clock.boot().0, Ordering::Relaxed);
+        assert!(!activity.is_over(&limits, armed), "its client doesn't read");
+        activity.blocked_since.store(0, Ordering::Relaxed);
+        activity.answer(true);
+        assert!(!activity.is_over(&limits, armed), "a stream has no limit");
     }
 
     #[tokio::test]

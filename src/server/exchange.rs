@@ -1,6 +1,6 @@
 //! Around every handler: the request's id, limits on its size and time, 500 for a panic, metrics, and CORS.
 //!
-//! A handler around each handler instead of tower-http's stack: each layer of axum costs allocations a request, and this one
+//! One call around each handler instead of tower-http's stack: each layer of axum costs allocations a request, and this one
 //! has the route's metrics at hand.
 
 use std::any::Any;

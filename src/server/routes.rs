@@ -198,26 +198,27 @@ impl Routes {
 
     /// Reports each answered request to `spans`. Call it before the first route.
     pub fn with_spans(mut self, spans: Spans) -> Routes {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.spans = spans;
-        }
+        self.configure(|shared| shared.spans = spans);
         self
     }
 
     /// Lets web pages of these origins read the answers. Call it before the first route.
     pub fn with_allowed_origins(mut self, origins: Option<AllowedOrigins>) -> Routes {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.origins = origins;
-        }
+        self.configure(|shared| shared.origins = origins);
         self
     }
 
     /// Refuses every request in whose headers `guard` finds something wrong. Call it before the first route.
     pub fn with_guard(mut self, guard: Guard) -> Routes {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.guard = Some(guard);
-        }
+        self.configure(|shared| shared.guard = Some(guard));
         self
+    }
+
+    fn configure(&mut self, set: impl FnOnce(&mut Shared)) {
+        match Arc::get_mut(&mut self.shared) {
+            Some(shared) => set(shared),
+            None => tracing::error!("a bug: a listener is configured after its first route"),
+        }
     }
 
     /// Adds the routes of a group, which share a state.

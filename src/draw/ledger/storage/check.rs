@@ -13,7 +13,7 @@ use crate::record::{Hash, Record};
 /// Other records than the seal covers.
 pub(super) fn differs(has: u64, should: u64) -> rusqlite::Error {
     rows::damage(format!(
-        "of the {should} records that it should have, {has} are others or missing"
+        "it should have {should} records and has {has}, or others than those"
     ))
 }
 

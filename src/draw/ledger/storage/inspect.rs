@@ -92,7 +92,7 @@ fn step<T>(db: &Connection, read: impl FnOnce(&Connection) -> rusqlite::Result<T
     Ok(found)
 }
 
-/// That no record is missing and none is too many, by their keys; and what an opening member relies on.
+/// That no record is missing and none is extra, by their keys; and what an opening member relies on.
 fn check_whole(db: &Connection) -> rusqlite::Result<()> {
     let mut facts = Facts::read(db, true)?;
     let mut statement = db.prepare("SELECT key FROM places")?;
