@@ -1,170 +1,34 @@
-//! What one connection is doing, and when it has taken too long. A silent one has no buffers.
+//! Serves one connection, and ends it when its client takes too long. A silent one has no buffers.
 //!
-//! Its socket and its service record each stage in a few atomic stores a request, and the time once a poll. One timer a
-//! connection checks them: it is reset only when a deadline comes nearer, so a client that sends a thousand requests a second
-//! touches the timer wheel a few times in that second.
+//! Its socket and its service record each stage in its [`Activity`], in a few atomic stores a request, and the time once a poll.
+//! One timer a connection checks them: it is reset only when a deadline comes nearer, so a client that sends a thousand requests
+//! a second touches the timer wheel a few times in that second.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::io::{self, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderValue, Version, header};
 use futures_util::FutureExt;
-use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
+use super::activity::{Activity, Endless, KEPT};
 use super::cut::Cut;
 use super::limits::Limits;
+use super::observed::{Answer, Observed};
 use super::routes::Paths;
-use crate::clock::{Boot, Clock};
+use crate::clock::Boot;
 use crate::shutdown::Signal;
 
-/// Between requests.
-const WAITING: u8 = 0;
-/// A part of a request's headers has arrived.
-const RECEIVING: u8 = 1;
-/// A request is being answered, until its response has been handed to the socket's buffer.
-const ANSWERING: u8 = 2;
-
-/// Marks a response that has no end of its own: a stream of events. It ends cleanly when its connection is asked to close, so
-/// no drain waits for it. Its reader has to take each part whole within [`Limits::write_stall`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Endless;
-
-/// The state of one connection, shared by its task and the listener.
-#[derive(Debug)]
-pub(crate) struct Activity {
-    clock: Clock,
-    stage: AtomicU8,
-    /// When it entered this stage (boot time in ns), or 0 until that is recorded; not used while answering.
-    since: AtomicU64,
-    /// When the socket stopped accepting bytes; 0 while it accepts them.
-    blocked_since: AtomicU64,
-    /// Whether the current response, or the last one, is [`Endless`].
-    endless: AtomicBool,
-    /// Since when part of an endless response waits for the client to read it; 0: the client has read all.
-    owed_since: AtomicU64,
-    /// When it was asked to close; 0: not yet.
-    asked_at: AtomicU64,
-    asked: Notify,
-    /// Whether the listener counts it among those asked to give way.
-    pub(crate) giving_way: AtomicBool,
-}
-
-impl Activity {
-    pub(crate) fn new(clock: Clock) -> Arc<Activity> {
-        let now = clock.boot().0;
-        Arc::new(Activity {
-            clock,
-            stage: AtomicU8::new(WAITING),
-            since: AtomicU64::new(now),
-            blocked_since: AtomicU64::new(0),
-            endless: AtomicBool::new(false),
-            owed_since: AtomicU64::new(0),
-            asked_at: AtomicU64::new(0),
-            asked: Notify::new(),
-            giving_way: AtomicBool::new(false),
-        })
-    }
-
-    /// Since when nothing is being answered or written; none while something is.
-    pub(crate) fn idle_since(&self) -> Option<Boot> {
-        let idle = self.stage.load(Ordering::Acquire) != ANSWERING && self.blocked_since.load(Ordering::Relaxed) == 0;
-        let since = self.since.load(Ordering::Relaxed);
-        (idle && since > 0).then_some(Boot(since))
-    }
-
-    /// From when on the connection needs no buffers, if no request comes before.
-    fn quiet_from(&self) -> Option<Boot> {
-        let waiting = self.stage.load(Ordering::Acquire) == WAITING && self.blocked_since.load(Ordering::Relaxed) == 0;
-        waiting.then(|| Boot(self.since.load(Ordering::Relaxed)) + KEPT)
-    }
-
-    /// Whether what a timer until `armed` was set for is over, and something else has to be looked at earlier.
-    fn is_over(&self, limits: &Limits, armed: Boot) -> bool {
-        let answering = self.stage.load(Ordering::Acquire) == ANSWERING && !self.endless.load(Ordering::Relaxed);
-        self.quiet_from().is_some_and(|quiet| quiet < armed) || answering && self.deadline(limits).is_none()
-    }
-
-    /// Asks the connection to close: at once when idle, else after the response in flight.
-    pub(crate) fn ask_to_close(&self) {
-        self.asked_at.store(self.clock.boot().0.max(1), Ordering::Relaxed);
-        self.asked.notify_one();
-    }
-
-    /// A response has no deadline here: exchange.rs bounds it, and is polled once a [`TICK`] for that.
-    fn begin_answer(&self) {
-        self.stage.store(ANSWERING, Ordering::Release);
-        self.answer(false);
-    }
-
-    fn enter(&self, stage: u8) {
-        self.since.store(0, Ordering::Relaxed);
-        self.stage.store(stage, Ordering::Release);
-    }
-
-    /// Records when it entered the stage, soon after.
-    fn record_time(&self) {
-        if self.since.load(Ordering::Relaxed) == 0 && self.stage.load(Ordering::Relaxed) != ANSWERING {
-            self.since.store(self.clock.boot().0.max(1), Ordering::Relaxed);
-        }
-    }
-
-    fn answer(&self, endless: bool) {
-        self.endless.store(endless, Ordering::Relaxed);
-        self.owed_since.store(0, Ordering::Relaxed);
-    }
-
-    /// When the connection has to be cut if nothing happens until then, and why.
-    fn deadline(&self, limits: &Limits) -> Option<(Boot, Cut)> {
-        let blocked = self.blocked_since.load(Ordering::Relaxed);
-        let answering = self.stage.load(Ordering::Acquire) == ANSWERING;
-        // After its end, the last part may still wait for the reader.
-        if self.endless.load(Ordering::Relaxed) && (answering || blocked > 0) {
-            let owed = self.owed_since.load(Ordering::Relaxed);
-            let behind = [blocked, owed].into_iter().filter(|since| *since > 0).min();
-            let behind = behind.map(|since| (Boot(since) + limits.write_stall, Cut::SlowStream));
-            // Its reader reconnects to another member, from the last event it has.
-            let asked = Some(self.asked_at.load(Ordering::Relaxed)).filter(|asked| *asked > 0);
-            let asked = asked.map(|asked| (Boot(asked) + limits.closing_grace, Cut::Asked));
-            return [behind, asked].into_iter().flatten().min_by_key(|(at, _)| at.0);
-        }
-        if blocked > 0 {
-            return Some((Boot(blocked) + limits.write_stall, Cut::Stalled));
-        }
-        let since = Boot(self.since.load(Ordering::Relaxed));
-        let natural = match self.stage.load(Ordering::Acquire) {
-            ANSWERING => return None,
-            RECEIVING => (since + limits.header_time, Cut::HalfSent),
-            _ => (since + limits.idle_time, Cut::Idle),
-        };
-        match self.asked_at.load(Ordering::Relaxed) {
-            0 => Some(natural),
-            asked => {
-                let grace = (Boot(asked) + limits.closing_grace, Cut::Asked);
-                Some(if grace.0 < natural.0 { grace } else { natural })
-            }
-        }
-    }
-}
-
-/// How long a connection keeps its buffers after an answer: a client that asks again sooner finds them.
-const KEPT: Duration = Duration::from_millis(100);
 /// How often a request under way may look whether it takes too long.
 const TICK: Duration = Duration::from_millis(500);
-/// A response as short as this is copied together: one buffer costs the kernel less than two.
-const SHORT: usize = 1024;
-
 /// Serves one connection to its end. Cancelling it closes the socket.
 pub(crate) async fn serve(
     stream: TcpStream,
@@ -325,143 +189,14 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
     }
 }
 
-/// The socket; it records whether bytes move.
-struct Observed {
-    stream: TcpStream,
-    /// What was read before, and belongs to the next request.
-    unread: Bytes,
-    activity: Arc<Activity>,
-}
-
-impl Observed {
-    fn record_read(&self) {
-        if self.activity.stage.load(Ordering::Relaxed) == WAITING {
-            self.activity.enter(RECEIVING);
-        }
-    }
-
-    fn record_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let blocked = &self.activity.blocked_since;
-        match &result {
-            Poll::Pending => {
-                if blocked.load(Ordering::Relaxed) == 0 {
-                    blocked.store(self.activity.clock.boot().0.max(1), Ordering::Relaxed);
-                }
-            }
-            Poll::Ready(_) => {
-                if blocked.load(Ordering::Relaxed) != 0 {
-                    blocked.store(0, Ordering::Relaxed);
-                }
-            }
-        }
-        result
-    }
-}
-
-impl AsyncRead for Observed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.unread.is_empty() {
-            let bytes = self.unread.len().min(buf.remaining());
-            let bytes = self.unread.split_to(bytes);
-            buf.put_slice(&bytes);
-            self.record_read();
-            return Poll::Ready(Ok(()));
-        }
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.record_read();
-        }
-        result
-    }
-}
-
-impl AsyncWrite for Observed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.record_write(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut short = [0; SHORT];
-        let mut room = &mut short[..];
-        if bufs.len() > 1 && bufs.iter().all(|buf| room.write_all(buf).is_ok()) {
-            let length = SHORT - room.len();
-            return self.poll_write(cx, &short[..length]);
-        }
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.record_write(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// A response's body. The response ends when hyper has read all of it, or dropped it.
-struct Answer {
-    inner: Body,
-    endless: bool,
-    activity: Arc<Activity>,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if !self.endless {
-            return Pin::new(&mut self.inner).poll_frame(cx);
-        }
-        if self.activity.asked_at.load(Ordering::Relaxed) > 0 {
-            return Poll::Ready(None);
-        }
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        let owed = match &frame {
-            Poll::Ready(Some(_)) => self.activity.clock.boot().0.max(1),
-            Poll::Ready(None) | Poll::Pending => 0,
-        };
-        self.activity.owed_since.store(owed, Ordering::Relaxed);
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.activity.owed_since.store(0, Ordering::Relaxed);
-        self.activity.enter(WAITING);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt;
-    use futures_util::stream::{iter, pending};
     use prometheus_client::registry::Registry;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::server::exchange::RequestLimits;
     use crate::server::metrics::HttpMetrics;
     use crate::server::routes::{Routes, get};
@@ -508,47 +243,5 @@ mod tests {
         let mut answers = String::new();
         client.read_to_string(&mut answers).await.unwrap();
         assert_eq!(answers.matches("answered").count(), 3, "{answers}");
-    }
-
-    #[test]
-    fn a_timer_for_what_is_over_does_not_keep_a_request_from_its_limit() {
-        let (clock, limits) = (Clock::system(), Limits::public());
-        let armed = clock.boot() + limits.write_stall;
-        let activity = Activity::new(clock.clone());
-        assert!(activity.is_over(&limits, armed), "it is quiet earlier");
-        activity.begin_answer();
-        assert!(activity.is_over(&limits, armed), "the request's limit may come earlier");
-        activity.blocked_since.store(clock.boot().0, Ordering::Relaxed);
-        assert!(!activity.is_over(&limits, armed), "its client doesn't read");
-        activity.blocked_since.store(0, Ordering::Relaxed);
-        activity.answer(true);
-        assert!(!activity.is_over(&limits, armed), "a stream has no limit");
-    }
-
-    #[tokio::test]
-    async fn a_part_of_a_stream_has_to_be_read_whole_in_time_even_if_the_socket_accepts_some_of_it() {
-        let (activity, limits) = (Activity::new(Clock::system()), Limits::public());
-        let parts = iter([Ok::<_, Infallible>(Bytes::from_static(b"a draw"))]).chain(pending());
-        let mut answer = Answer {
-            inner: Body::from_stream(parts),
-            endless: true,
-            activity: activity.clone(),
-        };
-        activity.begin_answer();
-        activity.answer(true);
-        assert_eq!(activity.deadline(&limits), None);
-        assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_some());
-        // Nothing is blocked: the socket has just accepted a byte.
-        assert_eq!(activity.blocked_since.load(Ordering::Relaxed), 0);
-        let (at, cut) = activity.deadline(&limits).unwrap();
-        assert_eq!(cut, Cut::SlowStream);
-        assert!(at.since(activity.clock.boot()) <= limits.write_stall);
-        // hyper asks for more, so that part is read; the next isn't there yet.
-        let more = poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).now_or_never();
-        assert!(more.is_none());
-        assert_eq!(activity.deadline(&limits), None);
-        activity.ask_to_close();
-        assert_eq!(activity.deadline(&limits).map(|(_, cut)| cut), Some(Cut::Asked));
-        assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_none());
     }
 }

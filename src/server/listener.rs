@@ -16,7 +16,8 @@ use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{self, Activity};
+use super::activity::Activity;
+use super::connection;
 use super::cut::Cut;
 use super::limits::Limits;
 use super::metrics::HttpMetrics;
