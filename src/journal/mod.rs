@@ -1,8 +1,8 @@
 //! The journal: everything that was given out, on the volume.
 //!
 //! One thread owns the database. Entries wait in a bounded queue, and it commits all that wait in one transaction. [`batches`] is the
-//! queue's other end, on the runtime; [`writer`] is that thread; [`store`] is the database and its share of the volume ([`ballast`]
-//! and [`log_index`] keep it working on a full one, [`checkpoint`] keeps its log short); [`aside`] keeps corrupt databases; [`reader`] reads from any process.
+//! queue's other end, on the runtime; [`writer`] is that thread; [`store`] is the database, [`rows`] its table, and [`budget`] its
+//! share of the volume ([`ballast`] and [`log_index`] keep it working on a full one, [`checkpoint`] keeps its log short); [`aside`] keeps corrupt databases; [`reader`] reads from any process.
 //!
 //! The journal never takes the service down. On a full or broken volume it reports that ([`JournalState`]), drops and counts
 //! entries, or refuses them in a durable mode, and recovers by itself.
@@ -10,17 +10,19 @@
 mod aside;
 mod ballast;
 mod batches;
+mod budget;
 mod checkpoint;
 mod lag;
 mod log_index;
 mod metrics;
 mod reader;
+mod rows;
 mod store;
 mod writer;
 
 pub use metrics::JournalMetrics;
 pub use reader::{MAX_PAGE, Row, read};
-pub use store::truncate;
+pub use rows::truncate;
 
 use std::borrow::Cow;
 use std::io;

@@ -1,78 +1,38 @@
-//! The journal's database, and its share of the volume.
-//!
-//! [`Budget`] divides the share into pages of the database, a log of bounded length, and the [`ballast`].
+//! The journal's database, which keeps within its [`Budget`].
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, Statement, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::aside::length;
 use super::ballast::{self, BALLAST_BYTES};
+use super::budget::{Budget, TRANSACTION_PAGES};
 use super::checkpoint::Checkpoints;
 use super::log_index::{self, FRAME, Reserved};
+use super::rows::{self, SCHEMA};
 use super::{Durability, Entry};
 use crate::database::{self, DatabaseError, JournalMode, PAGE, Settings, Synchronous};
 use crate::files::beside;
 
 /// Approximate bytes of entries in one transaction. They bound the log, and how long a response waits for the entries before its own.
 pub const BATCH_BYTES: usize = 64 * 1024;
-/// The most pages that a transaction adds to the log: a batch with its page splits, or one round of deleting.
-const TRANSACTION_PAGES: u64 = 64;
 /// Approximate pages that one round of deleting frees.
 const TRIM_PAGES: u64 = 32;
-/// With what is added until the log is emptied, its index stays within the region that is reserved when it is opened.
-const MAX_CHECKPOINT_PAGES: u64 = 3_584;
 /// Pages that deleting keeps free, so that a batch never reaches the end of the share.
 const HEADROOM_PAGES: u64 = 40;
 /// Free space needed to open a database: its index, and the first frames of its log.
 const OPENING_BYTES: u64 = 128 * 1024;
 /// Free space for the database to grow, below which the volume counts as full.
 const GROWTH_BYTES: u64 = 512 * 1024;
-/// Longer texts are truncated, so that a row has a bounded size.
-const MAX_TEXT: usize = 1024;
-/// Approximate bytes of a row without its texts.
-const ROW_BYTES: usize = 40;
-const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?)";
-const INSERT: &str = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-const COLUMNS: usize = 8;
-const TOGETHER: usize = 16;
 const PAGES: &str = "PRAGMA page_count";
 const FREE_PAGES: &str = "PRAGMA freelist_count";
-const SCHEMA: u32 = 1;
 /// How long to wait for a reader that opens or closes the database.
 const BUSY: Duration = Duration::from_millis(500);
-
-/// The division of the share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    pub max_pages: u64,
-    checkpoint_pages: u64,
-    log_bytes: u64,
-}
-
-impl Budget {
-    /// `max_bytes` is at least [`super::MIN_BYTES`].
-    pub fn new(max_bytes: u64) -> Budget {
-        // A longer log is emptied less often: seldom enough that hardly an answer in a hundred meets it.
-        let checkpoint_pages = match max_bytes / u64::from(PAGE) {
-            pages @ ..8_192 => (pages / 16).max(64),
-            pages => (pages / 8).min(MAX_CHECKPOINT_PAGES),
-        };
-        let log_bytes = (checkpoint_pages + 2 * TRANSACTION_PAGES) * FRAME;
-        let database = max_bytes.saturating_sub(log_bytes + log_index::size(log_bytes) + BALLAST_BYTES);
-        Budget {
-            max_pages: database / u64::from(PAGE),
-            checkpoint_pages,
-            log_bytes,
-        }
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -141,7 +101,12 @@ impl Store {
             },
         )?;
         let failed = |error| DatabaseError::new(path, error);
-        let (file, oldest, next) = prepare(&db, path, budget).map_err(failed)?;
+        let log_limit = (budget.checkpoint_pages * FRAME).cast_signed();
+        db.pragma_update_and_check(None, "journal_size_limit", log_limit, |_| Ok(()))
+            .map_err(failed)?;
+        let (oldest, next) = rows::create(&db).and_then(|()| rows::range(&db)).map_err(failed)?;
+        // If the file is gone by now, the first append notices it.
+        let file = fs::metadata(path).map_or((0, 0), |metadata| (metadata.dev(), metadata.ino()));
         // This leaves room for what is committed while a checkpoint runs.
         let checkpoints = Checkpoints::new(&mut db, path, budget.checkpoint_pages / 4 * 3).map_err(failed)?;
         let found: u32 = db
@@ -178,7 +143,7 @@ impl Store {
         self.bound_log()?;
         let result = (|| {
             let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            insert(&transaction, self.next, entries)?;
+            rows::insert(&transaction, self.next, entries)?;
             let newest = transaction.last_insert_rowid();
             // Within the transaction these take no lock of their own.
             let used = number(&transaction, PAGES)?.saturating_sub(number(&transaction, FREE_PAGES)?);
@@ -411,70 +376,9 @@ impl Store {
     }
 }
 
-/// The first row has the id `first`, and SQLite numbers those after it; entries go by sixteen. That takes a third less time a row.
-fn insert(db: &Connection, first: i64, entries: &[&Entry]) -> rusqlite::Result<()> {
-    static MANY: LazyLock<String> = LazyLock::new(|| format!("{INSERT}{}", format!(", {ROW}").repeat(TOGETHER - 1)));
-    let mut id = Some(first);
-    let (many, rest) = entries.as_chunks::<TOGETHER>();
-    if !many.is_empty() {
-        let mut insert = db.prepare_cached(&MANY)?;
-        many.iter()
-            .try_for_each(|entries| execute(&mut insert, id.take(), entries))?;
-    }
-    let mut insert = db.prepare_cached(INSERT)?;
-    rest.iter()
-        .try_for_each(|entry| execute(&mut insert, id.take(), &[entry]))
-}
-
-fn execute(insert: &mut Statement<'_>, mut id: Option<i64>, entries: &[&Entry]) -> rusqlite::Result<()> {
-    for (row, entry) in entries.iter().enumerate() {
-        let first = row * COLUMNS + 1;
-        insert.raw_bind_parameter(first, id.take())?;
-        insert.raw_bind_parameter(first + 1, entry.time.0)?;
-        insert.raw_bind_parameter(first + 2, truncate(&entry.request))?;
-        insert.raw_bind_parameter(first + 3, i64::try_from(entry.duration.as_micros()).unwrap_or(i64::MAX))?;
-        insert.raw_bind_parameter(first + 4, truncate(&entry.method))?;
-        insert.raw_bind_parameter(first + 5, truncate(&entry.parameters))?;
-        insert.raw_bind_parameter(first + 6, i64::try_from(entry.count).unwrap_or(i64::MAX))?;
-        insert.raw_bind_parameter(first + 7, entry.value)?;
-    }
-    insert.raw_execute().map(|_| ())
-}
-
 fn number(db: &Connection, pragma: &str) -> rusqlite::Result<u64> {
     let number: i64 = db.prepare_cached(pragma)?.query_row([], |row| row.get(0))?;
     Ok(number.unsigned_abs())
-}
-
-/// Creates the table if there is none; returns the file's device and inode, the oldest row and the one after the newest.
-fn prepare(db: &Connection, path: &Path, budget: Budget) -> rusqlite::Result<((u64, u64), i64, i64)> {
-    let limit = (budget.checkpoint_pages * FRAME).cast_signed();
-    db.pragma_update_and_check(None, "journal_size_limit", limit, |_| Ok(()))?;
-    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'entry'", [], |row| {
-        row.get(0)
-    })?;
-    if tables == 0 {
-        db.execute_batch(&format!(
-            "BEGIN IMMEDIATE;
-             CREATE TABLE entry (
-                 id INTEGER PRIMARY KEY,
-                 time INTEGER NOT NULL,      -- microseconds since the Unix epoch
-                 request TEXT NOT NULL,
-                 duration INTEGER NOT NULL,  -- microseconds
-                 method TEXT NOT NULL,
-                 parameters TEXT NOT NULL,
-                 count INTEGER NOT NULL,
-                 value INTEGER
-             );
-             PRAGMA user_version = {SCHEMA};
-             COMMIT;"
-        ))?;
-    }
-    let oldest: Option<i64> = db.query_row("SELECT min(id) FROM entry", [], |row| row.get(0))?;
-    let newest: Option<i64> = db.query_row("SELECT max(id) FROM entry", [], |row| row.get(0))?;
-    // If the file is gone by now, the first append notices it.
-    let file = fs::metadata(path).map_or((0, 0), |metadata| (metadata.dev(), metadata.ino()));
-    Ok((file, oldest.unwrap_or(1), newest.map_or(1, |newest| newest + 1)))
 }
 
 /// Bytes of the journal's files on the volume, without corrupt ones moved aside.
@@ -483,29 +387,4 @@ pub fn bytes(path: &Path) -> u64 {
         .iter()
         .map(|suffix| length(&beside(path, suffix)))
         .sum()
-}
-
-/// Approximate bytes of an entry in a transaction.
-pub fn size(entry: &Entry) -> usize {
-    ROW_BYTES + truncate(&entry.request).len() + truncate(&entry.method).len() + truncate(&entry.parameters).len()
-}
-
-/// The part of a text that a row has.
-pub fn truncate(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_TEXT)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_index_of_a_log_within_its_bound_is_the_one_reserved_at_the_start() {
-        for megabytes in [2, 8, 31, 32, 64, 112, 123, 200, 1 << 20] {
-            let budget = Budget::new(megabytes << 20);
-            let most = budget.log_bytes + TRANSACTION_PAGES * FRAME;
-            assert_eq!(log_index::size(most), log_index::size(0), "{megabytes} MiB");
-            assert!(budget.log_bytes < (megabytes << 20) / 2, "{megabytes} MiB");
-        }
-    }
 }

@@ -11,6 +11,7 @@ use tokio::time::{Sleep, sleep};
 use super::batches::{Answered, Batch};
 use super::lag::Lag;
 use super::metrics::JournalMetrics;
+use super::rows;
 use super::store::{self, BATCH_BYTES, Store, StoreError};
 use super::{Durability, JournalConfig, JournalError, JournalState, Message, aside};
 use crate::backoff::Backoff;
@@ -164,7 +165,7 @@ impl Writer {
             let mut bytes = 0;
             let mut part = Vec::new();
             while let Some(message) = messages.next_if(|_| bytes < BATCH_BYTES) {
-                bytes += store::size(&message.entry);
+                bytes += rows::size(&message.entry);
                 part.push(message);
             }
             self.commit_part(part);
