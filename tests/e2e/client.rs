@@ -1,5 +1,6 @@
 //! A Pod that asks members as other Pods do, on a node of choice: it goes on when the API server doesn't, and tells afterwards what
-//! it was answered. It writes to a file of its own: a node may rotate or drop the log of a container.
+//! it was answered. It writes to a volume of its own: a node may rotate or drop the log of a container, and may make a container
+//! again that it started just before it was cut off.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use crate::set::Set;
 
 /// Each failure a line of its own, so that none is lost; the total now and then.
 const LOAD: &str = r#"
-exec >/tmp/answers
-n=0
+exec >>/tmp/answers
+n=$(sed -n 's/^total //p' /tmp/answers | tail -n 1)
+n=${n:-0}
 while :; do
   for url in $URLS; do
     n=$((n + 1))
@@ -26,7 +28,7 @@ done"#;
 
 /// Each answer a line: Unix time, URL, body.
 const WATCH: &str = r#"
-exec >/tmp/answers
+exec >>/tmp/answers
 while :; do
   for url in $URLS; do
     body=$(timeout 2 wget -q -O - "$url" 2>/dev/null) || body=failed
@@ -36,7 +38,7 @@ while :; do
 done"#;
 
 /// Runs what [`Client::keep_alive`] copies.
-const KEEP_ALIVE: &str = "until [ -e /tmp/begin ]; do sleep 0.1; done; exec /tmp/keep-alive $URLS >/tmp/answers";
+const KEEP_ALIVE: &str = "until [ -e /tmp/begin ]; do sleep 0.1; done; exec /tmp/keep-alive $URLS >>/tmp/answers";
 
 /// Dropped, it is left to the deletion of its namespace.
 pub struct Client {
@@ -105,6 +107,8 @@ impl Client {
         let env = json!([{"name": "URLS", "value": urls.join(" ")}, {"name": "PAUSE", "value": pause}]);
         let mut pod = shell_pod(set, name, script);
         pod["spec"]["containers"][0]["env"] = env;
+        pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "tmp", "mountPath": "/tmp"}]);
+        pod["spec"]["volumes"] = json!([{"name": "tmp", "emptyDir": {}}]);
         if let Some(node) = node {
             pod["spec"]["nodeName"] = json!(node);
         }
@@ -115,7 +119,14 @@ impl Client {
         }
     }
 
+    /// Also as the API server knows: a node that was cut off before it could tell may make the container again.
     async fn until_answered(&self) {
+        let path = self.set.path(&format!("pods/{}", self.name));
+        let running = async || match self.set.cluster.get(&path).await?["status"]["phase"].as_str() {
+            Some("Running") => Ok(()),
+            phase => Err(format!("{phase:?}")),
+        };
+        until(&format!("{}, running", self.name), running).await;
         let first = async || match self.log().await {
             log if log.lines().count() > 0 => Ok(()),
             log => Err(log),
