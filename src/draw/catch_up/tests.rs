@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Mutex;
 
 use futures_util::poll;
-use lease_election::{Leadership, LeaseSpec};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -19,8 +18,9 @@ use crate::clock::Clock;
 use crate::draw::contributor::Contributor;
 use crate::draw::ledger::LedgerSnapshot;
 use crate::draw::ledger::storage::StorageConfig;
+use crate::draw::ledger::task::tests::view;
 use crate::draw::ledger::task::{LedgerConfig, LedgerMetrics, start};
-use crate::lease::{Head, LeaseObject, LeaseSnapshot};
+use crate::lease::{Head, LeaseSnapshot};
 use crate::peer::client::LIMITS;
 use crate::record::{Contribution, Draft, Hex};
 use crate::shutdown::{self, Trigger};
@@ -44,23 +44,6 @@ fn chain(rounds: u64) -> Vec<Arc<Record>> {
         records.push(Arc::new(draft.seal()));
     }
     records
-}
-
-fn view(head: Head) -> Arc<LeaseSnapshot> {
-    Arc::new(LeaseSnapshot {
-        leadership: Leadership::Follower { holder: None },
-        object: Some(Arc::new(LeaseObject {
-            uid: "u".into(),
-            version: 1,
-            spec: LeaseSpec::default(),
-            fence: 1,
-            payload: head,
-            carried: Arc::default(),
-        })),
-        confirmed_at: None,
-        expires_at: None,
-        trouble: None,
-    })
 }
 
 fn listed(peers: &[&Server]) -> Arc<PeerList> {

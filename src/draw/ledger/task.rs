@@ -435,7 +435,7 @@ fn gauge(value: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::draw) mod tests {
     use lease_election::{Leadership, LeaseSpec};
 
     use super::*;
@@ -443,7 +443,8 @@ mod tests {
     use crate::record::Draft;
     use crate::shutdown;
 
-    fn view(head: Head) -> Arc<LeaseSnapshot> {
+    /// The Lease, held by nobody, with this head.
+    pub(in crate::draw) fn view(head: Head) -> Arc<LeaseSnapshot> {
         Arc::new(LeaseSnapshot {
             leadership: Leadership::Follower { holder: None },
             object: Some(Arc::new(LeaseObject {

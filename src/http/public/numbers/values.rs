@@ -93,7 +93,8 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// Four bytes at once, of which those before the number and then those after it are dropped: neither a loop nor a branch.
+/// Always appends four bytes: the digits without leading zeros, then zero bytes to fill up, which it cuts off. So it needs neither a
+/// loop nor a branch.
 #[inline]
 fn four_digits(text: &mut Vec<u8>, number: u16) {
     let [a, b] = PAIRS[usize::from(number / 100) % 100];
