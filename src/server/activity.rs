@@ -20,6 +20,19 @@ const ANSWERING: u8 = 2;
 /// How long a connection keeps its buffers after an answer: a client that asks again sooner finds them.
 pub(super) const KEPT: Duration = Duration::from_millis(100);
 
+/// How far ahead the timer is set at most: what begins meanwhile may have to be looked at earlier than what it was set for, and a
+/// request under way looks at its own limit only when it is polled.
+const TICK: Duration = Duration::from_millis(500);
+
+/// See [`Activity::look`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    Again(Boot),
+    /// Nothing was asked for a while.
+    Quiet,
+    Cut(Cut),
+}
+
 /// Marks a response that has no end of its own: a stream of events. It ends cleanly when its connection is asked to close, so
 /// no drain waits for it. Its reader has to take each part whole within [`Limits::write_stall`].
 #[derive(Clone, Copy, Debug)]
@@ -69,15 +82,24 @@ impl Activity {
     }
 
     /// From when on the connection needs no buffers, if no request comes before.
-    pub(super) fn quiet_from(&self) -> Option<Boot> {
+    fn quiet_from(&self) -> Option<Boot> {
         let waiting = self.stage.load(Ordering::Acquire) == WAITING && self.blocked_since.load(Ordering::Relaxed) == 0;
-        waiting.then(|| Boot(self.since.load(Ordering::Relaxed)) + KEPT)
+        let stays = self.asked_at.load(Ordering::Relaxed) == 0;
+        (waiting && stays).then(|| Boot(self.since.load(Ordering::Relaxed)) + KEPT)
     }
 
-    /// Whether what a timer until `armed` was set for is over, and something else has to be looked at earlier.
-    pub(super) fn is_over(&self, limits: &Limits, armed: Boot) -> bool {
-        let answering = self.stage.load(Ordering::Acquire) == ANSWERING && !self.endless.load(Ordering::Relaxed);
-        self.quiet_from().is_some_and(|quiet| quiet < armed) || answering && self.deadline(limits).is_none()
+    /// What has to be done with the connection.
+    pub(super) fn look(&self, limits: &Limits, now: Boot) -> Look {
+        let quiet = self.quiet_from();
+        if quiet.is_some_and(|quiet| quiet <= now) {
+            return Look::Quiet;
+        }
+        let deadline = match self.deadline(limits) {
+            Some((deadline, cut)) if deadline <= now => return Look::Cut(cut),
+            deadline => deadline.map(|(deadline, _)| deadline),
+        };
+        let next = [quiet, deadline].into_iter().flatten().min();
+        Look::Again(next.unwrap_or(now + TICK).min(now + TICK))
     }
 
     /// Asks the connection to close: at once when idle, else after the response in flight.
@@ -147,17 +169,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timer_for_what_is_over_does_not_keep_a_request_from_its_limit() {
+    fn whatever_a_connection_does_it_is_looked_at_again_within_a_tick() {
         let (clock, limits) = (Clock::system(), Limits::public());
-        let armed = clock.boot() + limits.write_stall;
         let activity = Activity::new(clock.clone());
-        assert!(activity.is_over(&limits, armed), "it is quiet earlier");
+        let demand = |what: &str| {
+            let now = clock.boot();
+            let Look::Again(at) = activity.look(&limits, now) else {
+                panic!("{what}")
+            };
+            assert!(now < at && at <= now + TICK, "{what}");
+        };
+        demand("it waits");
+        activity.enter(RECEIVING);
+        activity.record_time();
+        demand("half a request has arrived");
         activity.begin_answer();
-        assert!(activity.is_over(&limits, armed), "the request's limit may come earlier");
+        demand("a request is being answered");
         activity.blocked_since.store(clock.boot().0, Ordering::Relaxed);
-        assert!(!activity.is_over(&limits, armed), "its client doesn't read");
-        activity.blocked_since.store(0, Ordering::Relaxed);
+        demand("its client doesn't read");
         activity.answer(true);
-        assert!(!activity.is_over(&limits, armed), "a stream has no limit");
+        demand("its client doesn't read a stream");
+        activity.ask_to_close();
+        demand("it was asked to close");
     }
 }

@@ -1,8 +1,8 @@
 //! Serves one connection, and ends it when its client takes too long. A silent one has no buffers.
 //!
 //! Its socket and its service record each stage in its [`Activity`], in a few atomic stores a request, and the time once a poll.
-//! One timer a connection checks them: it is reset only when a deadline comes nearer, so a client that sends a thousand requests
-//! a second touches the timer wheel a few times in that second.
+//! One timer a connection checks them. It ends within half a second, and is reset before only if a deadline is nearer, so a client
+//! that sends a thousand requests a second touches the timer wheel a few times in that second.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -10,7 +10,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderValue, Version, header};
@@ -19,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::activity::{Activity, Endless, KEPT};
+use super::activity::{Activity, Endless, KEPT, Look};
 use super::cut::Cut;
 use super::limits::Limits;
 use super::observed::{Answer, Observed};
@@ -27,8 +26,6 @@ use super::routes::Paths;
 use crate::clock::Boot;
 use crate::shutdown::Signal;
 
-/// How often a request under way may look whether it takes too long.
-const TICK: Duration = Duration::from_millis(500);
 /// Serves one connection to its end. Cancelling it closes the socket.
 pub(crate) async fn serve(
     stream: TcpStream,
@@ -128,8 +125,6 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
     let mut closing = false;
     let mut armed = activity.clock.boot() + KEPT;
     let mut timer = pin!(tokio::time::sleep(KEPT));
-    // The timer ends within a tick.
-    let mut soon = true;
     let ended = poll_fn(|cx| {
         loop {
             if Pin::new(&mut connection).poll(cx).is_ready() {
@@ -144,11 +139,6 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
         }
         activity.record_time();
         loop {
-            if !soon && activity.is_over(limits, armed) {
-                armed = activity.clock.boot() + TICK;
-                soon = true;
-                timer.as_mut().reset(tokio::time::Instant::now() + TICK);
-            }
             if let Some((deadline, _)) = activity.deadline(limits)
                 && deadline < armed
             {
@@ -160,20 +150,14 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
                 return Poll::Pending;
             }
             let now = activity.clock.boot();
-            let quiet = (!closing).then(|| activity.quiet_from()).flatten();
-            if quiet.is_some_and(|quiet| quiet <= now) {
-                return Poll::Ready(None);
+            match activity.look(limits, now) {
+                Look::Cut(cut) => return Poll::Ready(Some(Some(cut))),
+                Look::Quiet => return Poll::Ready(None),
+                Look::Again(at) => {
+                    armed = at;
+                    timer.as_mut().reset(tokio::time::Instant::now() + at.since(now));
+                }
             }
-            let cut = match activity.deadline(limits) {
-                Some((deadline, cut)) if deadline <= now => return Poll::Ready(Some(Some(cut))),
-                Some((deadline, _)) => deadline,
-                None if activity.endless.load(Ordering::Relaxed) => now + limits.header_time.min(limits.write_stall),
-                None => now + TICK,
-            };
-            let next = quiet.filter(|quiet| quiet.0 < cut.0).unwrap_or(cut);
-            armed = next;
-            soon = next.since(now) <= TICK;
-            timer.as_mut().reset(tokio::time::Instant::now() + next.since(now));
         }
     })
     .await;
