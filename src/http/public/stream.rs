@@ -174,7 +174,10 @@ impl Reader {
                         Err(_) if found == Older::Parted => {}
                         Err(_) => return None,
                     }
-                    continue;
+                    match self.heartbeat() {
+                        Some(heartbeat) => return Some(heartbeat),
+                        None => continue,
+                    }
                 }
                 Next::Fetching(oldest) => {
                     // Each one that arrives restarts the wait.
@@ -191,12 +194,20 @@ impl Reader {
                 biased;
                 changed = self.ledger.changed() => changed.ok()?,
                 () = sleep_until(wake) => {
-                    if Instant::now() >= self.last_sent + self.limits.heartbeat {
-                        self.last_sent = Instant::now();
-                        return Some(HEARTBEAT.to_owned());
+                    if let Some(heartbeat) = self.heartbeat() {
+                        return Some(heartbeat);
                     }
                 }
             }
         }
+    }
+
+    /// If one is due.
+    fn heartbeat(&mut self) -> Option<String> {
+        let now = Instant::now();
+        (now >= self.last_sent + self.limits.heartbeat).then(|| {
+            self.last_sent = now;
+            HEARTBEAT.to_owned()
+        })
     }
 }

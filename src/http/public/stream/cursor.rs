@@ -138,11 +138,14 @@ impl Cursor {
             let follows = self.last.is_none_or(|(_, before)| record.previous == Some(before));
             if record.round != self.next || !follows {
                 self.has_parted = true;
-                return Older::Parted;
+                break;
             }
             self.send(record, &mut text);
         }
-        Older::Events(text)
+        match text.is_empty() && self.has_parted {
+            true => Older::Parted,
+            false => Older::Events(text),
+        }
     }
 
     fn send(&mut self, record: &Record, text: &mut String) {
@@ -300,6 +303,24 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    #[test]
+    fn of_a_page_that_leaves_the_chain_what_comes_before_is_sent() {
+        let all = records();
+        let mut cursor = Cursor {
+            next: 1,
+            sent: Arc::default(),
+            last: None,
+            has_parted: false,
+            began_empty: false,
+        };
+        let page = [all[0].clone(), all[1].clone(), all[3].clone()];
+        let Older::Events(text) = cursor.take_older(&page) else {
+            panic!("nothing is sent")
+        };
+        assert_eq!(text.matches("event: draw").count(), 2, "{text}");
+        assert_eq!((cursor.next, cursor.take_older(&page[2..])), (3, Older::Parted));
     }
 
     proptest! {
