@@ -18,6 +18,7 @@ use crate::shutdown::Signal;
 /// Records in one request: well within the bound of a peer's answer.
 const BATCH: usize = 64;
 const ASK_WITHIN: Duration = Duration::from_secs(2);
+
 /// Between two rounds of asking all peers.
 #[derive(Clone, Copy, Debug)]
 struct Waits {

@@ -7,14 +7,17 @@ use crate::database::PAGE;
 /// The most pages that a transaction adds to the log: a batch with its page splits, or one round of deleting.
 pub const TRANSACTION_PAGES: u64 = 64;
 /// With what is added until the log is emptied, its index stays within the region that is reserved when it is opened.
-const MAX_CHECKPOINT_PAGES: u64 = 3_584;
+const MAX_LOG_PAGES: u64 = 3_584;
 
-/// The division of the share.
+/// How the share is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     pub max_pages: u64,
-    /// Pages in the log at which it is emptied, at the latest.
-    pub checkpoint_pages: u64,
+    /// Pages in the log that its file keeps.
+    pub log_pages: u64,
+    /// Pages in the log at which a checkpoint begins. The others are for what is committed while it runs.
+    pub checkpoint_at: u64,
+    /// Beyond it the writer waits until the log is empty.
     pub log_bytes: u64,
 }
 
@@ -22,15 +25,16 @@ impl Budget {
     /// `max_bytes` is at least [`super::MIN_BYTES`].
     pub fn new(max_bytes: u64) -> Budget {
         // A longer log is emptied less often.
-        let checkpoint_pages = match max_bytes / u64::from(PAGE) {
+        let log_pages = match max_bytes / u64::from(PAGE) {
             pages @ ..8_192 => (pages / 16).max(64),
-            pages => (pages / 8).min(MAX_CHECKPOINT_PAGES),
+            pages => (pages / 8).min(MAX_LOG_PAGES),
         };
-        let log_bytes = (checkpoint_pages + 2 * TRANSACTION_PAGES) * FRAME;
+        let log_bytes = (log_pages + 2 * TRANSACTION_PAGES) * FRAME;
         let database = max_bytes.saturating_sub(log_bytes + log_index::size(log_bytes) + BALLAST_BYTES);
         Budget {
             max_pages: database / u64::from(PAGE),
-            checkpoint_pages,
+            log_pages,
+            checkpoint_at: log_pages / 4 * 3,
             log_bytes,
         }
     }

@@ -1,13 +1,10 @@
 //! Moves the log into the database while the writer goes on committing. A checkpoint by the writer would let the next batch wait
 //! until the disk has the whole log, and then all its pages in the database.
 //!
-//! Its thread has the priority of the others: with a lower one the slowest answers were slower.
-//!
 //! A checkpoint takes what was committed before it began. The rest is a few pages, which the writer moves itself between two
 //! commits. Then the log begins again at its start, unless a reader still needs it
 //! (<https://sqlite.org/wal.html#checkpointing>).
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,11 +21,13 @@ const PASSES: usize = 2;
 pub struct Checkpoints {
     path: PathBuf,
     step: u64,
-    /// Pages in the log, after each commit.
+    /// Pages in the log, set by each commit.
     logged: Arc<AtomicU64>,
-    before: u64,
-    next: u64,
-    running: Option<Running>,
+    last_logged: u64,
+    /// Pages at which the next one begins.
+    due_at: u64,
+    /// A thread with a connection of its own.
+    running: Option<JoinHandle<()>>,
 }
 
 impl Checkpoints {
@@ -45,61 +44,47 @@ impl Checkpoints {
             path: path.to_owned(),
             step,
             logged,
-            before: 0,
-            next: step,
+            last_logged: 0,
+            due_at: step,
             running: None,
         })
     }
 
-    /// After a commit: begins what is due, and ends what is done. An error is not one of the commit's. If the log stays, it reaches
-    /// its bound, and the store shows why.
+    /// To be called after each commit: starts a checkpoint that is due, and finishes one that is done. An error doesn't concern the
+    /// commit. If the log keeps growing, the store's `bound_log` says why.
     pub fn advance(&mut self, db: &Connection) {
         let logged = self.logged.load(Ordering::Relaxed);
-        if logged < self.before {
-            self.next = self.step;
+        if logged < self.last_logged {
+            self.due_at = self.step;
         }
-        self.before = logged;
-        if self.running.as_ref().is_some_and(Running::is_done) {
-            self.running = None;
-            let _ = pass(db);
-        } else if self.running.is_none() && logged >= self.next {
-            self.next = logged + self.step;
-            match Running::start(self.path.clone()) {
-                Ok(running) => self.running = Some(running),
-                // No thread to be had.
-                Err(_) => {
-                    let _ = pass(db);
-                }
+        self.last_logged = logged;
+        if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.wait();
+            log_error(pass(db));
+        } else if self.running.is_none() && logged >= self.due_at {
+            self.due_at = logged + self.step;
+            let path = self.path.clone();
+            let thread = std::thread::Builder::new().name("checkpoint".into());
+            match thread.spawn(move || log_error(checkpoint(&path))) {
+                Ok(thread) => self.running = Some(thread),
+                // The process may have no more threads.
+                Err(_) => log_error(pass(db)),
             }
         }
     }
 
-    /// Waits for the disk, so that the caller's own checkpoint is not refused because of this one.
+    /// Waits for the thread, and so for the disk: SQLite refuses a checkpoint beside another.
     pub fn wait(&mut self) {
-        self.running = None;
-    }
-}
-
-/// A thread with a connection of its own, joined when dropped.
-#[derive(Debug)]
-struct Running(Option<JoinHandle<rusqlite::Result<()>>>);
-
-impl Running {
-    fn start(path: PathBuf) -> io::Result<Running> {
-        let thread = std::thread::Builder::new().name("checkpoint".into());
-        Ok(Running(Some(thread.spawn(move || checkpoint(&path))?)))
-    }
-
-    fn is_done(&self) -> bool {
-        self.0.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
+        if let Some(thread) = self.running.take() {
+            // It doesn't panic; if it did, the log would keep growing.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.wait();
     }
 }
 
@@ -109,6 +94,12 @@ fn checkpoint(path: &Path) -> rusqlite::Result<()> {
     let db = Connection::open_with_flags(path, flags)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     (0..PASSES).try_for_each(|_| pass(&db))
+}
+
+fn log_error(result: rusqlite::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a checkpoint of the journal failed");
+    }
 }
 
 /// Moves what no reader still needs, without waiting for anyone.
@@ -153,8 +144,8 @@ mod tests {
         let (mut again, mut before) = (0, 0);
         while again < 3 {
             commit(&db, &mut checkpoints);
-            again += u32::from(checkpoints.before < before);
-            before = checkpoints.before;
+            again += u32::from(checkpoints.last_logged < before);
+            before = checkpoints.last_logged;
         }
         let rows: i64 = db
             .query_row("SELECT count(*) FROM entry", [], |row| row.get(0))
@@ -174,7 +165,7 @@ mod tests {
         let reader = Connection::open(dir.path().join("journal.db")).unwrap();
         reader.execute_batch("BEGIN; SELECT count(*) FROM entry").unwrap();
         let mut begun = 0;
-        while checkpoints.before < 4 * STEP {
+        while checkpoints.last_logged < 4 * STEP {
             let idle = checkpoints.running.is_none();
             commit(&db, &mut checkpoints);
             begun += u32::from(idle && checkpoints.running.is_some());
@@ -183,10 +174,10 @@ mod tests {
         assert!((2..=4).contains(&begun), "{begun}");
         reader.execute_batch("COMMIT").unwrap();
         let clock = Clock::system();
-        let (before, deadline) = (checkpoints.before, clock.boot() + Duration::from_secs(20));
-        while checkpoints.before >= before {
+        let (before, deadline) = (checkpoints.last_logged, clock.boot() + Duration::from_secs(20));
+        while checkpoints.last_logged >= before {
             commit(&db, &mut checkpoints);
-            assert!(clock.boot() < deadline, "the log goes on: {}", checkpoints.before);
+            assert!(clock.boot() < deadline, "the log goes on: {}", checkpoints.last_logged);
         }
     }
 }

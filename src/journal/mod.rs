@@ -1,6 +1,7 @@
 //! The journal: everything that was given out, on the volume.
 //!
-//! One thread owns the database. Entries wait in a bounded queue, and it commits all that wait in one transaction. [`batches`] is the
+//! One thread commits. Entries wait in a bounded queue, and it commits all that wait in one transaction. When the log is long, a
+//! second thread empties it meanwhile, with a connection of its own. [`batches`] is the
 //! queue's other end, on the runtime; [`writer`] is that thread; [`store`] is the database, [`rows`] its table, and [`budget`] its
 //! share of the volume ([`ballast`] and [`log_index`] keep it working on a full one, [`checkpoint`] keeps its log short); [`aside`] keeps corrupt databases; [`reader`] reads from any process.
 //!

@@ -101,14 +101,13 @@ impl Store {
             },
         )?;
         let failed = |error| DatabaseError::new(path, error);
-        let log_limit = (budget.checkpoint_pages * FRAME).cast_signed();
+        let log_limit = (budget.log_pages * FRAME).cast_signed();
         db.pragma_update_and_check(None, "journal_size_limit", log_limit, |_| Ok(()))
             .map_err(failed)?;
         let (oldest, next) = rows::create(&db).and_then(|()| rows::range(&db)).map_err(failed)?;
         // If the file is gone by now, the first append notices it.
         let file = fs::metadata(path).map_or((0, 0), |metadata| (metadata.dev(), metadata.ino()));
-        // This leaves room for what is committed while a checkpoint runs.
-        let checkpoints = Checkpoints::new(&mut db, path, budget.checkpoint_pages / 4 * 3).map_err(failed)?;
+        let checkpoints = Checkpoints::new(&mut db, path, budget.checkpoint_at).map_err(failed)?;
         let found: u32 = db
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(|error| DatabaseError::new(path, error))?;
@@ -264,8 +263,8 @@ impl Store {
         self.is_pinned
     }
 
-    /// Empties a long log. SQLite does that itself, unless a reader or a full volume prevents it. While a reader does, the log may
-    /// have what the database doesn't use of the share.
+    /// Empties a log that is too long. [`Checkpoints`] does that before, unless a reader, a full volume or a slow disk prevents it.
+    /// While a reader does, the log may have what the database doesn't use of the share.
     pub fn bound_log(&mut self) -> Result<(), StoreError> {
         if self.log_with_next() <= self.budget.log_bytes {
             self.is_pinned = false;

@@ -99,7 +99,7 @@ fn srv_name(config: &Config) -> String {
     governing.map(discovery::srv_name).unwrap_or_default()
 }
 
-/// A ledger whose thread opens it, and which waits for the lease.
+/// A ledger that is being opened, and doesn't know the lease yet.
 struct OwnLedger {
     ordinal: u16,
     task: LedgerTask,
@@ -126,10 +126,11 @@ impl Setup<'_> {
         // First the threads that open files: the volume takes longest.
         let journal = self.start_journal()?;
         let ids = self.start_ids()?;
-        let ledger = self.identity.name.ordinal.map(|ordinal| self.start_ledger(ordinal));
+        let ordinal = self.identity.name.ordinal;
+        let ledger = ordinal.map(|ordinal| self.start_ledger(ordinal)).transpose()?;
         let peers = self.start_discovery()?;
         let (lease, lease_watch, outcomes) = self.start_elector().await?;
-        let draws = match ledger.transpose()? {
+        let draws = match ledger {
             Some(ledger) => {
                 let client = PeerClient::new(Client::new(LIMITS), secret.clone(), self.clock.clone());
                 Some(self.start_draws(ledger, &lease, outcomes, &peers, client.into(), spans.clone()))

@@ -14,14 +14,13 @@ use crate::clock::{Boot, Clock};
 pub(super) const WAITING: u8 = 0;
 /// A part of a request's headers has arrived.
 pub(super) const RECEIVING: u8 = 1;
-/// A request is being answered, until its response has been handed to the socket's buffer.
+/// A request is being answered, until hyper has taken the whole response.
 const ANSWERING: u8 = 2;
 
-/// How long a connection keeps its buffers after an answer: a client that asks again sooner finds them.
+/// How long a connection keeps its buffers after an answer, at least: a client that asks again sooner finds them.
 pub(super) const KEPT: Duration = Duration::from_millis(100);
 
-/// How far ahead the timer is set at most: what begins meanwhile may have to be looked at earlier than what it was set for, and a
-/// request under way looks at its own limit only when it is polled.
+/// The timer is never set further ahead: a deadline may come nearer meanwhile, and a request checks its limit only when polled.
 const TICK: Duration = Duration::from_millis(500);
 
 /// See [`Activity::look`].
@@ -111,7 +110,7 @@ impl Activity {
     /// A response has no deadline here: exchange.rs bounds it.
     pub(super) fn begin_answer(&self) {
         self.stage.store(ANSWERING, Ordering::Release);
-        self.answer(false);
+        self.set_endless(false);
     }
 
     pub(super) fn enter(&self, stage: u8) {
@@ -126,7 +125,7 @@ impl Activity {
         }
     }
 
-    pub(super) fn answer(&self, endless: bool) {
+    pub(super) fn set_endless(&self, endless: bool) {
         self.endless.store(endless, Ordering::Relaxed);
         self.owed_since.store(0, Ordering::Relaxed);
     }
@@ -187,7 +186,7 @@ mod tests {
         demand("a request is being answered");
         activity.blocked_since.store(clock.boot().0, Ordering::Relaxed);
         demand("its client doesn't read");
-        activity.answer(true);
+        activity.set_endless(true);
         demand("its client doesn't read a stream");
         activity.ask_to_close();
         demand("it was asked to close");

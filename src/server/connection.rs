@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use super::activity::{Activity, Endless, KEPT, Look};
 use super::cut::Cut;
 use super::limits::Limits;
-use super::observed::{Answer, Observed};
+use super::observed::{ObservedBody, ObservedStream};
 use super::routes::Paths;
 use crate::clock::Boot;
 use crate::shutdown::Signal;
@@ -35,7 +35,7 @@ pub(crate) async fn serve(
     limits: &Limits,
     closing: Signal,
 ) -> Option<Cut> {
-    let mut io = Observed {
+    let mut io = ObservedStream {
         stream,
         unread: Bytes::new(),
         activity: activity.clone(),
@@ -46,7 +46,7 @@ pub(crate) async fn serve(
             return cut;
         }
         // Boxed, so that the task of a silent connection stays small.
-        match Box::pin(answer(io, builder, paths.clone(), limits, closing.clone())).await {
+        match Box::pin(serve_requests(io, builder, paths.clone(), limits, closing.clone())).await {
             Pause::Quiet(kept) => io = kept,
             Pause::Ended(cut) => return cut,
         }
@@ -56,16 +56,22 @@ pub(crate) async fn serve(
 /// Why a connection stopped answering.
 enum Pause {
     /// Nothing was asked for a while.
-    Quiet(Observed),
+    Quiet(ObservedStream),
     Ended(Option<Cut>),
 }
 
+/// As [`Pause`], before hyper gives the socket back.
+enum Ending {
+    Quiet,
+    Closed(Option<Cut>),
+}
+
 /// Waits for a request; an error when the connection has to end before one.
-async fn readable(io: &Observed, limits: &Limits) -> Result<(), Option<Cut>> {
+async fn readable(io: &ObservedStream, limits: &Limits) -> Result<(), Option<Cut>> {
     if !io.unread.is_empty() {
         return Ok(());
     }
-    let Observed { stream, activity, .. } = io;
+    let ObservedStream { stream, activity, .. } = io;
     let idle = Boot(activity.since.load(Ordering::Relaxed)) + limits.idle_time;
     let mut first = [0];
     tokio::select! {
@@ -87,7 +93,13 @@ async fn readable(io: &Observed, limits: &Limits) -> Result<(), Option<Cut>> {
 }
 
 /// Answers requests, until none has come for a while.
-async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &Limits, signal: Signal) -> Pause {
+async fn serve_requests(
+    io: ObservedStream,
+    builder: &http1::Builder,
+    paths: Paths,
+    limits: &Limits,
+    signal: Signal,
+) -> Pause {
     let activity = io.activity.clone();
     let service = {
         let activity = activity.clone();
@@ -111,8 +123,8 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
                     response.headers_mut().insert(header::CONNECTION, close);
                 }
                 let endless = response.extensions().get::<Endless>().is_some();
-                activity.answer(endless);
-                Ok::<_, Infallible>(response.map(|inner| Answer {
+                activity.set_endless(endless);
+                Ok::<_, Infallible>(response.map(|inner| ObservedBody {
                     inner,
                     endless,
                     activity,
@@ -128,7 +140,7 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
     let ended = poll_fn(|cx| {
         loop {
             if Pin::new(&mut connection).poll(cx).is_ready() {
-                return Poll::Ready(Some(closing.then_some(Cut::Asked)));
+                return Poll::Ready(Ending::Closed(closing.then_some(Cut::Asked)));
             }
             // Only now: a request that has arrived is answered, even if the connection was asked to close before.
             if closing || asked.as_mut().poll(cx).is_pending() {
@@ -151,8 +163,8 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
             }
             let now = activity.clock.boot();
             match activity.look(limits, now) {
-                Look::Cut(cut) => return Poll::Ready(Some(Some(cut))),
-                Look::Quiet => return Poll::Ready(None),
+                Look::Cut(cut) => return Poll::Ready(Ending::Closed(Some(cut))),
+                Look::Quiet => return Poll::Ready(Ending::Quiet),
                 Look::Again(at) => {
                     armed = at;
                     timer.as_mut().reset(tokio::time::Instant::now() + at.since(now));
@@ -162,13 +174,13 @@ async fn answer(io: Observed, builder: &http1::Builder, paths: Paths, limits: &L
     })
     .await;
     match ended {
-        Some(cut) => Pause::Ended(cut),
-        None => {
+        Ending::Closed(cut) => Pause::Ended(cut),
+        Ending::Quiet => {
             let parts = connection.into_parts();
             let io = parts.io.into_inner();
             // Copied, because an empty part of a buffer keeps all of it.
             let unread = Bytes::copy_from_slice(&parts.read_buf);
-            Pause::Quiet(Observed { unread, ..io })
+            Pause::Quiet(ObservedStream { unread, ..io })
         }
     }
 }
@@ -191,7 +203,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let io = Observed {
+        let io = ObservedStream {
             stream,
             unread: Bytes::new(),
             activity: Activity::new(Clock::system()),
@@ -200,9 +212,9 @@ mod tests {
         let routes = Routes::new("public", RequestLimits::public(), Clock::system(), metrics, 1);
         let paths = routes.route("/", "GET", get(|| async { "answered" })).finish();
         let (_stop, closing) = shutdown::stage();
-        let quiet = async |io: Observed| {
+        let quiet = async |io: ObservedStream| {
             let (builder, limits) = (http1::Builder::new(), Limits::public());
-            match answer(io, &builder, paths.clone(), &limits, closing.clone()).await {
+            match serve_requests(io, &builder, paths.clone(), &limits, closing.clone()).await {
                 Pause::Quiet(io) => io,
                 Pause::Ended(cut) => panic!("it ended: {cut:?}"),
             }
@@ -222,7 +234,7 @@ mod tests {
         io.activity.ask_to_close();
         let (builder, limits) = (http1::Builder::new(), Limits::public());
         readable(&io, &limits).await.unwrap();
-        let ended = answer(io, &builder, paths, &limits, closing).await;
+        let ended = serve_requests(io, &builder, paths, &limits, closing).await;
         assert!(matches!(ended, Pause::Ended(Some(Cut::Asked))), "it goes on");
         let mut answers = String::new();
         client.read_to_string(&mut answers).await.unwrap();

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::handler::Handler;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -102,60 +101,41 @@ pub(super) struct RouteContext {
     pub(super) shared: Arc<Shared>,
 }
 
-/// A handler, and around it all that an exchange is.
-#[derive(Clone)]
-pub(super) struct Exchanged<H> {
-    context: Arc<RouteContext>,
-    handler: H,
-}
-
-impl<H> Exchanged<H> {
-    pub(super) fn new(context: &Arc<RouteContext>, handler: H) -> Exchanged<H> {
-        Exchanged {
-            context: context.clone(),
-            handler,
+/// Has a request handled, and does all that an exchange is around it. What needs the request is done here, so that the future
+/// needn't hold it.
+pub(super) fn answer<F>(context: Arc<RouteContext>, request: Request, handle: impl FnOnce(Request) -> F) -> Answering
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    let shared = &context.shared;
+    let exchange = trace::Request {
+        id: shared.request_id(request.headers()),
+        started: shared.clock.now(),
+    };
+    let method = request.method().clone();
+    let name = || format!("{} {}", label(&method), context.metrics.pattern());
+    let parent = trace_of(request.headers());
+    let work = shared.spans.begin(Kind::Server, parent.as_ref(), name);
+    let scope = Scope::request(exchange, work.context.clone());
+    let origin = shared
+        .origins
+        .as_ref()
+        .and_then(|_| request.headers().get(header::ORIGIN).cloned());
+    let refused = shared.guard.and_then(|guard| guard(request.headers()));
+    let wrong = refused.or_else(|| check_head(&request, &shared.limits));
+    let call = match wrong {
+        Some(problem) => Err(problem.into_response()),
+        None if shared.origins.is_some() && cors::is_preflight(&request) => Err(cors::preflight()),
+        // The handler begins when its future is polled.
+        None => Ok(handle(request)),
+    };
+    Box::pin(trace::within(scope, async move {
+        let mut response = context.answer(method, exchange, work, call).await;
+        if let Some(origins) = &context.shared.origins {
+            origins.allow(origin.as_ref(), response.headers_mut());
         }
-    }
-}
-
-impl<H> Exchanged<H> {
-    /// What needs the request is done here, so that the future needn't hold it.
-    pub(super) fn call<T, S>(self, request: Request, state: S) -> Answering
-    where
-        H: Handler<T, S>,
-        S: Send + 'static,
-    {
-        let Exchanged { context, handler } = self;
-        let shared = &context.shared;
-        let exchange = trace::Request {
-            id: shared.request_id(request.headers()),
-            started: shared.clock.now(),
-        };
-        let method = request.method().clone();
-        let name = || format!("{} {}", label(&method), context.metrics.pattern());
-        let parent = trace_of(request.headers());
-        let work = shared.spans.begin(Kind::Server, parent.as_ref(), name);
-        let scope = Scope::request(exchange, work.context.clone());
-        let origin = shared
-            .origins
-            .as_ref()
-            .and_then(|_| request.headers().get(header::ORIGIN).cloned());
-        let refused = shared.guard.and_then(|guard| guard(request.headers()));
-        let wrong = refused.or_else(|| check_head(&request, &shared.limits));
-        let call = match wrong {
-            Some(problem) => Err(problem.into_response()),
-            None if shared.origins.is_some() && cors::is_preflight(&request) => Err(cors::preflight()),
-            // The handler begins when this is polled.
-            None => Ok(handler.call(request, state)),
-        };
-        Box::pin(trace::within(scope, async move {
-            let mut response = context.answer(method, exchange, work, call).await;
-            if let Some(origins) = &context.shared.origins {
-                origins.allow(origin.as_ref(), response.headers_mut());
-            }
-            response
-        }))
-    }
+        response
+    }))
 }
 
 impl RouteContext {

@@ -17,14 +17,14 @@ use super::activity::{Activity, RECEIVING, WAITING};
 const SHORT: usize = 1024;
 
 /// The socket; it records whether bytes move.
-pub(super) struct Observed {
+pub(super) struct ObservedStream {
     pub(super) stream: TcpStream,
     /// What was read before, and belongs to the next request.
     pub(super) unread: Bytes,
     pub(super) activity: Arc<Activity>,
 }
 
-impl Observed {
+impl ObservedStream {
     fn record_read(&self) {
         if self.activity.stage.load(Ordering::Relaxed) == WAITING {
             self.activity.enter(RECEIVING);
@@ -49,7 +49,7 @@ impl Observed {
     }
 }
 
-impl AsyncRead for Observed {
+impl AsyncRead for ObservedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.unread.is_empty() {
             let bytes = self.unread.len().min(buf.remaining());
@@ -67,7 +67,7 @@ impl AsyncRead for Observed {
     }
 }
 
-impl AsyncWrite for Observed {
+impl AsyncWrite for ObservedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.record_write(result)
@@ -102,13 +102,13 @@ impl AsyncWrite for Observed {
 }
 
 /// A response's body. The response ends when hyper has read all of it, or dropped it.
-pub(super) struct Answer {
+pub(super) struct ObservedBody {
     pub(super) inner: Body,
     pub(super) endless: bool,
     pub(super) activity: Arc<Activity>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ObservedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -137,7 +137,7 @@ impl HttpBody for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ObservedBody {
     fn drop(&mut self) {
         self.activity.owed_since.store(0, Ordering::Relaxed);
         self.activity.enter(WAITING);
@@ -161,13 +161,13 @@ mod tests {
     async fn a_part_of_a_stream_has_to_be_read_whole_in_time_even_if_the_socket_accepts_some_of_it() {
         let (activity, limits) = (Activity::new(Clock::system()), Limits::public());
         let parts = iter([Ok::<_, Infallible>(Bytes::from_static(b"a draw"))]).chain(pending());
-        let mut answer = Answer {
+        let mut answer = ObservedBody {
             inner: Body::from_stream(parts),
             endless: true,
             activity: activity.clone(),
         };
         activity.begin_answer();
-        activity.answer(true);
+        activity.set_endless(true);
         assert_eq!(activity.deadline(&limits), None);
         assert!(poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.is_some());
         // Nothing is blocked: the socket has just accepted a byte.

@@ -1,7 +1,7 @@
 //! The paths of one listener, and the handlers of each.
 //!
-//! A handler is axum's; the table of paths is matchit's, which axum's router has inside. That router costs each request a map of
-//! extensions and four boxed futures.
+//! A handler is axum's; the table of paths is matchit's. axum's router uses it too, but adds a map of extensions and boxed futures
+//! to each request. The parameters of a path aren't passed on: handlers read `uri.path()` themselves, and axum's `Path` fails.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,26 +16,29 @@ use futures_util::FutureExt;
 use tower::Service;
 
 use super::cors::AllowedOrigins;
-use super::exchange::{Answering, Exchanged, Guard, RequestLimits, RouteContext, Shared};
+use super::exchange::{self, Answering, Guard, RequestLimits, RouteContext, Shared};
 use super::metrics::HttpMetrics;
 use super::problem::Problem;
 use crate::clock::Clock;
 use crate::trace::Spans;
 
-/// A handler and its state, of whatever types.
+/// What answers a request.
 trait Endpoint: Send + Sync {
     fn answer(&self, request: Request) -> Answering;
 }
 
-struct WithState<H, T, S> {
-    handler: Exchanged<H>,
+/// A handler with its state, and around it all that an exchange is.
+struct Exchanged<H, T, S> {
+    context: Arc<RouteContext>,
+    handler: H,
     state: S,
     arguments: PhantomData<fn() -> T>,
 }
 
-impl<H: Handler<T, S> + Sync, T: 'static, S: Clone + Send + Sync + 'static> Endpoint for WithState<H, T, S> {
+impl<H: Handler<T, S> + Sync, T: 'static, S: Clone + Send + Sync + 'static> Endpoint for Exchanged<H, T, S> {
     fn answer(&self, request: Request) -> Answering {
-        self.handler.clone().call(request, self.state.clone())
+        let handle = |request| self.handler.clone().call(request, self.state.clone());
+        exchange::answer(self.context.clone(), request, handle)
     }
 }
 
@@ -81,8 +84,8 @@ where
     T: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    let handler = Exchanged::new(context, handler);
-    Box::new(WithState {
+    Box::new(Exchanged {
+        context: context.clone(),
         handler,
         state,
         arguments: PhantomData,
@@ -95,57 +98,59 @@ impl<S> fmt::Debug for Handlers<S> {
     }
 }
 
-/// What answers the requests of one path.
-struct Endpoints {
-    by_method: Vec<(Method, Box<dyn Endpoint>)>,
+/// The endpoints of one path.
+struct Methods {
+    handled: Vec<(Method, Box<dyn Endpoint>)>,
     other: Box<dyn Endpoint>,
 }
 
-impl Endpoints {
+impl Endpoint for Methods {
     fn answer(&self, request: Request) -> Answering {
         let method = match request.method() {
             &Method::HEAD => &Method::GET,
             method => method,
         };
-        let found = self.by_method.iter().find(|(handled, _)| handled == method);
+        let found = self.handled.iter().find(|(handled, _)| handled == method);
         found.map_or(&self.other, |(_, endpoint)| endpoint).answer(request)
     }
 }
 
 /// The paths of one listener, ready to answer. Clones share them.
 #[derive(Clone)]
-pub struct Paths(Answers);
-
-#[derive(Clone)]
-enum Answers {
-    Table(Arc<Table>),
-    Router(Router),
-}
-
-struct Table {
-    known: matchit::Router<Endpoints>,
-    unknown: Box<dyn Endpoint>,
-}
+pub struct Paths(Arc<dyn Endpoint>);
 
 impl Paths {
     pub(super) fn answer(&self, request: Request) -> Answering {
-        match &self.0 {
-            Answers::Table(table) => match table.known.at(request.uri().path()) {
-                Ok(found) => found.value.answer(request),
-                Err(_) => table.unknown.answer(request),
-            },
-            Answers::Router(router) => {
-                let answer = router.clone().call(request);
-                Box::pin(answer.map(|answer| answer.unwrap_or_else(|never| match never {})))
-            }
+        self.0.answer(request)
+    }
+}
+
+struct Table {
+    known: matchit::Router<Methods>,
+    unknown: Box<dyn Endpoint>,
+}
+
+impl Endpoint for Table {
+    fn answer(&self, request: Request) -> Answering {
+        match self.known.at(request.uri().path()) {
+            Ok(found) => found.value.answer(request),
+            Err(_) => self.unknown.answer(request),
         }
     }
 }
 
-/// Paths without what an exchange adds, for a program of its own.
+/// Without what an exchange adds.
+impl Endpoint for Router {
+    fn answer(&self, request: Request) -> Answering {
+        let answer = self.clone().call(request);
+        Box::pin(answer.map(|answer| answer.unwrap_or_else(|never| match never {})))
+    }
+}
+
+/// For a program of its own.
 impl From<Router> for Paths {
     fn from(router: Router) -> Paths {
-        Paths(Answers::Router(router))
+        Paths(Arc::new(router))
     }
 }
 
@@ -159,7 +164,7 @@ impl fmt::Debug for Paths {
 pub struct Routes<S = ()> {
     shared: Arc<Shared>,
     state: S,
-    known: matchit::Router<Endpoints>,
+    known: matchit::Router<Methods>,
 }
 
 impl<S> fmt::Debug for Routes<S> {
@@ -239,10 +244,10 @@ impl Routes {
     pub fn finish(self) -> Paths {
         let context = context(&self.shared, "other");
         let unknown = bind(&context, || async { Problem::not_found("no such path") }, ());
-        Paths(Answers::Table(Arc::new(Table {
+        Paths(Arc::new(Table {
             known: self.known,
             unknown,
-        })))
+        }))
     }
 }
 
@@ -257,12 +262,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         );
         let bound = handlers.0.into_iter();
         let bound = bound.map(|(method, bind)| (method, bind(&context, self.state.clone())));
-        let endpoints = Endpoints {
-            by_method: bound.collect(),
+        let methods = Methods {
+            handled: bound.collect(),
             other,
         };
-        if let Err(error) = self.known.insert(path, endpoints) {
-            tracing::error!(path, %error, "a bug: two handlers for one path");
+        if let Err(error) = self.known.insert(path, methods) {
+            tracing::error!(path, %error, "a bug: this path can't be added");
         }
         self
     }

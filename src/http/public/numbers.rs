@@ -39,7 +39,7 @@ use crate::server::query::Query;
 
 /// Values in one response, except bytes and ids.
 pub const VALUES: RangeInclusive<i64> = 1..=10_000;
-/// From so many values on, the randomness of a batch is used up.
+/// From so many values on, little of a batch of randomness is wasted.
 const BATCHED_FROM: u64 = 256;
 /// The system has entropy again soon, or never.
 const ENTROPY_RETRY: Duration = Duration::from_secs(1);

@@ -33,7 +33,7 @@ use crate::server::query::{Query, integer};
 
 const EVENTS: &str = "text/event-stream";
 
-/// How long after the volume a member's snapshot of the ledger has a change, at most.
+/// A change is in the member's snapshot at most this long after it is on the volume.
 const REPORTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a reader waits before it reconnects, in milliseconds.
@@ -168,7 +168,7 @@ impl Reader {
                         self.last_sent = Instant::now();
                         return Some(text);
                     }
-                    // The volume has it before it is reported.
+                    // The volume is ahead of the snapshot.
                     match timeout(REPORTED_WITHIN, self.ledger.changed()).await {
                         Ok(changed) => changed.ok()?,
                         Err(_) if found == Older::Parted => {}

@@ -1,7 +1,7 @@
 //! Checks a ledger of any length in constant memory, while its member may go on writing it.
 //!
-//! The file is only read, a little at a time: a commit waits for one step. All steps but the first may find another ledger than the
-//! one before, as far as the member changed it.
+//! The file is only read, a little at a time: a commit waits for one step. The member may change the ledger between
+//! steps.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -97,12 +97,12 @@ fn check_whole(db: &Connection) -> rusqlite::Result<()> {
     let mut facts = Facts::read(db, true)?;
     let mut statement = db.prepare("SELECT key FROM places")?;
     let mut keys = statement.query([])?;
-    let (mut count, mut all) = (0, 0);
+    let (mut count, mut keys_xor) = (0, 0);
     while let Some(row) = keys.next()? {
         count += 1;
-        all ^= row.get::<_, i64>(0)?;
+        keys_xor ^= row.get::<_, i64>(0)?;
     }
-    if count != facts.count || all != rows::key_of(&facts.digest) {
+    if count != facts.count || keys_xor != rows::key_of(&facts.digest) {
         return Err(check::differs(count, facts.count));
     }
     stored(db, &mut facts, &check::Verified::new()).map(|_| ())
@@ -136,7 +136,7 @@ fn check_rows(db: &Connection) -> rusqlite::Result<()> {
 fn check_chain(db: &Connection) -> Result<Inspected, Stop> {
     let mut tries = 1;
     loop {
-        // Together: what is pruned after this is behind what is read next.
+        // In one transaction: else the first page could be pruned before it is read.
         let (facts, page) = step(db, |db| {
             let facts = Facts::read(db, true)?;
             let page = facts.runs.last().map(|run| read::page(db, run.low, PAGE_BYTES));

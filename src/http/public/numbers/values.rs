@@ -9,8 +9,9 @@ use crate::server::budget::PART;
 use crate::server::format::Format;
 use crate::server::parts::More;
 
-/// Before the values, after each but the last, and after all of them.
-const JSON: (&[u8], u8, &[u8]) = (b"{\"values\":[", b',', b"]}");
+const OPEN: &[u8] = b"{\"values\":[";
+const COMMA: u8 = b',';
+const CLOSE: &[u8] = b"]}";
 
 /// One value in a response.
 pub trait Value: Serialize + Send {
@@ -72,7 +73,6 @@ numbers! {
     f64: 24, |text, number| _ = write!(text, "{number:?}"), |json, number| _ = serde_json::to_writer(json, &number)
 }
 
-/// Faster than by a formatter.
 #[inline]
 fn whole<T: Into<i64>>(text: &mut Vec<u8>, number: T) {
     let number = number.into();
@@ -178,7 +178,7 @@ impl Writer {
 
     /// Bytes of the whole answer, at most.
     pub fn most(&self) -> usize {
-        self.count * (self.longest + 1) + JSON.0.len() + JSON.2.len()
+        self.count * (self.longest + 1) + OPEN.len() + CLOSE.len()
     }
 
     /// Bytes of the whole answer, if that can be known.
@@ -187,7 +187,7 @@ impl Writer {
         Some(match self.format {
             Format::Bytes => each * count,
             Format::Text => (each + 1) * count,
-            Format::Json | Format::JsonLines => (each + 1) * count - 1 + (JSON.0.len() + JSON.2.len()) as u64,
+            Format::Json | Format::JsonLines => (each + 1) * count - 1 + (OPEN.len() + CLOSE.len()) as u64,
         })
     }
 
@@ -195,11 +195,11 @@ impl Writer {
     pub fn write<V: Value>(&mut self, part: &mut Vec<u8>, mut next: impl FnMut() -> V) -> More {
         let json = matches!(self.format, Format::Json | Format::JsonLines);
         if json && self.written == 0 {
-            part.extend_from_slice(JSON.0);
+            part.extend_from_slice(OPEN);
         }
         while self.written < self.count {
             // With what may stand beside it.
-            if !part.is_empty() && part.len() + self.longest + JSON.2.len() + 1 > PART {
+            if !part.is_empty() && part.len() + self.longest + CLOSE.len() + 1 > PART {
                 return More::Yes;
             }
             let value = next();
@@ -211,7 +211,7 @@ impl Writer {
                 }
                 Format::Json | Format::JsonLines => {
                     value.json(part);
-                    part.push(JSON.1);
+                    part.push(COMMA);
                 }
             }
             self.written += 1;
@@ -221,7 +221,7 @@ impl Writer {
                 // What stands after the last one.
                 part.pop();
             }
-            part.extend_from_slice(JSON.2);
+            part.extend_from_slice(CLOSE);
         }
         More::No
     }
@@ -230,6 +230,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::format::Values;
 
     #[test]
     fn whole_numbers_are_written_as_a_formatter_writes_them() {
@@ -240,7 +241,6 @@ mod tests {
             assert_eq!(text, format!("before {number}").into_bytes());
         }
     }
-    use crate::server::format::Values;
 
     fn written<V: Value + Clone>(format: Format, longest: usize, values: &[V]) -> (Vec<Vec<u8>>, Option<u64>) {
         let mut writer = Writer::new(format, longest, values.len());
