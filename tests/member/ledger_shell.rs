@@ -1,7 +1,7 @@
 //! The ledger's thread over a real file.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use lease_election::{Leadership, LeaseSpec};
@@ -119,6 +119,9 @@ fn record() -> Record {
     following(1, None)
 }
 
+/// The slot of round 1; the others follow every second, however long a test takes.
+static BEGAN: LazyLock<i64> = LazyLock::new(|| Clock::system().wall().seconds());
+
 /// The record of `round` whose predecessor has the hash `previous`.
 fn following(round: u64, previous: Option<Hash>) -> Record {
     let chain = Hex(*b"a chain of draws");
@@ -127,7 +130,7 @@ fn following(round: u64, previous: Option<Hash>) -> Record {
         chain,
         round,
         schedule: "@every 1s".into(),
-        slot: Slot(Clock::system().wall().seconds() + i64::try_from(round).unwrap() - 1),
+        slot: Slot(*BEGAN + i64::try_from(round).unwrap() - 1),
         missed: 0,
         holder: "rg-0_uid-00000001".into(),
         fence: 1,
