@@ -1,19 +1,20 @@
 //! Randomness from a cryptographically secure generator: ChaCha12, seeded from the operating system and reseeded every 64 KiB. A
-//! kilobyte or more, for `/bytes` or for many values at once, is a stream of ChaCha8 under a key from it, which is faster.
+//! kilobyte or more, for `/bytes` or for many values at once, is a stream of AES-256-CTR under a key from it, which is faster.
 //! [`distributions`](super::distributions) makes values from it.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
 
-use chacha20::ChaCha8;
-use chacha20::cipher::{KeyIvInit, StreamCipher};
+use aes::Aes256;
+use ctr::Ctr32LE;
+use ctr::cipher::{KeyIvInit, StreamCipher};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
 /// A generator reseeds after so many bytes: the memory of a process shows only the most recent output.
 pub const BYTES_PER_SEED: usize = 64 * 1024;
 
-/// From this size on a key stream is faster, despite its setup. Eight rounds: SECURITY.md says why they suffice.
+/// From this size on a key stream is faster, despite its setup. SECURITY.md says why this cipher.
 const STREAM_FROM: usize = 1024;
 
 /// Random bits for many values, taken from a generator a kilobyte at a time: each call of that costs more than the bits.
@@ -146,10 +147,10 @@ impl<S: TryRng> TryRng for Generator<S> {
                 rng.fill_bytes(part);
                 continue;
             }
-            // Each key is used for one stream.
+            // Each key is used for one stream, so it needs no nonce.
             let mut key = [0; 32];
             rng.fill_bytes(&mut key);
-            ChaCha8::new(&key.into(), &[0; 12].into()).write_keystream(part);
+            Ctr32LE::<Aes256>::new(&key.into(), &[0; 16].into()).write_keystream(part);
         }
         Ok(())
     }

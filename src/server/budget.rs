@@ -23,8 +23,9 @@ pub const SMALL: usize = 16 * 1024;
 pub const PART: usize = 32 * 1024;
 /// What an answer in parts holds: hyper queues less than 32 KiB (`max_buf_size` in listener.rs), and then takes one more part.
 pub const PARTS: usize = 32 * 1024 + PART;
-/// Bytes in one part of a long stream of bytes, while memory is plentiful: each costs a system call.
-pub const WIDE_PART: usize = 128 * 1024;
+/// Bytes in one part of a long stream of bytes, while memory is plentiful: each costs a system call. More would outgrow a processor's
+/// own cache before the kernel copies it.
+pub const WIDE_PART: usize = 256 * 1024;
 /// What such a stream holds.
 pub const WIDE_PARTS: usize = 32 * 1024 + WIDE_PART;
 /// Memory is plentiful while at most one part in so many is held.
@@ -243,12 +244,12 @@ mod tests {
 
     #[tokio::test]
     async fn parts_are_wide_while_no_more_than_a_quarter_of_the_memory_is_held() {
-        let budget = Budget::new(4 * MIN, Gauge::default(), Counter::default());
+        let budget = Budget::new(8 * MIN, Gauge::default(), Counter::default());
         let mut holds = Vec::new();
         for _ in 0..10 {
             holds.push(budget.take_for_bytes(1 << 30).await.unwrap());
         }
-        let wide = MIN as usize / WIDE_PARTS;
+        let wide = 2 * MIN as usize / WIDE_PARTS;
         assert!(wide > 3);
         let parts: Vec<usize> = holds.iter().map(Hold::part).collect();
         assert_eq!(parts, [vec![WIDE_PART; wide], vec![PART; 10 - wide]].concat());
