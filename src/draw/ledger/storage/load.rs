@@ -19,7 +19,8 @@ use crate::database::{self, PAGE};
 use crate::files::beside;
 use crate::record::Record;
 
-/// Rows that are verified when the file is opened: all of a ledger of the usual size.
+/// Rows that are verified when the file is opened: all of a ledger of the usual size, and of a longer one the newest, which are in
+/// memory from then on, and some of the oldest.
 const VERIFIED_AT_ONCE: usize = 1_000;
 /// A file with more pages in use is verified by its rows alone.
 const CHECKED_PAGES: u64 = 4_096;
@@ -43,10 +44,17 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     if schema == migrate::SCHEMA_BEFORE {
         migrate::migrate(&mut db).map_err(failed)?;
     }
-    let mut facts = Facts::read(&db, true).map_err(failed)?;
+    // One transaction, as in Storage::read.
+    let reading = db.unchecked_transaction().map_err(failed)?;
+    let mut facts = Facts::read(&reading, true).map_err(failed)?;
     let mut check = Check::default();
-    let verified = check.advance(&db, &facts, VERIFIED_AT_ONCE).map_err(failed)?;
-    let stored = stored(&db, &mut facts, &verified).map_err(failed)?;
+    let oldest = match facts.count > VERIFIED_AT_ONCE as u64 {
+        true => VERIFIED_AT_ONCE - WINDOW,
+        false => VERIFIED_AT_ONCE,
+    };
+    let verified = check.advance(&reading, &facts, oldest).map_err(failed)?;
+    let stored = stored(&reading, &mut facts, &verified).map_err(failed)?;
+    reading.finish().map_err(failed)?;
     // If these fail, the ledger is still valid: commits try to get space themselves.
     let reserved = reserve::fill(&mut db, layout);
     if let Err(error) = reserved
