@@ -20,7 +20,7 @@ pub struct Settings {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalMode {
-    /// Readers beside one writer. The log is checkpointed every 64 pages, so that it stays small on a small volume.
+    /// Readers beside one writer. The log is checkpointed every 64 pages, until its user sets checkpoints of its own.
     Wal,
     /// The rollback journal stays allocated and a rollback never deletes it, so a write needs no new space on a full disk.
     Persist,

@@ -162,6 +162,7 @@ fn seed(source: &mut impl TryRng) -> Result<StdRng, EntropyError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::io;
 
     use proptest::prelude::*;
@@ -239,6 +240,15 @@ mod tests {
         let mut generator = Generator::new(rationed(1)).unwrap();
         assert!(generator.bytes(BYTES_PER_SEED - 4).is_ok());
         assert!(generator.draw(|rng| [rng.next_u32(), rng.next_u32()]).is_err());
+    }
+
+    #[test]
+    fn no_two_key_streams_are_the_same() {
+        let (first, second) = (bytes(2 * BYTES_PER_SEED), bytes(BYTES_PER_SEED));
+        let parts: Vec<&[u8]> = first.chunks(BYTES_PER_SEED).chain([&second[..]]).collect();
+        // With other keys, any of these blocks is another.
+        let blocks: HashSet<&[u8]> = parts.iter().flat_map(|part| part.chunks(16)).collect();
+        assert_eq!(blocks.len(), 3 * BYTES_PER_SEED / 16);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Checkpoints {
     /// Waits for the thread, and so for the disk: SQLite refuses a checkpoint beside another.
     pub fn wait(&mut self) {
         if let Some(thread) = self.running.take() {
-            // It doesn't panic; if it did, the log would keep growing.
+            // It doesn't panic; if it did, the writer's own pass would move everything.
             let _ = thread.join();
         }
     }

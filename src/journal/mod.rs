@@ -1,9 +1,10 @@
 //! The journal: everything that was given out, on the volume.
 //!
 //! One thread commits. Entries wait in a bounded queue, and it commits all that wait in one transaction. When the log is long, a
-//! second thread empties it meanwhile, with a connection of its own. [`batches`] is the
-//! queue's other end, on the runtime; [`writer`] is that thread; [`store`] is the database, [`rows`] its table, and [`budget`] its
-//! share of the volume ([`ballast`] and [`log_index`] keep it working on a full one, [`checkpoint`] keeps its log short); [`aside`] keeps corrupt databases; [`reader`] reads from any process.
+//! second thread empties it meanwhile, with a connection of its own. [`batches`] is the queue's other end, on the runtime;
+//! [`writer`] is that thread; [`store`] is the database, [`rows`] its table, and [`budget`] its share of the volume ([`ballast`] and
+//! [`log_index`] keep it working on a full one, [`checkpoint`] keeps its log short); [`aside`] keeps corrupt databases; [`reader`]
+//! reads from any process.
 //!
 //! The journal never takes the service down. On a full or broken volume it reports that ([`JournalState`]), drops and counts
 //! entries, or refuses them in a durable mode, and recovers by itself.

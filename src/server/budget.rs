@@ -26,8 +26,8 @@ pub const PARTS: usize = 32 * 1024 + PART;
 /// Bytes in one part of a long stream of bytes, while memory is plentiful: each costs a system call. More would outgrow a processor's
 /// own cache before the kernel copies it.
 pub const WIDE_PART: usize = 256 * 1024;
-/// What such a stream holds.
-pub const WIDE_PARTS: usize = 32 * 1024 + WIDE_PART;
+/// What such a stream holds: a part stays allocated until its last byte is in the socket, and hyper takes the next one before.
+pub const WIDE_PARTS: usize = 2 * WIDE_PART;
 /// Memory is plentiful while at most one part in so many is held.
 pub const PLENTY: u32 = 4;
 /// The smallest budget: any answer fits, alone. A request that asks for more than all of it takes all of it.

@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    /// Also as the API server knows: a node that was cut off before it could tell may make the container again.
+    /// Waits until the API server reports it running, too: a node that is cut off before it reported that may make the container again.
     async fn until_answered(&self) {
         let path = self.set.path(&format!("pods/{}", self.name));
         let running = async || match self.set.cluster.get(&path).await?["status"]["phase"].as_str() {

@@ -56,6 +56,39 @@ fn what_is_set_aside_is_whole_and_only_the_newest_stays() {
     assert!(matches!(Storage::set_aside(&path, &clock), Err(StorageError::Io(_))));
 }
 
+#[test]
+fn of_more_than_a_thousand_records_the_newest_are_there_at_once_and_the_rest_is_verified_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let config = StorageConfig { max_bytes: 4 << 20 };
+    let (mut storage, _) = Storage::open(&path, config, SEED).unwrap();
+    for first in (1..=1001).step_by(77) {
+        let list: Vec<_> = (first..first + 77)
+            .map(|round| Write::Record(record(round, 3)))
+            .collect();
+        storage.commit(&list).unwrap();
+    }
+    drop(storage);
+    let (mut storage, stored) = Storage::open(&path, config, SEED).unwrap();
+    let mut rounds: Vec<u64> = stored.records.iter().map(|record| record.round).collect();
+    rounds.sort_unstable();
+    assert_eq!(rounds, (1001 - 511..=1001).collect::<Vec<u64>>());
+    assert!(!storage.is_verified());
+    storage.verify(1001).unwrap();
+    assert!(storage.is_verified());
+    drop(storage);
+    // A row that nothing needs at once is verified as well.
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute(
+        "UPDATE records SET record = replace(record, 'rg', 'gr') WHERE id = 489",
+        [],
+    )
+    .unwrap();
+    drop(db);
+    let (mut storage, _) = Storage::open(&path, config, SEED).unwrap();
+    assert!(matches!(storage.verify(1001), Err(StorageError::Corrupt(_))));
+}
+
 /// What this thread has used so far.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

@@ -1,7 +1,6 @@
 //! Checks a ledger of any length in constant memory, while its member may go on writing it.
 //!
-//! The file is only read, a little at a time: a commit waits for one step. The member may change the ledger between
-//! steps.
+//! The file is only read, in steps: a commit waits for one of them. The member may change the ledger between steps.
 
 use std::path::Path;
 use std::sync::Arc;
