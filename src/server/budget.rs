@@ -23,8 +23,8 @@ pub const SMALL: usize = 16 * 1024;
 pub const PART: usize = 32 * 1024;
 /// What an answer in parts holds: hyper queues less than 32 KiB (`max_buf_size` in listener.rs), and then takes one more part.
 pub const PARTS: usize = 32 * 1024 + PART;
-/// Bytes in one part of a long stream of bytes, while memory is plentiful: each costs a system call. More would outgrow a processor's
-/// own cache before the kernel copies it.
+/// Bytes in one part of a long stream of bytes, while memory is plentiful: each costs a system call. A part of a MiB takes
+/// longer than four of these: it outgrows a processor's own cache before the kernel has copied it.
 pub const WIDE_PART: usize = 256 * 1024;
 /// What such a stream holds: a part stays allocated until its last byte is in the socket, and hyper takes the next one before.
 pub const WIDE_PARTS: usize = 2 * WIDE_PART;
@@ -218,7 +218,20 @@ impl AsRef<[u8]> for Attached {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::ready;
+    use std::sync::Mutex;
+
+    use axum::http::Response;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::select;
+
     use super::*;
+    use crate::server::limits::Limits;
+    use crate::server::listener::builder;
+    use crate::server::parts::{More, Parts};
 
     #[tokio::test]
     async fn memory_comes_back_with_the_last_of_its_bytes_and_small_answers_need_none() {
@@ -240,6 +253,47 @@ mod tests {
         assert_eq!(held.get(), 0);
         // What is larger than the budget takes all of it.
         assert!(budget.take(3 * MIN as usize).await.is_ok());
+    }
+
+    /// Bytes of `parts` that are allocated at most, while a client reads `read` of them, a little at a time.
+    async fn most_allocated(hold: Hold, read: usize) -> usize {
+        let part = hold.part();
+        let (mut client, server) = duplex(1024);
+        let endless = move |bytes: &mut Vec<u8>| {
+            bytes.resize(part, 1);
+            Ok::<_, Infallible>(More::Yes)
+        };
+        let body = Parts::begin(hold.clone(), usize::MAX, None, endless)
+            .await
+            .unwrap()
+            .into_body();
+        // One here, one in the body, and one for the first part, which is made already.
+        let own = Arc::strong_count(hold.0.as_ref().unwrap());
+        let body = Mutex::new(Some(body));
+        let service = service_fn(|_| ready(Ok::<_, Infallible>(Response::new(body.lock().unwrap().take().unwrap()))));
+        let connection = builder(&Limits::public()).serve_connection(TokioIo::new(server), service);
+        let reading = async {
+            client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let (mut left, mut most, mut bytes) = (read, 0, [0; 1024]);
+            while left > 0 {
+                left = left.saturating_sub(client.read(&mut bytes).await.unwrap());
+                most = most.max(Arc::strong_count(hold.0.as_ref().unwrap()));
+            }
+            (most + 1 - own) * part
+        };
+        select! {
+            most = reading => most,
+            ended = connection => panic!("it ended: {ended:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_never_has_more_allocated_than_it_holds() {
+        let budget = Budget::new(8 * MIN, Gauge::default(), Counter::default());
+        let wide = budget.take_for_bytes(1 << 30).await.unwrap();
+        assert_eq!(most_allocated(wide, 5 * WIDE_PART).await, WIDE_PARTS);
+        let hold = budget.take_for_answer(1 << 30, 0).await.unwrap();
+        assert_eq!(most_allocated(hold, 5 * PART).await, PARTS);
     }
 
     #[tokio::test]

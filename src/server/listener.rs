@@ -61,6 +61,17 @@ content-length: 160\r\n\
 {\"type\":\"urn:random-generator:problem:unavailable\",\"title\":\"Temporarily unavailable\",\"status\":503,\
 \"detail\":\"all connections that this member allows are in use\"}";
 
+/// How hyper serves each connection.
+pub(super) fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(8 * 1024) + 16 * 1024)
+        // connection.rs bounds the time for headers too, with one timer for all its deadlines.
+        .header_read_timeout(None);
+    builder
+}
+
 impl Listener {
     /// Serves until `stop`, then drains: stops accepting, closes idle connections, and cuts the rest after
     /// `limits.drain_time`. Every connection has ended when this returns.
@@ -74,16 +85,10 @@ impl Listener {
             metrics,
             closing,
         } = self;
-        let mut builder = http1::Builder::new();
-        builder
-            .max_header_size(limits.header_bytes)
-            .max_buf_size(limits.header_bytes.max(8 * 1024) + 16 * 1024)
-            // connection.rs bounds the time for headers too, with one timer for all its deadlines.
-            .header_read_timeout(None);
         let mut connections = Connections {
             name,
+            builder: builder(&limits),
             limits: Arc::new(limits),
-            builder,
             paths,
             gauge: metrics.connections(name),
             clock,

@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    /// Waits until the API server reports it running, too: a node that is cut off before it reported that may make the container again.
+    /// Waits until the API server reports it running, too: a node cut off before it has reported that may make the container again.
     async fn until_answered(&self) {
         let path = self.set.path(&format!("pods/{}", self.name));
         let running = async || match self.set.cluster.get(&path).await?["status"]["phase"].as_str() {

@@ -176,19 +176,12 @@ impl Storage {
         Ok(())
     }
 
-    /// In one transaction: else each row's would lock the file and look for an unfinished commit.
     fn read<T: Default>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StorageError> {
-        // None after a failed commit; the next one opens it.
-        let Some(db) = &self.db else {
-            return Ok(T::default());
-        };
-        let transact = || {
-            let transaction = db.unchecked_transaction()?;
-            let found = read(&transaction)?;
-            transaction.finish()?;
-            Ok(found)
-        };
-        transact().map_err(|error| failed(&self.path, error))
+        match &self.db {
+            Some(db) => read::at_once(db, read).map_err(|error| failed(&self.path, error)),
+            // After a failed commit; the next one opens it.
+            None => Ok(T::default()),
+        }
     }
 
     /// While [`used`](Storage::used) is below these bytes, a commit of up to [`largest_commit`](Storage::largest_commit) is certain

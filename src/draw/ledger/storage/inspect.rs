@@ -59,11 +59,11 @@ pub(super) fn inspect(path: &Path) -> Result<Inspected, InspectError> {
     check_header(path)?;
     let inspected = || -> Result<Inspected, Stop> {
         let mut db = read::connect(path)?;
-        if step(&db, check_structure)? == migrate::SCHEMA_BEFORE {
+        if read::at_once(&db, check_structure)? == migrate::SCHEMA_BEFORE {
             // Without its places, records are found in memory only.
             db = converted(&db)?;
         }
-        step(&db, check_whole)?;
+        read::at_once(&db, check_whole)?;
         check_rows(&db)?;
         check_chain(&db)
     };
@@ -81,14 +81,6 @@ fn converted(db: &Connection) -> rusqlite::Result<Connection> {
         migrate::migrate(&mut copy)?;
     }
     Ok(copy)
-}
-
-/// Reads in one transaction, so that what is read belongs together.
-fn step<T>(db: &Connection, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    let transaction = db.unchecked_transaction()?;
-    let found = read(&transaction)?;
-    transaction.finish()?;
-    Ok(found)
 }
 
 /// That no record is missing and none is extra, by their keys; and what an opening member relies on.
@@ -112,7 +104,7 @@ fn check_rows(db: &Connection) -> rusqlite::Result<()> {
     let mut check = Check::default();
     let mut more = true;
     while more {
-        more = step(db, |db| {
+        more = read::at_once(db, |db| {
             let era = db.query_row("SELECT era FROM ledger", [], |row| row.get(0))?;
             let after = check.last();
             let count = check.read(db, era, STEP)?.len();
@@ -136,7 +128,7 @@ fn check_chain(db: &Connection) -> Result<Inspected, Stop> {
     let mut tries = 1;
     loop {
         // In one transaction: else the first page could be pruned before it is read.
-        let (facts, page) = step(db, |db| {
+        let (facts, page) = read::at_once(db, |db| {
             let facts = Facts::read(db, true)?;
             let page = facts.runs.last().map(|run| read::page(db, run.low, PAGE_BYTES));
             Ok((facts, page.transpose()?.unwrap_or_default()))
@@ -153,7 +145,7 @@ fn check_chain(db: &Connection) -> Result<Inspected, Stop> {
             Err(broken) => broken,
         };
         // It may have become another chain.
-        let changed = step(db, |db| Facts::read(db, true))?.seal() != facts.seal();
+        let changed = read::at_once(db, |db| Facts::read(db, true))?.seal() != facts.seal();
         if !changed || tries == MOST_TRIES {
             return Err(broken);
         }
@@ -178,9 +170,9 @@ fn verify_chain(db: &Connection, facts: &Facts, mut page: Vec<(i64, String)>) ->
                 push(&mut verifier, rows::parse(id, &text)?)?;
                 next += 1;
             }
-            page = step(db, |db| read::page(db, next, PAGE_BYTES))?;
+            page = read::at_once(db, |db| read::page(db, next, PAGE_BYTES))?;
         }
-    } else if let Some(record) = step(db, |db| rows::find(db, &head))? {
+    } else if let Some(record) = read::at_once(db, |db| rows::find(db, &head))? {
         push(&mut verifier, record)?;
     }
     verifier.finish(Some(head)).map(Some).map_err(Stop::Chain)

@@ -14,7 +14,7 @@ use super::check::{Check, Verified};
 use super::facts::Facts;
 use super::reserve::{self, Layout, SCHEMA, TABLES};
 use super::rows::{self, OFF, damage};
-use super::{Pages, StorageError, classify, failed, io_error, migrate, pages, signed};
+use super::{Pages, StorageError, classify, failed, io_error, migrate, pages, read, signed};
 use crate::database::{self, PAGE};
 use crate::files::beside;
 use crate::record::Record;
@@ -44,17 +44,7 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
     if schema == migrate::SCHEMA_BEFORE {
         migrate::migrate(&mut db).map_err(failed)?;
     }
-    // One transaction, as in Storage::read.
-    let reading = db.unchecked_transaction().map_err(failed)?;
-    let mut facts = Facts::read(&reading, true).map_err(failed)?;
-    let mut check = Check::default();
-    let oldest = match facts.count > VERIFIED_AT_ONCE as u64 {
-        true => VERIFIED_AT_ONCE - WINDOW,
-        false => VERIFIED_AT_ONCE,
-    };
-    let verified = check.advance(&reading, &facts, oldest).map_err(failed)?;
-    let stored = stored(&reading, &mut facts, &verified).map_err(failed)?;
-    reading.finish().map_err(failed)?;
+    let (facts, check, stored) = read::at_once(&db, verify).map_err(failed)?;
     // If these fail, the ledger is still valid: commits try to get space themselves.
     let reserved = reserve::fill(&mut db, layout);
     if let Err(error) = reserved
@@ -80,6 +70,19 @@ pub(super) fn load(path: &Path, layout: Layout) -> Result<Loaded, StorageError> 
         stored,
         pages,
     })
+}
+
+/// Verifies what the protocol needs, and reads it.
+fn verify(db: &Connection) -> rusqlite::Result<(Facts, Check, Stored)> {
+    let mut facts = Facts::read(db, true)?;
+    let mut check = Check::default();
+    let oldest = match facts.count > VERIFIED_AT_ONCE as u64 {
+        true => VERIFIED_AT_ONCE - WINDOW,
+        false => VERIFIED_AT_ONCE,
+    };
+    let verified = check.advance(db, &facts, oldest)?;
+    let stored = stored(db, &mut facts, &verified)?;
+    Ok((facts, check, stored))
 }
 
 /// What a ledger begins with. Rows that are `verified` aren't read again.

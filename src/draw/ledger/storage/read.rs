@@ -65,7 +65,6 @@ impl Reader {
         fs::metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.number)
     }
 
-    /// In one transaction, so that what is read belongs together.
     fn read<T>(&mut self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StorageError> {
         let number = fs::metadata(&self.path).map(|metadata| metadata.ino());
         let number = number.map_err(|error| super::io_error(&self.path, &error))?;
@@ -74,16 +73,22 @@ impl Reader {
             Some((_, db)) => db,
             None => connect(&self.path).map_err(|error| failed(&self.path, error))?,
         };
-        let transact = || {
-            let transaction = db.unchecked_transaction()?;
-            let found = read(&transaction)?;
-            transaction.finish()?;
-            Ok(found)
-        };
-        let found = transact().map_err(|error| failed(&self.path, error))?;
+        let found = at_once(&db, read).map_err(|error| failed(&self.path, error))?;
         self.open = Some((number, db));
         Ok(found)
     }
+}
+
+/// Reads in one transaction, so that what is read belongs together. It is faster, too: each transaction locks the file and looks for
+/// an unfinished commit.
+pub(super) fn at_once<T>(
+    db: &Connection,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = db.unchecked_transaction()?;
+    let found = read(&transaction)?;
+    transaction.finish()?;
+    Ok(found)
 }
 
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
